@@ -1,0 +1,262 @@
+"""The arrays of a mixed model: y, X, and one `GroupTerm` for each bar term.
+
+Takes nothing from the outside but numpy arrays; gives the `Design` from which every
+computation starts, and `parameters`, the one list of parameter names. Needs numpy only.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.covariance import Structure, is_homogeneous, n_corr
+
+Component = Literal["fixef", "sd", "corr", "sigma"]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedVariable:
+    """One fixed-effect variable under bambi's name, with the columns of X it owns.
+
+    ``coords`` is empty for a scalar; else it has one entry for each column, and the
+    labels of the columns are ``name[coord]``.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    coords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EffectVariable:
+    """One random-effect variable under bambi's name (``edu|classroom``).
+
+    ``effects`` are its columns in the `GroupTerm`; ``coords`` (empty for a scalar) the
+    levels they stand for; ``expr`` the left-hand side (``Machine``).
+    """
+
+    name: str
+    expr: str
+    effects: tuple[int, ...]
+    coords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTerm:
+    """One bar term ``(effects | group)``: one covariance block.
+
+    Attributes
+    ----------
+    label : str
+        The term as a reader writes it, ``(Days | Subject)``.
+    group : str
+        Grouping factor, ``Subject`` or ``a:b``.
+    effects : tuple of str
+        Names of the k effects per level, ``("Intercept", "Days")``.
+    Z : ndarray, shape (n, k)
+        Columns whose coefficients vary; units of the predictors.
+    codes : ndarray of int, shape (n,)
+        Level of each row, 0 .. J-1; every level occurs.
+    levels : tuple of str
+        Labels of the J levels.
+    structure : {"us", "diag", "cs", "ar1"}
+        Structure of the k x k covariance.
+    variables : tuple of EffectVariable
+        Bambi's names for the effects.
+    """
+
+    label: str
+    group: str
+    effects: tuple[str, ...]
+    Z: Float[np.ndarray, "n k"]
+    codes: Int[np.ndarray, " n"]
+    levels: tuple[str, ...]
+    structure: Structure
+    variables: tuple[EffectVariable, ...]
+
+    @property
+    def k(self) -> int:
+        """Number of effects per level."""
+        return self.Z.shape[1]
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels J."""
+        return len(self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class RowAccount:
+    """Which rows were used, and what was lost with the others.
+
+    ``missing`` counts missing values per column; ``groups_lost`` the
+    levels of each grouping factor that missing values removed; ``unused_levels`` the
+    declared categories that no row had in the first place.
+    """
+
+    n_rows: int
+    n_used: int
+    missing: dict[str, int] = field(default_factory=dict)
+    groups_lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unused_levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of rows that were given and not used."""
+        return self.n_rows - self.n_used
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Arrays of a mixed model, ``y = X beta + sum_t Z_t b_t + offset + e``.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        Response, its own units.
+    X : ndarray, shape (n, p)
+        Fixed-effect columns, treatment coding; may have p = 0.
+    fixed : tuple of FixedVariable
+        Which columns of X belong to which variable; ``Intercept`` first if there is one.
+    groups : tuple of GroupTerm
+        The bar terms in formula order.
+    weights : ndarray, shape (n,), or None
+        Precision weights as in lme4: residual variance is sigma**2 / weights.
+    offset : ndarray, shape (n,), or None
+        Known part of the mean, units of y.
+    response : str
+        Label of the response.
+    account : RowAccount
+        Rows used and dropped.
+    """
+
+    y: Float[np.ndarray, " n"]
+    X: Float[np.ndarray, "n p"]
+    fixed: tuple[FixedVariable, ...]
+    groups: tuple[GroupTerm, ...]
+    weights: Float[np.ndarray, " n"] | None
+    offset: Float[np.ndarray, " n"] | None
+    response: str
+    account: RowAccount
+
+    @property
+    def n(self) -> int:
+        """Number of rows used."""
+        return self.y.shape[0]
+
+    @property
+    def p(self) -> int:
+        """Number of fixed-effect columns."""
+        return self.X.shape[1]
+
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        """Labels of the columns of X, ``Intercept``, ``edu``, ``Machine[B]``."""
+        names = [""] * self.p
+        for variable in self.fixed:
+            for i, column in enumerate(variable.columns):
+                names[column] = _label(variable.name, variable.coords, i)
+        return tuple(names)
+
+    @property
+    def intercept(self) -> int | None:
+        """Column of X that is the intercept, None without one."""
+        for variable in self.fixed:
+            if variable.name == "Intercept":
+                return variable.columns[0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One scalar parameter: its label everywhere, and where its draws live.
+
+    ``label`` is what ``az.summary`` prints, ``variable[coord]``. ``index`` is the column
+    of X (fixef), the effect (sd) or the effect pair ``(row, column)`` (corr) in term
+    number ``term`` of the design.
+    """
+
+    label: str
+    component: Component
+    variable: str
+    coord: str | None
+    group: str | None
+    term: int | None
+    index: tuple[int, ...]
+
+
+def parameters(design: Design) -> tuple[Parameter, ...]:
+    """Every parameter of the model: fixed effects, SDs, correlations, sigma.
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+
+    Returns
+    -------
+    tuple of Parameter
+        In the order in which every table shows them.
+    """
+    found: list[Parameter] = []
+    for variable in design.fixed:
+        for i, column in enumerate(variable.columns):
+            label = _label(variable.name, variable.coords, i)
+            coord = variable.coords[i] if variable.coords else None
+            found.append(
+                Parameter(label, "fixef", variable.name, coord, None, None, (column,))
+            )
+    for t, term in enumerate(design.groups):
+        found += _sd_parameters(t, term)
+        found += _corr_parameters(t, term)
+    found.append(Parameter("sigma", "sigma", "sigma", None, None, None, ()))
+    return tuple(found)
+
+
+def _sd_parameters(t: int, term: GroupTerm) -> list[Parameter]:
+    """SDs of one term, named as bambi names them."""
+    found = []
+    for variable in term.variables:
+        name = f"{variable.name}_sigma"
+        if is_homogeneous(term.structure):
+            effect = variable.effects[0]
+            found.append(Parameter(name, "sd", name, None, term.group, t, (effect,)))
+            continue
+        for i, effect in enumerate(variable.effects):
+            coord = variable.coords[i] if variable.coords else None
+            label = _label(name, variable.coords, i)
+            found.append(Parameter(label, "sd", name, coord, term.group, t, (effect,)))
+    return found
+
+
+def _corr_parameters(t: int, term: GroupTerm) -> list[Parameter]:
+    """Correlations of one term, as named pairs of one variable ``<group>_corr``.
+
+    A structure with a single correlation (cs, ar1) has the one name ``rho``.
+    """
+    if not n_corr(term.structure, term.k):
+        return []
+    name = f"{term.group}_corr"
+    if term.structure != "us":
+        return [
+            Parameter(f"{name}[rho]", "corr", name, "rho", term.group, t, (1, 0))
+        ]
+    return [
+        Parameter(
+            f"{name}[{term.effects[j]}:{term.effects[i]}]",
+            "corr",
+            name,
+            f"{term.effects[j]}:{term.effects[i]}",
+            term.group,
+            t,
+            (i, j),
+        )
+        for j in range(term.k)
+        for i in range(j + 1, term.k)
+    ]
+
+
+def _label(name: str, coords: tuple[str, ...], i: int) -> str:
+    """``name`` for a scalar, ``name[coord]`` for an entry of a vector."""
+    return f"{name}[{coords[i]}]" if coords else name

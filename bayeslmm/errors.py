@@ -1,0 +1,90 @@
+"""What a user can act on: the errors and warnings of bayeslmm.
+
+The room takes nothing and gives exception classes. Each error is one of ours and a
+builtin, so that ``except ValueError`` keeps working; each message says what was seen,
+why it cannot be, and what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BayesLMMError(Exception):
+    """Base of every error that bayeslmm raises on purpose."""
+
+
+class FormulaError(BayesLMMError, ValueError):
+    """A formula that cannot be read; the message shows it with a caret.
+
+    Parameters
+    ----------
+    message : str
+        What was seen, why it cannot be, what to write instead.
+    formula : str
+        The whole formula text.
+    position : int, optional
+        Index of the offending character in ``formula``.
+    """
+
+    def __init__(self, message: str, formula: str = "", position: int | None = None):
+        self.formula, self.position = formula, position
+        super().__init__(message + _caret(formula, position))
+
+
+class DataError(BayesLMMError, ValueError):
+    """Data that the model cannot use; the message names columns and counts."""
+
+
+class PriorError(BayesLMMError, ValueError):
+    """A prior that is unknown or cannot be honoured."""
+
+
+class ModelError(BayesLMMError, ValueError):
+    """A model, family or method that cannot be fitted as asked."""
+
+
+class InputFileError(BayesLMMError, OSError):
+    """A file that cannot be read."""
+
+
+class OutputError(BayesLMMError, OSError):
+    """A place that cannot be written."""
+
+
+class SamplingError(BayesLMMError, RuntimeError):
+    """Sampling that could not start or gave no draw."""
+
+
+class BayesLMMWarning(UserWarning):
+    """Base of every warning of bayeslmm."""
+
+
+class FitWarning(BayesLMMWarning):
+    """A fit that ended somewhere the reader must know about (boundary, no convergence)."""
+
+
+class DataWarning(BayesLMMWarning):
+    """Data that were used otherwise than given (dropped rows, unused levels)."""
+
+
+def nearest_names(name: str, candidates: Iterable[object]) -> str:
+    """Sentence that offers the candidates most like `name`; empty if there are none."""
+    names = [str(candidate) for candidate in candidates]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if not close:
+        lowered = {candidate.lower(): candidate for candidate in names}
+        close = [lowered[name.lower()]] if name.lower() in lowered else []
+    if close:
+        return " Did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if 0 < len(names) <= 12:
+        return " There are: " + ", ".join(repr(c) for c in names) + "."
+    return ""
+
+
+def _caret(formula: str, position: int | None) -> str:
+    """The formula on its own line with a caret below `position`."""
+    if not formula:
+        return ""
+    if position is None:
+        return f"\n  {formula}"
+    return f"\n  {formula}\n  {' ' * position}^"
