@@ -1,0 +1,120 @@
+"""Bayesian linear mixed models with lme4's formulas: REML beside the posterior.
+
+Takes nothing; gives the public names. Each is imported on first use (PEP 562), so that
+``import bayeslmm`` costs next to nothing and REML never pays for PyMC.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayeslmm.compare import (
+        Comparison as Comparison,
+        compare as compare,
+        reading as reading,
+        shrinkage_table as shrinkage_table,
+    )
+    from bayeslmm.datasets import (
+        SimulatedClassrooms as SimulatedClassrooms,
+        load_data as load_data,
+        simulate_classrooms as simulate_classrooms,
+    )
+    from bayeslmm.design import Design as Design
+    from bayeslmm.errors import (
+        BayesLMMError as BayesLMMError,
+        BayesLMMWarning as BayesLMMWarning,
+        DataError as DataError,
+        DataWarning as DataWarning,
+        FitWarning as FitWarning,
+        FormulaError as FormulaError,
+        InputFileError as InputFileError,
+        ModelError as ModelError,
+        OutputError as OutputError,
+        PriorError as PriorError,
+        SamplingError as SamplingError,
+    )
+    from bayeslmm.fit import (
+        Fit as Fit,
+        FitStatus as FitStatus,
+        Posterior as Posterior,
+        RemlFit as RemlFit,
+        fit as fit,
+    )
+    from bayeslmm.formula import Formula as Formula, parse_formula as parse_formula
+    from bayeslmm.model import Model as Model
+    from bayeslmm.plots import (
+        plot_forest as plot_forest,
+        plot_rank as plot_rank,
+        plot_shrinkage as plot_shrinkage,
+        plot_trace as plot_trace,
+    )
+    from bayeslmm.priors import Prior as Prior, Priors as Priors
+    from bayeslmm.report import report as report
+    from bayeslmm.simulate import simulate as simulate
+
+_ROOM_OF = {
+    "BayesLMMError": "errors",
+    "BayesLMMWarning": "errors",
+    "Comparison": "compare",
+    "DataError": "errors",
+    "DataWarning": "errors",
+    "Design": "design",
+    "Fit": "fit",
+    "FitStatus": "fit",
+    "FitWarning": "errors",
+    "Formula": "formula",
+    "FormulaError": "errors",
+    "InputFileError": "errors",
+    "Model": "model",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "Posterior": "fit",
+    "Prior": "priors",
+    "PriorError": "errors",
+    "Priors": "priors",
+    "RemlFit": "fit",
+    "SamplingError": "errors",
+    "SimulatedClassrooms": "datasets",
+    "compare": "compare",
+    "fit": "fit",
+    "load_data": "datasets",
+    "parse_formula": "formula",
+    "plot_forest": "plots",
+    "plot_rank": "plots",
+    "plot_shrinkage": "plots",
+    "plot_trace": "plots",
+    "reading": "compare",
+    "report": "report",
+    "shrinkage_table": "compare",
+    "simulate": "simulate",
+    "simulate_classrooms": "datasets",
+}
+__all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    """Import the room of a public name on first use."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'bayeslmm' has no attribute {name!r}")
+    room = importlib.import_module(f"bayeslmm.{_ROOM_OF[name]}")
+    globals()[name] = getattr(room, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return sorted({*globals(), *_ROOM_OF})
+
+
+class _Package(ModuleType):
+    """Keeps ``bayeslmm.fit`` the function: importing the room `fit` would rebind it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute, except a room over the public name it shares."""
+        if not (name in _ROOM_OF and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
