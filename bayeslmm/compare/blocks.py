@@ -1,0 +1,138 @@
+"""All effects of one grouping factor side by side, and the draws of its coefficients.
+
+All terms of one grouping factor are read together: ``(x || g)`` is two terms and one
+factor.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import ModelError, nearest_names
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+
+# A column of X counts as carried by the varying columns if regression on them leaves
+# less than this fraction of its length.
+NEGLIGIBLE = 1e-9
+LEVELS_AT_ONCE = 512  # keeps the draws in work below 512 * 4000 * 8 bytes = 16 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """All effects of one grouping factor.
+
+    ``Z`` (n, k), ``codes`` (n,) and ``levels`` as in `GroupTerm`; ``terms`` and
+    ``effects`` name each column; ``carried`` (k, p) turns fixed effects into their part
+    of the level coefficients; ``common`` (p,) marks the columns of X that do not vary.
+    """
+
+    group: str
+    terms: tuple[int, ...]
+    labels: tuple[str, ...]
+    effects: tuple[str, ...]
+    Z: Float[np.ndarray, "n k"]
+    codes: Int[np.ndarray, " n"]
+    levels: tuple[str, ...]
+    carried: Float[np.ndarray, "k p"]
+    common: Bool[np.ndarray, " p"]
+
+
+def find_block(design: Design, group: str | None) -> Block:
+    """The effects of one grouping factor, the first one for None."""
+    blocks = group_blocks(design)
+    if group is None:
+        return blocks[0]
+    names = tuple(block.group for block in blocks)
+    labels = {label: block for block in blocks for label in block.labels}
+    if group in labels:
+        return labels[group]
+    return blocks[name_index(names, group, "grouping factors")]
+
+
+def group_blocks(design: Design) -> list[Block]:
+    """The effects of each grouping factor, in formula order."""
+    by_group: dict[str, list[int]] = {}
+    for t, term in enumerate(design.groups):
+        by_group.setdefault(term.group, []).append(t)
+    return [_block(design, group, tuple(ts)) for group, ts in by_group.items()]
+
+
+def _block(design: Design, group: str, terms: tuple[int, ...]) -> Block:
+    """All terms of one grouping factor side by side."""
+    members = [design.groups[t] for t in terms]
+    Z = np.hstack([member.Z for member in members])
+    carried = np.linalg.lstsq(Z, design.X, rcond=None)[0]
+    left = np.linalg.norm(design.X - Z @ carried, axis=0)
+    common = left > NEGLIGIBLE * np.linalg.norm(design.X, axis=0)
+    carried[:, common] = 0.0
+    return Block(
+        group=group,
+        terms=terms,
+        labels=tuple(member.label for member in members for _ in member.effects),
+        effects=tuple(effect for member in members for effect in member.effects),
+        Z=Z,
+        codes=members[0].codes,
+        levels=members[0].levels,
+        carried=carried,
+        common=common,
+    )
+
+
+def coefficient_draws(
+    post: "Posterior", block: Block, columns: list[int]
+) -> Iterator[tuple[int, Float[np.ndarray, "s j k"]]]:
+    """Draws of fixed plus random coefficients, for a few levels at a time."""
+    fixed = _fixed_draws(post) @ block.carried[columns].T
+    variables = [_effect_variable(post, block, column) for column in columns]
+    for start in range(0, len(block.levels), LEVELS_AT_ONCE):
+        levels = slice(start, start + LEVELS_AT_ONCE)
+        effects = [values[..., levels] for values in variables]
+        stacked = np.stack([e.reshape(-1, e.shape[-1]) for e in effects], axis=-1)
+        yield start, stacked + fixed[:, None, :]
+
+
+def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "s p"]:
+    """Draws of the fixed effects, chains end to end, in the order of X's columns."""
+    design = post.model.design
+    posterior = post.idata["posterior"]
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    draws = np.empty((n_draws, design.p))
+    for variable in design.fixed:
+        values = posterior[variable.name].to_numpy()
+        draws[:, list(variable.columns)] = values.reshape(n_draws, -1)
+    return draws
+
+
+def _effect_variable(
+    post: "Posterior", block: Block, column: int
+) -> Float[np.ndarray, "c s j"]:
+    """Draws of one effect of a block, (chain, draw, level)."""
+    design = post.model.design
+    ends = np.cumsum([design.groups[t].k for t in block.terms])
+    term_at = int(np.searchsorted(ends, column, side="right"))
+    term = design.groups[block.terms[term_at]]
+    effect = column - (int(ends[term_at - 1]) if term_at else 0)
+    for variable in term.variables:
+        if effect in variable.effects:
+            values = post.idata["posterior"][variable.name].to_numpy()
+            if variable.coords:
+                return values[:, :, variable.effects.index(effect)]
+            return values
+    raise ModelError(
+        f"Effect {block.effects[column]!r} of {block.group!r} has no draws."
+    )
+
+
+def name_index(names: tuple[str, ...], name: str, what: str) -> int:
+    """Position of `name` in `names`, or an error with the nearest ones."""
+    if name in names:
+        return names.index(name)
+    raise ModelError(
+        f"{name!r} is not among the {what} of this model.{nearest_names(name, names)}"
+    )

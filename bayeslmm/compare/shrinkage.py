@@ -1,0 +1,243 @@
+"""What pooling did to each level: no, partial and complete pooling, side by side.
+
+A level's no-pooling estimate is its own regression on the columns that vary by
+level, with everything else at its REML value; with those held, the BLUP is exactly a
+weighted mean of that estimate and the centre, and `shrinkage` is the weight of the
+centre.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from bayeslmm.compare.blocks import (
+    Block,
+    coefficient_draws,
+    find_block,
+    group_blocks,
+    name_index,
+)
+from bayeslmm.compare.pairs import check_same_model
+from bayeslmm.compare.table import check_probability, interval_name
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+# A level identifies its own regression if the smallest eigenvalue of its products,
+# columns scaled to unit length, is above this.
+NEGLIGIBLE = 1e-9
+
+
+def shrinkage_table(
+    reml: "RemlFit",
+    post: "Posterior | None" = None,
+    *,
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
+) -> pd.DataFrame:
+    """No, partial and complete pooling of every level.
+
+    Use it to see how far each level was moved from its own data towards the others.
+
+    Parameters
+    ----------
+    reml : RemlFit
+        Fit by REML or ML.
+    post : Posterior, optional
+        Posterior of the same model; without it its columns are left out.
+    prob : float, default 0.95
+        Probability of the posterior interval.
+    kind : {"eti", "hdi"}, default "eti"
+        Equal-tailed or highest-density interval.
+
+    Returns
+    -------
+    DataFrame
+        One row for each group, level and effect. ``term``, ``group``, ``level``,
+        ``effect``, ``n`` (rows of the level); ``no_pooling``: the level's own least
+        squares, the common part at its REML value (NaN where its rows cannot
+        identify it); ``partial_pooling``: fixed effect plus BLUP; ``complete_pooling``:
+        the same regression with all levels as one; ``center``: the fixed part, which
+        levels are pulled to; ``shrinkage``: 0 none, 1 full, per level, unit-free;
+        ``posterior`` (mean), ``lower``, ``upper``. In units of y per unit of the
+        column. ``attrs`` names the interval.
+
+    Raises
+    ------
+    ModelError
+        If the fits are not of the same formula and rows, or `prob` is no probability.
+
+
+    Notes
+    -----
+    With A_j = Z_j'W Z_j, the weight of the centre is (I + Sigma A_j / sigma^2)^-1; the
+    column holds the mean of its eigenvalues. For one effect per level it is
+    sigma^2 / (sigma^2 + n_j tau^2), one minus the reliability.
+
+    References
+    ----------
+    .. [1] Gelman and Pardoe (2006). Technometrics 48(2).
+       https://doi.org/10.1198/004017005000000517
+    """
+    if post is not None:
+        check_same_model(reml, post)
+    check_probability(prob)
+    parts = []
+    for block in group_blocks(reml.model.design):
+        part = _pooling_of_block(reml, block)
+        if post is not None:
+            part = part.join(_posterior_of_block(post, block, prob, kind))
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs = {"method": reml.method, "prob": prob, "kind": kind}
+    table.attrs["interval"] = interval_name(prob, kind)
+    return table
+
+
+def shrinkage_covariances(
+    post: "Posterior", group: str, effects: tuple[str, str]
+) -> Float[np.ndarray, "j 2 2"]:
+    """Posterior covariance of two coefficients of each level.
+
+    Parameters
+    ----------
+    post : Posterior
+        Posterior.
+    group : str
+        Grouping factor.
+    effects : tuple of str
+        Two of its effects, ``("Intercept", "Days")``.
+
+    Returns
+    -------
+    ndarray, shape (j, 2, 2)
+        Covariances of (fixed + random) coefficients, units of y squared per units of
+        the columns.
+
+    Raises
+    ------
+    ModelError
+        If there is no such group or effect.
+    """
+    block = find_block(post.model.design, group)
+    columns = [
+        name_index(block.effects, effect, f"effects of {group}") for effect in effects
+    ]
+    found = np.empty((len(block.levels), 2, 2))
+    for start, draws in coefficient_draws(post, block, columns):
+        centred = draws - draws.mean(axis=0)
+        covariance = np.einsum("sja,sjb->jab", centred, centred) / (len(draws) - 1)
+        found[start : start + len(covariance)] = covariance
+    return found
+
+
+def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
+    """Point estimates of one grouping factor, long by level and effect."""
+    design = reml.model.design
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    rest = _everything_else(reml, block)
+    gram, score = _level_products(block, weights, rest)
+    complete = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
+    center = block.carried @ reml.beta
+    effects = np.hstack([reml.effects.b[t] for t in block.terms])
+    j, k = effects.shape
+    return pd.DataFrame(
+        {
+            "term": np.tile(block.labels, j),
+            "group": block.group,
+            "level": np.repeat(block.levels, k),
+            "effect": np.tile(block.effects, j),
+            "n": np.repeat(np.bincount(block.codes, minlength=j), k),
+            "no_pooling": _own_regressions(gram, score).ravel(),
+            "partial_pooling": (center + effects).ravel(),
+            "complete_pooling": np.tile(complete, j),
+            "center": np.tile(center, j),
+            "shrinkage": np.repeat(_shrinkage(reml, block, gram), k),
+        }
+    )
+
+
+def _everything_else(reml: "RemlFit", block: Block) -> Float[np.ndarray, " n"]:
+    """Response less all that does not vary within this block, at REML values."""
+    design = reml.model.design
+    rest = design.y - design.X[:, block.common] @ reml.beta[block.common]
+    if design.offset is not None:
+        rest = rest - design.offset
+    for t, term in enumerate(design.groups):
+        if t not in block.terms:
+            rest = rest - (term.Z * reml.effects.b[t][term.codes]).sum(axis=1)
+    return rest
+
+
+def _level_products(
+    block: Block, weights: Float[np.ndarray, " n"], rest: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "j k k"], Float[np.ndarray, "j k"]]:
+    """Z_j'W Z_j and Z_j'W r_j of each level."""
+    j, k = len(block.levels), block.Z.shape[1]
+    gram, score = np.empty((j, k, k)), np.empty((j, k))
+    weighted = block.Z * weights[:, None]
+    for a in range(k):
+        score[:, a] = np.bincount(block.codes, weighted[:, a] * rest, minlength=j)
+        for b in range(k):
+            product = weighted[:, a] * block.Z[:, b]
+            gram[:, a, b] = np.bincount(block.codes, product, minlength=j)
+    return gram, score
+
+
+def _own_regressions(
+    gram: Float[np.ndarray, "j k k"], score: Float[np.ndarray, "j k"]
+) -> Float[np.ndarray, "j k"]:
+    """Least squares of each level; a row of NaN where its rows do not identify it."""
+    length = np.sqrt(np.maximum(np.einsum("jaa->ja", gram), 0.0))
+    safe = np.where(length > 0.0, length, 1.0)
+    scaled = gram / (safe[:, :, None] * safe[:, None, :])
+    identified = np.linalg.eigvalsh(scaled)[:, 0] > NEGLIGIBLE
+    found = np.full(score.shape, np.nan)
+    solved = np.linalg.solve(scaled[identified], (score / safe)[identified][..., None])
+    found[identified] = solved[..., 0] / safe[identified]
+    return found
+
+
+def _shrinkage(
+    reml: "RemlFit", block: Block, gram: Float[np.ndarray, "j k k"]
+) -> Float[np.ndarray, " j"]:
+    """Mean eigenvalue of (I + Sigma A_j / sigma^2)^-1, in [0, 1]."""
+    k = gram.shape[1]
+    factor = np.zeros((k, k))
+    at = 0
+    for t in block.terms:
+        size = reml.factors[t].shape[0]
+        factor[at : at + size, at : at + size] = reml.factors[t]
+        at += size
+    # similar to the symmetric matrix I + L'A L / sigma^2, whose eigenvalues are >= 1
+    inner = factor.T @ gram @ factor / reml.sigma**2
+    return (1.0 / (1.0 + np.maximum(np.linalg.eigvalsh(inner), 0.0))).mean(axis=1)
+
+
+def _posterior_of_block(
+    post: "Posterior", block: Block, prob: float, kind: str
+) -> pd.DataFrame:
+    """Posterior mean and interval of each level and effect, in the same order."""
+    j, k = len(block.levels), len(block.effects)
+    found = np.empty((3, j, k))
+    for start, draws in coefficient_draws(post, block, list(range(k))):
+        stop = start + draws.shape[1]
+        found[0, start:stop] = draws.mean(axis=0)
+        found[1:, start:stop] = _interval(draws, prob, kind)
+    names = ("posterior", "lower", "upper")
+    return pd.DataFrame({name: found[i].ravel() for i, name in enumerate(names)})
+
+
+def _interval(
+    draws: Float[np.ndarray, "s j k"], prob: float, kind: str
+) -> Float[np.ndarray, "2 j k"]:
+    """Lower and upper end of the interval over the first axis."""
+    if kind == "eti":
+        return np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    from arviz import hdi
+
+    ends = np.asarray(hdi(draws, prob=prob, axis=0))
+    return np.moveaxis(ends, -1, 0)

@@ -1,0 +1,129 @@
+"""REML beside the posterior, one row for each parameter."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslmm.compare.pairs import check_same_model
+from bayeslmm.errors import ModelError
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+COLUMNS = (
+    "component",
+    "reml",
+    "reml_se",
+    "reml_lower",
+    "reml_upper",
+    "mean",
+    "median",
+    "sd",
+    "lower",
+    "upper",
+    "ess_bulk",
+    "rhat",
+    "difference_in_se",
+    "difference_unit",
+)
+
+
+def compare(
+    reml: "RemlFit",
+    post: "Posterior",
+    *,
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
+) -> pd.DataFrame:
+    """REML beside the posterior for every parameter.
+
+    Use it to see where the prior and the averaging over the variance parameters moved
+    an estimate, and by how much relative to its uncertainty.
+
+    Parameters
+    ----------
+    reml : RemlFit
+        Fit by REML or ML.
+    post : Posterior
+        Posterior of the same model.
+    prob : float, default 0.95
+        Probability of both intervals.
+    kind : {"eti", "hdi"}, default "eti"
+        Equal-tailed or highest-density posterior interval.
+
+    Returns
+    -------
+    DataFrame
+        Index ``label``: fixed effects, SDs, correlations, sigma. Columns ``component``;
+        ``reml``, ``reml_se``, ``reml_lower``, ``reml_upper`` (Wald; NaN where the fit
+        is on the boundary and there is no SE); ``mean``, ``median``, ``sd``, ``lower``,
+        ``upper``, ``ess_bulk``, ``rhat`` of the posterior; ``difference_in_se``:
+        posterior median minus REML estimate, in the unit that ``difference_unit`` names
+        (``REML SE``, or ``posterior SD`` where there is no SE). ``attrs`` names the
+        method, both intervals and the difference.
+
+    Raises
+    ------
+    ModelError
+        If the fits are not of the same formula and rows, or `prob` is no probability.
+    """
+    check_same_model(reml, post)
+    check_probability(prob)
+    classical = reml.summary(level=prob)
+    posterior = post.summary(prob=prob, kind=kind).reindex(classical.index)
+    table = pd.DataFrame(
+        {
+            "component": classical["component"],
+            "reml": classical["estimate"],
+            "reml_se": classical["se"],
+            "reml_lower": classical["lower"],
+            "reml_upper": classical["upper"],
+        },
+        index=classical.index,
+    )
+    for column in ("mean", "median", "sd", "lower", "upper", "ess_bulk", "rhat"):
+        table[column] = posterior[column]
+    table = table.join(_differences(table))
+    table.index.name = "label"
+    table.attrs = {
+        "method": reml.method,
+        "prob": prob,
+        "kind": kind,
+        "interval": interval_name(prob, kind),
+        "reml_interval": interval_name(prob, "wald"),
+        "difference": f"posterior median minus {reml.method} estimate",
+    }
+    return table[list(COLUMNS)]
+
+
+def interval_name(prob: float, kind: str) -> str:
+    """Name of an interval, ``95% ETI``, ``94% HDI``, ``95% Wald``."""
+    percent = f"{100 * prob:.4g}%"
+    return f"{percent} {'Wald' if kind == 'wald' else kind.upper()}"
+
+
+def check_probability(prob: float) -> None:
+    """Raise unless `prob` lies strictly between 0 and 1."""
+    if not 0.0 < prob < 1.0:
+        raise ModelError(
+            f"prob={prob!r} is not a probability between 0 and 1. Write prob=0.95 "
+            "for a 95% interval."
+        )
+
+
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Posterior median minus REML, in REML SEs, else in posterior SDs."""
+    has_se = np.isfinite(table["reml_se"]) & (table["reml_se"] > 0.0)
+    scale = table["reml_se"].where(has_se, table["sd"])
+    scale = scale.where(scale > 0.0)
+    difference = (table["median"] - table["reml"]) / scale
+    unit = np.where(has_se, "REML SE", "posterior SD")
+    return pd.DataFrame(
+        {
+            "difference_in_se": difference,
+            "difference_unit": np.where(difference.notna(), unit, ""),
+        },
+        index=table.index,
+    )
