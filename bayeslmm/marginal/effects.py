@@ -1,0 +1,198 @@
+"""Fixed and random effects given the covariance: their exact Gaussian distribution.
+
+Takes `Statistics`, factors, sigma and the prior of beta; gives conditional means and
+covariances (BLUPs at a point estimate) and exact joint draws of ``(beta, b)``, from the
+same factorisation as the likelihood.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import lapack
+
+from bayeslmm.marginal import kernels
+from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.likelihood import BetaPrior, Factors, solve_beta
+from bayeslmm.marginal.statistics import Block, Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsMean:
+    """Conditional distribution of the effects given the covariance parameters.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Mean of the fixed effects, units of y per unit of x.
+    beta_cov : ndarray, shape (p, p)
+        Their covariance.
+    b : tuple of ndarray, shape (J_t, k_t)
+        Mean of the random effects of each bar term (the BLUPs), units of y per unit of z.
+    b_cov_given_beta : tuple of ndarray, shape (J_t, k_t, k_t)
+        Covariance of each level's effects with beta taken as known: lme4's ``condVar``.
+    b_cov : tuple of ndarray, shape (J_t, k_t, k_t)
+        The same with the uncertainty of beta integrated in.
+    """
+
+    beta: Float[np.ndarray, " p"]
+    beta_cov: Float[np.ndarray, "p p"]
+    b: tuple[Float[np.ndarray, "_j _k"], ...]
+    b_cov_given_beta: tuple[Float[np.ndarray, "_j _k _k"], ...]
+    b_cov: tuple[Float[np.ndarray, "_j _k _k"], ...]
+
+
+def conditional_mean(
+    stats: Statistics, factors: Factors, sigma: float, prior: BetaPrior | None = None
+) -> EffectsMean:
+    """Mean and covariance of the effects given the covariance parameters.
+
+    Use it for BLUPs at a point estimate; `draw_effects` gives joint draws.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    factors : sequence of ndarray, shape (k_t, k_t)
+        Lower Cholesky factors L_t of the random-effect covariances, units of y.
+    sigma : float
+        Residual SD, units of y.
+    prior : BetaPrior, optional
+        Prior of beta; flat if None.
+
+    Returns
+    -------
+    EffectsMean
+        Means and covariances.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+    done = eliminate(stats, [factor / sigma for factor in factors])
+    fixed = solve_beta(done.G, sigma, prior)
+    gamma = np.append(-fixed.beta, 1.0)
+    b: dict[int, np.ndarray] = {}
+    given: dict[int, np.ndarray] = {}
+    total: dict[int, np.ndarray] = {}
+    blocks = (stats.lead, *stats.rest)
+    for block, (Q, D) in zip(blocks, projections(stats, done), strict=True):
+        edges = (*block.starts, block.k)
+        for i, t in enumerate(block.terms):
+            span = slice(edges[i], edges[i + 1])
+            relative = np.asarray(factors[t]) / sigma
+            cov = relative @ relative.T
+            response = cov @ Q[:, span]  # d E[b] / d [X y], of shape (J, k, w)
+            b[t] = response @ gamma
+            given[t] = sigma**2 * (cov - cov @ D[:, span, span] @ relative.T)
+            on_beta = response[:, :, :-1]
+            spread = on_beta @ fixed.covariance @ on_beta.transpose(0, 2, 1)
+            total[t] = given[t] + spread
+    order = range(stats.n_terms)
+    return EffectsMean(
+        beta=fixed.beta,
+        beta_cov=fixed.covariance,
+        b=tuple(b[t] for t in order),
+        b_cov_given_beta=tuple(given[t] for t in order),
+        b_cov=tuple(total[t] for t in order),
+    )
+
+
+def draw_effects(
+    stats: Statistics,
+    factors: Sequence[Float[np.ndarray, "s _k _k"]],
+    sigma: Float[np.ndarray, " s"],
+    rng: np.random.Generator,
+    prior: BetaPrior | None = None,
+) -> tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]:
+    """Exact joint draws of the fixed and random effects, one per parameter draw.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    factors : sequence of ndarray, shape (s, k_t, k_t)
+        Draws of the Cholesky factor of each bar term, units of y.
+    sigma : ndarray, shape (s,)
+        Draws of the residual SD, units of y.
+    rng : numpy.random.Generator
+        Source of randomness; the draws depend on it and on nothing else.
+    prior : BetaPrior, optional
+        Prior of beta; flat if None.
+
+    Returns
+    -------
+    beta : ndarray, shape (s, p)
+        Fixed effects.
+    b : tuple of ndarray, shape (s, J_t, k_t)
+        Random effects of each bar term.
+
+    Notes
+    -----
+    ``beta ~ N(bhat, C)``, then ``b | beta`` through the factor of
+    ``M = Lambda'Z'WZ Lambda + I``: with ``M = R R'``, ``u = M^-1 Lambda'Z'W(y - X beta)
+    + sigma R^-T z`` and ``b = Lambda u``. The rest is drawn first, then the lead given it.
+    """
+    n_draws = len(sigma)
+    beta = np.empty((n_draws, stats.p))
+    blocks = (stats.lead, *stats.rest)
+    drawn = [np.empty((n_draws, block.n_levels, block.k)) for block in blocks]
+    for s in range(n_draws):
+        scale = float(sigma[s])
+        done = eliminate(stats, [factor[s] / scale for factor in factors])
+        fixed = solve_beta(done.G, scale, prior)
+        root = np.linalg.cholesky(fixed.covariance)
+        beta[s] = fixed.beta + root @ rng.standard_normal(stats.p)
+        gamma = np.append(-beta[s], 1.0)
+        _draw_random(stats, done, gamma, scale, rng, [b[s] for b in drawn])
+    return beta, _by_term(stats, blocks, drawn)
+
+
+def _draw_random(
+    stats: Statistics,
+    done: Elimination,
+    gamma: Float[np.ndarray, " w"],
+    sigma: float,
+    rng: np.random.Generator,
+    out: list[Float[np.ndarray, "_j _k"]],
+) -> None:
+    """One draw of the random effects of every block given beta, written into `out`."""
+    noise = rng.standard_normal(stats.m)
+    rest_b = np.zeros(stats.m)
+    if stats.rest:
+        # S^-1 Lambda'Fr gamma + sigma chol(S)^-T z, then b = Lambda u
+        spread, _ = lapack.dtrtrs(done.schur, noise[:, None], lower=1, trans=1)
+        u = done.kappa @ gamma + sigma * spread[:, 0]
+        for block, factor, b in zip(stats.rest, done.factors[1:], out[1:], strict=True):
+            span = slice(block.offset, block.offset + block.n_levels * block.k)
+            b[:] = u[span].reshape(block.n_levels, block.k) @ factor.T
+            rest_b[span] = b.ravel()
+    z = rng.standard_normal(out[0].shape)
+    kernels.draw_lead(
+        done.factors[0],
+        done.root,
+        done.U,
+        stats.indptr,
+        stats.columns,
+        done.V,
+        gamma,
+        rest_b,
+        sigma,
+        z,
+        out[0],
+    )
+
+
+def _by_term(
+    stats: Statistics,
+    blocks: tuple[Block, ...],
+    drawn: list[Float[np.ndarray, "s _j _k"]],
+) -> tuple[Float[np.ndarray, "s _j _k"], ...]:
+    """Draws of the blocks, cut into those of the bar terms."""
+    terms: dict[int, np.ndarray] = {}
+    for block, b in zip(blocks, drawn, strict=True):
+        edges = (*block.starts, block.k)
+        for i, t in enumerate(block.terms):
+            terms[t] = b[:, :, edges[i] : edges[i + 1]]
+    return tuple(terms[t] for t in range(stats.n_terms))

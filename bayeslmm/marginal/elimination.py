@@ -1,0 +1,210 @@
+"""The one factorisation: random effects eliminated at given relative factors.
+
+Takes `Statistics` and the relative factors Lambda_t = L_t / sigma, gives an
+`Elimination`, the blocked Cholesky factor of ``Lambda'Z'WZ Lambda + I`` together with
+``G = [X y]'V0^-1[X y]`` (V0 = V / sigma**2); and `projections`, the per-level pieces of
+``Z'V0^-1[X y]`` and ``Z'V0^-1Z Lambda`` from which gradients and conditional moments
+are read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import lapack
+
+from bayeslmm.marginal import kernels
+from bayeslmm.marginal.statistics import Block, Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Elimination:
+    """Blocked factorisation at given relative factors.
+
+    Attributes
+    ----------
+    log_det : float
+        ``log |Lambda'Z'WZ Lambda + I|``; NaN if it is not positive definite.
+    G : ndarray, shape (w, w)
+        ``[X y]'V0^-1[X y]``, both triangles.
+    factors : tuple of ndarray, shape (k, k)
+        Relative factor of each block, the terms of a block along the diagonal.
+    root, U : ndarray, shapes (J, k, k), (J, k, w)
+        Factor of each level of the lead and ``root^-1 Lambda'F``.
+    V : ndarray, shape (nnz, k)
+        ``root^-1 Lambda'B`` for each coupling.
+    reduced, reduced_Fr : ndarray, shapes (m, m), (m, w)
+        ``Z_r'PZ_r`` and ``Z_r'P[X y]`` of the rest, the lead eliminated; m may be 0.
+    schur : ndarray, shape (m, m)
+        Lower Cholesky factor of ``S = Lambda_r' reduced Lambda_r + I``.
+    kappa : ndarray, shape (m, w)
+        ``S^-1 Lambda_r' reduced_Fr``.
+    """
+
+    log_det: float
+    G: Float[np.ndarray, "w w"]
+    factors: tuple[Float[np.ndarray, "_k _k"], ...]
+    root: Float[np.ndarray, "j k k"]
+    U: Float[np.ndarray, "j k w"]
+    V: Float[np.ndarray, "nnz k"]
+    reduced: Float[np.ndarray, "m m"]
+    reduced_Fr: Float[np.ndarray, "m w"]
+    schur: Float[np.ndarray, "m m"]
+    kappa: Float[np.ndarray, "m w"]
+
+
+Projection = tuple[Float[np.ndarray, "_j _k _w"], Float[np.ndarray, "_j _k _k"]]
+
+
+def eliminate(
+    stats: Statistics, relative: Sequence[Float[np.ndarray, "_k _k"]]
+) -> Elimination:
+    """Eliminate the random effects at given relative factors.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    relative : sequence of ndarray, shape (k_t, k_t)
+        Lambda_t of each bar term, unit-free, in the order of the design.
+
+    Returns
+    -------
+    Elimination
+        The factorisation and the Gram matrix G.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+    blocks = (stats.lead, *stats.rest)
+    factors = tuple(_block_factor(block, relative) for block in blocks)
+    root, U = np.empty_like(stats.A), np.empty_like(stats.F)
+    G, V = stats.WW.copy(), np.empty_like(stats.B)
+    log_det = kernels.eliminate_lead(stats.A, stats.F, factors[0], G, root, U)
+    if not stats.rest:
+        return Elimination(
+            log_det,
+            _mirror(G),
+            factors,
+            root,
+            U,
+            V,
+            stats.R,
+            stats.Fr,
+            stats.R,
+            stats.Fr,
+        )
+    R, Fr = stats.R.copy(), stats.Fr.copy()
+    kernels.eliminate_couplings(
+        stats.indptr, stats.columns, stats.B, factors[0], root, U, V, R, Fr
+    )
+    R = _mirror(R)
+    schur, info = lapack.dpotrf(
+        _sandwich(R, stats.rest, factors[1:]), lower=1, overwrite_a=1, clean=0
+    )
+    if info or np.isnan(log_det):
+        log_det = np.nan
+        half = np.zeros_like(Fr)
+    else:
+        log_det += 2.0 * np.log(np.diagonal(schur)).sum()
+        scaled = _left_transposed(Fr, stats.rest, factors[1:])
+        half, _ = lapack.dtrtrs(schur, scaled, lower=1)
+    kappa, _ = lapack.dtrtrs(schur, half, lower=1, trans=1)
+    G = _mirror(G) - half.T @ half
+    return Elimination(log_det, G, factors, root, U, V, R, Fr, schur, kappa)
+
+
+def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
+    """Per block: Q_j = Z_j'V0^-1[X y], shape (J, k, w), D_j = Z_j'V0^-1Z_j Lambda.
+
+    Only the diagonal blocks of ``Z'V0^-1Z`` are formed.
+    """
+    Q, D = np.empty_like(stats.F), np.empty_like(stats.A)
+    lead = done.factors[0]
+    kernels.lead_projections(stats.A, stats.F, lead, done.root, done.U, Q, D)
+    if not stats.rest:
+        return ((Q, D),)
+    inverse, _ = lapack.dpotri(done.schur, lower=1)
+    inverse = _mirror(inverse)
+    t = _left(done.kappa, stats.rest, done.factors[1:])
+    T = _left(inverse, stats.rest, done.factors[1:])
+    T = np.ascontiguousarray(_left(T.T, stats.rest, done.factors[1:]))
+    kernels.couple_projections(
+        stats.A,
+        lead,
+        done.root,
+        stats.indptr,
+        stats.columns,
+        stats.B,
+        done.V,
+        T,
+        t,
+        Q,
+        D,
+    )
+    rest_Q = done.reduced_Fr - done.reduced @ t
+    # rows of (Z_r'P Z_r) Lambda_r, to be met by the columns of S^-1 block by block
+    scaled = _left_transposed(done.reduced, stats.rest, done.factors[1:]).T
+    found = [(Q, D)]
+    for block in stats.rest:
+        span = slice(block.offset, block.offset + block.n_levels * block.k)
+        shape = (block.n_levels, block.k, -1)
+        rows, columns = scaled[span].reshape(shape), inverse[span].reshape(shape)
+        found.append((rest_Q[span].reshape(shape), rows @ columns.transpose(0, 2, 1)))
+    return tuple(found)
+
+
+def _block_factor(
+    block: Block, relative: Sequence[Float[np.ndarray, "_k _k"]]
+) -> Float[np.ndarray, "k k"]:
+    """Factors of the terms of one block along the diagonal."""
+    if len(block.terms) == 1:
+        return np.ascontiguousarray(relative[block.terms[0]], dtype=float)
+    factor = np.zeros((block.k, block.k))
+    for t, start in zip(block.terms, block.starts, strict=True):
+        span = slice(start, start + relative[t].shape[0])
+        factor[span, span] = relative[t]
+    return factor
+
+
+def _mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
+    """Symmetric matrix from its lower triangle."""
+    strict = np.tril(lower, -1)
+    return strict + strict.T + np.diag(np.diagonal(lower))
+
+
+def _left(
+    matrix: Float[np.ndarray, "m c"],
+    blocks: tuple[Block, ...],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Float[np.ndarray, "m c"]:
+    """Lambda_r times `matrix`, block-diagonal over the levels of each block."""
+    product = np.empty((matrix.shape[0], matrix.shape[1]))
+    for block, factor in zip(blocks, factors, strict=True):
+        span = slice(block.offset, block.offset + block.n_levels * block.k)
+        levels = matrix[span].reshape(block.n_levels, block.k, -1)
+        product[span] = (factor @ levels).reshape(-1, matrix.shape[1])
+    return product
+
+
+def _left_transposed(
+    matrix: Float[np.ndarray, "m c"],
+    blocks: tuple[Block, ...],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Float[np.ndarray, "m c"]:
+    """Lambda_r' times `matrix`."""
+    return _left(matrix, blocks, [factor.T for factor in factors])
+
+
+def _sandwich(
+    R: Float[np.ndarray, "m m"],
+    blocks: tuple[Block, ...],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Float[np.ndarray, "m m"]:
+    """``Lambda_r' R Lambda_r + I`` for a symmetric R."""
+    half = _left_transposed(R, blocks, factors)
+    S = _left_transposed(half.T, blocks, factors)
+    S[np.diag_indices_from(S)] += 1.0
+    return S

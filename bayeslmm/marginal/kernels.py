@@ -1,0 +1,301 @@
+"""Compiled loops of the marginal likelihood, one level of the leading block at a time.
+
+Takes the arrays of `Statistics` and the relative factor Lambda of the leading block, gives
+the pieces of the one factorisation ``M = Lambda'Z'WZ Lambda + I`` that everything is read
+off. Lengths: J levels, k effects per level, w = p + 1 columns of [X y]. numba compiles
+on first use and caches on disk; no kernel allocates more than its results.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile without the GIL, cached on disk; sees through run-time type checkers."""
+    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
+
+
+@compiled
+def cholesky(matrix, n):
+    """Lower Cholesky factor in place (upper triangle untouched); False if not PD."""
+    for j in range(n):
+        pivot = matrix[j, j]
+        for c in range(j):
+            pivot -= matrix[j, c] * matrix[j, c]
+        if not pivot > 0.0:
+            return False
+        root = math.sqrt(pivot)
+        matrix[j, j] = root
+        for i in range(j + 1, n):
+            value = matrix[i, j]
+            for c in range(j):
+                value -= matrix[i, c] * matrix[j, c]
+            matrix[i, j] = value / root
+    return True
+
+
+@compiled
+def solve_lower(L, b, n):
+    """b <- L^-1 b for one right-hand side."""
+    for i in range(n):
+        value = b[i]
+        for c in range(i):
+            value -= L[i, c] * b[c]
+        b[i] = value / L[i, i]
+
+
+@compiled
+def solve_lower_transposed(L, b, n):
+    """b <- L^-T b for one right-hand side."""
+    for i in range(n - 1, -1, -1):
+        value = b[i]
+        for c in range(i + 1, n):
+            value -= L[c, i] * b[c]
+        b[i] = value / L[i, i]
+
+
+@compiled
+def eliminate_lead(A, F, Lam, G, root, U):
+    """Factor every level and take its part out of ``G = [X y]'V0^-1[X y]``.
+
+    root[j] = chol(Lambda'A_j Lambda + I), U[j] = root[j]^-1 Lambda'F_j; G -= U'U (lower
+    triangle). Returns the log determinant; NaN where a level is not positive definite.
+    """
+    J, k = A.shape[0], A.shape[1]
+    w = F.shape[2]
+    log_det = 0.0
+    AL = np.empty((k, k))
+    for j in range(J):
+        for a in range(k):
+            for b in range(k):
+                value = 0.0
+                for c in range(b, k):
+                    value += A[j, a, c] * Lam[c, b]
+                AL[a, b] = value
+        for a in range(k):
+            for b in range(a + 1):
+                value = 0.0
+                for c in range(a, k):
+                    value += Lam[c, a] * AL[c, b]
+                root[j, a, b] = value
+            root[j, a, a] += 1.0
+        if not cholesky(root[j], k):
+            return np.nan
+        for a in range(k):
+            log_det += 2.0 * math.log(root[j, a, a])
+        for d in range(w):
+            for a in range(k):
+                value = 0.0
+                for c in range(a, k):
+                    value += Lam[c, a] * F[j, c, d]
+                for c in range(a):
+                    value -= root[j, a, c] * U[j, c, d]
+                U[j, a, d] = value / root[j, a, a]
+        for d in range(w):
+            for e in range(d + 1):
+                value = 0.0
+                for a in range(k):
+                    value += U[j, a, d] * U[j, a, e]
+                G[d, e] -= value
+    return log_det
+
+
+@compiled
+def eliminate_couplings(indptr, columns, B, Lam, root, U, V, R, Fr):
+    """Take the lead out of the rest: R -= V'V (lower triangle), Fr -= V'U.
+
+    V[e] = root[j]^-1 Lambda'B[e] for the entries e of level j.
+    """
+    k, w = B.shape[1], U.shape[2]
+    for j in range(indptr.size - 1):
+        for e in range(indptr[j], indptr[j + 1]):
+            for a in range(k):
+                value = 0.0
+                for c in range(a, k):
+                    value += Lam[c, a] * B[e, c]
+                for c in range(a):
+                    value -= root[j, a, c] * V[e, c]
+                V[e, a] = value / root[j, a, a]
+            row = columns[e]
+            for d in range(w):
+                value = 0.0
+                for a in range(k):
+                    value += V[e, a] * U[j, a, d]
+                Fr[row, d] -= value
+            for f in range(indptr[j], e + 1):
+                value = 0.0
+                for a in range(k):
+                    value += V[e, a] * V[f, a]
+                R[row, columns[f]] -= value
+
+
+@compiled
+def lead_projections(A, F, Lam, root, U, Q, D):
+    """Per level Q_j = Z_j'P[X y] and D_j = Z_j'P Z_j Lambda, with the rest left out.
+
+    P is V0^-1 of the leading block alone: Q = F - A Lambda root^-T U,
+    D = A Lambda root^-T root^-1.
+    """
+    J, k = A.shape[0], A.shape[1]
+    w = F.shape[2]
+    AL, AT = np.empty((k, k)), np.empty((k, k))
+    for j in range(J):
+        for a in range(k):
+            for b in range(k):
+                value = 0.0
+                for c in range(b, k):
+                    value += A[j, a, c] * Lam[c, b]
+                AL[a, b] = value
+            # row a of AT solves AT root' = AL
+            for b in range(k):
+                value = AL[a, b]
+                for c in range(b):
+                    value -= AT[a, c] * root[j, b, c]
+                AT[a, b] = value / root[j, b, b]
+            for b in range(k - 1, -1, -1):
+                value = AT[a, b]
+                for c in range(b + 1, k):
+                    value -= D[j, a, c] * root[j, c, b]
+                D[j, a, b] = value / root[j, b, b]
+            for d in range(w):
+                value = F[j, a, d]
+                for c in range(k):
+                    value -= AT[a, c] * U[j, c, d]
+                Q[j, a, d] = value
+
+
+@compiled
+def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
+    """Add the rest's part to the lead's Q and D.
+
+    With N_j = B_j - A_j Lambda root^-T V_j: Q_j -= N_j t, D_j -= N_j T V_j' root^-1,
+    where T = Lambda_r S^-1 Lambda_r' and t = T Fr (of the eliminated rest).
+    """
+    k, w = B.shape[1], t.shape[1]
+    widest = 0
+    for j in range(indptr.size - 1):
+        widest = max(widest, indptr[j + 1] - indptr[j])
+    N = np.empty((widest, k))
+    NT = np.empty((k, k))
+    AL, AT = np.empty((k, k)), np.empty((k, k))
+    for j in range(indptr.size - 1):
+        first, last = indptr[j], indptr[j + 1]
+        for a in range(k):
+            for b in range(k):
+                value = 0.0
+                for c in range(b, k):
+                    value += A[j, a, c] * Lam[c, b]
+                AL[a, b] = value
+            for b in range(k):
+                value = AL[a, b]
+                for c in range(b):
+                    value -= AT[a, c] * root[j, b, c]
+                AT[a, b] = value / root[j, b, b]
+        for e in range(first, last):
+            for a in range(k):
+                value = B[e, a]
+                for c in range(k):
+                    value -= AT[a, c] * V[e, c]
+                N[e - first, a] = value
+                for d in range(w):
+                    Q[j, a, d] -= value * t[columns[e], d]
+        NT[:] = 0.0
+        for e in range(first, last):
+            for b in range(k):
+                for f in range(first, last):
+                    value = T[columns[e], columns[f]] * V[f, b]
+                    for a in range(k):
+                        NT[a, b] += N[e - first, a] * value
+        for a in range(k):
+            for b in range(k - 1, -1, -1):
+                value = NT[a, b]
+                for c in range(b + 1, k):
+                    value -= NT[a, c] * root[j, c, b]
+                NT[a, b] = value / root[j, b, b]
+                D[j, a, b] -= NT[a, b]
+
+
+@compiled
+def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
+    """gradient += sum_j (Q_j K Q_j') Lambda / scale - D_j, over levels and one term.
+
+    K (w x w) is gamma gamma' plus the covariance of beta, in units of sigma; only the rows
+    ``first .. last`` (one bar term's) and the lower triangle count.
+    """
+    k, w = Q.shape[1], Q.shape[2]
+    QK = np.empty(w)
+    H = np.zeros((k, k))
+    for j in range(Q.shape[0]):
+        for a in range(first, last):
+            for d in range(w):
+                value = 0.0
+                for e in range(w):
+                    value += Q[j, a, e] * K[e, d]
+                QK[d] = value
+            for b in range(first, last):
+                value = 0.0
+                for d in range(w):
+                    value += QK[d] * Q[j, b, d]
+                H[a, b] += value
+                gradient[a - first, b - first] -= D[j, a, b]
+    for a in range(first, last):
+        for b in range(first, last):
+            value = 0.0
+            for c in range(b, last):
+                value += H[a, c] * Lam[c, b]
+            gradient[a - first, b - first] += value / scale
+
+
+@compiled
+def solve_normal(precision, rhs, quad):
+    """Solve ``precision beta = rhs``; both are overwritten: covariance and beta.
+
+    Returns the log determinant of the precision and ``quad - beta'precision beta``.
+    """
+    p = rhs.size
+    L = precision.copy()
+    if not cholesky(L, p):
+        precision[:] = np.nan
+        rhs[:] = np.nan
+        return np.nan, np.nan
+    log_det = 0.0
+    solve_lower(L, rhs, p)
+    for i in range(p):
+        log_det += 2.0 * math.log(L[i, i])
+        quad -= rhs[i] * rhs[i]
+    solve_lower_transposed(L, rhs, p)
+    column = np.empty(p)
+    for c in range(p):
+        column[:] = 0.0
+        column[c] = 1.0
+        solve_lower(L, column, p)
+        solve_lower_transposed(L, column, p)
+        precision[:, c] = column
+    return log_det, quad
+
+
+@compiled
+def draw_lead(Lam, root, U, indptr, columns, V, gamma, rest_b, sigma, z, out):
+    """Random effects of the lead given beta and the rest: b_j = Lambda u_j.
+
+    u_j = root^-T (U_j gamma - V_j'b_rest + sigma z_j).
+    """
+    J, k, w = U.shape
+    u = np.empty(k)
+    for j in range(J):
+        for a in range(k):
+            u[a] = sigma * z[j, a]
+            for d in range(w):
+                u[a] += U[j, a, d] * gamma[d]
+        for e in range(indptr[j], indptr[j + 1]):
+            for a in range(k):
+                u[a] -= V[e, a] * rest_b[columns[e]]
+        solve_lower_transposed(root[j], u, k)
+        for a in range(k):
+            out[j, a] = 0.0
+            for c in range(a + 1):
+                out[j, a] += Lam[a, c] * u[c]

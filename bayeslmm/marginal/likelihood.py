@@ -1,0 +1,261 @@
+"""The one marginal likelihood: its density, its gradient, its profile.
+
+Takes `Statistics`, the factors of the random-effect covariances, sigma and a prior for
+beta; gives ``log p(y | factors, sigma)`` with the fixed effects beta and the random effects
+b integrated out exactly, the exact gradient, and the profiled REML and ML criteria.
+With V = sigma**2 W^-1 + Z Sigma Z' and a flat or Normal prior of precision P0 on beta:
+
+    C = (X'V^-1X + P0)^-1,   bhat = C (X'V^-1y + P0 m0)
+    -2 log p = (n - f) log 2 pi + log|V| + log|C^-1| - log|P0| + y'V^-1y + m0'P0m0
+               - bhat'C^-1 bhat
+
+where f counts the coefficients whose prior is flat. The gradient needs one k x k matrix
+per term: with s_j = Z_j'V^-1(y - X bhat) and
+``H = sum_j s_j s_j' - Z_j'V^-1Z_j + Z_j'V^-1X C X'V^-1Z_j``, ``dlogp/dL = H L``, which
+stays right where Sigma is singular.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.marginal import kernels
+from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.statistics import Block, Statistics
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+Factors = Sequence[Float[np.ndarray, "_k _k"]]
+
+
+@dataclass(frozen=True, slots=True)
+class BetaPrior:
+    """Normal prior of the fixed effects; directions of zero precision are flat.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (p,)
+        Prior mean, units of the coefficients.
+    precision : ndarray, shape (p, p)
+        Inverse covariance; may be singular.
+    log_det : float
+        Log pseudo-determinant of the precision: log |S0^-1| of its proper part, in the
+        coordinates in which the prior was stated.
+    n_proper : int
+        Number of coefficients whose prior is proper.
+    """
+
+    mean: Float[np.ndarray, " p"]
+    precision: Float[np.ndarray, "p p"]
+    log_det: float
+    n_proper: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Fixed effects given the covariance: mean, covariance, and what they cost.
+
+    ``quad`` is ``y'V^-1y + m0'P0m0 - bhat'C^-1 bhat``; ``log_det`` is ``log|C^-1|``.
+    """
+
+    beta: Float[np.ndarray, " p"]
+    covariance: Float[np.ndarray, "p p"]
+    log_det: float
+    quad: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Criterion with sigma and beta at their best for the given relative factors."""
+
+    criterion: float
+    sigma: float
+    beta: Float[np.ndarray, " p"]
+
+
+def log_density(
+    stats: Statistics, factors: Factors, sigma: float, prior: BetaPrior | None = None
+) -> float:
+    """Log marginal density of y, fixed and random effects integrated out.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    factors : sequence of ndarray, shape (k_t, k_t)
+        Lower Cholesky factors L_t of the random-effect covariances, units of y.
+    sigma : float
+        Residual SD, units of y.
+    prior : BetaPrior, optional
+        Prior of beta; flat (the restricted likelihood) if None.
+
+    Returns
+    -------
+    float
+        ``log p(y | factors, sigma)``, a density of y that includes the weights;
+        NaN where the factorisation breaks down.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+    done = eliminate(stats, [factor / sigma for factor in factors])
+    fixed = solve_beta(done.G, sigma, prior)
+    return _log_density(stats, done, fixed, sigma, prior)
+
+
+def log_density_gradient(
+    stats: Statistics, factors: Factors, sigma: float, prior: BetaPrior | None = None
+) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
+    """Log marginal density with its exact gradient.
+
+    Parameters
+    ----------
+    stats, factors, sigma, prior
+        As for `log_density`.
+
+    Returns
+    -------
+    value : float
+        The log density.
+    d_factors : tuple of ndarray, shape (k_t, k_t)
+        Derivatives with respect to the entries of each L_t; only the lower triangle
+        is meaningful.
+    d_log_sigma : float
+        Derivative with respect to log sigma, the factors held.
+    """
+    done = eliminate(stats, [factor / sigma for factor in factors])
+    fixed = solve_beta(done.G, sigma, prior)
+    value = _log_density(stats, done, fixed, sigma, prior)
+    gamma = np.append(-fixed.beta, 1.0)
+    weight = np.outer(gamma, gamma)
+    weight[:-1, :-1] += fixed.covariance
+    d_factors = _factor_gradients(stats, done, weight, sigma)
+    trace = sum(
+        float((d * np.tril(L)).sum()) for d, L in zip(d_factors, factors, strict=True)
+    )
+    d_log_sigma = float((weight * done.G).sum()) / sigma**2 - stats.n - trace
+    return value, d_factors, d_log_sigma
+
+
+def profiled_criterion(
+    stats: Statistics, relative: Factors, *, restricted: bool = True
+) -> Profile:
+    """REML or ML criterion, sigma and beta profiled out.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    relative : sequence of ndarray, shape (k_t, k_t)
+        Relative factors Lambda_t = L_t / sigma, unit-free.
+    restricted : bool, default True
+        REML (beta integrated over a flat prior) rather than ML (beta maximised).
+
+    Returns
+    -------
+    Profile
+        ``criterion`` is minus twice the maximised (restricted) log likelihood. It is
+        the density of y: with weights it is lme4's minus the sum of their logs.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+    return _profile(stats, eliminate(stats, relative), restricted)
+
+
+def profiled_gradient(
+    stats: Statistics, relative: Factors, *, restricted: bool = True
+) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...]]:
+    """Profiled criterion with its gradient with respect to each Lambda_t.
+
+    The profile is flat in sigma and beta, so the gradient is that of the log density
+    at their best values (envelope theorem).
+    """
+    done = eliminate(stats, relative)
+    profile = _profile(stats, done, restricted)
+    gamma = np.append(-profile.beta, 1.0)
+    weight = np.outer(gamma, gamma)
+    if restricted:
+        weight[:-1, :-1] += solve_beta(done.G, profile.sigma, None).covariance
+    gradients = _factor_gradients(stats, done, weight, profile.sigma)
+    return profile.criterion, tuple(-2.0 * profile.sigma * d for d in gradients)
+
+
+def solve_beta(
+    G: Float[np.ndarray, "w w"], sigma: float, prior: BetaPrior | None
+) -> Coefficients:
+    """Fixed effects given the covariance, from ``G = [X y]'V0^-1[X y]``.
+
+    NaN throughout if X has linearly dependent columns there (the design refuses those).
+    """
+    scaled = G / sigma**2
+    precision, rhs, quad = scaled[:-1, :-1], scaled[:-1, -1], float(scaled[-1, -1])
+    if prior is not None:
+        shift = prior.precision @ prior.mean
+        precision, rhs = precision + prior.precision, rhs + shift
+        quad += float(prior.mean @ shift)
+    covariance, beta = np.array(precision), np.array(rhs)
+    log_det, quad = kernels.solve_normal(covariance, beta, quad)
+    return Coefficients(beta, covariance, log_det, quad)
+
+
+def _log_density(
+    stats: Statistics,
+    done: Elimination,
+    fixed: Coefficients,
+    sigma: float,
+    prior: BetaPrior | None,
+) -> float:
+    """The formula of the module paragraph, from its pieces."""
+    n_flat = stats.p - (prior.n_proper if prior else 0)
+    log_det_prior = prior.log_det if prior else 0.0
+    log_det_V = done.log_det + 2.0 * stats.n * math.log(sigma) - stats.log_weights
+    return -0.5 * (
+        (stats.n - n_flat) * LOG_2PI
+        + log_det_V
+        + fixed.log_det
+        - log_det_prior
+        + fixed.quad
+    )
+
+
+def _profile(stats: Statistics, done: Elimination, restricted: bool) -> Profile:
+    """Criterion, sigma and beta from the factorisation."""
+    fixed = solve_beta(done.G, 1.0, None)
+    dof = stats.n - stats.p if restricted else stats.n
+    sigma2 = fixed.quad / dof
+    if not sigma2 > 0.0:
+        return Profile(math.nan, math.nan, fixed.beta)
+    criterion = (
+        done.log_det - stats.log_weights + dof * (1 + LOG_2PI + math.log(sigma2))
+    )
+    if restricted:
+        criterion += fixed.log_det
+    return Profile(criterion, math.sqrt(sigma2), fixed.beta)
+
+
+def _factor_gradients(
+    stats: Statistics,
+    done: Elimination,
+    weight: Float[np.ndarray, "w w"],
+    sigma: float,
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma for every term."""
+    gradients: dict[int, Float[np.ndarray, "_k _k"]] = {}
+    blocks: tuple[Block, ...] = (stats.lead, *stats.rest)
+    for block, factor, (Q, D) in zip(
+        blocks, done.factors, projections(stats, done), strict=True
+    ):
+        edges = (*block.starts, block.k)
+        for i, t in enumerate(block.terms):
+            gradient = np.zeros((edges[i + 1] - edges[i],) * 2)
+            kernels.sum_gradient(
+                Q, D, factor, weight, edges[i], edges[i + 1], sigma**2, gradient
+            )
+            gradients[t] = gradient / sigma
+    return tuple(gradients[t] for t in range(stats.n_terms))
