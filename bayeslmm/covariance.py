@@ -233,8 +233,8 @@ def corr_logp(
 ) -> tuple[float, Float[np.ndarray, " m"]]:
     """Log prior density of the correlation coordinates, with its gradient.
 
-    ``us``: LKJ(eta) on the correlation matrix; ``cs`` and ``ar1``: the symmetric Beta on
-    the allowed range of rho whose exponent is eta, which is LKJ(eta) for k = 2.
+    ``us``: LKJ(eta) on the correlation matrix; ``cs`` and ``ar1``: the symmetric Beta
+    on the allowed range of rho whose exponent is eta, which is LKJ(eta) for k = 2.
     Normalised, and with the Jacobian of tanh.
 
     Returns
@@ -327,8 +327,8 @@ def _corr_factor_slope(
     """Derivative of `_corr_factor` with respect to rho, by its complex step.
 
     Both factors are analytic in rho inside the allowed range, so a complex step gives
-    the derivative to rounding without a formula to maintain; at the boundary of the range
-    it is taken just inside.
+    the derivative to rounding without a formula to maintain; at the boundary of the
+    range it is taken just inside.
     """
     low = _corr_low(structure, k)
     margin = 1e-9 * (1.0 - low)

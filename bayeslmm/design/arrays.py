@@ -118,7 +118,7 @@ class Design:
     X : ndarray, shape (n, p)
         Fixed-effect columns, treatment coding; may have p = 0.
     fixed : tuple of FixedVariable
-        Which columns of X belong to which variable; ``Intercept`` first if there is one.
+        Which columns of X belong to which variable; ``Intercept`` first, if any.
     groups : tuple of GroupTerm
         The bar terms in formula order.
     weights : ndarray, shape (n,), or None
@@ -172,9 +172,9 @@ class Design:
 class Parameter:
     """One scalar parameter: its label everywhere, and where its draws live.
 
-    ``label`` is what ``az.summary`` prints, ``variable[coord]``. ``index`` is the column
-    of X (fixef), the effect (sd) or the effect pair ``(row, column)`` (corr) in term
-    number ``term`` of the design.
+    ``label`` is what ``az.summary`` prints, ``variable[coord]``. ``index`` is the
+    column of X (fixef), the effect (sd) or the effect pair ``(row, column)`` (corr) in
+    term number ``term`` of the design.
     """
 
     label: str
@@ -239,9 +239,7 @@ def _corr_parameters(t: int, term: GroupTerm) -> list[Parameter]:
         return []
     name = f"{term.group}_corr"
     if term.structure != "us":
-        return [
-            Parameter(f"{name}[rho]", "corr", name, "rho", term.group, t, (1, 0))
-        ]
+        return [Parameter(f"{name}[rho]", "corr", name, "rho", term.group, t, (1, 0))]
     return [
         Parameter(
             f"{name}[{term.effects[j]}:{term.effects[i]}]",

@@ -29,7 +29,7 @@ class EffectsMean:
     beta_cov : ndarray, shape (p, p)
         Their covariance.
     b : tuple of ndarray, shape (J_t, k_t)
-        Mean of the random effects of each bar term (the BLUPs), units of y per unit of z.
+        Mean of the random effects of each bar term (the BLUPs), y per unit of z.
     b_cov_given_beta : tuple of ndarray, shape (J_t, k_t, k_t)
         Covariance of each level's effects with beta taken as known: lme4's ``condVar``.
     b_cov : tuple of ndarray, shape (J_t, k_t, k_t)
@@ -132,7 +132,8 @@ def draw_effects(
     -----
     ``beta ~ N(bhat, C)``, then ``b | beta`` through the factor of
     ``M = Lambda'Z'WZ Lambda + I``: with ``M = R R'``, ``u = M^-1 Lambda'Z'W(y - X beta)
-    + sigma R^-T z`` and ``b = Lambda u``. The rest is drawn first, then the lead given it.
+    + sigma R^-T z`` and ``b = Lambda u``. The rest is drawn first, then the lead given
+    it.
     """
     n_draws = len(sigma)
     beta = np.empty((n_draws, stats.p))

@@ -1,9 +1,9 @@
 """Compiled loops of the marginal likelihood, one level of the leading block at a time.
 
-Takes the arrays of `Statistics` and the relative factor Lambda of the leading block, gives
-the pieces of the one factorisation ``M = Lambda'Z'WZ Lambda + I`` that everything is read
-off. Lengths: J levels, k effects per level, w = p + 1 columns of [X y]. numba compiles
-on first use and caches on disk; no kernel allocates more than its results.
+Takes the arrays of `Statistics` and the relative factor Lambda of the leading block,
+gives the pieces of the one factorisation ``M = Lambda'Z'WZ Lambda + I`` that everything
+is read off. Lengths: J levels, k effects per level, w = p + 1 columns of [X y]. numba
+compiles on first use and caches on disk; results are written into arrays given.
 """
 
 import inspect
@@ -40,7 +40,7 @@ def cholesky(matrix, n):
 
 @compiled
 def solve_lower(L, b, n):
-    """b <- L^-1 b for one right-hand side."""
+    """B <- L^-1 b for one right-hand side."""
     for i in range(n):
         value = b[i]
         for c in range(i):
@@ -50,7 +50,7 @@ def solve_lower(L, b, n):
 
 @compiled
 def solve_lower_transposed(L, b, n):
-    """b <- L^-T b for one right-hand side."""
+    """B <- L^-T b for one right-hand side."""
     for i in range(n - 1, -1, -1):
         value = b[i]
         for c in range(i + 1, n):
@@ -221,10 +221,10 @@ def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
 
 @compiled
 def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
-    """gradient += sum_j (Q_j K Q_j') Lambda / scale - D_j, over levels and one term.
+    """Gradient += sum_j (Q_j K Q_j') Lambda / scale - D_j, over levels and one term.
 
-    K (w x w) is gamma gamma' plus the covariance of beta, in units of sigma; only the rows
-    ``first .. last`` (one bar term's) and the lower triangle count.
+    K (w x w) is gamma gamma' plus the covariance of beta; only the rows ``first .. last``
+    (one bar term's) and the lower triangle count.
     """
     k, w = Q.shape[1], Q.shape[2]
     QK = np.empty(w)

@@ -1,8 +1,9 @@
 """The one marginal likelihood: its density, its gradient, its profile.
 
 Takes `Statistics`, the factors of the random-effect covariances, sigma and a prior for
-beta; gives ``log p(y | factors, sigma)`` with the fixed effects beta and the random effects
-b integrated out exactly, the exact gradient, and the profiled REML and ML criteria.
+beta; gives ``log p(y | factors, sigma)`` with the fixed effects beta and the random
+effects b integrated out exactly, the exact gradient, and the profiled REML and ML
+criteria.
 With V = sigma**2 W^-1 + Z Sigma Z' and a flat or Normal prior of precision P0 on beta:
 
     C = (X'V^-1X + P0)^-1,   bhat = C (X'V^-1y + P0 m0)
@@ -245,7 +246,7 @@ def _factor_gradients(
     weight: Float[np.ndarray, "w w"],
     sigma: float,
 ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
-    """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma for every term."""
+    """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma, each term."""
     gradients: dict[int, Float[np.ndarray, "_k _k"]] = {}
     blocks: tuple[Block, ...] = (stats.lead, *stats.rest)
     for block, factor, (Q, D) in zip(

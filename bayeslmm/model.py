@@ -1,0 +1,296 @@
+"""The model: formula, design and priors together, before anything is fitted.
+
+Takes what a user writes (a formula, a frame, priors, a family) and gives a `Model`, which
+checks everything at the border and says what it will fit. Its methods hand over to the
+rooms that do the work; they import those rooms when called, because fitting, drawing and
+reporting lie further right than the model they take. This is the one place (with the
+methods of the fits) where a name from the right is used, so that a user can write
+``model.fit_reml()``.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design import Design, Recipe, build_design
+from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.formula import Formula, parse_formula
+from bayeslmm.marginal import Statistics, cross_products
+from bayeslmm.priors import Priors, make_priors
+
+if TYPE_CHECKING:
+    import bambi
+    import pymc
+
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+Method = Literal["auto", "nuts", "joint"]
+
+# Families of bambi 0.21 whose mean has one linear predictor and a numeric response.
+FAMILIES = (
+    "gaussian",
+    "asymmetriclaplace",
+    "bernoulli",
+    "beta",
+    "beta_binomial",
+    "binomial",
+    "exponential",
+    "gamma",
+    "hurdle_gamma",
+    "hurdle_lognormal",
+    "hurdle_negativebinomial",
+    "hurdle_poisson",
+    "laplace",
+    "negativebinomial",
+    "poisson",
+    "t",
+    "vonmises",
+    "wald",
+    "weibull",
+    "zero_inflated_binomial",
+    "zero_inflated_negativebinomial",
+    "zero_inflated_poisson",
+)
+
+
+class Model:
+    """A Bayesian linear mixed model: what it says, not yet what it finds.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's grammar, ``"score ~ edu + (edu | classroom)"``.
+    data : DataFrame
+        pandas, polars or Arrow table, one row per observation.
+    priors : str or mapping, default "weak"
+        A named set (``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"``,
+        ``"boundary-avoiding"``) or priors by name in bambi's style.
+    family : str, default "gaussian"
+        Response distribution; others than ``"gaussian"`` are sampled through the joint
+        PyMC model and have no REML fit.
+    weights : str or array, optional
+        Precision weights as in lme4 (a column name, or one number per row of `data`):
+        the residual variance of row i is ``sigma**2 / weights[i]``.
+    center_predictors : bool, default True
+        Whether the prior of the intercept refers to the mean of the predictors, as in
+        bambi.
+
+    Attributes
+    ----------
+    formula : Formula
+        The parsed formula.
+    recipe : Recipe
+        The design, its model frame, and how to encode new data.
+    design : Design
+        Arrays of the model.
+    priors : Priors
+        The prior of every parameter, with its reason.
+    family : str
+        Response distribution.
+    statistics : Statistics
+        Cross-products of the design (Gaussian models only).
+
+    Raises
+    ------
+    FormulaError
+        If the formula cannot be read; the message shows it with a caret.
+    DataError
+        If the data cannot carry the model; the message names columns and counts.
+    PriorError
+        If a prior is unknown or cannot be honoured.
+    ModelError
+        If the family is unknown.
+
+    Examples
+    --------
+    >>> from bayeslmm import Model
+    >>> from bayeslmm.datasets import simulate_classrooms
+    >>> classrooms = simulate_classrooms(seed=1)
+    >>> model = Model("score ~ edu + (edu | classroom)", classrooms.data)
+    >>> model.design.fixed_names
+    ('Intercept', 'edu')
+    """
+
+    __slots__ = ("_statistics", "family", "formula", "priors", "recipe")
+
+    family: str
+    formula: Formula
+    recipe: Recipe
+    priors: Priors
+
+    def __init__(
+        self,
+        formula: str,
+        data: Any,
+        *,
+        priors: str | Mapping[str, Any] = "weak",
+        family: str = "gaussian",
+        weights: Any = None,
+        center_predictors: bool = True,
+    ) -> None:
+        check_family(family)
+        self.family = family
+        self.formula = parse_formula(formula)
+        self.recipe = build_design(
+            self.formula, data, weights=weights, gaussian=family == "gaussian"
+        )
+        self.priors = make_priors(
+            priors,
+            self.recipe.design,
+            center_predictors=center_predictors,
+            family=family,
+        )
+        gaussian = family == "gaussian"
+        self._statistics = cross_products(self.recipe.design) if gaussian else None
+
+    @property
+    def design(self) -> Design:
+        """Arrays of the model."""
+        return self.recipe.design
+
+    @property
+    def statistics(self) -> Statistics:
+        """Cross-products of the design; Gaussian models only."""
+        if self._statistics is None:
+            raise ModelError(
+                f"The marginal likelihood integrates the effects out of a Gaussian "
+                f"model; family {self.family!r} has none in closed form. Use "
+                f"model.sample(method='joint')."
+            )
+        return self._statistics
+
+    def __repr__(self) -> str:
+        """Formula, family and sizes on one line."""
+        sizes = ", ".join(f"{t.group}: {t.n_levels}" for t in self.design.groups)
+        return (
+            f"Model({self.formula.text!r}, family={self.family!r}, "
+            f"rows={self.design.n}, groups=[{sizes}], priors={self.priors.name!r})"
+        )
+
+    def explain(self, *, matrices: bool = False) -> None:
+        """Print what the formula became: equations, columns, groups, parameters.
+
+        Parameters
+        ----------
+        matrices : bool, default False
+            Also print the first rows of X and of each Z.
+        """
+        from bayeslmm.report import explain_text
+
+        print(explain_text(self, matrices=matrices))
+
+    def describe(self) -> Any:
+        """Table of the grouping: levels, sizes, balance, nested or crossed.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per grouping factor.
+        """
+        from bayeslmm.design import describe_table
+
+        return describe_table(self.design)
+
+    def fit_reml(self, *, method: Literal["REML", "ML"] = "REML") -> "RemlFit":
+        """Point estimate by restricted (or full) maximum likelihood.
+
+        Parameters
+        ----------
+        method : {"REML", "ML"}, default "REML"
+            Criterion to minimise.
+
+        Returns
+        -------
+        RemlFit
+            Estimates, standard errors, BLUPs, and how the optimiser ended.
+
+        References
+        ----------
+        .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+        """
+        from bayeslmm.fit.reml import fit_reml
+
+        return fit_reml(self, method=method)
+
+    def sample(
+        self,
+        *,
+        draws: int = 1000,
+        tune: int | None = None,
+        chains: int = 4,
+        seed: int | np.random.Generator | None = None,
+        target_accept: float | None = None,
+        method: Method = "auto",
+        cores: int | None = None,
+        progress: bool | Literal["auto"] = "auto",
+        log_likelihood: bool = False,
+    ) -> "Posterior":
+        """Draw from the posterior.
+
+        See `bayeslmm.fit.nuts.sample`, which this calls, for the parameters.
+
+        Returns
+        -------
+        Posterior
+            Draws as an ArviZ DataTree, tables, and how sampling ended.
+        """
+        from bayeslmm.fit.nuts import sample
+
+        return sample(
+            self,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            target_accept=target_accept,
+            method=method,
+            cores=cores,
+            progress=progress,
+            log_likelihood=log_likelihood,
+        )
+
+    def simulate(
+        self,
+        *,
+        beta: Float[np.ndarray, " p"],
+        factors: tuple[Float[np.ndarray, "_k _k"], ...],
+        sigma: float,
+        seed: int | np.random.Generator,
+        size: int = 1,
+    ) -> Float[np.ndarray, "size n"]:
+        """New responses from given parameters; see `bayeslmm.simulate.simulate`."""
+        from bayeslmm.simulate import simulate
+
+        return simulate(
+            self.design, beta=beta, factors=factors, sigma=sigma, seed=seed, size=size
+        )
+
+    def to_bambi(self) -> "bambi.Model":
+        """The same model as a bambi model, correlated effects included."""
+        from bayeslmm.graph import to_bambi
+
+        return to_bambi(self)
+
+    def to_pymc(self, *, marginal: bool = False) -> "pymc.Model":
+        """The model as a PyMC graph.
+
+        Parameters
+        ----------
+        marginal : bool, default False
+            The effects integrated out (Gaussian models only) rather than explicit.
+        """
+        from bayeslmm.graph import to_pymc
+
+        return to_pymc(self, marginal=marginal)
+
+
+def check_family(family: str) -> None:
+    """Raise `ModelError` if `family` is none of `FAMILIES`."""
+    if family not in FAMILIES:
+        raise ModelError(
+            f"Unknown family {family!r}.{nearest_names(str(family), FAMILIES)} "
+            f"Families: {', '.join(FAMILIES)}."
+        )
