@@ -60,7 +60,7 @@ class BayesLMMWarning(UserWarning):
 
 
 class FitWarning(BayesLMMWarning):
-    """A fit that ended somewhere the reader must know about (boundary, no convergence)."""
+    """A fit that ended where the reader must know it (boundary, no convergence)."""
 
 
 class DataWarning(BayesLMMWarning):

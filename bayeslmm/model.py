@@ -1,15 +1,15 @@
 """The model: formula, design and priors together, before anything is fitted.
 
-Takes what a user writes (a formula, a frame, priors, a family) and gives a `Model`, which
-checks everything at the border and says what it will fit. Its methods hand over to the
-rooms that do the work; they import those rooms when called, because fitting, drawing and
-reporting lie further right than the model they take. This is the one place (with the
-methods of the fits) where a name from the right is used, so that a user can write
-``model.fit_reml()``.
+Takes what a user writes (a formula, a frame, priors, a family) and gives a `Model`,
+which checks everything at the border and says what it will fit. Its methods hand over
+to the rooms that do the work; they import those rooms when called, because fitting,
+drawing and reporting lie further right than the model they take. This is the one place
+(with the methods of the fits) where a name from the right is used, so that a user can
+write ``model.fit_reml()``.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,8 +21,9 @@ from bayeslmm.marginal import Statistics, cross_products
 from bayeslmm.priors import Priors, make_priors
 
 if TYPE_CHECKING:
-    import bambi
-    import pymc
+    import bambi as bmb
+    import pandas as pd
+    import pymc as pm
 
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
@@ -124,11 +125,11 @@ class Model:
     def __init__(
         self,
         formula: str,
-        data: Any,
+        data: object,
         *,
-        priors: str | Mapping[str, Any] = "weak",
+        priors: str | Mapping[str, object] = "weak",
         family: str = "gaussian",
-        weights: Any = None,
+        weights: object = None,
         center_predictors: bool = True,
     ) -> None:
         check_family(family)
@@ -182,7 +183,7 @@ class Model:
 
         print(explain_text(self, matrices=matrices))
 
-    def describe(self) -> Any:
+    def describe(self) -> "pd.DataFrame":
         """Table of the grouping: levels, sizes, balance, nested or crossed.
 
         Returns
@@ -268,13 +269,13 @@ class Model:
             self.design, beta=beta, factors=factors, sigma=sigma, seed=seed, size=size
         )
 
-    def to_bambi(self) -> "bambi.Model":
+    def to_bambi(self) -> "bmb.Model":
         """The same model as a bambi model, correlated effects included."""
         from bayeslmm.graph import to_bambi
 
         return to_bambi(self)
 
-    def to_pymc(self, *, marginal: bool = False) -> "pymc.Model":
+    def to_pymc(self, *, marginal: bool = False) -> "pm.Model":
         """The model as a PyMC graph.
 
         Parameters

@@ -34,12 +34,12 @@ class Elimination:
         Factor of each level of the lead and ``root^-1 Lambda'F``.
     V : ndarray, shape (nnz, k)
         ``root^-1 Lambda'B`` for each coupling.
-    reduced, reduced_Fr : ndarray, shapes (m, m), (m, w)
+    reduced, reduced_rhs : ndarray, shapes (m, m), (m, w)
         ``Z_r'PZ_r`` and ``Z_r'P[X y]`` of the rest, the lead eliminated; m may be 0.
     schur : ndarray, shape (m, m)
         Lower Cholesky factor of ``S = Lambda_r' reduced Lambda_r + I``.
     kappa : ndarray, shape (m, w)
-        ``S^-1 Lambda_r' reduced_Fr``.
+        ``S^-1 Lambda_r' reduced_rhs``.
     """
 
     log_det: float
@@ -49,7 +49,7 @@ class Elimination:
     U: Float[np.ndarray, "j k w"]
     V: Float[np.ndarray, "nnz k"]
     reduced: Float[np.ndarray, "m m"]
-    reduced_Fr: Float[np.ndarray, "m w"]
+    reduced_rhs: Float[np.ndarray, "m w"]
     schur: Float[np.ndarray, "m m"]
     kappa: Float[np.ndarray, "m w"]
 
@@ -144,7 +144,7 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
         Q,
         D,
     )
-    rest_Q = done.reduced_Fr - done.reduced @ t
+    rest_Q = done.reduced_rhs - done.reduced @ t
     # rows of (Z_r'P Z_r) Lambda_r, to be met by the columns of S^-1 block by block
     scaled = _left_transposed(done.reduced, stats.rest, done.factors[1:]).T
     found = [(Q, D)]

@@ -223,8 +223,8 @@ def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
 def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
     """Gradient += sum_j (Q_j K Q_j') Lambda / scale - D_j, over levels and one term.
 
-    K (w x w) is gamma gamma' plus the covariance of beta; only the rows ``first .. last``
-    (one bar term's) and the lower triangle count.
+    K (w x w) is gamma gamma' plus the covariance of beta; only the rows and columns
+    ``first .. last``, one bar term's, are summed.
     """
     k, w = Q.shape[1], Q.shape[2]
     QK = np.empty(w)

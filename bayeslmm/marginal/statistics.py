@@ -2,9 +2,8 @@
 
 Takes a `Design`, gives `Statistics`. With [X y] (y less the offset) and the precision
 weights W, only ``[X y]'W[X y]``, ``Z_j'WZ_j``, ``Z_j'W[X y]`` and the couplings
-``Z_j'WZ_l`` are kept, so that the cost of one evaluation does not depend on the number of
-rows. Bar terms of one grouping
-factor are merged into one *block*; the block with the most levels *leads* (it is
+``Z_j'WZ_l`` are kept, so that the cost of one evaluation does not depend on the number
+of rows. Bar terms of one grouping factor are merged into one *block*; the block with the most levels *leads* (it is
 eliminated level by level), all others form the *rest*, whose coordinates run by block,
 level and effect. Needs numpy only.
 
