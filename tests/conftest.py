@@ -1,0 +1,79 @@
+"""Settings of every test: one BLAS thread, Hypothesis profile, public data by name."""
+
+import functools
+import os
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+for (
+    variable
+) in THREAD_VARIABLES:  # before numpy, and for the processes that tests start
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from collections.abc import Callable  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+import threadpoolctl  # noqa: E402
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pytest plug-ins load numpy before this file is read: too late for the variables.
+threadpoolctl.threadpool_limits(limits=1)
+
+hypothesis.settings.register_profile(
+    "bayeslmm",
+    deadline=None,  # the first call of a kernel compiles it
+    max_examples=25,
+    print_blob=True,
+    derandomize=True,  # a red run is red again; the weekly run looks further
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "weekly",
+    hypothesis.settings.get_profile("bayeslmm"),
+    max_examples=500,
+    derandomize=False,
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bayeslmm"))
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Callable[[str], "pd.DataFrame"]:
+    """Public data set by name; skips where it cannot be had, fails if promised."""
+    return _load_or_skip
+
+
+@pytest.fixture(scope="session")
+def sleepstudy() -> "pd.DataFrame":
+    """Reaction times of 18 subjects over 10 days (lme4)."""
+    return _load_or_skip("sleepstudy")
+
+
+@pytest.fixture(scope="session")
+def classrooms() -> "pd.DataFrame":
+    """Scores of 60 pupils in 3 classrooms against their parents' education."""
+    return _load_or_skip("score_parentedu_byclass")
+
+
+@functools.cache
+def _find(name: str) -> "pd.DataFrame | str":
+    """The data set, or why it cannot be had; asked for once in a session."""
+    from bayeslmm import InputFileError, load_data
+
+    try:
+        return load_data(name)
+    except InputFileError as error:
+        if os.environ.get("BAYESLMM_DATA"):
+            raise
+        return str(error)
+
+
+def _load_or_skip(name: str) -> "pd.DataFrame":
+    """A copy of the data set; skips unless BAYESLMM_DATA promises it."""
+    found = _find(name)
+    if isinstance(found, str):
+        pytest.skip(f"public data {name!r} cannot be had here: {found}")
+    return found.copy()
