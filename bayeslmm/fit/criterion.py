@@ -1,0 +1,160 @@
+"""The profiled criterion as a function of one flat vector, in well-scaled units.
+
+Takes the statistics of a design and gives `ProfiledProblem`: minus twice the profiled
+(restricted) log likelihood and its exact gradient over theta. The columns of each term are
+brought to a common scale first, which leaves the criterion as it is: for an unstructured
+term they are orthogonalised, so that the fit does not depend on the origin or the unit of
+a predictor; for the other structures, whose meaning lies in the columns, only rescaled.
+
+The criterion is even in each column of an unstructured or diagonal factor (a change of
+sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary stationary
+point, a minimum if the boundary is the estimate, a saddle if it is not.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solve_triangular
+
+from bayeslmm.covariance import (
+    Structure,
+    is_homogeneous,
+    n_sd,
+    n_theta,
+    theta_bounds,
+    theta_pullback,
+    theta_start,
+    theta_to_factor,
+)
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.marginal import Statistics, profiled_gradient
+
+# Beyond this condition number the columns of a term are rescaled but not orthogonalised:
+# they are linearly dependent to half of the digits.
+MAX_CONDITION = 1e8
+
+
+@dataclass(frozen=True, slots=True)
+class ThetaBlock:
+    """Where one term lives in the flat theta, and the scale of its columns.
+
+    ``basis`` is lower triangular: the relative factor is ``basis @ Lambda(theta)``.
+    """
+
+    structure: Structure
+    k: int
+    where: slice
+    basis: Float[np.ndarray, "k k"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledProblem:
+    """A criterion to be minimised over a flat theta.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Cross-products of the design.
+    restricted : bool
+        REML if true, ML if false.
+    blocks : tuple of ThetaBlock
+        One for each term.
+    calls : Counter
+        Number of evaluations so far, under ``"evaluations"``.
+    """
+
+    statistics: Statistics
+    restricted: bool
+    blocks: tuple[ThetaBlock, ...]
+    calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def m(self) -> int:
+        """Number of variance parameters."""
+        return self.blocks[-1].where.stop
+
+    def factors(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[Float[np.ndarray, "k k"], ...]:
+        """Relative factors on the scale of the data."""
+        return tuple(
+            block.basis @ theta_to_factor(block.structure, theta[block.where], block.k)
+            for block in self.blocks
+        )
+
+    def __call__(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"]]:
+        """Criterion with its gradient."""
+        self.calls["evaluations"] += 1
+        criterion, d_factors = profiled_gradient(
+            self.statistics, self.factors(theta), restricted=self.restricted
+        )
+        gradient = np.empty(self.m)
+        for block, d_factor in zip(self.blocks, d_factors, strict=True):
+            gradient[block.where] = theta_pullback(
+                block.structure, theta[block.where], block.k, block.basis.T @ d_factor
+            )
+        return criterion, gradient
+
+    def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Lower and upper bounds; infinite where the criterion is even."""
+        pairs = [p for b in self.blocks for p in theta_bounds(b.structure, b.k)]
+        lower, upper = np.array(pairs).T
+        for block in self.blocks:
+            lower[even_sds(block)] = -np.inf
+        return lower, upper
+
+    def start(self) -> Float[np.ndarray, " m"]:
+        """Every effect as large as the noise, no correlation."""
+        return np.concatenate([theta_start(b.structure, b.k) for b in self.blocks])
+
+
+def profiled_problem(
+    design: Design, statistics: Statistics, restricted: bool
+) -> ProfiledProblem:
+    """The problem of a design, its columns brought to a common scale."""
+    blocks, stop = [], 0
+    for term in design.groups:
+        start, stop = stop, stop + n_theta(term.structure, term.k)
+        blocks.append(ThetaBlock(term.structure, term.k, slice(start, stop), _basis(term)))
+    return ProfiledProblem(statistics, restricted, tuple(blocks))
+
+
+def sd_positions(block: ThetaBlock) -> list[int]:
+    """Positions in the flat theta of the SDs of a term, or of its pivots."""
+    k = block.k
+    if block.structure == "us":
+        steps = [j * k - j * (j - 1) // 2 for j in range(k)]  # diagonal, by columns
+    else:
+        steps = list(range(n_sd(block.structure, k)))
+    return [block.where.start + step for step in steps]
+
+
+def even_sds(block: ThetaBlock) -> list[int]:
+    """Those `sd_positions` in which the criterion is even.
+
+    Not so for several SDs under one correlation (cs, hetar1): they keep their bound.
+    """
+    mixed = block.structure in ("cs", "hetar1") and block.k > 1
+    return [] if mixed else sd_positions(block)
+
+
+def _basis(term: GroupTerm) -> Float[np.ndarray, "k k"]:
+    """Lower-triangular T for which the columns of Z T have mean square 1."""
+    mean_square = np.square(term.Z).mean(axis=0)
+    mean_square[mean_square == 0.0] = 1.0
+    if is_homogeneous(term.structure):
+        return np.eye(term.k) / np.sqrt(mean_square.mean())
+    scale = np.diag(1.0 / np.sqrt(mean_square))
+    if term.structure != "us" or term.k == 1:
+        return scale
+    scaled = term.Z @ scale
+    gram = scaled.T @ scaled / len(scaled)
+    if np.linalg.cond(gram) > MAX_CONDITION:
+        return scale
+    # gram = M'M with M lower triangular: the Cholesky factor from the last column up.
+    reverse = np.linalg.cholesky(gram[::-1, ::-1]).T[::-1, ::-1]
+    return scale @ solve_triangular(reverse, np.eye(term.k), lower=True)

@@ -1,0 +1,267 @@
+"""Minimum of the profiled criterion, clean at the boundary.
+
+Takes a `ProfiledProblem`, gives an `Optimum`. L-BFGS-B comes near, Newton steps with a
+Hessian from differences of the exact gradient come close, and then the boundary is
+settled by comparing criteria: an SD or a pivot that may as well be 0 is set to exactly 0,
+and one that stands at 0 is released if the criterion falls away from it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.optimize import minimize
+
+from bayeslmm.fit.boundary import (
+    active_bounds,
+    canonical,
+    escape_direction,
+    null_columns,
+    snap_candidates,
+)
+from bayeslmm.fit.criterion import ProfiledProblem
+
+# L-BFGS-B only has to come near: the Newton steps do the rest.
+ROUGH = {"ftol": 1e-10, "gtol": 1e-4, "maxiter": 500, "maxcor": 20}
+# Fall of the criterion that a Newton step still promises: far below what a reader can
+# see (lme4's optimisers stop at 1e-7 or so of their own), above rounding for n = 1e6.
+DECREMENT = 1e-9
+# What counts as a minimum at the end: a fall of 1e-6 is the tolerance of the peer tests.
+ENOUGH = 1e-6
+NEWTON_STEPS, DIFFERENCE = 30, 1e-4
+# Directions with less curvature than this share of the largest are not stepped along.
+FLAT = 1e-7
+# Longest Newton step, in relative SDs.
+MAX_STEP = 2.0
+# Beyond this relative SD sigma has collapsed: the random effects fit every response.
+MAX_THETA = 1e6
+# Starting values as multiples of "every effect as large as the noise": the second is used
+# where the first ends at the boundary or fails, the third where both fail.
+STARTS = (1.0, 0.1, 10.0)
+MAX_RELEASES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """Where the search ended.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (m,)
+        In the scaled units of the problem, canonical: pivots >= 0.
+    criterion : float
+        Minus twice the profiled (restricted) log likelihood.
+    gradient : ndarray, shape (m,)
+        Its gradient; 0 where a bound holds it.
+    converged : bool
+        Whether Newton's method promises no further fall.
+    """
+
+    theta: Float[np.ndarray, " m"]
+    criterion: float
+    gradient: Float[np.ndarray, " m"]
+    converged: bool
+
+
+def minimise(problem: ProfiledProblem) -> Optimum:
+    """Lowest minimum that the starts lead to.
+
+    Parameters
+    ----------
+    problem : ProfiledProblem
+        Criterion over theta.
+
+    Returns
+    -------
+    Optimum
+        The first start's, unless that ended at the boundary or failed and another went
+        lower.
+    """
+    best: Optimum | None = None
+    for attempt, scale in enumerate(STARTS):
+        found = _settle(problem, _descend(problem, scale * problem.start()))
+        if best is None or _is_better(found, best):
+            best = found
+        again = attempt == 0 and _is_singular(problem, best.theta)
+        if best.converged and not again:
+            break
+    assert best is not None
+    return best
+
+
+def rounding(criterion: float) -> float:
+    """Difference of two criteria that rounding alone may cause."""
+    return 1e-12 * max(abs(criterion), 1.0)
+
+
+def _is_better(one: Optimum, other: Optimum) -> bool:
+    """Whether one optimum is preferred: converged, then lower by more than rounding."""
+    if one.converged != other.converged:
+        return one.converged
+    return one.criterion < other.criterion - 10 * rounding(other.criterion)
+
+
+def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
+    """Whether anything stands at its boundary."""
+    lower, upper = problem.bounds()
+    at_bound = bool(((theta == lower) | (theta == upper)).any())
+    return at_bound or bool(null_columns(problem, theta).any())
+
+
+def _descend(
+    problem: ProfiledProblem, start: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """L-BFGS-B from a start, with whatever it says ignored: `_settle` checks."""
+    lower, upper = problem.bounds()
+    found = minimize(
+        _finite(problem),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower, upper, strict=True)),
+        options=ROUGH,
+    )
+    return np.clip(found.x, lower, upper)
+
+
+def _finite(problem: ProfiledProblem):  # noqa: ANN202 - a closure for scipy
+    """The problem, with a wall where the factorisation breaks down."""
+
+    def value(theta: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
+        criterion, gradient = problem(theta)
+        if np.isfinite(criterion) and np.isfinite(gradient).all():
+            return criterion, gradient
+        return 1e100, np.zeros_like(theta)
+
+    return value
+
+
+def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
+    """Newton steps, then the boundary, until nothing moves any more."""
+    optimum = _polish(problem, canonical(problem, theta))
+    for _ in range(MAX_RELEASES):
+        optimum = _snap(problem, optimum)
+        if not optimum.converged:
+            return optimum
+        lower = _release(problem, optimum)
+        if lower is None:
+            return optimum
+        optimum = _polish(problem, canonical(problem, _descend(problem, lower)))
+    return optimum
+
+
+def _snap(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
+    """Set what may as well be 0 (or at its bound) to exactly that."""
+    for candidate in snap_candidates(problem, optimum.theta):
+        criterion, _ = problem(candidate)
+        if criterion <= optimum.criterion + rounding(optimum.criterion) + DECREMENT:
+            optimum = _polish(problem, canonical(problem, candidate))
+    return optimum
+
+
+def _release(
+    problem: ProfiledProblem, optimum: Optimum
+) -> Float[np.ndarray, " m"] | None:
+    """A lower point off the boundary, if the criterion falls away from it."""
+    direction = escape_direction(problem, optimum.theta)
+    if direction is None:
+        return None
+    for length in (1.0, 0.3, 0.1, 0.03, 0.01, 0.003):
+        theta = optimum.theta + length * direction
+        if problem(theta)[0] < optimum.criterion - 10 * rounding(optimum.criterion):
+            return theta
+    return None
+
+
+def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
+    """Newton steps over the parameters that no bound holds.
+
+    The Hessian is kept as long as it brings the gradient down tenfold a step.
+    """
+    value, gradient = problem(theta)
+    decrement, curvature, held = np.inf, None, None
+    for _ in range(NEWTON_STEPS):
+        if not (np.isfinite(value) and np.abs(theta).max() < MAX_THETA):
+            break
+        free = ~(active_bounds(problem, theta, gradient) | null_columns(problem, theta))
+        if not free.any():
+            decrement = 0.0
+            break
+        if curvature is None or held is None or (held != free).any():
+            curvature, held = _curvature(problem, theta, free), free
+        step, decrement = _newton_step(curvature, gradient, free)
+        moved = _line_search(problem, theta, value, gradient, step)
+        if moved is None:
+            break
+        slow = np.abs(moved[2][free]).max() > 0.1 * np.abs(gradient[free]).max()
+        theta, value, gradient = moved
+        if decrement < DECREMENT:
+            break
+        curvature = None if slow else curvature
+    bound = active_bounds(problem, theta, gradient)
+    shown = np.where(bound, 0.0, gradient)
+    convex = curvature is None or bool((curvature[0] > -FLAT * curvature[0].max()).all())
+    done = bool(np.isfinite(value) and decrement < ENOUGH and convex)
+    return Optimum(canonical(problem, theta), float(value), shown, done)
+
+
+Curvature = tuple[Float[np.ndarray, " f"], Float[np.ndarray, "f f"]]
+
+
+def _curvature(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
+) -> Curvature:
+    """Eigenvalues and vectors of the Hessian over the free parameters."""
+    hessian = np.array(list(_gradient_slopes(problem, theta, free)))
+    return np.linalg.eigh(0.5 * (hessian + hessian.T))
+
+
+def _gradient_slopes(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
+) -> Iterator[Float[np.ndarray, " f"]]:
+    """Rows of the Hessian by differences of the gradient, inside the bounds."""
+    lower, upper = problem.bounds()
+    for i in np.flatnonzero(free):
+        up, down = theta.copy(), theta.copy()
+        up[i] = min(theta[i] + DIFFERENCE, upper[i])
+        down[i] = max(theta[i] - DIFFERENCE, lower[i])
+        yield ((problem(up)[1] - problem(down)[1]) / (up[i] - down[i]))[free]
+
+
+def _newton_step(
+    curvature: Curvature,
+    gradient: Float[np.ndarray, " m"],
+    free: Bool[np.ndarray, " m"],
+) -> tuple[Float[np.ndarray, " m"], float]:
+    """Newton step with the sign of each curvature made positive, and what it promises."""
+    values, vectors = curvature
+    slope = vectors.T @ gradient[free]
+    size = np.abs(values)
+    used = size > FLAT * max(size.max(), 1e-300)
+    along = np.where(used, -slope / np.where(used, size, 1.0), 0.0)
+    step = np.zeros_like(gradient)
+    step[free] = vectors @ along
+    length = float(np.linalg.norm(step))
+    step *= min(1.0, MAX_STEP / max(length, 1e-300))
+    return step, 0.5 * float(-(along * slope).sum())
+
+
+def _line_search(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    value: float,
+    gradient: Float[np.ndarray, " m"],
+    step: Float[np.ndarray, " m"],
+) -> tuple[Float[np.ndarray, " m"], float, Float[np.ndarray, " m"]] | None:
+    """First of the halved steps that lowers the criterion, or the gradient at a tie."""
+    lower, upper = problem.bounds()
+    for halving in range(12):
+        trial = np.clip(theta + 0.5**halving * step, lower, upper)
+        trial_value, trial_gradient = problem(trial)
+        if trial_value < value - rounding(value):
+            return trial, trial_value, trial_gradient
+        tie = abs(trial_value - value) <= rounding(value)
+        if tie and np.abs(trial_gradient).max() < np.abs(gradient).max():
+            return trial, trial_value, trial_gradient
+    return None
