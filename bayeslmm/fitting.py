@@ -1,0 +1,146 @@
+"""Everything at once: formula and data to REML beside the posterior.
+
+Takes what a user writes and gives a `Fit`, the two readings of one likelihood with the
+tables, figures and report that put them side by side. The command line and the
+notebooks start here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bayeslmm.fit.posterior import Posterior
+from bayeslmm.fit.remlfit import RemlFit
+from bayeslmm.model import Method, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """REML and posterior of one model.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    reml : RemlFit
+        Point estimate.
+    posterior : Posterior
+        Draws.
+    """
+
+    model: Model
+    reml: RemlFit
+    posterior: Posterior
+
+    def compare(
+        self, *, prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"
+    ) -> "pd.DataFrame":
+        """REML beside the posterior, every parameter; see `bayeslmm.compare`."""
+        from bayeslmm.compare import compare
+
+        return compare(self.reml, self.posterior, prob=prob, kind=kind)
+
+    def reading(self) -> tuple[str, ...]:
+        """What the comparison says, in plain words."""
+        from bayeslmm.compare import reading
+
+        return reading(self.reml, self.posterior)
+
+    def shrinkage(self) -> "pd.DataFrame":
+        """No, partial and complete pooling of every level."""
+        from bayeslmm.compare import shrinkage_table
+
+        return shrinkage_table(self.reml, self.posterior)
+
+    def plot_shrinkage(self) -> "Figure":
+        """Figure of the pooling; see `bayeslmm.plot_shrinkage`."""
+        from bayeslmm.plots import plot_shrinkage
+
+        return plot_shrinkage(self.reml, self.posterior)
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write a self-contained HTML report.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        from bayeslmm.report import report
+
+        report(self, path)
+
+
+def fit(
+    formula: str,
+    data: object,
+    *,
+    priors: str | Mapping[str, object] = "weak",
+    family: str = "gaussian",
+    weights: object = None,
+    center_predictors: bool = True,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    seed: int | np.random.Generator | None = None,
+    target_accept: float | None = None,
+    method: Method = "auto",
+    cores: int | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> Fit:
+    """Fit a Gaussian mixed model by REML and by its posterior.
+
+    Use it when both are wanted; `Model` gives each step alone, and other families.
+
+    Parameters
+    ----------
+    formula, data, priors, family, weights, center_predictors
+        As for `Model`.
+    draws, tune, chains, seed, target_accept, method, cores, progress
+        As for `Model.sample`.
+
+    Returns
+    -------
+    Fit
+        ``fit.reml``, ``fit.posterior``, ``fit.compare()``, ``fit.report("out.html")``.
+
+    Raises
+    ------
+    BayesLMMError
+        Whatever `Model`, `Model.fit_reml` and `Model.sample` raise.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> classrooms = lmm.simulate_classrooms(seed=1)
+    >>> fit = lmm.fit("score ~ edu + (1 | classroom)", classrooms.data, seed=1)
+    >>> list(fit.compare().index)
+    ['Intercept', 'edu', '1|classroom_sigma', 'sigma']
+    """
+    model = Model(
+        formula,
+        data,
+        priors=priors,
+        family=family,
+        weights=weights,
+        center_predictors=center_predictors,
+    )
+    reml = model.fit_reml()
+    posterior = model.sample(
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        method=method,
+        cores=cores,
+        progress=progress,
+    )
+    return Fit(model, reml, posterior)

@@ -1,0 +1,287 @@
+"""The marginal likelihood against the dense textbook formula, and its laws."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import (
+    LAYOUTS,
+    dense_conditional,
+    dense_criterion,
+    dense_log_density,
+    finite_difference,
+    random_design,
+    random_factors,
+    random_precision,
+)
+from hypothesis import given, strategies as st
+
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.marginal import (
+    BetaPrior,
+    conditional_mean,
+    cross_products,
+    draw_effects,
+    log_density,
+    log_density_gradient,
+    profiled_criterion,
+    profiled_gradient,
+)
+
+EXACT = 1e-10  # same algebra by two routes
+DIFFERENCE = 2e-6  # central differences of the dense density, absolute
+N_DRAWS = 4_000  # z-scores below are of means and variances over so many draws
+MAX_Z = 4.5  # 300 z-scores or so are looked at: P(any beyond) is about 2e-3
+
+seeds = st.integers(0, 2**32 - 1)
+# beartype looks at random items, which Hypothesis forbids inside a strategy: the
+# strategies give arguments, and each test builds its design from them.
+specs = st.fixed_dictionaries(
+    {
+        "seed": seeds,
+        "layout": st.sampled_from(LAYOUTS),
+        "effects": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        "weights": st.booleans(),
+        "offset": st.booleans(),
+        "p": st.integers(1, 3),
+    }
+)
+
+
+def build(spec: dict) -> Design:
+    """Design of a drawn specification; one term if there is one factor."""
+    arguments = dict(spec)
+    rng = np.random.default_rng(arguments.pop("seed"))
+    if spec["layout"] == "one":
+        arguments["effects"] = spec["effects"][:1]
+    return random_design(rng, **arguments)
+
+
+def draw_parameters(design: Design, seed: int):
+    """Factors, sigma, and a prior of beta that is flat, proper or partly flat."""
+    rng = np.random.default_rng(seed)
+    factors, sigma = random_factors(rng, design), float(rng.uniform(0.4, 2.0))
+    rank = int(rng.integers(0, design.p + 1))
+    precision, mean = random_precision(rng, design.p, rank), rng.normal(size=design.p)
+    log_det = float(np.linalg.slogdet(precision[:rank, :rank])[1]) if rank else 0.0
+    return factors, sigma, BetaPrior(mean, precision, log_det, rank)
+
+
+@given(specs, seeds)
+def test_density_is_the_textbook_formula(spec, seed):
+    design = build(spec)
+    factors, sigma, prior = draw_parameters(design, seed)
+    stats = cross_products(design)
+    flat = dense_log_density(design, factors, sigma)
+    assert log_density(stats, factors, sigma) == pytest.approx(flat, rel=EXACT)
+    dense = dense_log_density(design, factors, sigma, prior.mean, prior.precision)
+    assert log_density(stats, factors, sigma, prior) == pytest.approx(dense, rel=EXACT)
+
+
+@given(specs, seeds)
+def test_gradient_is_that_of_the_textbook_formula(spec, seed):
+    design = build(spec)
+    factors, sigma, prior = draw_parameters(design, seed)
+    stats = cross_products(design)
+    value, d_factors, d_log_sigma = log_density_gradient(stats, factors, sigma, prior)
+    assert value == log_density(stats, factors, sigma, prior)
+
+    def density(factors, sigma):
+        return dense_log_density(design, factors, sigma, prior.mean, prior.precision)
+
+    slope = finite_difference(lambda x: density(factors, np.exp(x[0])), [np.log(sigma)])
+    assert d_log_sigma == pytest.approx(slope[0], rel=1e-6, abs=DIFFERENCE)
+    for t, L in enumerate(factors):
+        lower = np.tril_indices(len(L))
+
+        def at(entries, t=t, lower=lower):
+            moved = [factor.copy() for factor in factors]
+            moved[t][lower] = entries
+            return density(moved, sigma)
+
+        slopes = finite_difference(at, L[lower])
+        assert d_factors[t][lower] == pytest.approx(slopes, rel=1e-6, abs=DIFFERENCE)
+
+
+@given(specs, seeds, st.booleans())
+def test_profile_is_the_dense_criterion_and_its_gradient(spec, seed, restricted):
+    design = build(spec)
+    factors, _, _ = draw_parameters(design, seed)
+    stats = cross_products(design)
+    profile = profiled_criterion(stats, factors, restricted=restricted)
+    criterion, sigma, beta = dense_criterion(design, factors, restricted=restricted)
+    assert profile.criterion == pytest.approx(criterion, rel=EXACT)
+    assert profile.sigma == pytest.approx(sigma, rel=EXACT)
+    assert profile.beta == pytest.approx(beta, rel=1e-8, abs=1e-8)
+    value, gradients = profiled_gradient(stats, factors, restricted=restricted)
+    assert value == profile.criterion
+    for t, L in enumerate(factors):
+        lower = np.tril_indices(len(L))
+
+        def at(entries, t=t, lower=lower):
+            moved = [factor.copy() for factor in factors]
+            moved[t][lower] = entries
+            return dense_criterion(design, moved, restricted=restricted)[0]
+
+        slopes = finite_difference(at, L[lower])
+        assert gradients[t][lower] == pytest.approx(slopes, rel=1e-6, abs=DIFFERENCE)
+
+
+@given(specs, seeds)
+def test_criterion_is_minus_twice_the_density_at_its_own_sigma(spec, seed):
+    design = build(spec)
+    relative, _, _ = draw_parameters(design, seed)
+    stats = cross_products(design)
+    profile = profiled_criterion(stats, relative)
+    absolute = [profile.sigma * factor for factor in relative]
+    density = log_density(stats, absolute, profile.sigma)
+    assert profile.criterion == pytest.approx(-2.0 * density, rel=EXACT)
+
+
+@given(specs, seeds)
+def test_conditional_moments_are_the_textbook_ones(spec, seed):
+    design = build(spec)
+    factors, sigma, prior = draw_parameters(design, seed)
+    found = conditional_mean(cross_products(design), factors, sigma, prior)
+    dense = dense_conditional(design, factors, sigma, prior.mean, prior.precision)
+    assert found.beta == pytest.approx(dense.beta, rel=1e-8, abs=1e-9)
+    assert found.beta_cov == pytest.approx(dense.beta_cov, rel=1e-8, abs=1e-9)
+    for t in range(len(design.groups)):
+        for name in ("b", "b_cov_given_beta", "b_cov"):
+            ours, theirs = getattr(found, name)[t], getattr(dense, name)[t]
+            assert ours == pytest.approx(theirs, rel=1e-8, abs=1e-9), name
+
+
+@given(specs, seeds)
+def test_singular_factors_are_ordinary_points(spec, seed):
+    design = build(spec)
+    factors, sigma, prior = draw_parameters(design, seed)
+    singular = tuple(np.where(np.arange(len(L)) == len(L) - 1, 0.0, L) for L in factors)
+    stats = cross_products(design)
+    dense = dense_log_density(design, singular, sigma, prior.mean, prior.precision)
+    value, d_factors, _ = log_density_gradient(stats, singular, sigma, prior)
+    assert value == pytest.approx(dense, rel=EXACT)
+    # the density is even in a column of the factor that is 0: no slope there
+    for gradient in d_factors:
+        assert gradient[-1, -1] == pytest.approx(0.0, abs=1e-12)
+
+
+@given(specs, seeds)
+def test_restricted_criterion_ignores_what_X_explains(spec, seed):
+    design = build(spec)
+    rng = np.random.default_rng(seed)
+    factors = random_factors(rng, design)
+    moved = replace(design, y=design.y + design.X @ rng.normal(size=design.p))
+    one = profiled_criterion(cross_products(design), factors)
+    other = profiled_criterion(cross_products(moved), factors)
+    assert other.criterion == pytest.approx(one.criterion, rel=1e-9)
+
+
+@given(specs, seeds)
+def test_density_ignores_the_order_of_rows_and_levels(spec, seed):
+    design = build(spec)
+    factors, sigma, prior = draw_parameters(design, seed)
+    rng = np.random.default_rng(seed)
+    shuffled = shuffle(design, rng)
+    one = log_density(cross_products(design), factors, sigma, prior)
+    other = log_density(cross_products(shuffled), factors, sigma, prior)
+    assert other == pytest.approx(one, rel=EXACT)
+
+
+def shuffle(design: Design, rng: np.random.Generator) -> Design:
+    """The same data with rows and levels in another order."""
+    rows = rng.permutation(design.n)
+
+    def of_rows(values):
+        return None if values is None else values[rows]
+
+    def of_term(term: GroupTerm) -> GroupTerm:
+        order = rng.permutation(term.n_levels)
+        return replace(term, Z=term.Z[rows], codes=order[term.codes][rows])
+
+    return replace(
+        design,
+        y=design.y[rows],
+        X=design.X[rows],
+        weights=of_rows(design.weights),
+        offset=of_rows(design.offset),
+        groups=tuple(of_term(term) for term in design.groups),
+    )
+
+
+def split_term(design: Design) -> Design:
+    """(x | g) of two effects written as two terms on g."""
+    (term,) = design.groups
+    halves = [
+        replace(term, effects=(term.effects[i],), Z=term.Z[:, [i]]) for i in (0, 1)
+    ]
+    return replace(design, groups=tuple(halves))
+
+
+@given(seeds)
+def test_two_terms_of_one_group_are_one_block_at_zero_correlation(seed):
+    rng = np.random.default_rng(seed)
+    design = random_design(rng, effects=(2,), weights=True)
+    sd = rng.uniform(0.2, 2.0, 2)
+    together = cross_products(design)
+    apart = cross_products(split_term(design))
+    assert apart.lead.terms == (0, 1)
+    joint, halves = [np.diag(sd)], [sd[:1, None], sd[1:, None]]
+    one = log_density_gradient(together, joint, 0.9)
+    two = log_density_gradient(apart, halves, 0.9)
+    assert two[0] == pytest.approx(one[0], rel=EXACT)
+    assert two[2] == pytest.approx(one[2], rel=1e-9)
+    diagonal = np.concatenate([d.ravel() for d in two[1]])
+    assert diagonal == pytest.approx(np.diag(one[1][0]), rel=1e-9, abs=1e-9)
+
+
+def test_weights_of_two_are_rows_given_twice():
+    rng = np.random.default_rng(5)
+    design = random_design(rng, effects=(2,))
+    twice = np.repeat(np.arange(design.n), 2)
+    doubled = replace(
+        design,
+        y=design.y[twice],
+        X=design.X[twice],
+        groups=tuple(
+            replace(t, Z=t.Z[twice], codes=t.codes[twice]) for t in design.groups
+        ),
+    )
+    weighted = replace(design, weights=np.full(design.n, 2.0))
+    one, two = cross_products(weighted), cross_products(doubled)
+    assert pytest.approx(two.A) == one.A
+    assert pytest.approx(two.WW) == one.WW
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_draws_have_the_exact_joint_law(layout):
+    rng = np.random.default_rng(11)
+    design = random_design(rng, layout=layout, effects=(2, 1), weights=True, n_levels=4)
+    factors, sigma, prior = draw_parameters(design, 12)
+    dense = dense_conditional(design, factors, sigma, prior.mean, prior.precision)
+    beta, b = draw_effects(
+        cross_products(design),
+        [np.repeat(L[None], N_DRAWS, axis=0) for L in factors],
+        np.full(N_DRAWS, sigma),
+        rng,
+        prior,
+    )
+    draws = np.hstack([beta, *(term.reshape(N_DRAWS, -1) for term in b)])
+    # whitened by the exact law, all coordinates are independent standard normals
+    white = np.linalg.solve(np.linalg.cholesky(dense.cov), (draws - dense.mean).T)
+    means = white.mean(axis=1) * np.sqrt(N_DRAWS)
+    second = (white @ white.T / N_DRAWS - np.eye(len(white))) * np.sqrt(N_DRAWS)
+    second[np.diag_indices_from(second)] /= np.sqrt(2.0)
+    assert np.abs(means).max() < MAX_Z
+    assert np.abs(second).max() < MAX_Z
+
+
+def test_draws_depend_on_the_generator_alone():
+    design = random_design(np.random.default_rng(3), layout="crossed", effects=(1, 1))
+    stats = cross_products(design)
+    factors = [np.full((5, 1, 1), 0.7)] * 2
+    one = draw_effects(stats, factors, np.ones(5), np.random.default_rng(1))
+    two = draw_effects(stats, factors, np.ones(5), np.random.default_rng(1))
+    assert np.array_equal(one[0], two[0])
+    assert all(np.array_equal(a, b) for a, b in zip(one[1], two[1], strict=True))
+    assert len(np.unique(one[0][:, 0])) == 5
