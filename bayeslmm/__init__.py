@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     )
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.report import report as report
-    from bayeslmm.simulate import simulate as simulate
+    from bayeslmm.simulate import (
+        sd_corr_to_factor as sd_corr_to_factor,
+        simulate as simulate,
+    )
 
 _ROOM_OF = {
     "BayesLMMError": "errors",
@@ -87,6 +90,7 @@ _ROOM_OF = {
     "plot_trace": "plots",
     "reading": "compare",
     "report": "report",
+    "sd_corr_to_factor": "simulate",
     "shrinkage_table": "compare",
     "simulate": "simulate",
     "simulate_classrooms": "datasets",

@@ -1,0 +1,190 @@
+"""Rooms import only from their left, and heavy libraries only inside functions."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "bayeslmm"
+
+# The order of DESIGN.md, section 3: do not edit it to make a test pass.
+ROOMS = (
+    "errors",
+    "formula",
+    "covariance",
+    "design",
+    "marginal",
+    "priors",
+    "model",
+    "graph",
+    "simulate",
+    "fit",
+    "compare",
+    "power",
+    "plots",
+    "report",
+    "cli",
+)
+# A leaf: imports errors only, and may be imported by those who show examples.
+LEAF, LEAF_READERS = "datasets", ("cli",)
+
+# Methods of these public classes hand over to rooms further right, so that a user can
+# write `model.fit_reml()`; they import inside the method.
+DELEGATING = {"Fit", "Model", "Posterior", "RemlFit"}
+
+NUMERIC_ROOMS = ("covariance", "marginal", "design/arrays.py")
+NUMERIC = {"numpy", "scipy", "numba", "jaxtyping"}
+HEAVY = {
+    "arviz",
+    "arviz_base",
+    "arviz_plots",
+    "arviz_stats",
+    "bambi",
+    "formulae",
+    "h5netcdf",
+    "matplotlib",
+    "nutpie",
+    "pymc",
+    "pytensor",
+    "xarray",
+}
+
+FILES = sorted({*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and where: line, enclosing class, enclosing function."""
+
+    module: str
+    line: int
+    in_class: str | None
+    in_function: bool
+    for_types: bool
+
+
+def imports(tree: ast.AST) -> Iterator[Import]:
+    """Every import below a node; `from bayeslmm import x` counts as `bayeslmm.x`."""
+    yield from _walk(tree, None, False, False)
+
+
+def _walk(
+    node: ast.AST, in_class: str | None, in_function: bool, for_types: bool
+) -> Iterator[Import]:
+    """Imports below `node`, with what encloses them."""
+    for child in ast.iter_child_nodes(node):
+        for module in _modules(child):
+            yield Import(module, child.lineno, in_class, in_function, for_types)
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield from _walk(
+            child,
+            child.name if isinstance(child, ast.ClassDef) else in_class,
+            in_function or is_function,
+            for_types or _is_type_checking(child),
+        )
+
+
+def _modules(node: ast.AST) -> list[str]:
+    """Names that one import statement asks for."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        if node.level:
+            return ["." * node.level + (node.module or "")]
+        if node.module == "bayeslmm":
+            return [f"bayeslmm.{alias.name}" for alias in node.names]
+        return [node.module]
+    return []
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    """Whether a node is `if TYPE_CHECKING:`."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def room_of(path: Path) -> str:
+    """Room of a file of the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def violations(room: str, tree: ast.AST) -> list[str]:
+    """What a file of `room` imports although it may not."""
+    found = []
+    delegates = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    } & DELEGATING
+    for item in imports(tree):
+        if item.module.startswith("."):
+            found.append(f"line {item.line}: relative import")
+        if not item.module.startswith("bayeslmm."):
+            continue
+        target = item.module.split(".")[1]
+        in_method = item.in_function and item.in_class in DELEGATING
+        allowed = in_method or (item.for_types and bool(delegates))
+        if not (_is_left(target, room) or allowed):
+            found.append(f"line {item.line}: {room} imports {target}")
+    return found
+
+
+def _is_left(target: str, room: str) -> bool:
+    """Whether `room` may import `target`: itself, or a room to its left."""
+    if target == LEAF:
+        return room == LEAF or room in LEAF_READERS
+    if room == LEAF:
+        return target == "errors"
+    return target in ROOMS and ROOMS.index(target) <= ROOMS.index(room)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_follow_the_data(path):
+    room = room_of(path)
+    assert room in (*ROOMS, LEAF), f"{path.name} belongs to no room"
+    assert violations(room, ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    heavy = [
+        f"line {item.line}: {item.module}"
+        for item in imports(ast.parse(path.read_text()))
+        if item.module.split(".")[0] in HEAVY
+        and not (item.in_function or item.for_types)
+    ]
+    assert heavy == []
+
+
+def test_numeric_rooms_need_numpy_and_scipy_only():
+    others = [
+        f"{path.relative_to(PACKAGE)}:{item.line} {item.module}"
+        for path in FILES
+        if str(path.relative_to(PACKAGE)).startswith(NUMERIC_ROOMS)
+        for item in imports(ast.parse(path.read_text()))
+        if item.module.split(".")[0]
+        not in {*NUMERIC, "bayeslmm", *sys.stdlib_module_names}
+    ]
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "lines"),
+    [
+        ("design", "from bayeslmm.model import Model", 1),
+        ("design", "def f():\n    import bayeslmm.fit.reml", 1),
+        ("design", "from bayeslmm import compare", 1),
+        ("design", "from . import arrays", 1),
+        ("design", "import bayeslmm.utils", 1),
+        ("datasets", "from bayeslmm.design import Design", 1),
+        ("model", "from bayeslmm.datasets import load_data", 1),
+        ("design", "if TYPE_CHECKING:\n    from bayeslmm.model import Model", 1),
+        ("model", "class Model:\n    import bayeslmm.fit", 1),
+        ("model", "class Other:\n    def f(self):\n        import bayeslmm.fit", 1),
+        ("model", "class Model:\n    def f(self):\n        import bayeslmm.fit", 0),
+        ("design", "from bayeslmm.errors import DataError\nimport numpy", 0),
+        ("cli", "from bayeslmm.datasets import load_data", 0),
+    ],
+)
+def test_the_check_sees_what_it_should(room, source, lines):
+    assert len(violations(room, ast.parse(source))) == lines
