@@ -36,12 +36,11 @@ if TYPE_CHECKING:
         SamplingError as SamplingError,
     )
     from bayeslmm.fit import (
-        Fit as Fit,
         FitStatus as FitStatus,
         Posterior as Posterior,
         RemlFit as RemlFit,
-        fit as fit,
     )
+    from bayeslmm.fitting import Fit as Fit, fit as fit
     from bayeslmm.formula import Formula as Formula, parse_formula as parse_formula
     from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
@@ -64,7 +63,7 @@ _ROOM_OF = {
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
-    "Fit": "fit",
+    "Fit": "fitting",
     "FitStatus": "fit",
     "FitWarning": "errors",
     "Formula": "formula",
@@ -81,7 +80,7 @@ _ROOM_OF = {
     "SamplingError": "errors",
     "SimulatedClassrooms": "datasets",
     "compare": "compare",
-    "fit": "fit",
+    "fit": "fitting",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_forest": "plots",
