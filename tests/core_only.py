@@ -1,7 +1,7 @@
 """The numeric rooms where nothing but numpy, scipy, numba and jaxtyping is installed.
 
-Run as a script by `.ci/run`, in an environment without the package's other dependencies;
-the tests proper need more. Log density and conditional means against the dense oracle.
+Run as a script by `.ci/run`, in an environment without the other dependencies of the
+package. Log density and conditional means against the dense oracle.
 """
 
 import importlib.util
