@@ -1,0 +1,22 @@
+"""Tables -> figures: the shrinkage figure, and ArviZ's diagnostics with REML marked.
+
+Takes fits, asks `compare` for their tables, and draws. The same thing has the same look
+in every figure: no pooling an open circle, partial pooling filled, complete pooling a
+dashed line, REML blue, the posterior orange.
+"""
+
+from bayeslmm.plots.diagnostics import (
+    plot_forest,
+    plot_posterior,
+    plot_rank,
+    plot_trace,
+)
+from bayeslmm.plots.shrinkage import plot_shrinkage
+
+__all__ = [
+    "plot_forest",
+    "plot_posterior",
+    "plot_rank",
+    "plot_shrinkage",
+    "plot_trace",
+]

@@ -1,0 +1,350 @@
+"""ArviZ's trace, rank, forest and density figures, with REML marked.
+
+Each parameter is handed to arviz-plots as one scalar under its label, so that titles
+stay on one line and REML can be marked by name.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bayeslmm.compare import check_same_model, compare
+from bayeslmm.compare.table import interval_name
+from bayeslmm.design.arrays import parameters
+from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
+
+if TYPE_CHECKING:
+    from arviz_plots import PlotCollection
+    from xarray import DataTree
+
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
+PANEL_SIZE = (3.6, 2.3)  # inches
+
+
+def plot_trace(
+    post: "Posterior",
+    reml: "RemlFit | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+) -> "PlotCollection":
+    """Draws in the order they were made, a colour for each chain.
+
+    Use it to see chains that wander or stick; REML is a dashed line.
+
+    Parameters
+    ----------
+    post : Posterior
+        Posterior.
+    reml : RemlFit, optional
+        Fit of the same model, to be marked.
+    labels : sequence of str, optional
+        Parameters (``"edu"``, ``"1|classroom_sigma"``) or whole variables
+        (``"1|classroom"``); by default every parameter.
+
+    Returns
+    -------
+    PlotCollection
+        Of arviz-plots; ``.savefig(path)`` writes it.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown, or the fits are of different models.
+    """
+    import arviz as az
+
+    draws = _scalar_draws(post, labels)
+    figure = az.plot_trace(draws, **_grid(draws))
+    _caption(figure, "draws, a colour for each chain", reml)
+    return _mark_reml(figure, draws, reml, post, orientation="horizontal")
+
+
+def plot_rank(
+    post: "Posterior",
+    *,
+    labels: Sequence[str] | None = None,
+) -> "PlotCollection":
+    """Ranks of the draws of each chain, as differences from uniform.
+
+    Use it with `plot_trace`: a chain that left the envelope sampled another
+    distribution than the others. REML has no rank and is not marked.
+
+    Parameters
+    ----------
+    post : Posterior
+        Posterior.
+    labels : sequence of str, optional
+        Parameters or whole variables; by default every parameter.
+
+    Returns
+    -------
+    PlotCollection
+        Of arviz-plots; ``.savefig(path)`` writes it.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown.
+
+    References
+    ----------
+    .. [1] Saeilynoja, Buerkner and Vehtari (2022). Stat. Comput. 32.
+       https://doi.org/10.1007/s11222-022-10090-6
+    """
+    import arviz as az
+
+    draws = _scalar_draws(post, labels)
+    figure = az.plot_rank(draws, **_grid(draws))
+    _caption(figure, "rank ECDF less uniform, a colour for each chain", None)
+    return figure
+
+
+def plot_posterior(
+    post: "Posterior",
+    reml: "RemlFit | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
+) -> "PlotCollection":
+    """Density of each parameter with its median and interval, REML a dashed line.
+
+    Use it to see skew: where it is large, REML (a mode) lies away from the median.
+
+    Parameters
+    ----------
+    post : Posterior
+        Posterior.
+    reml : RemlFit, optional
+        Fit of the same model, to be marked.
+    labels : sequence of str, optional
+        Parameters or whole variables; by default every parameter.
+    prob : float, default 0.95
+        Probability of the interval.
+    kind : {"eti", "hdi"}, default "eti"
+        Kind of the interval.
+
+    Returns
+    -------
+    PlotCollection
+        Of arviz-plots; ``.savefig(path)`` writes it.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown, or the fits are of different models.
+    """
+    import arviz as az
+
+    draws = _scalar_draws(post, labels)
+    figure = az.plot_dist(
+        draws,
+        ci_kind=kind,
+        ci_prob=prob,
+        point_estimate="median",
+        visuals={
+            "dist": {"color": POSTERIOR_COLOR},
+            "point_estimate_text": False,
+        },
+        **_grid(draws),
+    )
+    _caption(figure, f"density, median and {interval_name(prob, kind)}", reml)
+    return _mark_reml(figure, draws, reml, post, orientation="vertical")
+
+
+def plot_forest(
+    post: "Posterior",
+    reml: "RemlFit | None" = None,
+    *,
+    labels: Sequence[str] | None = None,
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
+) -> "PlotCollection":
+    """Medians and intervals of all parameters on one axis.
+
+    With `reml` every parameter is drawn relative to its REML estimate, in REML standard
+    errors (posterior SDs where there is none), because their units differ; without it
+    in its own units.
+
+    Parameters
+    ----------
+    post : Posterior
+        Posterior.
+    reml : RemlFit, optional
+        Fit of the same model, at zero.
+    labels : sequence of str, optional
+        Parameters or whole variables; by default every parameter.
+    prob : float, default 0.95
+        Probability of the outer interval; the inner one has 0.5.
+    kind : {"eti", "hdi"}, default "eti"
+        Kind of the intervals.
+
+    Returns
+    -------
+    PlotCollection
+        Of arviz-plots; ``.savefig(path)`` writes it.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown, or the fits are of different models.
+    """
+    import arviz as az
+
+    draws = _scalar_draws(post, labels)
+    if reml is not None:
+        draws = _relative_draws(draws, reml, post)
+    names = list(draws["posterior"].data_vars)
+    size = (8.0, 1.3 + 0.34 * len(names))
+    figure = az.plot_forest(
+        draws,
+        combined=True,
+        point_estimate="median",
+        ci_kind=kind,
+        ci_probs=(0.5, prob),
+        visuals={
+            "trunk": {"color": POSTERIOR_COLOR},
+            "twig": {"color": POSTERIOR_COLOR},
+            "point_estimate": {"color": POSTERIOR_COLOR},
+        },
+        figure_kwargs={"figsize": size, "layout": "constrained"},
+    )
+    _finish_forest(figure, reml, interval_name(prob, kind))
+    return figure
+
+
+def _scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
+    """The chosen parameters, each as a scalar variable under its label."""
+    import arviz as az
+
+    known = [parameter.label for parameter in parameters(post.model.design)]
+    found: dict[str, np.ndarray] = {}
+    for label in known if labels is None else labels:
+        found |= _draws_of(post, label, known)
+    groups: dict[str, dict[str, Any]] = {"posterior": found}
+    if "sample_stats" in post.idata.children:
+        stats = post.idata["sample_stats"]
+        if "diverging" in stats:
+            groups["sample_stats"] = {"diverging": stats["diverging"].to_numpy()}
+    return az.from_dict(groups)
+
+
+def _draws_of(post: "Posterior", label: str, known: list[str]) -> dict[str, np.ndarray]:
+    """Draws of one parameter, or of every entry of one variable."""
+    if label in known:
+        return {_safe(label): post.draws(label)}
+    posterior = post.idata["posterior"]
+    if label not in posterior:
+        candidates = [*known, *(str(name) for name in posterior.data_vars)]
+        raise ModelError(
+            f"No parameter or variable {label!r} in this posterior."
+            f"{nearest_names(label, candidates)}"
+        )
+    stacked = posterior[label].stack(entry=posterior[label].dims[2:])
+    coords = stacked.indexes["entry"]
+    entries = [
+        ", ".join(map(str, np.atleast_1d(np.asarray(c, object)))) for c in coords
+    ]
+    return {
+        _safe(f"{label}[{entry}]"): stacked.to_numpy()[:, :, i]
+        for i, entry in enumerate(entries)
+    }
+
+
+def _safe(label: str) -> str:
+    """The label as xarray can hold it: a tree path has '/' for itself."""
+    return label.replace("/", "\N{DIVISION SLASH}")
+
+
+def _grid(draws: "DataTree") -> dict[str, Any]:
+    """Panels in rows of three, laid out so that titles and ticks do not overlap."""
+    n_panels = len(draws["posterior"].data_vars)
+    columns = min(PANELS_PER_ROW, n_panels)
+    rows = -(-n_panels // columns)
+    size = (PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.4)
+    return {
+        "col_wrap": columns,
+        "figure_kwargs": {"figsize": size, "layout": "constrained"},
+    }
+
+
+def _mark_reml(
+    figure: "PlotCollection",
+    draws: "DataTree",
+    reml: "RemlFit | None",
+    post: "Posterior",
+    *,
+    orientation: Literal["horizontal", "vertical"],
+) -> "PlotCollection":
+    """Add REML as a dashed line to every panel that has an estimate."""
+    if reml is None:
+        return figure
+    import arviz as az
+
+    check_same_model(reml, post)
+    estimates = reml.summary()["estimate"]
+    values = {
+        _safe(str(label)): float(value)
+        for label, value in estimates.items()
+        if _safe(str(label)) in draws["posterior"] and np.isfinite(value)
+    }
+    # in a trace, blue is the colour of the first chain
+    color = "black" if orientation == "horizontal" else REML_COLOR
+    line = {"color": color, "linestyle": "--", "width": 1.6}
+    az.add_lines(
+        figure,
+        values=values,
+        orientation=orientation,
+        visuals={"ref_line": line},
+    )
+    return figure
+
+
+def _relative_draws(
+    draws: "DataTree", reml: "RemlFit", post: "Posterior"
+) -> "DataTree":
+    """Draws less the REML estimate, in REML SEs, or posterior SDs where it has none."""
+    import arviz as az
+
+    table = compare(reml, post)
+    relative = {}
+    for label, row in table.iterrows():
+        name = _safe(str(label))
+        if name in draws["posterior"] and np.isfinite(row["reml"]):
+            own_se = row["difference_unit"] == "REML SE"
+            scale = row["reml_se"] if own_se else row["sd"]
+            values = draws["posterior"][name].to_numpy()
+            relative[name if own_se else f"{name} *"] = (values - row["reml"]) / scale
+    return az.from_dict({"posterior": relative})
+
+
+def _caption(figure: "PlotCollection", words: str, reml: "RemlFit | None") -> None:
+    """Say below the panels what is drawn."""
+    marked = f"; dashed: {reml.method} estimate" if reml is not None else ""
+    figure.viz["figure"].item().supxlabel(f"posterior: {words}{marked}", fontsize=9)
+
+
+def _finish_forest(
+    figure: "PlotCollection", reml: "RemlFit | None", interval: str
+) -> None:
+    """Axis label and the line of REML; no axis under the names."""
+    names = figure.viz["plot"].sel(column="labels").item()
+    names.set_xticks([])
+    names.spines["bottom"].set_visible(False)
+    axes = figure.viz["plot"].sel(column="forest").item()
+    inner = interval.split(" ")[1]
+    words = f"posterior: median, 50% and {interval.replace(inner, '').strip()} {inner}"
+    if reml is None:
+        axes.set_xlabel(f"{words}; each in its own units", fontsize=9)
+        return
+    axes.axvline(0.0, color=REML_COLOR, linestyle="--", linewidth=1.2, zorder=0)
+    axes.set_xlabel(
+        f"minus {reml.method} estimate, in its standard errors  ({words})\n"
+        "* no standard error at the boundary: in posterior SDs",
+        fontsize=9,
+    )
