@@ -6,7 +6,6 @@ nodes that differ only in position are equal.
 """
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -223,7 +222,7 @@ class Formula:
 
 
 def names_in(node: Node) -> Iterator[Name]:
-    """Every `Name` below a node, as written; contrast words of ``C()`` are not names."""
+    """Every `Name` below a node, as written; the contrast of ``C()`` is not a name."""
     if isinstance(node, Name):
         yield node
     elif isinstance(node, Call):
@@ -254,7 +253,6 @@ PRECEDENCE = {
 }
 UNARY_PRECEDENCE = 7
 _TIGHT = ("/", ":", "^", "%%", "%/%")  # written without spaces by R's deparse
-_PLAIN_NAME = re.compile(r"(?!_?\d|\.\d)[^\W\d][\w.]*|\.(?!\d)[\w.]+")
 RESERVED = {"TRUE": True, "FALSE": False, "True": True, "False": False, "NULL": None}
 
 
@@ -315,10 +313,16 @@ def _inside(node: Node, level: int) -> str:
     return render(node) if own >= level else f"({render(node)})"
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name needs no back-quotes: letters, digits, dots, underscores."""
+    starts_as_number = name[:1] == "." and name[1:2].isdigit()
+    return name.replace(".", "_").isidentifier() and not starts_as_number
+
+
 def _render_name(name: str) -> str:
     """A name, back-quoted unless it can stand without."""
-    plain = _PLAIN_NAME.fullmatch(name) and name not in RESERVED and name != "pi"
-    return name if plain else "`" + name.replace("`", "\\`") + "`"
+    plain = is_plain_name(name) and name not in RESERVED and name not in (".", "pi")
+    return name if plain else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def _render_number(value: float) -> str:

@@ -1,0 +1,176 @@
+"""The public verb: text -> `Formula`, and the checks that span the whole formula.
+
+Takes a string; gives the expanded formula, or a `FormulaError` with a caret.
+"""
+
+from bayeslmm.errors import FormulaError
+from bayeslmm.formula.bars import random_terms
+from bayeslmm.formula.expand import Part, expand, linear_predictor
+from bayeslmm.formula.functions import check_expression
+from bayeslmm.formula.lexer import ParseError
+from bayeslmm.formula.nodes import (
+    Atom,
+    Bar,
+    Binary,
+    Call,
+    Formula,
+    Node,
+    atom_label,
+    names_in,
+    render,
+)
+from bayeslmm.formula.parser import parse_sides
+
+# Labels of parameters that every model has.
+_OWN_LABELS = {"Intercept": "the intercept", "sigma": "the residual SD"}
+
+
+def parse_formula(text: str) -> Formula:
+    """Read a formula in lme4's grammar.
+
+    Use it to see what a formula means before there are data; `Model` calls it.
+
+    Parameters
+    ----------
+    text : str
+        ``response ~ terms + (effects | group)``. Terms combine with ``+ : * / ^ -``;
+        functions are those in ``ALLOWED_FUNCTIONS``. A bar term is ``(x | g)``,
+        ``(x || g)`` without correlations, or within a structure word, ``cs(x | g)``.
+
+    Returns
+    -------
+    Formula
+        The formula expanded to terms in R's order.
+
+    Raises
+    ------
+    FormulaError
+        If the text is not a formula with a response and a random term; the message
+        shows it with a caret and says what to write.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1), section 2.
+       https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> formula = parse_formula("score ~ edu * sex + (edu || class)")
+    >>> str(formula)
+    'score ~ edu + sex + edu:sex + (1 | class) + (0 + edu | class)'
+    >>> [term.label for term in formula.fixed.terms]
+    ['edu', 'sex', 'edu:sex']
+    """
+    if not isinstance(text, str):
+        raise FormulaError(
+            f"A formula is a string, such as 'y ~ x + (1 | g)'; got "
+            f"{type(text).__name__}. Put it in quotes."
+        )
+    # One line, so that the caret stands below the character; positions stay the same.
+    line = "".join(" " if character.isspace() else character for character in text)
+    if not line.strip():
+        raise FormulaError("The formula is empty. Write y ~ x + (1 | g).")
+    try:
+        return _build(line)
+    except ParseError as error:
+        raise FormulaError(error.message, line, error.position) from None
+    except RecursionError:
+        message = "The formula is nested too deeply to be read. Prepare columns."
+        raise FormulaError(message, line) from None
+
+
+def _build(text: str) -> Formula:
+    """The formula from both sides, checked."""
+    left, right = parse_sides(text)
+    response, trials = _response(left)
+    part = expand(right)
+    _check_random(text, part)
+    fixed = linear_predictor(right, part)
+    formula = Formula(
+        text, response, trials, fixed, part.offsets, random_terms(part.bars)
+    )
+    _check_response_use(formula)
+    _check_labels(formula)
+    return formula
+
+
+def _response(node: Node) -> tuple[Atom, Atom | None]:
+    """Response, and the trials of ``cbind(s, f)`` or ``p(s, n)``."""
+    if isinstance(node, Bar):
+        message = "A random term stands left of '~'. It belongs to the right."
+        raise ParseError(message, node.position)
+    if not (isinstance(node, Call) and node.function in ("cbind", "p")):
+        return _response_atom(node), None
+    if len(node.args) != 2 or node.keywords:
+        message = (
+            f"{node.function}() takes two columns: cbind(successes, failures) or "
+            "p(successes, trials)."
+        )
+        raise ParseError(message, node.position)
+    successes, other = node.args
+    response, second = _response_atom(successes), _response_atom(other)
+    if node.function == "p":
+        return response, second
+    if isinstance(other, Binary) and other.operator == "-" and other.right == successes:
+        return response, _response_atom(other.left)  # cbind(s, n - s)
+    total = Binary("+", successes, other, node.position)
+    return response, Atom(atom_label(total), total)
+
+
+def _response_atom(node: Node) -> Atom:
+    """An atom left of ``~``, where operators are arithmetic."""
+    check_expression(node, outer=False)
+    if next(names_in(node), None) is None:
+        message = (
+            f"The formula has no response: {render(node)} names no column. Write "
+            "response ~ predictors + (1 | group)."
+        )
+        raise ParseError(message, node.position)
+    return Atom(atom_label(node), node)
+
+
+def _check_random(text: str, part: Part) -> None:
+    """At least one bar term: without one this is not a mixed model."""
+    if not part.bars:
+        message = (
+            "The formula has no random term, so there is nothing to pool and this is "
+            "an ordinary regression. Add (1 | group), or fit it with statsmodels' ols."
+        )
+        raise ParseError(message, len(text.rstrip()))
+
+
+def _check_response_use(formula: Formula) -> None:
+    """The response explains nothing, and groups nothing."""
+    used = [atom for term in formula.fixed.terms for atom in term.atoms]
+    for bar in formula.random:
+        used += [atom for term in bar.predictor.terms for atom in term.atoms]
+        used += bar.group
+    for atom in used:
+        if atom == formula.response:
+            message = (
+                f"The response {atom.label} is also on the right of '~', where it "
+                "would explain itself. Remove it there."
+            )
+            raise ParseError(message, atom.position)
+
+
+def _check_labels(formula: Formula) -> None:
+    """Different variables have different labels, and none that of a parameter."""
+    predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
+    terms = [term for predictor in predictors for term in predictor.terms]
+    for term in terms:
+        if term.label in _OWN_LABELS:
+            message = (
+                f"A column called {term.label} would share its name with "
+                f"{_OWN_LABELS[term.label]}. Rename it, or write I({term.label})."
+            )
+            raise ParseError(message, term.atoms[0].position)
+    sources: dict[str, str] = {}
+    for term in terms:
+        source = ":".join(render(atom.node) for atom in term.atoms)
+        if sources.setdefault(term.label, source) != source:
+            message = (
+                f"{source} and {sources[term.label]} would share the name "
+                f"{term.label!r} in every table. Rename the column."
+            )
+            raise ParseError(message, term.atoms[0].position)
