@@ -1,0 +1,26 @@
+"""Priors of a mixed model: numbers, scales, reasons.
+
+Takes a `Design` and the name of a set or a dict in bambi's style; gives `Priors`, with
+one `Prior` for every fixed coefficient, every SD and sigma, and the eta of each LKJ.
+`beta_prior` and `scale_logp` give what the marginal likelihood needs of them.
+"""
+
+from bayeslmm.priors.coefficients import beta_prior
+from bayeslmm.priors.families import FAMILIES, check_family
+from bayeslmm.priors.make import make_priors
+from bayeslmm.priors.prior import Prior, Priors
+from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp
+from bayeslmm.priors.sets import NAMED_SETS
+
+__all__ = [
+    "FAMILIES",
+    "NAMED_SETS",
+    "Prior",
+    "Priors",
+    "ScaleForm",
+    "beta_prior",
+    "check_family",
+    "make_priors",
+    "scale_form",
+    "scale_logp",
+]

@@ -1,0 +1,70 @@
+"""The Normal prior of the fixed effects, as the marginal likelihood integrates it.
+
+Takes `Priors`, whose intercept refers to centred predictors, and gives mean and
+precision for the raw columns of X.
+"""
+
+import math
+
+import numpy as np
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import PriorError
+from bayeslmm.marginal import BetaPrior
+from bayeslmm.priors.prior import Priors
+
+
+def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
+    """Normal prior of beta on the raw columns of X; None if all of it is flat.
+
+    With an intercept and centred predictors the prior is on ``T beta``, where T adds
+    the plain column means times the slopes to the intercept (as bambi centres). T has
+    determinant 1, so densities carry over.
+
+    Parameters
+    ----------
+    priors : Priors
+        Priors of the model.
+    design : Design
+        Arrays of the model.
+
+    Returns
+    -------
+    BetaPrior or None
+        Mean, shape (p,), and precision ``T' D^-1 T``, shape (p, p), with rows of D^-1
+        zero where the prior is flat.
+
+    Raises
+    ------
+    PriorError
+        If a coefficient's prior is neither Normal nor flat.
+    """
+    for name, prior in zip(design.fixed_names, priors.fixed, strict=True):
+        if prior.name != "Normal" and not prior.is_flat:
+            raise PriorError(
+                f"The prior of {name!r} is {prior}. Only Normal and flat priors of "
+                "fixed effects can be integrated out; method='joint' samples this one."
+            )
+    proper = [j for j, prior in enumerate(priors.fixed) if not prior.is_flat]
+    if not proper:
+        return None
+    mean, precision = np.zeros(design.p), np.zeros(design.p)
+    for j in proper:
+        arguments = priors.fixed[j].arguments
+        mean[j], precision[j] = arguments["mu"], arguments["sigma"] ** -2
+    transform = _centring(design, priors.center_predictors)
+    return BetaPrior(
+        mean=np.linalg.solve(transform, mean),
+        precision=transform.T @ (precision[:, None] * transform),
+        log_det=math.fsum(math.log(precision[j]) for j in proper),
+        n_proper=len(proper),
+    )
+
+
+def _centring(design: Design, centred: bool) -> np.ndarray:
+    """T, shape (p, p): raw coefficients to those of centred predictors."""
+    transform = np.eye(design.p)
+    if centred and design.intercept is not None:
+        transform[design.intercept] = design.X.mean(axis=0)
+        transform[design.intercept, design.intercept] = 1.0
+    return transform

@@ -1,0 +1,151 @@
+"""`Prior`, one univariate distribution with its reason, and `Priors`, a model's set.
+
+Takes names and numbers, gives values that can be printed, turned into bambi's priors
+and back. Needs nothing but the standard library.
+"""
+
+import html
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayeslmm.errors import PriorError
+
+FLAT_NAMES = ("Flat", "HalfFlat")
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A univariate prior in PyMC's words.
+
+    Attributes
+    ----------
+    name : str
+        Name of a PyMC distribution, ``"Normal"``, ``"HalfStudentT"``, ...
+    args : tuple of (str, float)
+        Its arguments as PyMC names them, in units of the parameter.
+    reason : str
+        Why this prior, in a few words; not part of equality.
+    """
+
+    name: str
+    args: tuple[tuple[str, float], ...] = ()
+    reason: str = field(default="", compare=False)
+
+    @property
+    def arguments(self) -> dict[str, float]:
+        """The arguments as keywords."""
+        return dict(self.args)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the density is constant."""
+        return self.name in FLAT_NAMES
+
+    def __str__(self) -> str:
+        """``Normal(mu=0, sigma=2.5)``."""
+        return f"{self.name}({', '.join(f'{k}={v:.4g}' for k, v in self.args)})"
+
+    def to_bambi(self) -> Any:  # noqa: ANN401 (a bambi.Prior)
+        """Bambi's prior object with the same name and arguments."""
+        import bambi as bmb
+
+        return bmb.Prior(self.name, auto_scale=False, **self.arguments)
+
+    @classmethod
+    def from_bambi(
+        cls, prior: object, reason: str = "given as a bambi prior"
+    ) -> "Prior":
+        """Prior with the name and arguments of a bambi prior.
+
+        Parameters
+        ----------
+        prior : bambi.Prior
+            With numbers as arguments.
+        reason : str
+            Said in the printed table.
+
+        Returns
+        -------
+        Prior
+            The same distribution.
+
+        Raises
+        ------
+        PriorError
+            If an argument is a prior itself or an array, or a callable is used.
+        """
+        from bayeslmm.priors.spec import read_spec, scalar_prior
+
+        return scalar_prior(read_spec(prior, "prior"), "prior", reason)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Priors:
+    """Every prior of a model.
+
+    Attributes
+    ----------
+    name : str
+        Named set, or ``"custom"``.
+    fixed : tuple of Prior
+        One for each column of X. The intercept's refers to centred predictors if
+        ``center_predictors`` and there are any.
+    sd : tuple of tuple of Prior
+        For each bar term, one for each free SD.
+    corr_eta : tuple of float
+        For each bar term, eta of its LKJ prior (not used by a term without
+        correlations).
+    sigma : Prior
+        Residual SD (not used by a family without sigma).
+    center_predictors : bool
+        Whether the intercept's prior refers to centred predictors, as in bambi.
+    family : str
+        Family of the response.
+    auxiliary : tuple of (str, Prior)
+        Priors given for other parameters of the family; bambi's own otherwise.
+    labels : tuple of (str, str, str)
+        Parameter, prior and reason as printed.
+    """
+
+    name: str
+    fixed: tuple[Prior, ...]
+    sd: tuple[tuple[Prior, ...], ...]
+    corr_eta: tuple[float, ...]
+    sigma: Prior
+    center_predictors: bool
+    family: str = "gaussian"
+    auxiliary: tuple[tuple[str, Prior], ...] = ()
+    labels: tuple[tuple[str, str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """A table of parameter, prior and reason."""
+        head = f"Priors {self.name!r}"
+        widths = [max((len(row[i]) for row in self.labels), default=0) for i in (0, 1)]
+        lines = [
+            f"  {label:<{widths[0]}}  {prior:<{widths[1]}}  {reason}".rstrip()
+            for label, prior, reason in self.labels
+        ]
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        """The same table for a notebook."""
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.labels
+        )
+        return (
+            f"<table><caption>Priors {html.escape(self.name)}</caption>"
+            "<thead><tr><th>parameter</th><th>prior</th><th>reason</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+
+def check_number(value: object, what: str) -> float:
+    """`value` as a finite float, or a `PriorError` that says what it is for."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise PriorError(f"{what} must be a number, not {value!r}.") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise PriorError(f"{what} must be finite, not {number}.")
+    return number
