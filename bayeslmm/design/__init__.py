@@ -1,0 +1,39 @@
+"""Formula + data frame -> `Design`: y, X, and one `GroupTerm` for each bar term.
+
+Takes a parsed formula and a pandas, polars or Arrow frame; gives a `Recipe`, which holds
+the arrays (never a dense indicator of levels), the evaluated variables, the account of
+the rows, and what is needed to put new data the same way.
+"""
+
+from bayeslmm.design.arrays import (
+    Component,
+    Design,
+    EffectVariable,
+    FixedVariable,
+    GroupTerm,
+    Parameter,
+    RowAccount,
+    parameters,
+)
+from bayeslmm.design.build import build_design
+from bayeslmm.design.evaluate import NumericColumn
+from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.recipe import ModelFrame, NewGroup, NewRows, Recipe
+
+__all__ = [
+    "Component",
+    "Design",
+    "EffectVariable",
+    "FactorColumn",
+    "FixedVariable",
+    "GroupTerm",
+    "ModelFrame",
+    "NewGroup",
+    "NewRows",
+    "NumericColumn",
+    "Parameter",
+    "Recipe",
+    "RowAccount",
+    "build_design",
+    "parameters",
+]

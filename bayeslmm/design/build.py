@@ -1,0 +1,160 @@
+"""Formula + data frame -> `Recipe`: the design, and how it was made.
+
+Takes a parsed formula and a frame; gives y, X, one `GroupTerm` for each bar term, and the
+account of the rows. Everything that can be wrong with data is found here, before any
+work starts.
+"""
+
+import numpy as np
+
+from bayeslmm.design.arrays import Design, EffectVariable, FixedVariable, GroupTerm
+from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
+from bayeslmm.design.frame import FactorColumn, open_frame
+from bayeslmm.design.groups import GroupIndex, learn_groups
+from bayeslmm.design.matrices import (
+    CodedTerm,
+    MatrixVariable,
+    code_terms,
+    matrix_variables,
+    model_matrix,
+)
+from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
+from bayeslmm.design.response import (
+    binomial_trials,
+    count_response,
+    gaussian_response,
+)
+from bayeslmm.design.rows import (
+    account_rows,
+    complete_rows,
+    read_columns,
+    read_weights,
+)
+from bayeslmm.errors import DataError
+from bayeslmm.formula import Formula, RandomTerm
+
+
+def build_design(
+    formula: Formula, data: object, *, weights: object = None, gaussian: bool = True
+) -> Recipe:
+    """Arrays of a mixed model from a formula and a data frame.
+
+    Rows with a missing value in a column that the formula reads are left out;
+    ``design.account`` counts them.
+
+    Parameters
+    ----------
+    formula : Formula
+        What `bayeslmm.formula.parse_formula` gives.
+    data : DataFrame
+        pandas, polars or Arrow frame.
+    weights : str or array_like, shape (n_rows,), optional
+        Precision weights as in lme4, or the column that holds them.
+    gaussian : bool
+        Whether the response is continuous with a residual variance; if not, it may be
+        counts, flags, or a factor with two levels.
+
+    Returns
+    -------
+    Recipe
+        ``design``, ``frame`` and what `Recipe.encode` needs for new data.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used: the message names columns and counts.
+    FormulaError
+        If the formula names a column that is not there, or has ``(g | x)`` swapped.
+    """
+    frame = open_frame(data)
+    columns = read_columns(frame, formula, formula.columns)
+    kept = complete_rows(columns, formula)
+    used = {name: column.take(kept) for name, column in columns.items()}
+    check_not_swapped(formula, used)
+    rows = Rows(used, len(kept), {}, True, formula.text)
+    variables = _evaluate_variables(formula, rows)
+    y, trials, response_levels = _read_response(formula, variables, gaussian=gaussian)
+    fixed_coding = code_terms(formula.fixed, variables)
+    fixed = matrix_variables(formula.fixed, fixed_coding, variables)
+    learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
+    design = Design(
+        y=y,
+        X=model_matrix(formula.fixed, fixed_coding, variables, rows.n),
+        fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
+        groups=tuple(term for term, _, _ in learnt),
+        weights=read_weights(frame, weights, kept),
+        offset=sum_offsets(formula, rows),
+        response=formula.response.label,
+        account=account_rows(columns, formula, kept),
+    )
+    check_design(design, gaussian=gaussian)
+    groups = {
+        term.group: FactorColumn(term.codes, term.levels) for term in design.groups
+    }
+    return Recipe(
+        formula=formula,
+        design=design,
+        frame=ModelFrame(rows.n, variables, groups),
+        kept=kept,
+        trials=trials,
+        response_levels=response_levels,
+        fixed_coding=fixed_coding,
+        effect_codings=tuple(coding for _, _, coding in learnt),
+        group_indices=tuple(index for _, index, _ in learnt),
+        memory=rows.memory,
+    )
+
+
+def _evaluate_variables(formula: Formula, rows: Rows) -> dict[str, Column]:
+    """Every atom but the grouping columns, by its label."""
+    atoms = [formula.response, *([formula.trials] if formula.trials else [])]
+    predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
+    atoms += [atom for p in predictors for term in p.terms for atom in term.atoms]
+    atoms += formula.offsets
+    return {atom.label: evaluate_atom(atom, rows) for atom in dict.fromkeys(atoms)}
+
+
+def _read_response(
+    formula: Formula, variables: dict[str, Column], *, gaussian: bool
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Response, trials (None unless binomial) and levels of a response factor."""
+    label = formula.response.label
+    if gaussian and formula.trials is not None:
+        raise DataError(
+            f"The response counts {label!r} out of {formula.trials.label!r}, which a "
+            f"Gaussian model cannot. Use family='binomial'."
+        )
+    if gaussian:
+        return gaussian_response(label, variables[label]), None, ()
+    y, levels = count_response(label, variables[label])
+    if formula.trials is None:
+        return y, None, levels
+    trials_label = formula.trials.label
+    return y, binomial_trials(trials_label, variables[trials_label], y), levels
+
+
+def _learn_term(
+    bar: RandomTerm, variables: dict[str, Column], rows: Rows
+) -> tuple[GroupTerm, GroupIndex, tuple[CodedTerm, ...]]:
+    """One bar term: its arrays, how rows find their level, how factors are coded."""
+    index, factor = learn_groups(bar, rows)
+    coding = code_terms(bar.predictor, variables)
+    found = matrix_variables(bar.predictor, coding, variables)
+    term = GroupTerm(
+        label=bar.label,
+        group=bar.group_label,
+        effects=tuple(label for variable in found for label in variable.labels),
+        Z=model_matrix(bar.predictor, coding, variables, rows.n),
+        codes=factor.codes,
+        levels=factor.levels,
+        structure=bar.structure,
+        variables=tuple(_effect_variable(v, bar.group_label) for v in found),
+    )
+    return term, index, coding
+
+
+def _effect_variable(variable: MatrixVariable, group: str) -> EffectVariable:
+    """Bambi's name of an effect that varies by group, ``1|g`` for the intercept."""
+    expr = "1" if variable.name == "Intercept" else variable.name
+    return EffectVariable(f"{expr}|{group}", expr, variable.columns, variable.coords)

@@ -1,0 +1,181 @@
+"""What a design must satisfy before anything is fitted to it.
+
+Takes the arrays and gives nothing, or a `DataError` that names the columns and says what
+to do. The limits on levels and effects are those of lme4's ``lmerControl``.
+"""
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.formula import Formula, Name, RandomTerm
+from bayeslmm.design.rows import Columns
+
+# R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
+# that the columns before it leave, relative to its length.
+RANK_TOLERANCE = 1e-7
+
+# Columns whose normalised cross-products have no eigenvalue below this are independent
+# by far (singular values above 1e-4), so that the slower QR is not needed.
+SURELY_INDEPENDENT = 1e-8
+
+
+# --- before the matrices are built ------------------------------------------------------
+
+
+def check_not_swapped(formula: Formula, columns: Columns) -> None:
+    """Raise for ``(g | x)``: a text column that varies by a measurement.
+
+    Grouping by a number is fine for codes. It is taken for a slip if the number is not
+    whole, is different in every row, or is itself a slope of the fixed part while the
+    left-hand side is not.
+    """
+    fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
+    for bar in formula.random:
+        atoms = [atom for term in bar.predictor.terms for atom in term.atoms]
+        text = [a for a in atoms if _kind(a.node, columns) == "text"]
+        if len(bar.group) > 1 or len(atoms) != 1 or not text:
+            continue
+        left, right = text[0].label, bar.group[0].label
+        if _kind(bar.group[0].node, columns) != "number":
+            continue
+        values = columns[right_name(bar)].values
+        whole = bool((values % 1 == 0).all())
+        slope = right in fixed and left not in fixed
+        if not whole or slope or len(np.unique(values)) == len(values):
+            raise FormulaError(
+                f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
+                f"{right!r}, a number with {len(np.unique(values))} different values. "
+                f"The grouping factor stands on the right of the bar: did you mean "
+                f"({right} | {left})? If {right!r} is a code, write "
+                f"({left} | factor({right})).",
+                formula.text,
+                bar.position,
+            )
+
+
+def right_name(bar: RandomTerm) -> str:
+    """Name of the one grouping column of a bar term."""
+    return bar.group[0].columns[0]
+
+
+def _kind(node: object, columns: Columns) -> str | None:
+    """Kind of a column that stands as it is; None for an expression."""
+    return columns[node.name].kind if isinstance(node, Name) else None
+
+
+# --- the design -------------------------------------------------------------------------
+
+
+def check_design(design: Design, *, gaussian: bool) -> None:
+    """Raise unless coefficients and variances can be told apart."""
+    for term in design.groups:
+        _check_levels(design, term, gaussian=gaussian)
+    _check_n_rows(design, gaussian=gaussian)
+    check_full_rank(design.X, design.fixed_names)
+
+
+def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
+    """Levels and effects of one term against the number of rows."""
+    n, j, q = design.n, term.n_levels, term.n_levels * term.k
+    if j < 2:
+        raise DataError(
+            f"The grouping factor {term.group!r} has 1 level ({term.levels[0]!r}) in "
+            f"the {n} rows used. A grouping factor must have at least 2, as one level "
+            f"says nothing of how levels differ. Drop {term.label}."
+        )
+    if gaussian and j >= n:
+        raise DataError(
+            f"The grouping factor {term.group!r} has {j} levels for {n} rows: the "
+            f"number of levels must be < number of observations, else its variance and "
+            f"the residual variance cannot be told apart. Drop {term.label} or group "
+            f"by a coarser column."
+        )
+    if gaussian and q >= n:
+        raise DataError(
+            f"{term.label} has {q} random effects ({term.k} for each of {j} levels) for "
+            f"{n} rows: the number of random effects must be < number of observations, "
+            f"else their variances and the residual variance cannot be told apart. "
+            f"Let fewer effects vary, for example (1 | {term.group})."
+        )
+
+
+def _check_n_rows(design: Design, *, gaussian: bool) -> None:
+    """Rows against fixed-effect coefficients."""
+    if design.n < design.p + gaussian:
+        raise DataError(
+            f"There are {design.n} rows for {design.p} fixed-effect coefficients "
+            f"({', '.join(design.fixed_names[:6])}"
+            f"{', ...' if design.p > 6 else ''}), which leaves nothing to estimate the "
+            f"residual variance from. Drop some of them or get more rows."
+        )
+
+
+def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None:
+    """Raise if columns of X are linearly dependent, saying which and how."""
+    length = np.sqrt(np.einsum("ij,ij->j", X, X))
+    if (length == 0.0).any():
+        zero = [name for name, size in zip(names, length, strict=True) if size == 0.0]
+        raise DataError(
+            f"{', '.join(map(repr, zero))}: zero in every row used, so there is no "
+            f"effect to estimate (a combination of levels that does not occur?). Drop "
+            f"the term or merge levels."
+        )
+    gram = (X.T @ X) / np.outer(length, length)
+    if not len(gram) or np.linalg.eigvalsh(gram)[0] > SURELY_INDEPENDENT:
+        return
+    triangle = scipy.linalg.qr(X / length, mode="r", check_finite=False)[0][
+        : X.shape[1]
+    ]
+    dependent = _dependent_columns(triangle)
+    if dependent:
+        said = "; ".join(
+            _combination(j, before, triangle, length, names) for j, before in dependent
+        )
+        raise DataError(
+            f"Fixed-effect columns are linearly dependent: {said}. Their effects cannot "
+            f"be told apart. Drop {', '.join(repr(names[j]) for j, _ in dependent)}, or "
+            f"what repeats it."
+        )
+
+
+def _dependent_columns(
+    triangle: Float[np.ndarray, "p p"],
+) -> list[tuple[int, list[int]]]:
+    """Columns that earlier ones determine, with the independent ones before each.
+
+    In the order of the formula, as R pivots, so that the later column is the one named.
+    """
+    basis = np.empty((len(triangle), 0))
+    independent: list[int] = []
+    dependent = []
+    for j in range(triangle.shape[1]):
+        rest = triangle[:, j]
+        for _ in range(2):  # once more, as the first pass leaves rounding
+            rest = rest - basis @ (basis.T @ rest)
+        size = np.linalg.norm(rest)
+        if size < RANK_TOLERANCE:
+            dependent.append((j, independent.copy()))
+        else:
+            basis = np.column_stack([basis, rest / size])
+            independent.append(j)
+    return dependent
+
+
+def _combination(
+    j: int,
+    before: list[int],
+    triangle: Float[np.ndarray, "p p"],
+    length: Float[np.ndarray, " p"],
+    names: tuple[str, ...],
+) -> str:
+    """A column written in terms of others, ``'c' = 2 'a' + 1 'b'``."""
+    scaled = np.linalg.lstsq(triangle[:, before], triangle[:, j], rcond=None)[0]
+    terms = [
+        f"{scaled[i] * length[j] / length[at]:.4g} {names[at]!r}"
+        for i, at in enumerate(before)
+        if abs(scaled[i]) > 1e-6
+    ]
+    return f"{names[j]!r} = {' + '.join(terms)}".replace("+ -", "- ")

@@ -1,0 +1,258 @@
+"""Data frame -> columns: what kind each is, what is missing, which levels it has.
+
+Takes a pandas, polars or Arrow frame (through narwhals) and gives a `RawColumn` for each
+name that the formula reads, the rows without missing values and the account of the
+others, and factors: integer codes with labels in lme4's order. Declared categories keep
+their order (pandas categoricals, polars enums, Arrow dictionaries; a polars Categorical
+has none of its own); other values are sorted, numbers as numbers.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    import narwhals
+    import pandas
+
+Kind = Literal["number", "flag", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class FactorColumn:
+    """A factor: the level of each row, 0 .. len(levels) - 1, and the labels.
+
+    A code of -1 is a value that is missing or, in new data, unseen.
+    """
+
+    codes: Int[np.ndarray, " n"]
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawColumn:
+    """One column as given.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the frame.
+    kind : {"number", "flag", "text"}
+        Numbers; True and False; strings and categoricals.
+    values : ndarray, shape (n,)
+        Numbers in their own type (integers stay exact), flags, or for text the codes.
+    missing : ndarray of bool, shape (n,)
+        Which values are missing.
+    levels : tuple of str
+        Labels of a text column: the declared categories, or its values sorted.
+    """
+
+    name: str
+    kind: Kind
+    values: np.ndarray
+    missing: Bool[np.ndarray, " n"]
+    levels: tuple[str, ...] = ()
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> "RawColumn":
+        """The column at the given rows."""
+        if len(rows) == len(self.values):
+            return self
+        return RawColumn(
+            self.name, self.kind, self.values[rows], self.missing[rows], self.levels
+        )
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def open_frame(data: object) -> "narwhals.DataFrame[Any]":
+    """The frame behind narwhals' interface, or a `DataError`."""
+    import narwhals as nw
+    from narwhals.exceptions import DuplicateError
+
+    if isinstance(data, nw.DataFrame):
+        return data
+    try:
+        return nw.from_native(cast("Any", data), eager_only=True)
+    except DuplicateError as error:
+        repeated = sorted({str(c) for c in _repeated(cast("Any", data).columns)})
+        raise DataError(
+            f"The data have more than one column named {listed(repeated)}, so it is "
+            f"not clear which is meant. Rename them."
+        ) from error
+    except TypeError as error:
+        raise DataError(
+            f"The data are a {type(data).__name__}, not a data frame. "
+            f"{_frame_advice(data)}"
+        ) from error
+
+
+def _frame_advice(data: object) -> str:
+    """What to do with something that is not a frame."""
+    if isinstance(data, Mapping):
+        return "Write pandas.DataFrame(data)."
+    if hasattr(data, "collect"):
+        return "Call its .collect() first."
+    if isinstance(data, str):
+        return "Read the file first, for example with pandas.read_csv."
+    return "Give a pandas, polars or Arrow data frame with named columns."
+
+
+def _repeated(names: Iterable[object]) -> list[object]:
+    """Names that occur more than once."""
+    names = list(names)
+    return [name for name in names if names.count(name) > 1]
+
+
+def read_column(frame: "narwhals.DataFrame[Any]", name: str) -> RawColumn:
+    """One column of the frame as a `RawColumn`; its name must be there."""
+    import narwhals as nw
+
+    series = frame.get_column(name)
+    dtype = series.dtype
+    if dtype.is_numeric():
+        return _read_number(name, series)
+    if dtype == nw.Boolean:
+        return _read_flag(name, series)
+    if isinstance(dtype, nw.Categorical | nw.Enum | nw.String):
+        return _read_text(name, series)
+    if dtype.is_temporal():
+        raise DataError(
+            f"Column {name!r} holds dates or times ({dtype}), which have no unit yet. "
+            f"Convert it to a number (days since the first date, say) or to text."
+        )
+    return _read_object(name, series, str(dtype))
+
+
+def _read_number(name: str, series: "narwhals.Series[Any]") -> RawColumn:
+    """A numeric column; integers keep their type so that long ids stay distinct."""
+    import narwhals as nw
+
+    if isinstance(series.dtype, nw.Decimal):
+        series = series.cast(nw.Float64())
+    if series.dtype.is_integer():
+        missing = series.is_null().to_numpy().astype(bool)
+        values = (series.fill_null(0) if missing.any() else series).to_numpy()
+        return RawColumn(name, "number", values, missing)
+    values = series.to_numpy().astype(float, copy=False)
+    return RawColumn(name, "number", values, np.isnan(values))
+
+
+def _read_flag(name: str, series: "narwhals.Series[Any]") -> RawColumn:
+    """A column of True and False."""
+    missing = series.is_null().to_numpy().astype(bool)
+    values = (series.fill_null(False) if missing.any() else series).to_numpy()
+    return RawColumn(name, "flag", values.astype(bool), missing)
+
+
+def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
+    """A string or categorical column as codes and labels."""
+    import narwhals as nw
+    import pandas as pd
+
+    native = series.to_native()
+    values = native if isinstance(native, pd.Series) else native.to_pandas()
+    polars_categorical = (
+        series.implementation.is_polars() and series.dtype == nw.Categorical
+    )
+    if polars_categorical:  # its categories are ordered by a cache that columns share
+        values = values.astype(str).where(values.notna())
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes = values.cat.codes.to_numpy().astype(np.int64)
+        levels = tuple(_level_name(value) for value in values.cat.categories)
+    else:
+        codes, levels = _sorted_codes(values)
+    return RawColumn(name, "text", codes, codes < 0, levels)
+
+
+def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawColumn:
+    """A column of Python objects, if they are all numbers or all flags."""
+    import pandas as pd
+
+    values = pd.Series(series.to_list(), dtype=object)
+    missing = values.isna().to_numpy()
+    found = pd.api.types.infer_dtype(values, skipna=True)
+    if missing.all():
+        return RawColumn(name, "number", np.full(len(values), np.nan), missing)
+    if found == "boolean":
+        return RawColumn(name, "flag", (values == True).to_numpy(), missing)  # noqa: E712
+    if found in ("integer", "floating", "mixed-integer-float", "decimal"):
+        numbers = pd.to_numeric(values).to_numpy().astype(float)
+        return RawColumn(name, "number", numbers, missing)
+    raise DataError(
+        f"Column {name!r} ({dtype}) holds {found} values, neither all numbers nor all "
+        f"text. Convert it to one type, for example with astype(float) or astype(str)."
+    )
+
+
+def _sorted_codes(
+    values: "pandas.Series | np.ndarray",
+) -> tuple[Int[np.ndarray, " n"], tuple[str, ...]]:
+    """Codes by sorted value, -1 where missing, and the labels."""
+    import pandas as pd
+
+    codes, found = pd.factorize(cast("Any", values), sort=False)
+    found = np.asarray(found)
+    order = np.argsort(found, kind="stable")
+    rank = np.empty(len(order) + 1, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    rank[-1] = -1  # what a code of -1 picks
+    return rank[codes], tuple(_level_name(value) for value in found[order].tolist())
+
+
+def _level_name(value: object) -> str:
+    """Label of a level: whole numbers without a decimal point, as in R."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+# --- factors ----------------------------------------------------------------------------
+
+
+def to_factor(column: RawColumn) -> FactorColumn:
+    """A column as a factor with the levels that occur; a number becomes its label."""
+    if column.kind == "text":
+        return drop_unused(FactorColumn(column.values, column.levels))
+    codes, levels = _sorted_codes(column.values)
+    return drop_unused(FactorColumn(np.where(column.missing, -1, codes), levels))
+
+
+def to_flag_factor(values: Bool[np.ndarray, " n"]) -> FactorColumn:
+    """True and False as R has them: both are levels, whichever occur."""
+    return FactorColumn(values.astype(np.int64), ("False", "True"))
+
+
+def drop_unused(factor: FactorColumn) -> FactorColumn:
+    """The factor without the levels that no row has."""
+    used = used_levels(factor)
+    if used.all():
+        return factor
+    rank = np.append(np.cumsum(used) - 1, -1)  # the last entry answers a code of -1
+    levels = tuple(np.array(factor.levels, dtype=object)[used])
+    return FactorColumn(rank[factor.codes], levels)
+
+
+def used_levels(factor: FactorColumn) -> Bool[np.ndarray, " j"]:
+    """Which levels occur."""
+    present = factor.codes[factor.codes >= 0]
+    return np.bincount(present, minlength=len(factor.levels)) > 0
+
+
+def match_levels(factor: FactorColumn, levels: tuple[str, ...]) -> FactorColumn:
+    """The factor recoded to other levels; -1 where it has none of them."""
+    position = {level: code for code, level in enumerate(levels)}
+    recode = np.array([position.get(level, -1) for level in factor.levels] + [-1])
+    return FactorColumn(recode[factor.codes], levels)
+
+
+def listed(names: Iterable[object], limit: int = 6) -> str:
+    """Names in quotes, the first few."""
+    names = [repr(str(name)) for name in names]
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,105 @@
+"""Grouping factors: which level each row belongs to.
+
+Takes the crossed columns of a bar term and gives integer codes and labels, observed
+cells only, in the order of the columns' levels; and finds the levels of new rows. Never
+an indicator matrix.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from bayeslmm.design.evaluate import Rows, evaluate_factor
+from bayeslmm.design.frame import FactorColumn, match_levels
+from bayeslmm.errors import DataError
+from bayeslmm.formula import RandomTerm
+
+
+@dataclass(frozen=True, slots=True)
+class GroupIndex:
+    """What finds the level of a row.
+
+    Attributes
+    ----------
+    parts : tuple of tuple of str
+        Levels of each crossed column.
+    cells : ndarray of int, shape (J,)
+        Observed combinations, ascending, as positions in the array of all of them.
+    levels : tuple of str
+        Labels of the observed combinations, ``A:a``.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
+    cells: Int[np.ndarray, " j"]
+    levels: tuple[str, ...]
+
+
+def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn]:
+    """Levels of a bar term, and the level of each row."""
+    import pandas as pd
+
+    factors = [evaluate_factor(atom, rows) for atom in term.group]
+    parts = tuple(factor.levels for factor in factors)
+    if len(factors) == 1:
+        cells = np.arange(len(parts[0]))
+        return GroupIndex(parts, cells, parts[0]), factors[0]
+    codes, cells = pd.factorize(_cell(factors, term.group_label), sort=True)
+    levels = _cell_labels(np.asarray(cells), parts)
+    _check_labels(levels, term.group_label)
+    index = GroupIndex(parts, np.asarray(cells), levels)
+    return index, FactorColumn(codes.astype(np.int64, copy=False), levels)
+
+
+def find_groups(
+    index: GroupIndex, term: RandomTerm, rows: Rows
+) -> tuple[Int[np.ndarray, " m"], np.ndarray]:
+    """Level of each new row, -1 if unseen, and its label (array of str objects)."""
+    import pandas as pd
+
+    given = [evaluate_factor(atom, rows) for atom in term.group]
+    codes, cells = pd.factorize(_cell(given, term.group_label))
+    labels = _cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
+    known = [match_levels(f, p) for f, p in zip(given, index.parts, strict=True)]
+    seen = np.logical_and.reduce([factor.codes >= 0 for factor in known])
+    cell = np.where(seen, _cell(known, term.group_label), -1)
+    at = np.minimum(np.searchsorted(index.cells, cell), len(index.cells) - 1)
+    found = np.where(index.cells[at] == cell, at, -1)
+    return found, np.array(labels, dtype=object)[codes]
+
+
+def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:
+    """Combination of the levels of each row as one integer, the last varying fastest."""
+    if math.prod(len(factor.levels) for factor in factors) >= 2**62:
+        raise DataError(
+            f"The columns of the grouping factor {label!r} have too many combinations "
+            f"to be numbered. Combine them into one column of the data first."
+        )
+    cell = factors[0].codes
+    for factor in factors[1:]:
+        cell = cell * len(factor.levels) + factor.codes
+    return cell
+
+
+def _cell_labels(
+    cells: Int[np.ndarray, " j"], parts: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
+    """Labels of combinations, the columns' labels joined by colons."""
+    if len(parts) == 1:
+        return tuple(parts[0][cell] for cell in cells)
+    positions = np.unravel_index(cells, [len(levels) for levels in parts])
+    columns = [
+        [levels[i] for i in at] for levels, at in zip(parts, positions, strict=True)
+    ]
+    return tuple(":".join(cell) for cell in zip(*columns, strict=True))
+
+
+def _check_labels(levels: tuple[str, ...], label: str) -> None:
+    """Raise if two combinations have the same label, as A:b with c and A with b:c."""
+    if len(set(levels)) < len(levels):
+        repeated = next(level for level in levels if levels.count(level) > 1)
+        raise DataError(
+            f"Two levels of the grouping factor {label!r} would both be called "
+            f"{repeated!r}, because levels of its columns contain ':'. Rename them."
+        )

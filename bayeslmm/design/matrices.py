@@ -1,0 +1,215 @@
+"""Linear predictor + model frame -> model matrix, by R's rules.
+
+Takes the expanded terms and the evaluated atoms; gives the columns that R's
+``model.matrix`` gives, in its order, and bambi's name for each. A factor in a term is
+coded by treatment contrasts (first level the reference) if the term without it is part
+of an earlier term, else by an indicator for each level; without an intercept the first
+factor gets all its levels.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.evaluate import Column, NumericColumn
+from bayeslmm.design.frame import FactorColumn
+from bayeslmm.errors import DataError
+from bayeslmm.formula import Atom, LinearPredictor, Term
+
+# Above this a matrix would not fit in the memory of an ordinary machine; a factor with
+# very many levels among the predictors is the usual reason.
+MAX_BYTES = 8e9
+
+
+@dataclass(frozen=True, slots=True)
+class CodedTerm:
+    """A term and, for each of its atoms, whether it is coded by all its levels."""
+
+    term: Term
+    full: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixVariable:
+    """Columns of a model matrix that are one variable for bambi.
+
+    ``coords`` is empty for a scalar; else one level, or combination, for each column.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    coords: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label of each column, ``name`` or ``name[coord]``."""
+        if not self.coords:
+            return (self.name,)
+        return tuple(f"{self.name}[{coord}]" for coord in self.coords)
+
+
+# --- coding -----------------------------------------------------------------------------
+
+
+def code_terms(
+    predictor: LinearPredictor, columns: Mapping[str, Column]
+) -> tuple[CodedTerm, ...]:
+    """Coding of every factor in every term, as R's terms() and model.matrix() do it."""
+    coded: list[CodedTerm] = []
+    waiting = not predictor.intercept  # for the factor that stands in for it
+    for i, term in enumerate(predictor.terms):
+        full = []
+        for atom in term.atoms:
+            is_factor = isinstance(columns[atom.label], FactorColumn)
+            rest = set(term.atoms) - {atom}
+            full.append(
+                is_factor and (waiting or not _is_margin(rest, predictor.terms[:i]))
+            )
+            waiting = waiting and not is_factor
+        coded.append(CodedTerm(term, tuple(full)))
+    return tuple(coded)
+
+
+def _is_margin(atoms: set[Atom], earlier: tuple[Term, ...]) -> bool:
+    """Whether a term is empty or part of one of the earlier terms."""
+    return not atoms or any(atoms <= set(term.atoms) for term in earlier)
+
+
+def matrix_variables(
+    predictor: LinearPredictor,
+    coded: tuple[CodedTerm, ...],
+    columns: Mapping[str, Column],
+) -> tuple[MatrixVariable, ...]:
+    """Bambi's variables and the columns each owns, the intercept first."""
+    found = [MatrixVariable("Intercept", (0,))] if predictor.intercept else []
+    start = len(found)
+    for coding in coded:
+        names = _column_names(coding, columns)
+        found += _group_names(names, start)
+        start += len(names)
+    return tuple(found)
+
+
+def _column_names(
+    coding: CodedTerm, columns: Mapping[str, Column]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Name and levels of each column of a term, the first atom varying fastest."""
+    parts: list[list[tuple[str, str | None]]] = []
+    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+        column = columns[atom.label]
+        if isinstance(column, NumericColumn):
+            parts.append([(name, None) for name in column.names])
+        else:
+            levels = column.levels[0 if full else 1 :]
+            parts.append([(atom.label, level) for level in levels])
+    names = []
+    for cell in itertools.product(*reversed(parts)):
+        cell = cell[::-1]
+        levels = tuple(level for _, level in cell if level is not None)
+        names.append((":".join(name for name, _ in cell), levels))
+    return names
+
+
+def _group_names(
+    names: list[tuple[str, tuple[str, ...]]], start: int
+) -> list[MatrixVariable]:
+    """Neighbouring columns of one name as one variable.
+
+    Where the columns of a name are apart (``poly(x, 2):f``) each is a scalar variable
+    of its own, so that variables and columns keep one order.
+    """
+    groups = [
+        (name, list(cells))
+        for name, cells in itertools.groupby(enumerate(names, start), lambda c: c[1][0])
+    ]
+    whole = len({name for name, _ in groups}) == len(groups)
+    found = []
+    for name, cells in groups:
+        at = tuple(column for column, _ in cells)
+        coords = tuple(", ".join(levels) for _, (_, levels) in cells)
+        if not any(coords):
+            found.append(MatrixVariable(name, at))
+        elif whole:
+            found.append(MatrixVariable(name, at, coords))
+        else:
+            labels = zip(at, coords, strict=True)
+            found += [MatrixVariable(f"{name}[{coord}]", (c,)) for c, coord in labels]
+    return found
+
+
+# --- columns ----------------------------------------------------------------------------
+
+
+def model_matrix(
+    predictor: LinearPredictor,
+    coded: tuple[CodedTerm, ...],
+    columns: Mapping[str, Column],
+    n: int,
+) -> Float[np.ndarray, "n p"]:
+    """The model matrix, columns in R's order."""
+    blocks = [np.ones((n, 1))] if predictor.intercept else []
+    width = len(blocks)
+    for coding in coded:
+        width += _n_columns(coding, columns)
+        _check_size(coding, columns, n, width)
+    blocks += [_term_matrix(coding, columns) for coding in coded]
+    return np.hstack(blocks) if blocks else np.empty((n, 0))
+
+
+def _n_columns(coding: CodedTerm, columns: Mapping[str, Column]) -> int:
+    """Number of columns of a term."""
+    width = 1
+    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+        column = columns[atom.label]
+        if isinstance(column, NumericColumn):
+            width *= column.values.shape[1]
+        else:
+            width *= len(column.levels) - (not full)
+    return width
+
+
+def _check_size(
+    coding: CodedTerm, columns: Mapping[str, Column], n: int, width: int
+) -> None:
+    """Raise before a term makes a column for each of very many levels, or none."""
+    if 8.0 * n * width > MAX_BYTES:
+        raise DataError(
+            f"{coding.term.label!r} brings the model matrix to {width} columns for {n} "
+            f"rows ({8e-9 * n * width:.0f} GB). A factor with so many levels is better "
+            f"a grouping factor, (1 | {coding.term.label})."
+        )
+    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+        column = columns[atom.label]
+        if isinstance(column, FactorColumn) and len(column.levels) + full < 2:
+            raise DataError(
+                f"The factor {atom.label!r} has one level only in the rows used "
+                f"({', '.join(map(repr, column.levels))}), so it has no effect to "
+                f"estimate. Drop it from the formula."
+            )
+
+
+def _term_matrix(
+    coding: CodedTerm, columns: Mapping[str, Column]
+) -> Float[np.ndarray, "n c"]:
+    """Products of the atoms' columns, the first atom varying fastest."""
+    product: np.ndarray | None = None
+    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+        block = _atom_matrix(columns[atom.label], full)
+        if product is None:
+            product = block
+        else:
+            product = (block[:, :, None] * product[:, None, :]).reshape(len(block), -1)
+    assert product is not None  # a term has at least one atom
+    return product
+
+
+def _atom_matrix(column: Column, full: bool) -> Float[np.ndarray, "n c"]:
+    """Values of a numeric atom, or the indicators of the levels that are coded."""
+    if isinstance(column, NumericColumn):
+        return column.values
+    first = 0 if full else 1
+    levels = np.arange(first, len(column.levels))
+    return (column.codes[:, None] == levels).astype(float)

@@ -1,0 +1,166 @@
+"""Which rows of the data are used.
+
+Takes the frame, the formula and the weights; gives the columns that are read, the
+positions of the rows without missing values, and the account of the others.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.design.arrays import RowAccount
+from bayeslmm.design.frame import RawColumn, read_column, to_factor
+from bayeslmm.errors import DataError, FormulaError, nearest_names
+from bayeslmm.formula import Formula
+from bayeslmm.formula.nodes import names_in
+
+if TYPE_CHECKING:
+    import narwhals
+
+Columns = dict[str, RawColumn]
+
+
+def read_columns(
+    frame: "narwhals.DataFrame[Any]", formula: Formula, names: tuple[str, ...]
+) -> Columns:
+    """The columns of the given names, none of them infinite."""
+    for name in names:
+        if name not in frame.columns:
+            raise FormulaError(
+                f"There is no column {name!r} in the data."
+                f"{nearest_names(name, frame.columns)}",
+                formula.text,
+                _position(formula, name),
+            )
+    columns = {name: read_column(frame, name) for name in names}
+    for name, column in columns.items():
+        if column.values.dtype.kind == "f":
+            n_infinite = int(np.isinf(column.values).sum())
+            if n_infinite:
+                raise DataError(
+                    f"Column {name!r} is infinite in {n_infinite} of "
+                    f"{len(column.values)} rows. Correct those values or drop the rows."
+                )
+    return columns
+
+
+def _position(formula: Formula, name: str) -> int | None:
+    """Where the formula first uses a column."""
+    uses = (use for atom in formula.atoms for use in names_in(atom.node))
+    return next((use.position for use in uses if use.name == name), None)
+
+
+def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
+    """Positions of the rows without a missing value in any column."""
+    if not columns or not len(next(iter(columns.values())).values):
+        raise DataError(
+            "The data have no rows, so there is nothing to fit. Check how they were "
+            "read or filtered."
+        )
+    for name in formula.response.columns:
+        if columns[name].missing.all():
+            raise DataError(
+                f"All {len(columns[name].missing)} values of the response column "
+                f"{name!r} are missing, so there is nothing to fit. Check how it was "
+                f"read, or choose another response."
+            )
+    missing = np.logical_or.reduce([column.missing for column in columns.values()])
+    if missing.all():
+        counts = {name: int(column.missing.sum()) for name, column in columns.items()}
+        worst = ", ".join(
+            f"{name!r} {count}" for name, count in counts.items() if count
+        )
+        raise DataError(
+            f"Each of the {len(missing)} rows misses a value in some column (missing: "
+            f"{worst}). Leave a column out of the formula or fill it in."
+        )
+    return np.flatnonzero(~missing)
+
+
+def account_rows(
+    columns: Columns, formula: Formula, kept: Int[np.ndarray, " m"]
+) -> RowAccount:
+    """What was dropped: values per column, levels lost, categories never used."""
+    n_rows = len(next(iter(columns.values())).values)
+    missing = {name: int(column.missing.sum()) for name, column in columns.items()}
+    grouping = {name for t in formula.random for a in t.group for name in a.columns}
+    lost, unused = {}, {}
+    for name, column in columns.items():
+        if column.kind == "text":
+            given = set(to_factor(column).levels)
+            unused[name] = tuple(lv for lv in column.levels if lv not in given)
+        if len(kept) < n_rows and (column.kind == "text" or name in grouping):
+            left = set(to_factor(column.take(kept)).levels)
+            lost[name] = tuple(lv for lv in to_factor(column).levels if lv not in left)
+    return RowAccount(
+        n_rows,
+        len(kept),
+        {name: count for name, count in missing.items() if count},
+        {name: levels for name, levels in lost.items() if levels},
+        {name: levels for name, levels in unused.items() if levels},
+    )
+
+
+# --- weights ----------------------------------------------------------------------------
+
+
+def read_weights(
+    frame: "narwhals.DataFrame[Any]", weights: object, kept: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"] | None:
+    """Weights of the rows kept, from a column name or an array over all rows."""
+    if weights is None:
+        return None
+    label = f"The weights column {weights!r}" if isinstance(weights, str) else "weights"
+    values = _weight_values(frame, weights, label)
+    if len(values) != len(frame):
+        raise DataError(
+            f"There are {len(values)} weights for {len(frame)} rows. Give one for each "
+            f"row of the data, or the name of a column."
+        )
+    _check_weights(values[kept], label)
+    return values[kept]
+
+
+def _weight_values(
+    frame: "narwhals.DataFrame[Any]", weights: object, label: str
+) -> Float[np.ndarray, " n"]:
+    """Weights as numbers, NaN where missing."""
+    if isinstance(weights, str):
+        if weights not in frame.columns:
+            raise DataError(
+                f"There is no column {weights!r} in the data to take weights from."
+                f"{nearest_names(weights, frame.columns)}"
+            )
+        column = read_column(frame, weights)
+        if column.kind != "number":
+            raise DataError(f"{label} holds {column.kind}s. Weights must be numbers.")
+        return np.where(column.missing, np.nan, column.values.astype(float))
+    try:
+        values = np.asarray(weights, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"weights must be numbers, one for each row, or the name of a column; a "
+            f"{type(weights).__name__} was given."
+        ) from error
+    if values.ndim != 1:
+        raise DataError(
+            f"weights have shape {values.shape}. Give one number for each row."
+        )
+    return values
+
+
+def _check_weights(values: Float[np.ndarray, " m"], label: str) -> None:
+    """Raise unless every weight is positive and finite."""
+    for word, bad, advice in (
+        ("missing", np.isnan(values), "Fill them in or drop those rows."),
+        ("infinite", np.isinf(values), "Correct them or drop those rows."),
+        ("negative", values < 0.0, "A weight divides the residual variance."),
+        ("zero", values == 0.0, "A row of weight zero says nothing: drop those rows."),
+    ):
+        if bad.any():
+            raise DataError(
+                f"{label}: {int(bad.sum())} of {len(values)} values "
+                f"{'is' if bad.sum() == 1 else 'are'} {word}. {advice} Weights must be "
+                f"positive and finite."
+            )
