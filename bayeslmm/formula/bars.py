@@ -36,6 +36,7 @@ _TWO_BARS = (
     "its right. Write (x | g); for two factors (x | g) + (x | h)."
 )
 
+_WORDS: dict[str, Structure] = {word: word for word in STRUCTURE_WORDS}
 _HETEROGENEOUS: dict[str, Structure] = {
     "diag": "diag",
     "cs": "cs",
@@ -158,7 +159,7 @@ def _check_group(node: Node, bar: Bar) -> None:
 
 def _structure(node: Call) -> Structure:
     """Structure that a word and its ``hom`` argument ask for."""
-    word = STRUCTURE_WORDS[[*STRUCTURE_WORDS].index(node.function)]
+    word = _WORDS[node.function]
     if len(node.args) != 1:
         message = f"{word}() takes one bar term, {word}(x | g)."
         raise ParseError(message, node.position)

@@ -248,6 +248,9 @@ def _check_enclosed(bar: Bar) -> None:
         return
     sign = "||" if bar.double else "|"
     last = _nearest_summand(bar.left, "right")
+    if isinstance(last, Bar):
+        message = "One term has one bar. Write (x | g) + (x | h) for two factors."
+        raise ParseError(message, bar.position)
     message = (
         f"The bar is not in brackets, so it takes everything before it. Write "
         f"({render(last)} {sign} {render(bar.right)})."

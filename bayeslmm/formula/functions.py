@@ -1,7 +1,7 @@
 """The functions that a formula may call, and the check of one atom.
 
-Takes a node that is to be one variable of the model; gives nothing, or a `ParseError` that
-says what to write. This list is the whole of what a formula can run.
+Takes a node that is to be one variable of the model; gives nothing, or a `ParseError`
+that says what to write. This list is the whole of what a formula can run.
 """
 
 from collections.abc import Mapping

@@ -25,7 +25,7 @@ from bayeslmm.formula.parser import parse_sides
 _OWN_LABELS = {"Intercept": "the intercept", "sigma": "the residual SD"}
 
 
-def parse_formula(text: str) -> Formula:
+def parse_formula(text: object) -> Formula:
     """Read a formula in lme4's grammar.
 
     Use it to see what a formula means before there are data; `Model` calls it.
