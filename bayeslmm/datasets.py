@@ -11,16 +11,17 @@ import hashlib
 import io
 import os
 import sys
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslmm.errors import DataError, InputFileError, nearest_names
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 DOWNLOAD_SECONDS = 30.0
 
@@ -34,6 +35,8 @@ _PYSTATSML = (
 )
 _LME4 = "R package lme4 (GPL >= 2), through Rdatasets"
 _NLME = "R package nlme (GPL >= 2), through Rdatasets"
+# Levels of InstEval's dept, in the order that R has them.
+_DEPARTMENTS = tuple("15,5,10,12,6,7,4,8,9,14,1,3,11,2".split(","))  # noqa: SIM905
 _TUTORIAL = "pystatsml (CC-BY 4.0)"
 
 
@@ -93,7 +96,7 @@ _SOURCES = {
             "studage": (),
             "lectage": (),
             "service": (),
-            "dept": tuple("15 5 10 12 6 7 4 8 9 14 1 3 11 2".split()),
+            "dept": _DEPARTMENTS,
         },
         frozenset({"studage", "lectage"}),
     ),
@@ -127,24 +130,24 @@ _SOURCES = {
 DATASETS: tuple[str, ...] = tuple(sorted(_SOURCES, key=str.lower))
 
 
-# --- public data -------------------------------------------------------------------------
+# --- public data ----------------------------------------------------------------------
 
 
-def load_data(name: str) -> "pandas.DataFrame":
+def load_data(name: str) -> "pd.DataFrame":
     """A public data set as a data frame, factors in lme4's level order.
 
     Looked for as ``<name>.csv`` in the folder that the environment variable
-    ``BAYESLMM_DATA`` names, then in the cache folder of the platform (``XDG_CACHE_HOME``
-    overrides it), then downloaded into the cache.
+    ``BAYESLMM_DATA`` names, then in the cache folder of the platform
+    (``XDG_CACHE_HOME`` overrides it), then downloaded into the cache.
 
     Parameters
     ----------
     name : str
-        ``sleepstudy`` (reaction time in ms against days of sleep loss), ``Dyestuff`` and
-        ``Dyestuff2`` (yield in grams by batch), ``Pastes`` (strength, casks in batches),
-        ``Penicillin`` (diameter in mm, plates crossed with samples), ``InstEval``
-        (73,421 ratings, 1 to 5, of lecturers by students), ``cbpp`` (disease counts in
-        herds), ``Machines`` (productivity scores of workers on machines),
+        ``sleepstudy`` (reaction time in ms against days of sleep loss), ``Dyestuff``
+        and ``Dyestuff2`` (yield in grams by batch), ``Pastes`` (strength, casks in
+        batches), ``Penicillin`` (diameter in mm, plates crossed with samples),
+        ``InstEval`` (73,421 ratings, 1 to 5, of lecturers by students), ``cbpp``
+        (disease counts in herds), ``Machines`` (productivity scores of workers on machines),
         ``score_parentedu_byclass`` (60 scores against years of parental education in 3
         classrooms), ``rat_pup`` (birth weights in grams, pups in litters).
 
@@ -174,7 +177,7 @@ def load_data(name: str) -> "pandas.DataFrame":
             f"All names: {', '.join(DATASETS)}."
         )
     source = _SOURCES[name]
-    text = dict.fromkeys(source.factors, str)
+    text: dict[Hashable, Any] = dict.fromkeys(source.factors, str)
     data = pd.read_csv(io.BytesIO(_read_bytes(name, source)), dtype=text)
     data = data.drop(columns="rownames", errors="ignore")
     for column, levels in source.factors.items():
@@ -257,8 +260,8 @@ def _download(name: str, source: _Source) -> bytes:
         raise InputFileError(
             f"The data set {name!r} is not on this machine and cannot be downloaded "
             f"({error}). Either set the environment variable BAYESLMM_DATA to a folder "
-            f"that holds {name}.csv, or put that file into {_cache_folder()}, or connect "
-            f"to the internet, so that {source.url} can be read."
+            f"that holds {name}.csv, or put that file into {_cache_folder()}, or "
+            f"connect to the internet, so that {source.url} can be read."
         ) from error
     content = _check_sum(content, source, source.url)
     with contextlib.suppress(OSError):  # a cache that cannot be written is no cache
@@ -274,10 +277,11 @@ def _store(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-# --- simulated classrooms ------------------------------------------------------------------
+# --- simulated classrooms -------------------------------------------------------------
 
-# Chosen so that 12 classes of 20 show every parameter: the slope of a class has a standard
-# error of about sigma / (sd(edu) sqrt(20)) = 0.07, half of the true SD between classes.
+# Chosen so that 12 classes of 20 show every parameter: the slope of a class has a
+# standard error of about sigma / (sd(edu) sqrt(20)) = 0.07, half of the true SD between
+# classes.
 _BETA = (10.0, 0.3)
 _SD = (2.0, 0.15)
 _CORR = -0.4
@@ -294,15 +298,15 @@ class SimulatedClassrooms:
         ``classroom`` (c00, c01, ...), ``edu`` (parental education, whole years, 0 to
         10), ``score`` (points).
     truth : dict of str to float
-        True value of each parameter of ``score ~ edu + (edu | classroom)`` by its label.
+        True value of each parameter of ``score ~ edu + (edu | classroom)`` by label.
     effects : DataFrame
         True deviation of each classroom (index) from the fixed effects: ``Intercept``
         in points, ``edu`` in points per year.
     """
 
-    data: "pandas.DataFrame"
+    data: "pd.DataFrame"
     truth: dict[str, float]
-    effects: "pandas.DataFrame"
+    effects: "pd.DataFrame"
 
 
 def simulate_classrooms(

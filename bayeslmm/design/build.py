@@ -1,8 +1,8 @@
 """Formula + data frame -> `Recipe`: the design, and how it was made.
 
-Takes a parsed formula and a frame; gives y, X, one `GroupTerm` for each bar term, and the
-account of the rows. Everything that can be wrong with data is found here, before any
-work starts.
+Takes a parsed formula and a frame; gives y, X, one `GroupTerm` for each bar term, and
+the account of the rows. Everything that can be wrong with data is found here, before
+any work starts.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """What a design must satisfy before anything is fitted to it.
 
-Takes the arrays and gives nothing, or a `DataError` that names the columns and says what
-to do. The limits on levels and effects are those of lme4's ``lmerControl``.
+Takes the arrays and gives nothing, or a `DataError` that names the columns and says
+what to do. The limits on levels and effects are those of lme4's ``lmerControl``.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ import scipy.linalg
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm
-from bayeslmm.errors import DataError, FormulaError
-from bayeslmm.formula import Formula, Name, RandomTerm
 from bayeslmm.design.rows import Columns
+from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.formula import Formula, Name
 
 # R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
 # that the columns before it leave, relative to its length.
@@ -22,7 +22,7 @@ RANK_TOLERANCE = 1e-7
 SURELY_INDEPENDENT = 1e-8
 
 
-# --- before the matrices are built ------------------------------------------------------
+# --- before the matrices are built ----------------------------------------------------
 
 
 def check_not_swapped(formula: Formula, columns: Columns) -> None:
@@ -36,12 +36,13 @@ def check_not_swapped(formula: Formula, columns: Columns) -> None:
     for bar in formula.random:
         atoms = [atom for term in bar.predictor.terms for atom in term.atoms]
         text = [a for a in atoms if _kind(a.node, columns) == "text"]
+        group = bar.group[0]
         if len(bar.group) > 1 or len(atoms) != 1 or not text:
             continue
-        left, right = text[0].label, bar.group[0].label
-        if _kind(bar.group[0].node, columns) != "number":
+        if _kind(group.node, columns) != "number":
             continue
-        values = columns[right_name(bar)].values
+        left, right = text[0].label, group.label
+        values = columns[group.columns[0]].values
         whole = bool((values % 1 == 0).all())
         slope = right in fixed and left not in fixed
         if not whole or slope or len(np.unique(values)) == len(values):
@@ -56,17 +57,12 @@ def check_not_swapped(formula: Formula, columns: Columns) -> None:
             )
 
 
-def right_name(bar: RandomTerm) -> str:
-    """Name of the one grouping column of a bar term."""
-    return bar.group[0].columns[0]
-
-
 def _kind(node: object, columns: Columns) -> str | None:
     """Kind of a column that stands as it is; None for an expression."""
     return columns[node.name].kind if isinstance(node, Name) else None
 
 
-# --- the design -------------------------------------------------------------------------
+# --- the design -----------------------------------------------------------------------
 
 
 def check_design(design: Design, *, gaussian: bool) -> None:
@@ -95,10 +91,10 @@ def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
         )
     if gaussian and q >= n:
         raise DataError(
-            f"{term.label} has {q} random effects ({term.k} for each of {j} levels) for "
-            f"{n} rows: the number of random effects must be < number of observations, "
-            f"else their variances and the residual variance cannot be told apart. "
-            f"Let fewer effects vary, for example (1 | {term.group})."
+            f"{term.label} has {q} random effects ({term.k} for each of {j} levels) "
+            f"for {n} rows: the number of random effects must be < number of "
+            f"observations, else their variances and the residual variance cannot be "
+            f"told apart. Let fewer effects vary, for example (1 | {term.group})."
         )
 
 
@@ -134,10 +130,10 @@ def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None
         said = "; ".join(
             _combination(j, before, triangle, length, names) for j, before in dependent
         )
+        repeated = ", ".join(repr(names[j]) for j, _ in dependent)
         raise DataError(
-            f"Fixed-effect columns are linearly dependent: {said}. Their effects cannot "
-            f"be told apart. Drop {', '.join(repr(names[j]) for j, _ in dependent)}, or "
-            f"what repeats it."
+            f"Fixed-effect columns are linearly dependent: {said}. Their effects "
+            f"cannot be told apart. Drop {repeated} or what repeats it."
         )
 
 

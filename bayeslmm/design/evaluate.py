@@ -1,10 +1,10 @@
 """Atoms of a formula -> numbers and factors (what R calls the model frame).
 
 Takes expression nodes and columns, walks the nodes with numpy (never ``eval``) and
-gives a `NumericColumn` or a `FactorColumn` for each atom. Functions whose result depends
-on all rows (``scale``, ``center``, ``poly``) leave what they learnt in a memory, from
-which new rows are evaluated. Rows with missing values must have been dropped before, so the
-means of ``scale`` are those of the rows used.
+gives a `NumericColumn` or a `FactorColumn` for each atom. Functions whose result
+depends on all rows (``scale``, ``center``, ``poly``) leave what they learnt in a
+memory, from which new rows are evaluated. Rows with missing values must have been dropped
+before, so the means of ``scale`` are those of the rows used.
 
 formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, ``log``,
 ``factor``) and costs 1.5 s to import.
@@ -149,7 +149,7 @@ def _check_finite(label: str, values: np.ndarray) -> None:
         )
 
 
-# --- nodes --------------------------------------------------------------------------
+# --- nodes ----------------------------------------------------------------------------
 
 
 def _evaluate(node: Node, rows: Rows) -> np.ndarray:
@@ -220,7 +220,7 @@ def _compare_text(node: Binary, side: Name, value: str, rows: Rows) -> np.ndarra
     return same if node.operator == "==" else ~same
 
 
-# --- calls --------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------
 
 
 def _call(node: Call, rows: Rows) -> np.ndarray:

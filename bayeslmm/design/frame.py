@@ -1,8 +1,8 @@
 """Data frame -> columns: what kind each is, what is missing, which levels it has.
 
-Takes a pandas, polars or Arrow frame (through narwhals) and gives a `RawColumn` for each
-name that the formula reads, the rows without missing values and the account of the
-others, and factors: integer codes with labels in lme4's order. Declared categories keep
+Takes a pandas, polars or Arrow frame (through narwhals) and gives a `RawColumn` for
+each name that the formula reads, and factors: integer codes with labels in lme4's
+order. Declared categories keep
 their order (pandas categoricals, polars enums, Arrow dictionaries; a polars Categorical
 has none of its own); other values are sorted, numbers as numbers.
 """
@@ -18,7 +18,7 @@ from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
     import narwhals
-    import pandas
+    import pandas as pd
 
 Kind = Literal["number", "flag", "text"]
 
@@ -67,7 +67,7 @@ class RawColumn:
         )
 
 
-# --- reading ----------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------
 
 
 def open_frame(data: object) -> "narwhals.DataFrame[Any]":
@@ -180,9 +180,11 @@ def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawCo
     if missing.all():
         return RawColumn(name, "number", np.full(len(values), np.nan), missing)
     if found == "boolean":
-        return RawColumn(name, "flag", (values == True).to_numpy(), missing)  # noqa: E712
+        return RawColumn(
+            name, "flag", values.fillna(False).to_numpy().astype(bool), missing
+        )
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        numbers = pd.to_numeric(values).to_numpy().astype(float)
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
         return RawColumn(name, "number", numbers, missing)
     raise DataError(
         f"Column {name!r} ({dtype}) holds {found} values, neither all numbers nor all "
@@ -191,7 +193,7 @@ def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawCo
 
 
 def _sorted_codes(
-    values: "pandas.Series | np.ndarray",
+    values: "pd.Series | np.ndarray",
 ) -> tuple[Int[np.ndarray, " n"], tuple[str, ...]]:
     """Codes by sorted value, -1 where missing, and the labels."""
     import pandas as pd
@@ -212,7 +214,7 @@ def _level_name(value: object) -> str:
     return str(value)
 
 
-# --- factors ----------------------------------------------------------------------------
+# --- factors --------------------------------------------------------------------------
 
 
 def to_factor(column: RawColumn) -> FactorColumn:

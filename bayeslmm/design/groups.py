@@ -70,7 +70,7 @@ def find_groups(
 
 
 def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:
-    """Combination of the levels of each row as one integer, the last varying fastest."""
+    """Combination of the levels of each row as one integer, the last fastest."""
     if math.prod(len(factor.levels) for factor in factors) >= 2**62:
         raise DataError(
             f"The columns of the grouping factor {label!r} have too many combinations "

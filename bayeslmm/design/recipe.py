@@ -1,7 +1,7 @@
 """How a design was made, so that new data can be put the same way.
 
-Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives the rows
-of X and Z, and the levels, of a new data frame.
+Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives the
+rows of X and Z, and the levels, of a new data frame.
 """
 
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ class ModelFrame:
 class NewGroup:
     """The rows of new data under one bar term.
 
-    ``Z``, shape (m, k), units of the predictors; ``codes``, shape (m,), the level in the
-    design or -1 for one that it has not; ``labels``, shape (m,), the level's label.
+    ``Z``, shape (m, k), units of the predictors; ``codes``, shape (m,), the level in
+    the design or -1 for one that it has not; ``labels``, shape (m,), the level's label.
     """
 
     Z: Float[np.ndarray, "m k"]
@@ -186,8 +186,8 @@ class Recipe:
         if unseen:
             raise DataError(
                 f"The factor {atom.label!r} has in the new data the level"
-                f"{'s' if len(unseen) > 1 else ''} {listed(unseen)}, for which no effect "
-                f"was estimated. It may have {listed(known.levels)}."
+                f"{'s' if len(unseen) > 1 else ''} {listed(unseen)}, for which no "
+                f"effect was estimated. It may have {listed(known.levels)}."
             )
         return match_levels(column, known.levels)
 
@@ -216,8 +216,8 @@ def sum_offsets(formula: Formula, rows: Rows) -> Float[np.ndarray, " n"] | None:
         column = evaluate_atom(atom, rows)
         if isinstance(column, FactorColumn) or column.values.shape[1] != 1:
             raise DataError(
-                f"offset({atom.label}) is not one column of numbers. An offset is added "
-                f"to the mean as it stands."
+                f"offset({atom.label}) is not one column of numbers. An offset is "
+                f"added to the mean as it stands."
             )
         total += column.values[:, 0]
     return total

@@ -57,8 +57,8 @@ def _checked(label: str, column: NumericColumn) -> Vector:
     y = np.ascontiguousarray(column.values[:, 0])
     if y.min() == y.max():
         raise DataError(
-            f"The response {label!r} is constant: it is {y[0]:.6g} in all {len(y)} rows "
-            f"used, so there is nothing to explain. Choose another response."
+            f"The response {label!r} is constant: it is {y[0]:.6g} in all {len(y)} "
+            f"rows used, so there is nothing to explain. Choose another response."
         )
     return y
 
