@@ -2,9 +2,10 @@
 
 Takes a `ProfiledProblem` and a theta; gives the theta with pivots >= 0 and exact zeros,
 the neighbours in which something small is exactly 0, and the direction in which the
-criterion falls away from a singular factor. At a singular Sigma = L L' that is a minimum
-over L, the gradient G of the criterion with respect to Sigma satisfies G L = 0; Sigma is a
-minimum over all covariances only if w'G w >= 0 for the directions w that L misses.
+criterion falls away from a singular factor. At a singular Sigma = L L' that is a
+minimum over L, the gradient G of the criterion with respect to Sigma satisfies G L = 0;
+Sigma is a minimum over all covariances only if w'G w >= 0 for the directions w that L
+misses.
 """
 
 from collections.abc import Iterator
@@ -75,14 +76,16 @@ def active_bounds(
 def snap_candidates(
     problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
 ) -> Iterator[Float[np.ndarray, " m"]]:
-    """Neighbours of theta on the boundary: all small pivots at 0, then one at a time."""
+    """Neighbours of theta on the boundary: small pivots at 0, all, then each."""
     small = [
         at
         for block in problem.blocks
         for at in sd_positions(block)
         if 0.0 < abs(theta[at]) < TRY_ZERO
     ]
-    choices = [small, *([at] for at in small)] if len(small) > 1 else [[at] for at in small]
+    choices = (
+        [small, *([at] for at in small)] if len(small) > 1 else [[at] for at in small]
+    )
     for choice in choices:
         candidate = theta.copy()
         candidate[choice] = 0.0

@@ -1,14 +1,15 @@
 """The profiled criterion as a function of one flat vector, in well-scaled units.
 
 Takes the statistics of a design and gives `ProfiledProblem`: minus twice the profiled
-(restricted) log likelihood and its exact gradient over theta. The columns of each term are
-brought to a common scale first, which leaves the criterion as it is: for an unstructured
-term they are orthogonalised, so that the fit does not depend on the origin or the unit of
-a predictor; for the other structures, whose meaning lies in the columns, only rescaled.
+(restricted) log likelihood and its exact gradient over theta. The columns of each term
+are brought to a common scale first, which leaves the criterion as it is: for an
+unstructured term they are orthogonalised, so that the fit does not depend on the origin
+or the unit of a predictor; for the other structures, whose meaning lies in the columns,
+only rescaled.
 
 The criterion is even in each column of an unstructured or diagonal factor (a change of
-sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary stationary
-point, a minimum if the boundary is the estimate, a saddle if it is not.
+sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
+stationary point, a minimum if the boundary is the estimate, a saddle if it is not.
 """
 
 from collections import Counter
@@ -31,8 +32,8 @@ from bayeslmm.covariance import (
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.marginal import Statistics, profiled_gradient
 
-# Beyond this condition number the columns of a term are rescaled but not orthogonalised:
-# they are linearly dependent to half of the digits.
+# Beyond this condition number the columns of a term are rescaled but not
+# orthogonalised: they are linearly dependent to half of the digits.
 MAX_CONDITION = 1e8
 
 
@@ -119,7 +120,9 @@ def profiled_problem(
     blocks, stop = [], 0
     for term in design.groups:
         start, stop = stop, stop + n_theta(term.structure, term.k)
-        blocks.append(ThetaBlock(term.structure, term.k, slice(start, stop), _basis(term)))
+        blocks.append(
+            ThetaBlock(term.structure, term.k, slice(start, stop), _basis(term))
+        )
     return ProfiledProblem(statistics, restricted, tuple(blocks))
 
 

@@ -2,15 +2,14 @@
 
 Takes a `ProfiledProblem`, gives an `Optimum`. L-BFGS-B comes near, Newton steps with a
 Hessian from differences of the exact gradient come close, and then the boundary is
-settled by comparing criteria: an SD or a pivot that may as well be 0 is set to exactly 0,
-and one that stands at 0 is released if the criterion falls away from it.
+settled by comparing criteria: an SD or a pivot that may as well be 0 is set to exactly
+0, and one that stands at 0 is released if the criterion falls away from it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
 from bayeslmm.fit.boundary import (
@@ -27,7 +26,8 @@ ROUGH = {"ftol": 1e-10, "gtol": 1e-4, "maxiter": 500, "maxcor": 20}
 # Fall of the criterion that a Newton step still promises: far below what a reader can
 # see (lme4's optimisers stop at 1e-7 or so of their own), above rounding for n = 1e6.
 DECREMENT = 1e-9
-# What counts as a minimum at the end: a fall of 1e-6 is the tolerance of the peer tests.
+# What counts as a minimum at the end: a fall of 1e-6 is the tolerance of the peer
+# tests.
 ENOUGH = 1e-6
 NEWTON_STEPS, DIFFERENCE = 30, 1e-4
 # Directions with less curvature than this share of the largest are not stepped along.
@@ -36,8 +36,8 @@ FLAT = 1e-7
 MAX_STEP = 2.0
 # Beyond this relative SD sigma has collapsed: the random effects fit every response.
 MAX_THETA = 1e6
-# Starting values as multiples of "every effect as large as the noise": the second is used
-# where the first ends at the boundary or fails, the third where both fail.
+# Starting values as multiples of "every effect as large as the noise": the second is
+# used where the first ends at the boundary or fails, the third where both fail.
 STARTS = (1.0, 0.1, 10.0)
 MAX_RELEASES = 5
 
@@ -184,12 +184,13 @@ def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
     for _ in range(NEWTON_STEPS):
         if not (np.isfinite(value) and np.abs(theta).max() < MAX_THETA):
             break
-        free = ~(active_bounds(problem, theta, gradient) | null_columns(problem, theta))
+        free = free_parameters(problem, theta, gradient)
         if not free.any():
             decrement = 0.0
             break
         if curvature is None or held is None or (held != free).any():
-            curvature, held = _curvature(problem, theta, free), free
+            curvature = np.linalg.eigh(hessian(problem, theta, np.flatnonzero(free)))
+            held = free
         step, decrement = _newton_step(curvature, gradient, free)
         moved = _line_search(problem, theta, value, gradient, step)
         if moved is None:
@@ -201,32 +202,57 @@ def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
         curvature = None if slow else curvature
     bound = active_bounds(problem, theta, gradient)
     shown = np.where(bound, 0.0, gradient)
-    convex = curvature is None or bool((curvature[0] > -FLAT * curvature[0].max()).all())
+    convex = curvature is None or bool(
+        (curvature[0] > -FLAT * curvature[0].max()).all()
+    )
     done = bool(np.isfinite(value) and decrement < ENOUGH and convex)
     return Optimum(canonical(problem, theta), float(value), shown, done)
 
 
-Curvature = tuple[Float[np.ndarray, " f"], Float[np.ndarray, "f f"]]
+def free_parameters(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    gradient: Float[np.ndarray, " m"] | None = None,
+) -> Bool[np.ndarray, " m"]:
+    """Parameters that neither a bound nor a zero column holds."""
+    if gradient is None:
+        gradient = problem(theta)[1]
+    return ~(active_bounds(problem, theta, gradient) | null_columns(problem, theta))
 
 
-def _curvature(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
-) -> Curvature:
-    """Eigenvalues and vectors of the Hessian over the free parameters."""
-    hessian = np.array(list(_gradient_slopes(problem, theta, free)))
-    return np.linalg.eigh(0.5 * (hessian + hessian.T))
+def hessian(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    free: Int[np.ndarray, " f"],
+) -> Float[np.ndarray, "f f"]:
+    """Hessian of the criterion over the free parameters.
 
+    Parameters
+    ----------
+    problem : ProfiledProblem
+        The criterion.
+    theta : ndarray, shape (m,)
+        Where to take it.
+    free : ndarray of int, shape (f,)
+        Positions of the parameters to vary.
 
-def _gradient_slopes(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
-) -> Iterator[Float[np.ndarray, " f"]]:
-    """Rows of the Hessian by differences of the gradient, inside the bounds."""
+    Returns
+    -------
+    ndarray, shape (f, f)
+        By differences of the exact gradient, central unless a bound is in the way.
+    """
     lower, upper = problem.bounds()
-    for i in np.flatnonzero(free):
+    found = np.empty((len(free), len(free)))
+    for row, i in enumerate(free):
         up, down = theta.copy(), theta.copy()
         up[i] = min(theta[i] + DIFFERENCE, upper[i])
         down[i] = max(theta[i] - DIFFERENCE, lower[i])
-        yield ((problem(up)[1] - problem(down)[1]) / (up[i] - down[i]))[free]
+        slope = (problem(up)[1] - problem(down)[1]) / (up[i] - down[i])
+        found[row] = slope[free]
+    return 0.5 * (found + found.T)
+
+
+Curvature = tuple[Float[np.ndarray, " f"], Float[np.ndarray, "f f"]]
 
 
 def _newton_step(
@@ -234,7 +260,7 @@ def _newton_step(
     gradient: Float[np.ndarray, " m"],
     free: Bool[np.ndarray, " m"],
 ) -> tuple[Float[np.ndarray, " m"], float]:
-    """Newton step with the sign of each curvature made positive, and what it promises."""
+    """Newton step, every curvature made positive, and the fall it promises."""
     values, vectors = curvature
     slope = vectors.T @ gradient[free]
     size = np.abs(values)

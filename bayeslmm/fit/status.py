@@ -1,8 +1,8 @@
 """How a fit ended, in one plain sentence.
 
-Takes the estimated factors of a fit and gives a `FitStatus`: whether it converged, which
-parameters lie on the boundary of what is possible (an SD of 0, a correlation of +-1), and
-what that means for the reader.
+Takes the estimated factors of a fit and gives a `FitStatus`: whether it converged,
+which parameters lie on the boundary of what is possible (an SD of 0, a correlation of
++-1), and what that means for the reader.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class FitStatus:
     n_evaluations : int
         Evaluations of the criterion.
     gradient_norm : float
-        Largest entry of its gradient at the end, over the parameters that are not at the
-        boundary; criterion units per unit of relative SD.
+        Largest entry of its gradient at the end, over the parameters that are not at
+        the boundary; criterion units per unit of relative SD.
     """
 
     converged: bool
@@ -60,7 +60,10 @@ def sd_corr(
 def boundary_parameters(
     design: Design, factors: Sequence[Float[np.ndarray, "k k"]]
 ) -> tuple[Parameter, ...]:
-    """Parameters on their boundary: SDs of 0, correlations of +-1 or of a lost rank."""
+    """Parameters on their boundary: SDs of 0, correlations of +-1 or of a lost rank.
+
+    A correlation with an effect that has an SD of 0 does not exist; it is among them.
+    """
     views = [sd_corr(factor) for factor in factors]
     found = []
     for parameter in parameters(design):
@@ -71,8 +74,8 @@ def boundary_parameters(
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
         else:
-            value = corr[parameter.index]
-            at_edge = bool(np.abs(value) == 1.0) or _only_rank_lost(views[t], factors[t])
+            inside = bool(np.abs(corr[parameter.index]) < 1.0)  # not so for NaN
+            at_edge = not inside or _only_rank_lost(views[t], factors[t])
         if at_edge:
             found.append(parameter)
     return tuple(found)
@@ -89,9 +92,8 @@ def boundary_message(
         return ""
     text = "; ".join(parts)
     return (
-        f"{text[0].upper()}{text[1:]}. The data do not tell these apart from the "
-        f"boundary, so their standard errors are not defined; a simpler term, or the "
-        f"posterior, says more."
+        f"{text[0].upper()}{text[1:]}. There is no standard error at the boundary; a "
+        f"simpler term, or the posterior, says more."
     )
 
 
@@ -141,5 +143,5 @@ def _only_rank_lost(
 
 
 def _effect_label(effect: str, group: str) -> str:
-    """An effect as bambi names it, ``edu|classroom``; the intercept is ``1|classroom``."""
+    """An effect as bambi names it, ``edu|classroom`` or ``1|classroom``."""
     return f"{'1' if effect == 'Intercept' else effect}|{group}"

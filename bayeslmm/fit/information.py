@@ -1,0 +1,179 @@
+"""Curvature at the optimum: standard errors of SDs, correlations and sigma.
+
+Takes a `ProfiledProblem` at its optimum, gives the `Information`: the covariance of the
+working parameters (log SDs, atanh correlations, log sigma: on these scales a Wald
+interval stays inside what is possible). The Hessian of the profiled criterion comes
+from differences of its exact gradient; sigma, which is profiled out, comes back through
+
+    log sigma = log sigma_hat(theta) + error,   var(error) = 1 / (2 dof).
+
+A parameter at its boundary has no SE and is held there; neither has one that the data
+do not identify. Both are NaN, with the reason.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design, Parameter, parameters
+from bayeslmm.fit.criterion import ProfiledProblem
+from bayeslmm.fit.optimise import free_parameters, hessian
+from bayeslmm.fit.status import sd_corr
+from bayeslmm.marginal import profiled_criterion
+
+# Step of the central differences, in relative SDs of scaled columns: the working
+# parameters and log sigma_hat are smooth there on a scale of about 1.
+DIFFERENCE = 1e-5
+# Curvature below this share of the largest one is none.
+FLAT = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Information:
+    """Uncertainty of the variance parameters.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        SDs, correlations and sigma, in the order of every table.
+    covariance : ndarray, shape (d, d)
+        Covariance of log SDs (log units of y per unit of the column), atanh
+        correlations (unit-free) and log sigma, the inverse of the observed information;
+        NaN where there is none.
+    se : ndarray, shape (d,)
+        Standard errors on the scale of the parameters themselves (delta method).
+    reasons : dict of str to str
+        Why the SE of a label is NaN.
+    """
+
+    labels: tuple[str, ...]
+    covariance: Float[np.ndarray, "d d"]
+    se: Float[np.ndarray, " d"]
+    reasons: dict[str, str]
+
+
+def fit_information(
+    problem: ProfiledProblem,
+    design: Design,
+    theta: Float[np.ndarray, " m"],
+    boundary: tuple[Parameter, ...],
+) -> Information:
+    """Information of the variance parameters at an optimum.
+
+    Parameters
+    ----------
+    problem : ProfiledProblem
+        The criterion.
+    design : Design
+        Arrays of the model.
+    theta : ndarray, shape (m,)
+        The optimum, in the units of the problem.
+    boundary : tuple of Parameter
+        Parameters that stand on their boundary.
+
+    Returns
+    -------
+    Information
+        Covariance, SEs and the reasons where there are none.
+    """
+    shown = tuple(p for p in parameters(design) if p.component != "fixef")
+    at_edge = {parameter.label for parameter in boundary}
+    moving = [i for i, p in enumerate(shown) if p.label not in at_edge]
+    reasons = dict.fromkeys(at_edge, "on the boundary")
+    free = np.flatnonzero(free_parameters(problem, theta))
+    kept = [shown[i] for i in moving]
+    slopes, sigma_slope = _working_slopes(problem, kept, theta, free)
+    values, vectors = np.linalg.eigh(0.5 * hessian(problem, theta, free))
+    flat = values <= FLAT * max(values.max(initial=0.0), 1e-300)
+    spread = vectors[:, ~flat] / np.sqrt(values[~flat])
+    unknown = np.abs(slopes @ vectors[:, flat]).max(axis=1, initial=0.0) > 1e-3
+    reasons |= {
+        parameter.label: "not identified by the data"
+        for parameter, lost in zip(kept, unknown, strict=True)
+        if lost
+    }
+    dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
+    root = slopes @ spread
+    covariance = np.full((len(shown), len(shown)), np.nan)
+    known = [i for i, lost in zip(moving, unknown, strict=True) if not lost]
+    found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
+    covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
+    factors = _absolute_factors(problem, theta)
+    natural = np.array([_working_scale(p, factors)[1] for p in shown])
+    se = np.sqrt(np.diag(covariance)) * natural
+    return Information(tuple(p.label for p in shown), covariance, se, reasons)
+
+
+def working_value(component: str, estimate: float) -> float:
+    """Estimate on the scale of its interval: log of an SD, atanh of a correlation."""
+    with np.errstate(divide="ignore"):
+        if component == "corr":
+            return float(np.arctanh(estimate))
+        return float(np.log(estimate))
+
+
+def natural_value(component: str, working: float) -> float:
+    """Inverse of `working_value`."""
+    return math.tanh(working) if component == "corr" else math.exp(working)
+
+
+def _working_slopes(
+    problem: ProfiledProblem,
+    kept: Sequence[Parameter],
+    theta: Float[np.ndarray, " m"],
+    free: np.ndarray,
+) -> tuple[Float[np.ndarray, "d f"], Float[np.ndarray, " d"]]:
+    """Derivatives of the working parameters by theta, and by the error of log sigma."""
+
+    def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
+        factors = _absolute_factors(problem, point)
+        return np.array([_working_scale(p, factors)[0] for p in kept])
+
+    columns = [
+        (at(up) - at(down)) / (up - down)[i]
+        for i, up, down in _steps(problem, theta, free)
+    ]
+    slopes = np.array(columns).T.reshape(len(kept), len(free))
+    return slopes, np.array([float(p.component != "corr") for p in kept])
+
+
+def _steps(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: np.ndarray
+) -> Iterator[tuple[int, Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
+    """Each free parameter: its number, theta a step up and down within bounds."""
+    lower, upper = problem.bounds()
+    for i in free:
+        up, down = theta.copy(), theta.copy()
+        up[i] = min(theta[i] + DIFFERENCE, upper[i])
+        down[i] = max(theta[i] - DIFFERENCE, lower[i])
+        yield int(i), up, down
+
+
+Factors = tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]
+
+
+def _absolute_factors(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
+) -> Factors:
+    """Relative factors with the sigma that belongs to them."""
+    relative = problem.factors(theta)
+    profile = profiled_criterion(
+        problem.statistics, relative, restricted=problem.restricted
+    )
+    return relative, profile.sigma
+
+
+def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:
+    """Working value of a parameter, and the derivative of the parameter by it."""
+    relative, sigma = factors
+    if parameter.term is None:
+        return math.log(sigma), sigma
+    sd, corr = sd_corr(relative[parameter.term])
+    if parameter.component == "corr":
+        value = float(corr[parameter.index])
+        return working_value("corr", value), 1.0 - value**2
+    value = float(sd[parameter.index[0]]) * sigma
+    return working_value("sd", value), value

@@ -1,0 +1,186 @@
+"""REML and ML: from a model to its point estimate.
+
+Takes a `Model`, gives a `RemlFit`. The profiled criterion is minimised over the
+relative covariance parameters; sigma, the fixed effects and the BLUPs follow in closed
+form.
+"""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.covariance import n_corr, n_sd
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import FitWarning, ModelError
+from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
+from bayeslmm.fit.information import fit_information
+from bayeslmm.fit.optimise import MAX_THETA, Optimum, minimise
+from bayeslmm.fit.remlfit import RemlFit
+from bayeslmm.fit.status import (
+    FitStatus,
+    boundary_message,
+    boundary_parameters,
+    sd_corr,
+)
+from bayeslmm.marginal import conditional_mean, profiled_criterion
+from bayeslmm.model import Model
+
+Method = Literal["REML", "ML"]
+# lme4's tolerance of isSingular, for relative SDs of columns with mean square 1.
+SINGULAR = 1e-4
+# Warnings point to the caller outside this folder.
+PACKAGE = str(Path(__file__).parents[1])
+
+
+def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
+    """Fit a model by restricted or full maximum likelihood.
+
+    Use it for lme4's estimates; the posterior is `Model.sample`.
+
+    Parameters
+    ----------
+    model : Model
+        A Gaussian model.
+    method : {"REML", "ML"}, default "REML"
+        Integrate the fixed effects out over a flat prior, or maximise over them too.
+
+    Returns
+    -------
+    RemlFit
+        Estimates, standard errors, BLUPs, and how the search ended.
+
+    Raises
+    ------
+    ModelError
+        If the family is not Gaussian, the method is unknown, or the criterion is not
+        finite anywhere (no residual variance is left).
+
+    Warns
+    -----
+    FitWarning
+        Once, if the fit is singular or did not converge; ``fit.status`` has the same
+        sentence.
+
+    References ---------- .. [1] Bates et al. (2015). J. Stat. Softw. 67(1).
+    https://doi.org/10.18637/jss.v067.i01
+    """
+    _check(model, method)
+    design, statistics = model.design, model.statistics
+    problem = profiled_problem(design, statistics, method == "REML")
+    optimum = minimise(problem)
+    relative = problem.factors(optimum.theta)
+    profile = profiled_criterion(statistics, relative, restricted=method == "REML")
+    if not math.isfinite(profile.criterion):
+        raise ModelError(
+            f"The {method} criterion of '{model.formula.text}' is not finite: the "
+            f"model leaves no residual variance in {design.n} rows of "
+            f"{design.response!r}. "
+            f"Leave out terms, or check whether the response is a function of the "
+            f"predictors."
+        )
+    factors = tuple(profile.sigma * factor for factor in relative)
+    boundary = boundary_parameters(design, factors)
+    information = fit_information(problem, design, optimum.theta, boundary)
+    status = _status(design, method, problem, optimum, factors)
+    if status.singular or not status.converged:
+        warnings.warn(status.message, FitWarning, skip_file_prefixes=(PACKAGE,))
+    return RemlFit(
+        model=model,
+        method=method,
+        theta=relative_theta(relative, design),
+        factors=factors,
+        sigma=profile.sigma,
+        criterion=profile.criterion,
+        effects=conditional_mean(statistics, factors, profile.sigma),
+        information=information,
+        status=status,
+    )
+
+
+def relative_theta(
+    relative: tuple[Float[np.ndarray, "_k _k"], ...], design: Design
+) -> tuple[Float[np.ndarray, " _m"], ...]:
+    """lme4's theta of each term from its relative factor.
+
+    The lower triangle by columns if unstructured; else relative SDs, then the one
+    correlation.
+    """
+    found = []
+    for term, factor in zip(design.groups, relative, strict=True):
+        if term.structure == "us":
+            found.append(factor.T[np.triu_indices(term.k)])
+            continue
+        sd, corr = sd_corr(factor)
+        n_free = n_corr(term.structure, term.k)
+        rho = corr[1, 0] if n_free else np.nan
+        found.append(np.append(sd[: n_sd(term.structure, term.k)], [rho] * n_free))
+    return tuple(found)
+
+
+def _check(model: Model, method: str) -> None:
+    """Raise `ModelError` for another family or an unknown method."""
+    if method not in get_args(Method):
+        raise ModelError(f"Unknown method {method!r}. Methods: 'REML', 'ML'.")
+    if model.family != "gaussian":
+        raise ModelError(
+            f"{method} is defined here for family 'gaussian', and this model has "
+            f"{model.family!r}. Use model.sample(method='joint'), or lme4's glmer."
+        )
+
+
+def _status(
+    design: Design,
+    method: Method,
+    problem: ProfiledProblem,
+    optimum: Optimum,
+    factors: tuple[Float[np.ndarray, "_k _k"], ...],
+) -> FitStatus:
+    """How the search ended, with its sentence."""
+    boundary = boundary_parameters(design, factors)
+    smallest = _smallest_pivot(problem, optimum.theta)
+    if not optimum.converged:
+        message = _failure_message(method, problem, optimum)
+    elif boundary:
+        message = boundary_message(design, factors)
+    elif smallest < SINGULAR:
+        message = (
+            f"The covariance of the random effects is nearly singular: the smallest SD "
+            f"is {smallest:.1e} of the residual one."
+        )
+    else:
+        message = f"The {method} criterion is at its minimum."
+    return FitStatus(
+        converged=optimum.converged,
+        singular=bool(boundary) or smallest < SINGULAR,
+        message=message,
+        boundary=tuple(parameter.label for parameter in boundary),
+        n_evaluations=problem.calls["evaluations"],
+        gradient_norm=float(np.abs(optimum.gradient).max()),
+    )
+
+
+def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> float:
+    """Smallest relative SD or pivot of any term, in scaled columns."""
+    return min(float(theta[at]) for b in problem.blocks for at in sd_positions(b))
+
+
+def _failure_message(method: Method, problem: ProfiledProblem, optimum: Optimum) -> str:
+    """Why the lowest point found is no minimum, and what to try."""
+    evaluations = problem.calls["evaluations"]
+    if np.abs(optimum.theta).max() >= MAX_THETA:
+        return (
+            f"The {method} fit did not converge: the residual SD goes to 0 beside the "
+            f"random effects, which reproduce every response. A grouping factor with "
+            f"one row per level, or rows that repeat each other, does this; leave out "
+            f"that term or aggregate the rows."
+        )
+    return (
+        f"The {method} fit did not converge: after {evaluations} evaluations the "
+        f"gradient of the criterion is still {np.abs(optimum.gradient).max():.1e}. The "
+        f"estimates are the lowest point found and may be wrong; leave out random "
+        f"effects, or look at the posterior."
+    )

@@ -1,0 +1,128 @@
+"""Fitted values, predictions for new rows, and shares of variance.
+
+Takes a `Design` with estimates, gives arrays and numbers.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from bayeslmm.design import NewRows
+
+
+class Icc(NamedTuple):
+    """Intraclass correlations, unit-free."""
+
+    adjusted: float
+    unadjusted: float
+
+
+class R2(NamedTuple):
+    """Explained shares of variance, unit-free."""
+
+    marginal: float
+    conditional: float
+
+
+class VarianceShares(NamedTuple):
+    """Variances of the fixed part, the random part (mean over rows), the residual."""
+
+    fixed: float
+    random: float
+    residual: float
+
+
+def fitted_values(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    b: Sequence[Float[np.ndarray, "_j _k"]] | None,
+) -> Float[np.ndarray, " n"]:
+    """X beta + offset, and Z b if there are random effects, for the rows used."""
+    values = design.X @ beta
+    if design.offset is not None:
+        values = values + design.offset
+    if b is not None:
+        for term, effects in zip(design.groups, b, strict=True):
+            values = values + np.einsum("nk,nk->n", term.Z, effects[term.codes])
+    return values
+
+
+def new_values(
+    design: Design,
+    rows: "NewRows",
+    beta: Float[np.ndarray, " p"],
+    b: Sequence[Float[np.ndarray, "_j _k"]] | None,
+    new_levels: str,
+) -> Float[np.ndarray, " m"]:
+    """The same for new rows; a level that is new adds nothing, or is refused."""
+    if new_levels not in ("zero", "error"):
+        raise ModelError(
+            f"Unknown new_levels={new_levels!r}. Options: 'zero', 'error'."
+        )
+    values = rows.X @ beta
+    if rows.offset is not None:
+        values = values + rows.offset
+    if b is None:
+        return values
+    for term, effects, new in zip(design.groups, b, rows.groups, strict=True):
+        unseen = new.codes < 0
+        if unseen.any() and new_levels == "error":
+            _refuse(term.group, [str(label) for label in new.labels[unseen]])
+        part = np.einsum("nk,nk->n", new.Z, effects[new.codes])
+        values = values + np.where(unseen, 0.0, part)
+    return values
+
+
+def _refuse(group: str, unseen: list[str]) -> NoReturn:
+    """Raise for levels that the fit has not seen."""
+    names = sorted(set(unseen))
+    raise DataError(
+        f"{len(unseen)} rows have levels of {group!r} that the fit has not seen: "
+        f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}. Write "
+        f"new_levels='zero' to predict them by the population mean."
+    )
+
+
+def variance_shares(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+    sigma: float,
+) -> VarianceShares:
+    """Variances of the fixed and random part over the rows, and of the residual."""
+    fixed = float(np.var(design.X @ beta, ddof=1))
+    random = sum(
+        float(np.square(term.Z @ factor).sum(axis=1).mean())
+        for term, factor in zip(design.groups, factors, strict=True)
+    )
+    return VarianceShares(fixed, random, sigma**2)
+
+
+def icc(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+    sigma: float,
+) -> Icc:
+    """Random variance over random and residual, without and with the fixed part."""
+    fixed, random, residual = variance_shares(design, beta, factors, sigma)
+    within = random + residual
+    return Icc(random / within, random / (within + fixed))
+
+
+def r2(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+    sigma: float,
+) -> R2:
+    """Fixed, and fixed plus random, over the total variance."""
+    shares = variance_shares(design, beta, factors, sigma)
+    total = sum(shares)
+    return R2(shares.fixed / total, (shares.fixed + shares.random) / total)

@@ -1,0 +1,191 @@
+"""Estimates -> tables: the DataFrames of a `RemlFit`."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Parameter, parameters
+from bayeslmm.errors import ModelError
+from bayeslmm.fit.information import natural_value, working_value
+from bayeslmm.fit.status import sd_corr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslmm.fit.remlfit import RemlFit
+
+
+def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
+    """Estimate of every parameter, in the order of the tables."""
+    views = [sd_corr(factor) for factor in fit.factors]
+    found = []
+    for parameter in parameters(fit.design):
+        if parameter.component == "fixef":
+            found.append(fit.beta[parameter.index[0]])
+        elif parameter.term is None:
+            found.append(fit.sigma)
+        else:
+            sd, corr = views[parameter.term]
+            entries = sd if parameter.component == "sd" else corr
+            found.append(entries[parameter.index])
+    return np.array(found)
+
+
+def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
+    """Every parameter: component, estimate, se, lower, upper."""
+    import pandas as pd
+
+    if not 0.0 < level < 1.0:
+        raise ModelError(
+            f"level={level!r} is no coverage between 0 and 1. Write level=0.95 for 95%."
+        )
+    shown = parameters(fit.design)
+    values = estimates(fit)
+    columns = [p.index[0] for p in shown if p.component == "fixef"]
+    fixed_se = np.sqrt(np.diag(fit.beta_cov))[columns]
+    working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    bounds = [
+        _wald(parameter, value, z * spread)
+        for parameter, value, spread in zip(shown, values, working_se, strict=True)
+    ]
+    lower, upper = np.array(bounds).T
+    return pd.DataFrame(
+        {
+            "component": [parameter.component for parameter in shown],
+            "estimate": values,
+            "se": np.append(fixed_se, fit.information.se),
+            "lower": lower,
+            "upper": upper,
+        },
+        index=_labels(shown),
+    )
+
+
+def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Fixed effects: estimate, se, t."""
+    import pandas as pd
+
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    columns = [p.index[0] for p in shown]
+    estimate, se = fit.beta[columns], np.sqrt(np.diag(fit.beta_cov))[columns]
+    table = {"estimate": estimate, "se": se, "t": estimate / se}
+    return pd.DataFrame(table, index=_labels(shown))
+
+
+def varcorr_table(fit: "RemlFit") -> "pd.DataFrame":
+    """SDs, correlations and sigma with their variances and covariances."""
+    import pandas as pd
+
+    shown = [p for p in parameters(fit.design) if p.component != "fixef"]
+    rows = []
+    for parameter, value in zip(shown, estimates(fit)[-len(shown) :], strict=True):
+        effect1, effect2, variance = _second_moment(fit, parameter, float(value))
+        group = parameter.group or "Residual"
+        rows.append((group, parameter.component, effect1, effect2, value, variance))
+    columns = ["group", "component", "effect1", "effect2", "estimate", "variance"]
+    table = pd.DataFrame(rows, columns=columns, index=_labels(shown))
+    names = ["effect1", "effect2"]
+    return table.astype(dict.fromkeys(names, object)).replace(
+        {name: {np.nan: None} for name in names}
+    )
+
+
+def ranef_table(fit: "RemlFit", condvar: str) -> "pd.DataFrame":
+    """BLUPs, long by group, level and effect."""
+    import pandas as pd
+
+    options = {"given_beta": fit.effects.b_cov_given_beta, "joint": fit.effects.b_cov}
+    if condvar not in options:
+        raise ModelError(
+            f"Unknown condvar={condvar!r}. Options: 'given_beta' (beta taken as known, "
+            f"as in lme4), 'joint'."
+        )
+    parts = []
+    for term, b, cov in zip(
+        fit.design.groups, fit.effects.b, options[condvar], strict=True
+    ):
+        part = _long_table(term.group, term.levels, term.effects, b)
+        # rounding may leave -1e-18 where the variance is 0
+        part["sd"] = np.sqrt(np.maximum(np.einsum("jkk->jk", cov), 0.0)).ravel()
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def coef_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Fixed effects plus BLUPs, long by group, level and effect."""
+    import pandas as pd
+
+    design = fit.design
+    parts = []
+    for group in dict.fromkeys(term.group for term in design.groups):
+        terms = [t for t, term in enumerate(design.groups) if term.group == group]
+        levels = design.groups[terms[0]].levels
+        columns = {
+            name: np.full(len(levels), value)
+            for name, value in zip(design.fixed_names, fit.beta, strict=True)
+        }
+        for t in terms:
+            for i, effect in enumerate(design.groups[t].effects):
+                common = columns.get(effect, np.zeros(len(levels)))
+                columns[effect] = common + fit.effects.b[t][:, i]
+        values = np.column_stack(list(columns.values()))
+        parts.append(_long_table(group, levels, tuple(columns), values))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _long_table(
+    group: str,
+    levels: Sequence[str],
+    effects: Sequence[str],
+    values: Float[np.ndarray, "j k"],
+) -> "pd.DataFrame":
+    """One row for each level and effect: group, level, effect, estimate."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "group": group,
+            "level": np.repeat(np.array(levels, object), len(effects)),
+            "effect": np.tile(np.array(effects, object), len(levels)),
+            "estimate": values.ravel(),
+        }
+    )
+
+
+def _labels(shown: Sequence[Parameter]) -> "pd.Index":
+    """Index of the labels."""
+    import pandas as pd
+
+    return pd.Index([parameter.label for parameter in shown], name="label")
+
+
+def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, float]:
+    """Interval of half-width `reach` on the working scale of a parameter."""
+    if not np.isfinite(reach):
+        return np.nan, np.nan
+    if parameter.component == "fixef":
+        return value - reach, value + reach
+    centre = working_value(parameter.component, value)
+    low, high = centre - reach, centre + reach
+    return (
+        natural_value(parameter.component, low),
+        natural_value(parameter.component, high),
+    )
+
+
+def _second_moment(
+    fit: "RemlFit", parameter: Parameter, value: float
+) -> tuple[str | None, str | None, float]:
+    """Effects that a row of `varcorr_table` is about, and its (co)variance."""
+    if parameter.term is None:
+        return None, None, value**2
+    effects = fit.design.groups[parameter.term].effects
+    factor = fit.factors[parameter.term]
+    if parameter.component == "sd":
+        return effects[parameter.index[0]], None, value**2
+    row, column = parameter.index
+    return effects[column], effects[row], float(factor[row] @ factor[column])
