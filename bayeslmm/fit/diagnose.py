@@ -1,0 +1,230 @@
+"""Whether the draws can be trusted, in words.
+
+Takes the draws and how the run ended, gives a `Diagnosis`: ArviZ's R-hat, effective
+sample sizes and E-BFMI, the sampler's divergences and tree depths, each with what it
+means and what to do.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.fit.draws import safe_name
+from bayeslmm.fit.posterior_tables import summary_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+# Limits of Vehtari et al. (2021), Bayesian Anal. 16(2): R-hat 1.01, 100 effective draws
+# for each chain; of Betancourt (2016), arXiv:1604.00695: E-BFMI 0.3.
+MAX_RHAT, MIN_ESS_PER_CHAIN, MIN_BFMI = 1.01, 100, 0.3
+NAMED = 5  # parameters that a sentence names before it counts the others
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingStatus:
+    """How a run of the sampler ended.
+
+    Attributes
+    ----------
+    chains, draws : int
+        Chains and draws of each that there are.
+    partial : bool
+        Whether the run was interrupted, so that there are fewer than asked for.
+    n_divergent : int
+        Divergent transitions after tuning.
+    without_mean : tuple of str
+        SDs whose posterior has no mean: their density falls no faster than sd**-2.
+    """
+
+    chains: int
+    draws: int
+    partial: bool = False
+    n_divergent: int = 0
+    without_mean: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing that the reader must know."""
+        return not (self.partial or self.n_divergent or self.without_mean)
+
+    @property
+    def message(self) -> str:
+        """How the run ended, in plain sentences."""
+        return " ".join(status_messages(self)) or (
+            f"Sampling ended as planned: {self.chains} chains of {self.draws} draws, "
+            "no divergences."
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Diagnosis:
+    """What the diagnostics say.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether nothing speaks against using the draws.
+    messages : tuple of str
+        Plain sentences: the problems and what to do, or that there are none.
+    table : DataFrame
+        Columns ``mcse_mean``, ``ess_bulk``, ``ess_tail``, ``rhat`` by label.
+    """
+
+    ok: bool
+    messages: tuple[str, ...]
+    table: "pd.DataFrame"
+
+    def __repr__(self) -> str:
+        """The messages, one on each line."""
+        return "\n".join(self.messages)
+
+
+def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Diagnosis:
+    """Diagnosis of the draws of a model.
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+    tree : DataTree
+        Its draws.
+    status : SamplingStatus
+        How the run ended.
+
+    Returns
+    -------
+    Diagnosis
+        Fixed effects, SDs, correlations and sigma are judged; random effects too where
+        the sampler drew them (joint model).
+
+    References
+    ----------
+    .. [1] Vehtari et al. (2021). Rank-normalization, folding, and localization.
+       Bayesian Anal. 16(2). https://doi.org/10.1214/20-BA1221
+    """
+    columns = ["mcse_mean", "ess_bulk", "ess_tail", "rhat"]
+    table = summary_table(design, tree, 0.95, "eti")[columns]
+    problems = [
+        *status_messages(status),
+        *_convergence_messages(table, status),
+        *_effect_messages(design, tree),
+        *_sampler_messages(tree),
+    ]
+    if problems:
+        return Diagnosis(False, tuple(problems), table)
+    return Diagnosis(True, (_all_is_well(table),), table)
+
+
+def status_messages(status: SamplingStatus) -> list[str]:
+    """What is to be said about the run itself."""
+    messages = []
+    if status.partial:
+        messages.append(
+            f"The run was interrupted: {status.chains} chains of {status.draws} draws "
+            "are complete, fewer than asked for. Intervals are less exact; sample "
+            "again for a full run."
+        )
+    if status.n_divergent:
+        total = status.chains * status.draws
+        messages.append(
+            f"{status.n_divergent} of {total} draws ended in a divergence: the sampler "
+            "missed a part of the posterior, most likely a tail of an SD. Sample again "
+            "with target_accept=0.99; if they remain, give the SDs a tighter prior."
+        )
+    if status.without_mean:
+        messages.append(
+            f"The posterior of {_names(status.without_mean)} has no mean: with so few "
+            "levels and a flat prior its tail is too heavy. Read the median, or use a "
+            "proper prior such as priors='weak'."
+        )
+    return messages
+
+
+def _convergence_messages(table: "pd.DataFrame", status: SamplingStatus) -> list[str]:
+    """R-hat and effective sample sizes."""
+    messages = []
+    stuck = table.index[table["rhat"] > MAX_RHAT]
+    if status.chains == 1:
+        messages.append(
+            "There is only one chain, so nothing shows whether it has converged. "
+            "Sample with chains=4."
+        )
+    elif len(stuck):
+        worst = table["rhat"].max()
+        messages.append(
+            f"The chains disagree about {_names(stuck)} (R-hat up to {worst:.3f}, "
+            f"should be below {MAX_RHAT}). Sample again with more draws and tune."
+        )
+    enough = MIN_ESS_PER_CHAIN * status.chains
+    for column, meaning in (("ess_bulk", "means"), ("ess_tail", "interval ends")):
+        few = table.index[~(table[column] >= enough)]
+        if len(few):
+            messages.append(
+                f"Only {table[column].min():.0f} effective draws ({column}) for the "
+                f"{meaning} of {_names(few)}; {enough} are advised. Raise draws."
+            )
+    return messages
+
+
+def _effect_messages(design: Design, tree: "xr.DataTree") -> list[str]:
+    """R-hat of random effects that the sampler drew itself (joint model)."""
+    if tree.attrs.get("method") != "joint" or tree["posterior"].sizes["chain"] == 1:
+        return []
+    import arviz as az
+
+    names = [safe_name(v.name) for term in design.groups for v in term.variables]
+    rhat = az.rhat(tree, var_names=names)
+    worst = {name: float(np.nanmax(rhat[name].to_numpy())) for name in names}
+    stuck = [name for name, value in worst.items() if value > MAX_RHAT]
+    if not stuck:
+        return []
+    return [
+        f"The chains disagree about levels of {_names(stuck)} (R-hat up to "
+        f"{max(worst.values()):.3f}, should be below {MAX_RHAT}). Sample again with "
+        "more draws and tune."
+    ]
+
+
+def _sampler_messages(tree: "xr.DataTree") -> list[str]:
+    """Energy and tree depth."""
+    import arviz as az
+
+    messages, stats = [], tree["sample_stats"]
+    if "energy" in stats.data_vars:
+        bfmi = np.asarray(az.bfmi(tree)["energy"])
+        low = int((bfmi < MIN_BFMI).sum())
+        if low:
+            messages.append(
+                f"E-BFMI is below {MIN_BFMI} in {low} of {bfmi.size} chains (lowest "
+                f"{bfmi.min():.2f}): heavy tails are explored slowly. Raise draws, or "
+                "give the SDs a tighter prior."
+            )
+    if "reached_max_treedepth" in stats.data_vars:
+        deepest = int(stats["reached_max_treedepth"].sum())
+        if deepest:
+            messages.append(
+                f"{deepest} draws reached the largest tree depth: correct but slow. "
+                "Rescaled predictors or more tune may help."
+            )
+    return messages
+
+
+def _all_is_well(table: "pd.DataFrame") -> str:
+    """What was checked, with the worst value of each."""
+    return (
+        f"No problem found: R-hat at most {table['rhat'].max():.3f}, at least "
+        f"{table['ess_bulk'].min():.0f} effective draws for means and "
+        f"{table['ess_tail'].min():.0f} for interval ends, no divergences, E-BFMI "
+        f"above {MIN_BFMI}."
+    )
+
+
+def _names(labels: "pd.Index | tuple[str, ...] | list[str]") -> str:
+    """The first few labels, and how many more there are."""
+    shown = ", ".join(repr(str(label)) for label in labels[:NAMED])
+    more = len(labels) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,172 @@
+"""What a run of a sampler was asked to do, checked; and what it says about itself.
+
+Takes the arguments of ``sample`` as a user gives them, gives `Options`, the method to
+use with its reason, and the attributes that are stored with the draws.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from bayeslmm.errors import FitWarning, ModelError, PriorError, nearest_names
+from bayeslmm.model import Method, Model
+from bayeslmm.priors import beta_prior
+
+PACKAGE = str(Path(__file__).parents[1])
+LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Arguments of ``sample``, checked; None leaves the choice to the method."""
+
+    draws: int
+    tune: int | None
+    chains: int
+    seed: int
+    target_accept: float | None
+    cores: int
+    progress: bool | Literal["auto"]
+
+
+def check_options(
+    draws: object,
+    tune: object,
+    chains: object,
+    seed: object,
+    target_accept: object,
+    cores: object,
+    progress: object,
+) -> Options:
+    """Options as numbers, or an error that names the one that is out of range.
+
+    Raises
+    ------
+    ModelError
+        If an option has the wrong type or is out of range.
+    """
+    if progress is not True and progress is not False and progress != "auto":
+        raise ModelError(f"progress must be True, False or 'auto', not {progress!r}.")
+    n_chains = _count(chains, "chains", 1)
+    return Options(
+        draws=_count(draws, "draws", 4),
+        tune=None if tune is None else _count(tune, "tune", 0),
+        chains=n_chains,
+        seed=_seed(seed),
+        target_accept=_target_accept(target_accept),
+        cores=_count(cores or min(n_chains, available_cores()), "cores", 1),
+        progress=progress,
+    )
+
+
+def _count(value: object, name: str, least: int) -> int:
+    """A whole number, at least `least`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ModelError(
+            f"{name} must be a whole number of at least {least}, not {value!r}."
+        )
+    return int(value)
+
+
+def _seed(seed: object) -> int:
+    """The seed as an integer; a fresh one for None, the next of a Generator."""
+    if seed is None:
+        return int(np.random.default_rng().integers(LARGEST_SEED))
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(LARGEST_SEED))
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed <= LARGEST_SEED:
+        raise ModelError(
+            "seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
+            f"not {seed!r}."
+        )
+    return int(seed)
+
+
+def _target_accept(value: object) -> float | None:
+    """A number strictly between 0 and 1, or None."""
+    if value is None:
+        return None
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0.0 < value < 1.0:
+        raise ModelError(
+            f"target_accept must lie between 0 and 1 (0.95 by default, 0.99 against "
+            f"divergences), not {value!r}."
+        )
+    return float(value)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], str]:
+    """The method that runs, and why, in one sentence.
+
+    Raises
+    ------
+    ModelError
+        If the method is unknown, or ``"nuts"`` is asked for a family whose effects
+        cannot be integrated out.
+    PriorError
+        If ``"nuts"`` is asked with a prior of the fixed effects that cannot be.
+    """
+    if method not in get_args(Method):
+        known = ", ".join(repr(name) for name in get_args(Method))
+        raise ModelError(
+            f"Unknown method {method!r}.{nearest_names(str(method), get_args(Method))} "
+            f"Methods: {known}."
+        )
+    if method == "joint":
+        return "joint", "The joint PyMC model was asked for."
+    if model.family != "gaussian":
+        cause = (
+            f"With family {model.family!r} the effects cannot be integrated out in "
+            "closed form"
+        )
+        if method == "nuts":
+            raise ModelError(f"{cause}; use method='joint' (or 'auto').")
+        return "joint", f"{cause}, so the joint PyMC model is sampled."
+    try:
+        beta_prior(model.priors, model.design)
+    except PriorError as error:
+        if method == "nuts":
+            raise
+        return "joint", str(error)
+    return "nuts", (
+        "Fixed and random effects are integrated out exactly, so NUTS runs over the "
+        "variance parameters alone."
+    )
+
+
+def run_attributes(
+    model: Model, options: Options, method: str, reason: str
+) -> dict[str, Any]:
+    """What is stored with the draws: strings and numbers that netCDF can hold."""
+    libraries = ("bayeslmm", "nutpie", "arviz", "numpy", "pymc", "bambi")
+    return {
+        "formula": model.formula.text,
+        "family": model.family,
+        "priors": repr(model.priors),
+        "method": method,
+        "reason": reason,
+        "seed": options.seed,
+        "chains": options.chains,
+        "draws": options.draws,
+        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+        "inference_library": "nutpie",
+    }
+
+
+def warn_user(message: str) -> None:
+    """One warning that points at the line outside the package."""
+    warnings.warn(message, FitWarning, skip_file_prefixes=(PACKAGE,))

@@ -1,0 +1,451 @@
+"""`Posterior`: the draws of a model, and every table that is read off them.
+
+Takes a `Model` and an ArviZ DataTree of its draws; gives tidy DataFrames under the
+labels of `parameters`. Every table takes the probability and the kind of its intervals:
+equal-tailed (``"eti"``) or highest density (``"hdi"``).
+"""
+
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.errors import ModelError, OutputError
+from bayeslmm.fit import (
+    posterior_predictions as predictions,
+    posterior_tables as tables,
+)
+from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
+from bayeslmm.fit.draws import OBSERVATIONS, safe_name
+from bayeslmm.fit.posterior_predictions import PredictionKind
+from bayeslmm.fit.posterior_tables import IntervalKind
+from bayeslmm.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Posterior:
+    """Draws from the posterior of a mixed model.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    idata : DataTree
+        ArviZ's groups ``posterior``, ``sample_stats``, ``observed_data`` (and
+        ``log_likelihood`` on request), with bambi's names. ``lp`` is the log density of
+        the unconstrained coordinates, Jacobians included.
+    method : {"nuts", "joint"}
+        What was sampled: variance parameters alone, or the joint model.
+    reason : str
+        Why this method, in one sentence.
+    status : SamplingStatus
+        How the run ended.
+    timing : dict of str to float
+        Seconds of each phase.
+    """
+
+    model: Model
+    idata: "xr.DataTree"
+    method: str
+    reason: str
+    status: SamplingStatus
+    timing: dict[str, float]
+
+    # --- parameters -----------------------------------------------------------------
+
+    def summary(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Every parameter with its interval and Monte Carlo diagnostics.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Probability of the intervals.
+        kind : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``component`` (fixef, sd, corr, sigma), ``mean``,
+            ``median``, ``sd``, ``lower``, ``upper``, ``mcse_mean`` in the units of the
+            parameter; ``ess_bulk``, ``ess_tail``, ``rhat``.
+
+        References
+        ----------
+        .. [1] Vehtari et al. (2021). Bayesian Anal. 16(2).
+           https://doi.org/10.1214/20-BA1221
+        """
+        return tables.summary_table(self.model.design, self.idata, prob, kind)
+
+    def draws(self, label: str) -> Float[np.ndarray, "chain draw"]:
+        """Draws of one parameter.
+
+        Parameters
+        ----------
+        label : str
+            As in the index of `summary`, ``"edu|classroom_sigma"``.
+
+        Returns
+        -------
+        ndarray, shape (chain, draw)
+            Units of the parameter.
+
+        Raises
+        ------
+        ModelError
+            If there is no such parameter; the message has the nearest labels.
+        """
+        return tables.label_draws(self.model.design, self.idata, label)
+
+    def interval(
+        self, prob: float = 0.95, kind: IntervalKind = "eti"
+    ) -> "pd.DataFrame":
+        """Intervals of every parameter: index ``label``; columns ``lower``, ``upper``.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Probability of the intervals.
+        kind : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+        """
+        return self.summary(prob, kind)[["lower", "upper"]]
+
+    def fixef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Fixed effects.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
+            units of y per unit of the column.
+        """
+        table = self.summary(prob, kind)
+        columns = ["mean", "median", "sd", "lower", "upper"]
+        return table.loc[table["component"] == "fixef", columns]
+
+    def varcorr(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """SDs, correlations and the residual.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``group``, ``component`` (sd, corr, sigma),
+            ``effect1``, ``effect2`` (None where there is none), ``mean``, ``median``,
+            ``sd``, ``lower``, ``upper`` of the SD or correlation, and ``variance``, the
+            posterior mean of the variance or covariance.
+        """
+        return tables.varcorr_table(self.model.design, self.idata, prob, kind)
+
+    @property
+    def sigma(self) -> float:
+        """Posterior mean of the residual SD, units of y."""
+        return float(self.draws("sigma").mean())
+
+    # --- levels ---------------------------------------------------------------------
+
+    def ranef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Random effects.
+
+        Returns
+        -------
+        DataFrame
+            One row for each group, level and effect: ``group``, ``level``, ``effect``,
+            ``mean``, ``median``, ``sd``, ``lower``, ``upper``, units of y per unit of
+            the column. All uncertainty is in them, that of the variances too.
+        """
+        return tables.ranef_table(self.model.design, self.idata, prob, kind)
+
+    def coef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Coefficients of each level: fixed effects plus random effects.
+
+        Returns
+        -------
+        DataFrame
+            One row for each group, level and effect (every fixed effect, and effects
+            that only vary): ``group``, ``level``, ``effect``, ``mean``, ``median``,
+            ``sd``, ``lower``, ``upper``.
+        """
+        return tables.coef_table(self.model.design, self.idata, prob, kind)
+
+    # --- responses ------------------------------------------------------------------
+
+    def fitted(self) -> Float[np.ndarray, " n"]:
+        """Posterior mean of the expected response of the rows used, units of y."""
+        return self.predict()["mean"].to_numpy()
+
+    def residuals(self) -> Float[np.ndarray, " n"]:
+        """Response less fitted values, units of y."""
+        return self.model.design.y - self.fitted()
+
+    def predict(
+        self,
+        newdata: object = None,
+        *,
+        kind: PredictionKind = "mean",
+        random: bool = True,
+        seed: int | np.random.Generator | None = None,
+        prob: float = 0.95,
+        interval: IntervalKind = "eti",
+    ) -> "pd.DataFrame":
+        """Predictions for the rows used, or for new ones.
+
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            New rows; the response column is not needed. Default: the rows used.
+        kind : {"mean", "response", "linear"}, default "mean"
+            Expected response, a new response with its noise, or the linear predictor.
+        random : bool, default True
+            Add the random effects; those of a level that was not in the data are drawn
+            from N(0, Sigma). Without them, a prediction for the average level.
+        seed : int or Generator, optional
+            For what is drawn anew; by default derived from the seed of the run.
+        prob : float, default 0.95
+            Probability of the intervals.
+        interval : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+
+        Returns
+        -------
+        DataFrame
+            One row for each row: ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
+            units of y.
+
+        Raises
+        ------
+        DataError
+            If `newdata` lacks a column.
+        ModelError
+            If the family has no such prediction.
+        """
+        import pandas as pd
+
+        rows, rng = self._rows(newdata, kind, random, seed)
+        parts = [
+            pd.DataFrame(
+                tables.describe_draws(
+                    self._values(rows, kind, rng, part), prob, interval
+                )
+            )
+            for part in predictions.row_chunks(self._n_draws, len(rows.X))
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def predict_draws(
+        self,
+        newdata: object = None,
+        *,
+        kind: PredictionKind = "mean",
+        random: bool = True,
+        seed: int | np.random.Generator | None = None,
+    ) -> Float[np.ndarray, "chain draw m"]:
+        """Draws of what `predict` describes; the same parameters.
+
+        Returns
+        -------
+        ndarray, shape (chain, draw, m)
+            Units of y.
+        """
+        rows, rng = self._rows(newdata, kind, random, seed)
+        predictions.check_size(self._n_draws, len(rows.X), "Predictions")
+        return self._values(rows, kind, rng, slice(None))
+
+    def _rows(
+        self,
+        newdata: object,
+        kind: str,
+        random: bool,
+        seed: int | np.random.Generator | None,
+    ) -> tuple[predictions.PredictionRows, np.random.Generator]:
+        """Rows to predict and the generator for what is drawn anew."""
+        predictions.check_prediction(self.model.family, kind)
+        # a stream of its own: [seed, 0..] are those of the chains
+        rng = np.random.default_rng(
+            [int(self.idata.attrs["seed"]), 1] if seed is None else seed
+        )
+        design = self.model.design
+        if newdata is None:
+            return predictions.old_rows(design, self.idata, random=random), rng
+        encoded = self.model.recipe.encode(newdata)
+        rows = predictions.new_rows(design, self.idata, encoded, random=random, rng=rng)
+        return rows, rng
+
+    def _values(
+        self,
+        rows: predictions.PredictionRows,
+        kind: str,
+        rng: np.random.Generator,
+        part: slice,
+    ) -> Float[np.ndarray, "chain draw _m"]:
+        """Draws of one kind of prediction at some rows."""
+        beta = tables.beta_draws(self.model.design, self.idata)
+        linear = predictions.linear_draws(beta, rows, part)
+        if kind == "linear":
+            return linear
+        mean = predictions.inverse_link(self.model.family, linear)
+        if kind == "mean":
+            return mean
+        return mean + self._noise(rows, rng, part, mean.shape)
+
+    def _noise(
+        self,
+        rows: predictions.PredictionRows,
+        rng: np.random.Generator,
+        part: slice,
+        shape: tuple[int, ...],
+    ) -> Float[np.ndarray, "chain draw _m"]:
+        """Residuals: of weight 1 for new rows, of their own weight for those used."""
+        noise = self.draws("sigma")[..., None] * rng.standard_normal(shape)
+        weights = self.model.design.weights
+        if weights is None or rows.X is not self.model.design.X:
+            return noise
+        return noise / np.sqrt(weights[part])
+
+    @property
+    def _n_draws(self) -> int:
+        """Draws of all chains."""
+        return self.status.chains * self.status.draws
+
+    # --- shares of variance -----------------------------------------------------------
+
+    def icc(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Share of the variance that lies between levels, averaged over the rows.
+
+        Returns
+        -------
+        DataFrame
+            Index ``adjusted`` (random over random plus residual variance),
+            ``unadjusted`` (over these plus the variance of the fixed part); columns
+            ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
+
+        References
+        ----------
+        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
+           https://doi.org/10.1098/rsif.2017.0213
+        """
+        fixed, random, residual = self._variances()
+        return tables.shares_table(
+            {
+                "adjusted": random / (random + residual),
+                "unadjusted": random / (fixed + random + residual),
+            },
+            prob,
+            kind,
+        )
+
+    def r2(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """Share of the variance that the fixed part, or the whole model, explains.
+
+        Returns
+        -------
+        DataFrame
+            Index ``marginal`` (fixed part), ``conditional`` (fixed and random part);
+            columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
+
+        References
+        ----------
+        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
+           https://doi.org/10.1098/rsif.2017.0213
+        """
+        fixed, random, residual = self._variances()
+        total = fixed + random + residual
+        return tables.shares_table(
+            {"marginal": fixed / total, "conditional": (fixed + random) / total},
+            prob,
+            kind,
+        )
+
+    def _variances(self) -> predictions.VarianceDraws:
+        """Draws of the three variances; Gaussian models only."""
+        if self.model.family != "gaussian":
+            raise ModelError(
+                f"The residual variance of family {self.model.family!r} is not one "
+                "number, so shares of variance are given for Gaussian models only."
+            )
+        return predictions.variance_draws(self.model.design, self.idata)
+
+    # --- the draws themselves -----------------------------------------------------
+
+    def diagnose(self) -> Diagnosis:
+        """Whether the draws can be trusted, in words.
+
+        Returns
+        -------
+        Diagnosis
+            ``ok``, ``messages`` (plain sentences with what to do) and ``table``.
+        """
+        return diagnose(self.model.design, self.idata, self.status)
+
+    def compute_log_likelihood(self) -> "Posterior":
+        """The same posterior with log p(y_i | beta, b, sigma), for `arviz.loo`.
+
+        Returns
+        -------
+        Posterior
+            Its ``idata`` has a group ``log_likelihood``, one value for each draw and
+            row.
+
+        Raises
+        ------
+        ModelError
+            If the family is not Gaussian, or draws times rows are too many to hold.
+        """
+        import xarray as xr
+
+        if self.model.family != "gaussian":
+            raise ModelError(
+                f"Log likelihoods of family {self.model.family!r} come from bambi: "
+                "model.to_bambi().compute_log_likelihood(post.idata)."
+            )
+        design, posterior = self.model.design, self.idata["posterior"]
+        values = predictions.log_likelihood_draws(design, self.idata)
+        name = safe_name(design.response)
+        coords = {
+            "chain": posterior["chain"].to_numpy(),
+            "draw": posterior["draw"].to_numpy(),
+            OBSERVATIONS: np.arange(design.n),
+        }
+        data = xr.Dataset(
+            {name: (("chain", "draw", OBSERVATIONS), values)}, coords=coords
+        )
+        tree = self.idata.copy()
+        tree["log_likelihood"] = xr.DataTree(data)
+        return replace(self, idata=tree)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the draws as netCDF, to be read by `arviz.from_netcdf`.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write, by custom ``posterior.nc``. A ``/`` in a variable's name is
+            stored as a division slash (U+2215), as in ``idata``.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        try:
+            self.idata.to_netcdf(Path(path), engine="h5netcdf")
+        except OSError as error:
+            raise OutputError(
+                f"The draws could not be written to {str(path)!r}: {error}. Give a "
+                "path in a folder that exists and can be written."
+            ) from error
+
+    def __repr__(self) -> str:
+        """Formula, method, size and how the run ended."""
+        return (
+            f"Posterior({self.model.formula.text!r}, method={self.method!r}, "
+            f"chains={self.status.chains}, draws={self.status.draws})\n"
+            f"{self.status.message}"
+        )

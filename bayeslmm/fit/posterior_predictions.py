@@ -1,0 +1,220 @@
+"""What the draws say about responses: fitted values, new rows, shares of variance.
+
+Takes the design and an ArviZ DataTree of draws; gives draws of linear predictors and of
+variance shares, and pointwise log likelihoods. A level that was not in the data has its
+effects drawn from N(0, Sigma), a fresh draw for each draw of Sigma.
+"""
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.covariance import n_sd, theta_to_factor
+from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.errors import ModelError
+from bayeslmm.fit.posterior_tables import beta_draws, label_draws, term_draws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayeslmm.design import NewRows
+
+PredictionKind = Literal["mean", "response", "linear"]
+
+# Draws times rows that are held at once, and the most that an array of draws may have:
+# 16 MB and 4 GB.
+CHUNK, LARGEST = 2_000_000, 500_000_000
+
+# Inverse links of the families whose mean is a function of the linear predictor alone,
+# bambi's default links.
+LOGIT_FAMILIES = ("bernoulli", "beta", "binomial", "beta_binomial")
+LOG_FAMILIES = ("poisson", "negativebinomial", "exponential")
+IDENTITY_FAMILIES = ("gaussian", "t", "laplace")
+
+
+class TermRows(NamedTuple):
+    """Rows of one bar term: columns, level of each row, and the effects to look up.
+
+    ``effects`` has shape (chain, draw, level, k); levels after the fitted ones are new.
+    """
+
+    Z: Float[np.ndarray, "m k"]
+    codes: Int[np.ndarray, " m"]
+    effects: Float[np.ndarray, "chain draw _j k"]
+
+
+class PredictionRows(NamedTuple):
+    """Rows to predict: fixed columns, offset, random part."""
+
+    X: Float[np.ndarray, "m p"]
+    offset: Float[np.ndarray, " m"] | None
+    terms: tuple[TermRows, ...]
+
+
+class VarianceDraws(NamedTuple):
+    """Variance of fixed part, mean variance of random part, residual variance."""
+
+    fixed: Float[np.ndarray, "chain draw"]
+    random: Float[np.ndarray, "chain draw"]
+    residual: Float[np.ndarray, "chain draw"]
+
+
+def old_rows(design: Design, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
+    """The rows that were fitted."""
+    terms = (
+        tuple(TermRows(t.Z, t.codes, term_draws(t, tree)) for t in design.groups)
+        if random
+        else ()
+    )
+    return PredictionRows(design.X, design.offset, terms)
+
+
+def new_rows(
+    design: Design,
+    tree: "xr.DataTree",
+    rows: "NewRows",
+    *,
+    random: bool,
+    rng: np.random.Generator,
+) -> PredictionRows:
+    """Rows of new data; effects of new levels are drawn from N(0, Sigma)."""
+    terms = []
+    for t, term in enumerate(design.groups if random else ()):
+        Z, codes, labels = rows.groups[t]
+        unseen = codes < 0
+        names, position = np.unique(np.asarray(labels)[unseen], return_inverse=True)
+        codes = codes.copy()
+        codes[unseen] = term.n_levels + position
+        fresh = new_effects(design, tree, t, len(names), rng)
+        effects = np.concatenate([term_draws(term, tree), fresh], axis=2)
+        terms.append(TermRows(Z, codes, effects))
+    return PredictionRows(rows.X, rows.offset, tuple(terms))
+
+
+def new_effects(
+    design: Design,
+    tree: "xr.DataTree",
+    t: int,
+    n_levels: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "chain draw _j k"]:
+    """Effects of levels of term t that were not in the data."""
+    root = factor_draws(design, tree, t)
+    chains, draws, k, _ = root.shape
+    white = rng.standard_normal((chains, draws, n_levels, k))
+    return white @ root.swapaxes(-1, -2)
+
+
+def factor_draws(
+    design: Design, tree: "xr.DataTree", t: int
+) -> Float[np.ndarray, "chain draw k k"]:
+    """A root of the covariance of term t, draw by draw, from SDs and correlations."""
+    term = design.groups[t]
+    own = [p for p in parameters(design) if p.term == t]
+    draws = np.stack([label_draws(design, tree, p.label) for p in own], axis=-1)
+    if term.structure != "us":
+        flat = draws.reshape(-1, draws.shape[-1])
+        roots = [theta_to_factor(term.structure, theta, term.k) for theta in flat]
+        return np.array(roots).reshape(*draws.shape[:2], term.k, term.k)
+    sd = draws[..., : n_sd(term.structure, term.k)]
+    corr = np.broadcast_to(np.eye(term.k), (*sd.shape, term.k)).copy()
+    for position, parameter in enumerate(own):
+        if parameter.component == "corr":
+            i, j = parameter.index
+            corr[..., i, j] = corr[..., j, i] = draws[..., position]
+    # eigenvectors, not Cholesky: correlations near +-1 leave a rank less by rounding
+    values, vectors = np.linalg.eigh(corr)
+    return sd[..., None] * vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
+def linear_draws(
+    beta: Float[np.ndarray, "chain draw p"],
+    rows: PredictionRows,
+    chosen: slice,
+) -> Float[np.ndarray, "chain draw _m"]:
+    """X beta + Z b + offset at the chosen rows."""
+    values = beta @ rows.X[chosen].T
+    if rows.offset is not None:
+        values = values + rows.offset[chosen]
+    for Z, codes, effects in rows.terms:
+        for column in range(Z.shape[1]):
+            values += Z[chosen, column] * effects[:, :, codes[chosen], column]
+    return values
+
+
+def row_chunks(n_draws: int, n_rows: int) -> list[slice]:
+    """Slices of rows, each few enough to be held for all draws."""
+    size = max(1, CHUNK // n_draws)
+    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+def check_size(n_draws: int, n_rows: int, what: str) -> None:
+    """Raise `ModelError` if an array of draws by rows would not fit."""
+    if n_draws * n_rows > LARGEST:
+        raise ModelError(
+            f"{what} of {n_draws} draws and {n_rows} rows would take "
+            f"{n_draws * n_rows * 8 / 1e9:.0f} GB. Predict fewer rows at a time, or "
+            "sample fewer draws."
+        )
+
+
+def check_prediction(family: str, kind: str) -> None:
+    """Raise `ModelError` if a kind of prediction is unknown or not for the family."""
+    if kind not in ("mean", "response", "linear"):
+        raise ModelError(
+            f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
+            "'response' (a new response, with its noise) or 'linear' (its predictor)."
+        )
+    known = (*IDENTITY_FAMILIES, *LOGIT_FAMILIES, *LOG_FAMILIES)
+    if (kind == "mean" and family not in known) or (
+        kind == "response" and family != "gaussian"
+    ):
+        raise ModelError(
+            f"kind={kind!r} is not available for family {family!r}. Use kind='linear', "
+            "or bambi's own predict: model.to_bambi().predict(post.idata, ...)."
+        )
+
+
+def inverse_link(
+    family: str, eta: Float[np.ndarray, "chain draw m"]
+) -> Float[np.ndarray, "chain draw m"]:
+    """Mean response at a linear predictor; of one trial for counts out of trials."""
+    if family in LOGIT_FAMILIES:
+        return 0.5 * (1.0 + np.tanh(0.5 * eta))
+    return np.exp(eta) if family in LOG_FAMILIES else eta
+
+
+def log_likelihood_draws(
+    design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw n"]:
+    """Log p(y_i | beta, b, sigma), Normal with SD sigma / sqrt(weight)."""
+    sigma = label_draws(design, tree, "sigma")[..., None]
+    check_size(sigma.size, design.n, "The log likelihood")
+    rows = old_rows(design, tree, random=True)
+    mean = linear_draws(beta_draws(design, tree), rows, slice(None))
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    scaled = weights * ((design.y - mean) / sigma) ** 2
+    constant = math.log(2 * math.pi) - np.log(weights)
+    return -0.5 * (constant + scaled) - np.log(sigma)
+
+
+def variance_draws(design: Design, tree: "xr.DataTree") -> VarianceDraws:
+    """The three variances draw by draw, defined as in `RemlFit.icc`."""
+    beta = beta_draws(design, tree)
+    centred = design.X - design.X.mean(axis=0)
+    spread = centred.T @ centred / max(design.n - 1, 1)
+    fixed = np.einsum("cdp,pq,cdq->cd", beta, spread, beta)
+    random = np.zeros_like(fixed)
+    for t, term in enumerate(design.groups):
+        random += mean_variance(term, factor_draws(design, tree, t))
+    return VarianceDraws(fixed, random, label_draws(design, tree, "sigma") ** 2)
+
+
+def mean_variance(
+    term: GroupTerm, root: Float[np.ndarray, "chain draw k k"]
+) -> Float[np.ndarray, "chain draw"]:
+    """Mean of diag(Z Sigma Z') over the rows."""
+    moments = term.Z.T @ term.Z / len(term.Z)
+    return np.einsum("cdia,ij,cdja->cd", root, moments, root)

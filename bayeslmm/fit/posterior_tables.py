@@ -1,0 +1,277 @@
+"""Tables of a posterior under the labels of `parameters`.
+
+Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD and an
+interval of named probability and kind.
+"""
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
+from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.draws import by_variable, safe_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+IntervalKind = Literal["eti", "hdi"]
+
+SUMMARY_COLUMNS = (
+    "component",
+    "mean",
+    "median",
+    "sd",
+    "lower",
+    "upper",
+    "mcse_mean",
+    "ess_bulk",
+    "ess_tail",
+    "rhat",
+)
+
+
+def check_interval(prob: float, kind: str) -> None:
+    """Raise `ModelError` unless 0 < prob < 1 and the kind is known."""
+    if not 0.0 < prob < 1.0:
+        raise ModelError(f"prob must lie between 0 and 1, not {prob!r}.")
+    if kind not in get_args(IntervalKind):
+        known = " or ".join(repr(name) for name in get_args(IntervalKind))
+        raise ModelError(f"Unknown kind of interval {kind!r}: use {known}.")
+
+
+def posterior_parameters(design: Design, tree: "xr.DataTree") -> tuple[Parameter, ...]:
+    """The parameters that have draws: a family without sigma has none of it."""
+    variables = tree["posterior"].data_vars
+    return tuple(p for p in parameters(design) if safe_name(p.variable) in variables)
+
+
+def label_draws(
+    design: Design, tree: "xr.DataTree", label: str
+) -> Float[np.ndarray, "chain draw"]:
+    """Draws of one scalar parameter, by its label."""
+    found = {p.label: p for p in posterior_parameters(design, tree)}
+    if label not in found:
+        raise ModelError(
+            f"No parameter {label!r} in this posterior.{nearest_names(label, found)}"
+        )
+    return _draws(found[label], design, tree)
+
+
+def _draws(
+    parameter: Parameter, design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw"]:
+    """Draws of one scalar parameter."""
+    values = tree["posterior"][safe_name(parameter.variable)].to_numpy()
+    if parameter.coord is None:
+        return values
+    return values[..., by_variable(design)[parameter.variable].index(parameter)]
+
+
+def summary_table(
+    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """Every scalar parameter: location, spread, interval, Monte Carlo diagnostics."""
+    import arviz as az
+    import pandas as pd
+
+    check_interval(prob, kind)
+    wanted = posterior_parameters(design, tree)
+    members = [
+        (name, own)
+        for name, own in by_variable(design).items()
+        if safe_name(name) in tree["posterior"].data_vars
+    ]
+    found: pd.DataFrame = az.summary(
+        tree,
+        var_names=[safe_name(name) for name, _ in members],
+        kind="all",
+        ci_prob=prob,
+        ci_kind=kind,
+        round_to="none",
+    )
+    found = pd.DataFrame(found).set_axis([p.label for _, own in members for p in own])
+    found = found.loc[[p.label for p in wanted]]
+    lower, upper = [name for name in found.columns if name.endswith(("_lb", "_ub"))]
+    table = found.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
+    table["component"] = [p.component for p in wanted]
+    table["median"] = [float(np.median(_draws(p, design, tree))) for p in wanted]
+    return table[list(SUMMARY_COLUMNS)].rename_axis("label")
+
+
+def interval_bounds(
+    draws: Float[np.ndarray, "chain draw ..."], prob: float, kind: IntervalKind
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Lower and upper bound of the interval of each quantity."""
+    check_interval(prob, kind)
+    pooled = draws.reshape(-1, *draws.shape[2:])
+    if kind == "eti":
+        tail = (1.0 - prob) / 2.0
+        lower, upper = np.quantile(pooled, [tail, 1.0 - tail], axis=0)
+        return lower, upper
+    # shortest interval that covers the share of the ordered draws; as arviz, "nearest"
+    ordered = np.sort(pooled, axis=0)
+    inside = int(np.floor(prob * len(ordered)))
+    widths = ordered[inside:] - ordered[: len(ordered) - inside]
+    first = np.argmin(widths, axis=0)[None]
+    lower = np.take_along_axis(ordered, first, axis=0)[0]
+    return lower, np.take_along_axis(ordered, first + inside, axis=0)[0]
+
+
+def describe_draws(
+    draws: Float[np.ndarray, "chain draw ..."], prob: float, kind: IntervalKind
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Mean, median, SD and interval of each quantity, flattened."""
+    lower, upper = interval_bounds(draws, prob, kind)
+    return {
+        "mean": np.mean(draws, axis=(0, 1)).ravel(),
+        "median": np.median(draws, axis=(0, 1)).ravel(),
+        "sd": np.std(draws, axis=(0, 1), ddof=1).ravel(),
+        "lower": np.asarray(lower).ravel(),
+        "upper": np.asarray(upper).ravel(),
+    }
+
+
+def varcorr_table(
+    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """SDs, correlations and sigma with the effects they belong to."""
+    import pandas as pd
+
+    wanted = [p for p in posterior_parameters(design, tree) if p.component != "fixef"]
+    draws = np.stack([_draws(p, design, tree) for p in wanted], axis=-1)
+    effects = [_effect_names(design, p) for p in wanted]
+    table = pd.DataFrame(
+        {
+            "group": [p.group or "Residual" for p in wanted],
+            "component": [p.component for p in wanted],
+            "effect1": [names[0] for names in effects],
+            "effect2": [names[1] for names in effects],
+            **describe_draws(draws, prob, kind),
+        },
+        index=pd.Index([p.label for p in wanted], name="label"),
+    )
+    products = [_variance_draws(p, wanted, draws) for p in wanted]
+    table["variance"] = [float(np.mean(product)) for product in products]
+    return table
+
+
+def _variance_draws(
+    parameter: Parameter,
+    wanted: list[Parameter],
+    draws: Float[np.ndarray, "chain draw m"],
+) -> Float[np.ndarray, "chain draw"]:
+    """Variance of an SD, covariance of a correlation, draw by draw."""
+    own = draws[..., wanted.index(parameter)]
+    if parameter.component != "corr":
+        return own**2
+    sds = {
+        p.index[0]: draws[..., position]
+        for position, p in enumerate(wanted)
+        if (p.component, p.term) == ("sd", parameter.term)
+    }
+    shared = sds[0]  # the only one of a homogeneous structure
+    i, j = parameter.index
+    return own * sds.get(i, shared) * sds.get(j, shared)
+
+
+def _effect_names(
+    design: Design, parameter: Parameter
+) -> tuple[str | None, str | None]:
+    """Effect of an SD, pair of a correlation, None where there is none."""
+    if parameter.term is None:
+        return None, None
+    effects = design.groups[parameter.term].effects
+    if parameter.component == "sd":
+        return effects[parameter.index[0]], None
+    row, column = parameter.index
+    return effects[column], effects[row]
+
+
+def term_draws(
+    term: GroupTerm, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw j k"]:
+    """Draws of the effects of one term."""
+    posterior = tree["posterior"]
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    b = np.empty((chains, draws, term.n_levels, term.k))
+    for variable in term.variables:
+        values = posterior[safe_name(variable.name)].to_numpy()
+        if variable.coords:
+            b[..., list(variable.effects)] = values.swapaxes(-1, -2)
+        else:
+            b[..., variable.effects[0]] = values
+    return b
+
+
+def beta_draws(
+    design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw p"]:
+    """Draws of the fixed effects, in the order of the columns of X."""
+    posterior = tree["posterior"]
+    beta = np.empty((posterior.sizes["chain"], posterior.sizes["draw"], design.p))
+    for variable in design.fixed:
+        values = posterior[safe_name(variable.name)].to_numpy()
+        shape = (*beta.shape[:2], len(variable.columns))
+        beta[..., list(variable.columns)] = values.reshape(shape)
+    return beta
+
+
+def ranef_table(
+    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """Random effects, one row for each group, level and effect."""
+    return _levels_table(
+        [(term, term_draws(term, tree)) for term in design.groups], prob, kind
+    )
+
+
+def coef_table(
+    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """Random effects plus the fixed effect of the same name, where there is one."""
+    beta = beta_draws(design, tree)
+    sums = []
+    for term in design.groups:
+        b = term_draws(term, tree)
+        for effect, name in enumerate(term.effects):
+            if name in design.fixed_names:
+                column = design.fixed_names.index(name)
+                b[..., effect] += beta[..., None, column]
+        sums.append((term, b))
+    return _levels_table(sums, prob, kind)
+
+
+def _levels_table(
+    by_term: list[tuple[GroupTerm, Float[np.ndarray, "chain draw _j _k"]]],
+    prob: float,
+    kind: IntervalKind,
+) -> "pd.DataFrame":
+    """Long table over terms, effects and levels."""
+    import pandas as pd
+
+    parts: list[Any] = []
+    for term, b in by_term:
+        levels = np.tile(np.array(term.levels, dtype=object), term.k)
+        effects = np.repeat(np.array(term.effects, dtype=object), term.n_levels)
+        columns = describe_draws(b.swapaxes(-1, -2), prob, kind)
+        parts.append(
+            pd.DataFrame(
+                {"group": term.group, "level": levels, "effect": effects, **columns}
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def shares_table(
+    draws: dict[str, Float[np.ndarray, "chain draw"]], prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """One row for each named quantity."""
+    import pandas as pd
+
+    stacked = np.stack(list(draws.values()), axis=-1)
+    return pd.DataFrame(
+        describe_draws(stacked, prob, kind), index=pd.Index(list(draws))
+    )

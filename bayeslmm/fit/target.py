@@ -1,0 +1,396 @@
+"""Log posterior density of the variance parameters, in unconstrained coordinates.
+
+Takes a `Model`, gives its `Target`: value and gradient of
+
+    log p(y | sigma, Sigma) + log p(sigma) + sum log p(sd) + sum log p(corr)
+
+over x = [log sigma, then per bar term: log SDs, atanh of the canonical partial
+correlations], with beta and b integrated out and all Jacobians included; its mode; and
+the coordinates whitened by the curvature there. The samplers call a target tens of
+thousands of times: the one-effect term and the two-effect unstructured term are written
+out in scalars, all others go through `covariance`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize
+
+from bayeslmm import covariance
+from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
+from bayeslmm.model import Model
+from bayeslmm.priors import beta_prior, scale_logp
+
+ScaleLogp = Callable[[float], tuple[float, float]]
+
+# Coordinates further than this from the start count as impossible: a factor exp(60) in
+# an SD, where no proper posterior has mass and squares are still far from overflow.
+FARTHEST = 60.0
+# Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
+# slope is then within exp(-24) of its limit.
+TAIL = 12.0
+# Slopes this close to 0 are taken as 0: rounding of the likelihood at such ratios.
+FLAT_SLOPE = 0.05
+# A search that ends further than a factor exp(30) from the start has found no mode.
+SEARCH = 30.0
+# Step of the central differences of the gradient; coordinates are of order 1.
+HESSIAN_STEP = 1e-4
+# Whitened SDs are at most 1 / sqrt(this): where the curvature at the mode is less, or
+# negative, it does not describe the density and adaptation finds the scale.
+LEAST_CURVATURE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class TermTarget:
+    """One bar term: where its coordinates are and what their priors say.
+
+    ``sd_logp`` has one log density for each free SD, of log sd; ``eta`` is LKJ's.
+    """
+
+    structure: covariance.Structure
+    k: int
+    first: int
+    last: int
+    sd_logp: tuple[ScaleLogp, ...]
+    eta: float
+
+    def factor(self, x: list[float]) -> Float[np.ndarray, "k k"]:
+        """Cholesky factor of the covariance at all coordinates x."""
+        if self.k == 1:
+            return np.array([[math.exp(x[self.first])]])
+        if self.k == 2 and self.structure == "us":
+            z = x[self.first + 2]
+            sd = math.exp(x[self.first + 1])
+            return np.array(
+                [
+                    [math.exp(x[self.first]), 0.0],
+                    [sd * math.tanh(z), sd / math.cosh(z)],
+                ]
+            )
+        own = np.array(x[self.first : self.last])
+        return covariance.coordinates_to_factor(self.structure, own, self.k)
+
+    def pullback(
+        self,
+        x: list[float],
+        factor: Float[np.ndarray, "k k"],
+        d_factor: Float[np.ndarray, "k k"],
+    ) -> list[float]:
+        """Gradient with respect to the term's coordinates from that to its factor."""
+        if self.k == 1:
+            return [float(d_factor[0, 0] * factor[0, 0])]
+        if self.k == 2 and self.structure == "us":
+            (a, _), (b, c) = factor.tolist()
+            (d_a, _), (d_b, d_c) = d_factor.tolist()
+            # b = sd tanh z, c = sd sech z: db/dz = c sech z, dc/dz = -b sech z
+            sech = 1.0 / math.cosh(x[self.first + 2])
+            return [d_a * a, d_b * b + d_c * c, (d_b * c - d_c * b) * sech]
+        own = np.array(x[self.first : self.last])
+        pulled = covariance.coordinates_pullback(self.structure, own, self.k, d_factor)
+        return pulled.tolist()
+
+    def prior(self, x: list[float]) -> tuple[float, list[float]]:
+        """Log prior density of the term's coordinates, with its gradient."""
+        value, gradient = 0.0, [0.0] * (self.last - self.first)
+        for i, logp in enumerate(self.sd_logp):
+            one, gradient[i] = logp(x[self.first + i])
+            value += one
+        if self.last - self.first > len(self.sd_logp):
+            own = np.array(x[self.first : self.last])
+            one, slope = covariance.corr_logp(self.structure, own, self.k, self.eta)
+            value += one
+            gradient = [g + s for g, s in zip(gradient, slope.tolist(), strict=True)]
+        return value, gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Log posterior density of x, up to the evidence; call it for value and gradient.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Cross-products of the design.
+    beta : BetaPrior or None
+        Prior of the fixed effects that is integrated; None is flat.
+    sigma_logp : callable
+        Log prior density of log sigma.
+    terms : tuple of TermTarget
+        The bar terms, in the order of ``design.groups``.
+    start : ndarray, shape (m,)
+        Moment estimate: where searches begin; x far from it has density 0.
+    labels : tuple of str
+        What each coordinate is about (``edu|classroom_sigma``), for messages.
+    scales : tuple of int
+        Which coordinates are logarithms of SDs.
+    """
+
+    statistics: Statistics
+    beta: BetaPrior | None
+    sigma_logp: ScaleLogp
+    terms: tuple[TermTarget, ...]
+    start: Float[np.ndarray, " m"]
+    labels: tuple[str, ...]
+    scales: tuple[int, ...]
+
+    def __call__(
+        self, x: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"]]:
+        """Log posterior density at x, with its gradient; minus infinity if too far."""
+        point = x.tolist()
+        for value, center in zip(point, self.start.tolist(), strict=True):
+            if not abs(value - center) < FARTHEST:  # also NaN
+                return -math.inf, np.zeros(len(point))
+        factors = tuple(term.factor(point) for term in self.terms)
+        total, d_factors, d_log_sigma = log_density_gradient(
+            self.statistics, factors, math.exp(point[0]), self.beta
+        )
+        logp, slope = self.sigma_logp(point[0])
+        total += logp
+        gradient = [d_log_sigma + slope]
+        for term, factor, d_factor in zip(self.terms, factors, d_factors, strict=True):
+            logp, slopes = term.prior(point)
+            total += logp
+            pulled = term.pullback(point, factor, d_factor)
+            gradient += [p + s for p, s in zip(pulled, slopes, strict=True)]
+        if not math.isfinite(total):  # no positive definite factor, or no prior density
+            return -math.inf, np.zeros(len(point))
+        return float(total), np.array(gradient)
+
+    def factors(
+        self, draws: Float[np.ndarray, "s m"]
+    ) -> tuple[Float[np.ndarray, "s k k"], ...]:
+        """Cholesky factors of every term at each of s points."""
+        points = draws.tolist()
+        return tuple(
+            np.array([term.factor(x) for x in points]).reshape(-1, term.k, term.k)
+            for term in self.terms
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Laplace:
+    """Normal approximation of a target at its mode: x = mode + basis z, z ~ N(0, I).
+
+    ``value`` is the log density at the mode, ``gradient_norm`` the largest entry of the
+    gradient there.
+    """
+
+    mode: Float[np.ndarray, " m"]
+    basis: Float[np.ndarray, "m m"]
+    value: float
+    gradient_norm: float
+
+
+def make_target(model: Model) -> Target:
+    """Target of a Gaussian model.
+
+    Parameters
+    ----------
+    model : Model
+        Family Gaussian; priors of the fixed effects Normal or flat.
+
+    Returns
+    -------
+    Target
+        Over log sigma and the coordinates of each bar term.
+
+    Raises
+    ------
+    PriorError
+        If a fixed effect's prior cannot be integrated.
+    """
+    design, priors = model.design, model.priors
+    terms, first = [], 1
+    for t, group in enumerate(design.groups):
+        last = first + covariance.n_theta(group.structure, group.k)
+        logps = tuple(scale_logp(prior) for prior in priors.sd[t])
+        eta = priors.corr_eta[t]
+        terms.append(TermTarget(group.structure, group.k, first, last, logps, eta))
+        first = last
+    labels, scales = _coordinate_labels(design)
+    return Target(
+        statistics=model.statistics,
+        beta=beta_prior(priors, design),
+        sigma_logp=scale_logp(priors.sigma),
+        terms=tuple(terms),
+        start=start_point(design, model.statistics),
+        labels=labels,
+        scales=scales,
+    )
+
+
+def start_point(design: Design, statistics: Statistics) -> Float[np.ndarray, " m"]:
+    """Start of all searches: each part of the model with the SD of the residuals.
+
+    Raises
+    ------
+    SamplingError
+        If the fixed effects alone reproduce y, so that nothing is left to estimate.
+    """
+    total = float(statistics.WW[-1, -1])
+    try:
+        left = float(np.linalg.cholesky(statistics.WW)[-1, -1]) ** 2
+    except np.linalg.LinAlgError:
+        left = 0.0
+    if not left > 1e-14 * total:
+        raise SamplingError(
+            f"The fixed effects reproduce {design.response!r} exactly, so no variance "
+            "is left to estimate. Remove the predictor that equals the response."
+        )
+    log_sd = 0.5 * math.log(left / max(design.n - design.p, 1))
+    start = [np.array([log_sd])]
+    start += [_term_start(group, log_sd) for group in design.groups]
+    return np.concatenate(start)
+
+
+def _term_start(group: GroupTerm, log_sd: float) -> Float[np.ndarray, " m"]:
+    """SDs that give each column of Z the same share of y; correlations 0."""
+    start = np.zeros(covariance.n_theta(group.structure, group.k))
+    m = covariance.n_sd(group.structure, group.k)
+    rms = np.sqrt(np.mean(group.Z**2, axis=0))
+    start[:m] = log_sd - np.log(np.maximum(rms, 1e-300))[:m]
+    return start
+
+
+def _coordinate_labels(design: Design) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Label of each coordinate, and which of them are log SDs."""
+    labels, scales = ["sigma"], [0]
+    for t, group in enumerate(design.groups):
+        sds = [
+            p.label for p in parameters(design) if (p.component, p.term) == ("sd", t)
+        ]
+        scales += range(len(labels), len(labels) + len(sds))
+        labels += sds
+        n_corr = covariance.n_corr(group.structure, group.k)
+        labels += [f"{group.group}_corr"] * n_corr
+    return tuple(labels), tuple(scales)
+
+
+def check_proper(target: Target) -> tuple[str, ...]:
+    """Check that the posterior has a finite integral in the tail of every SD.
+
+    The log density of log sd must fall on both sides. Its slopes far out are read off
+    the gradient: they are limits that do not depend on the other coordinates.
+
+    Returns
+    -------
+    tuple of str
+        Labels of the SDs whose posterior mean does not exist, though the posterior
+        does: their density falls no faster than sd**-2.
+
+    Raises
+    ------
+    PriorError
+        If the posterior of an SD is improper; the message names it.
+    """
+    without_mean = []
+    for i in target.scales:
+        step = np.zeros(target.start.size)
+        step[i] = TAIL
+        right = target(target.start + step)[1][i]
+        left = target(target.start - step)[1][i]
+        if not right < -FLAT_SLOPE:
+            raise PriorError(_improper_right(target.labels[i]))
+        if not left > FLAT_SLOPE:
+            raise PriorError(_improper_left(target.labels[i]))
+        if right >= -1.0 - FLAT_SLOPE:
+            without_mean.append(target.labels[i])
+    return tuple(without_mean)
+
+
+def _improper_right(label: str) -> str:
+    """Message for an SD whose density does not fall at infinity."""
+    if label == "sigma":
+        return (
+            "The posterior of 'sigma' is improper: its density does not fall as sigma "
+            "grows, because there are too few rows for its flat prior. Give sigma a "
+            "proper prior, for example priors='weak'."
+        )
+    return (
+        f"The posterior of {label!r} is improper: its density does not fall as the SD "
+        "grows. With a flat prior on an SD, a term needs at least 3 levels (one more "
+        "for every fixed effect that is constant within them). Give the SD a proper "
+        "prior, for example priors='weak'."
+    )
+
+
+def _improper_left(label: str) -> str:
+    """Message for an SD whose density does not fall towards zero."""
+    cause = (
+        "the model reproduces the response exactly, as with one row per combination of "
+        "levels or a constant response within them"
+        if label == "sigma"
+        else "its prior puts infinite weight near 0"
+    )
+    return (
+        f"The posterior of {label!r} is improper: its density runs off towards 0, "
+        f"because {cause}. Use a prior with a finite density at 0, or drop the term "
+        "that cannot be told from the residual."
+    )
+
+
+def laplace(target: Target) -> Laplace:
+    """Mode of a target and the normal approximation there.
+
+    Returns
+    -------
+    Laplace
+        The mode is inside even where REML is singular: the density is that of log SDs
+        and of partial correlations through tanh.
+
+    Raises
+    ------
+    SamplingError
+        If the search runs off: there is no mode.
+    """
+    found = optimize.minimize(
+        lambda x: _negative(target(x)),
+        target.start,
+        jac=True,
+        method="L-BFGS-B",  # without bounds: with them its first step is far too long
+        options={"maxiter": 500, "ftol": 1e-14, "gtol": 1e-7},
+    )
+    off = np.abs(found.x - target.start) >= SEARCH
+    if off.any() or not math.isfinite(found.fun):
+        runaway = ", ".join(repr(target.labels[i]) for i in np.flatnonzero(off))
+        raise SamplingError(
+            f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
+            "density keeps growing. Give it a proper prior, for example "
+            "priors='weak', or simplify the random-effects term."
+        )
+    basis = whitening_basis(negative_hessian(target, found.x))
+    norm = float(np.abs(found.jac).max())
+    return Laplace(found.x, basis, -float(found.fun), norm)
+
+
+def _negative(
+    pair: tuple[float, Float[np.ndarray, " m"]],
+) -> tuple[float, Float[np.ndarray, " m"]]:
+    """Value and gradient with the sign turned, for a minimiser."""
+    return -pair[0], -pair[1]
+
+
+def negative_hessian(
+    target: Target, x: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "m m"]:
+    """Minus the Hessian at x, by central differences of the gradient."""
+    rows = []
+    for i in range(x.size):
+        step = np.zeros(x.size)
+        step[i] = HESSIAN_STEP
+        rows.append((target(x - step)[1] - target(x + step)[1]) / (2 * HESSIAN_STEP))
+    hessian = np.array(rows)
+    return 0.5 * (hessian + hessian.T)
+
+
+def whitening_basis(hessian: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:
+    """Root of the inverse curvature, with curvatures below the least one raised."""
+    curvature, vectors = np.linalg.eigh(hessian)
+    raised = (vectors * np.maximum(curvature, LEAST_CURVATURE)) @ vectors.T
+    return np.linalg.inv(np.linalg.cholesky(raised)).T
