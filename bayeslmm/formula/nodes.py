@@ -96,7 +96,7 @@ class Atom:
     """One variable in the sense of R's model frame: ``edu``, ``log(x)``, ``I(x^2)``."""
 
     label: str
-    node: Node = field(compare=False)
+    node: Node
 
     @property
     def position(self) -> int:

@@ -165,12 +165,16 @@ def _check_labels(formula: Formula) -> None:
                 f"{_OWN_LABELS[term.label]}. Rename it, or write I({term.label})."
             )
             raise ParseError(message, term.atoms[0].position)
+    named = [(term.label, term.atoms) for term in terms]
+    named += [(atom.label, (atom,)) for atom in formula.atoms]
+    named += [(bar.group_label, bar.group) for bar in formula.random]
     sources: dict[str, str] = {}
-    for term in terms:
-        source = ":".join(render(atom.node) for atom in term.atoms)
-        if sources.setdefault(term.label, source) != source:
+    for label, atoms in named:
+        source = ":".join(render(atom.node) for atom in atoms)
+        first = sources.setdefault(label, source)
+        if first != source:
             message = (
-                f"{source} and {sources[term.label]} would share the name "
-                f"{term.label!r} in every table. Rename the column."
+                f"{first} and {source} would share the name {label!r} in every table. "
+                "Rename the column."
             )
-            raise ParseError(message, term.atoms[0].position)
+            raise ParseError(message, atoms[0].position)
