@@ -334,7 +334,7 @@ def _corr_factor_slope(
     margin = 1e-9 * (1.0 - low)
     inside = min(max(rho, low + margin), 1.0 - margin)
     step = 1e-30
-    return _complex_corr_factor(structure, complex(inside, step), k).imag / step
+    return np.imag(_complex_corr_factor(structure, complex(inside, step), k)) / step
 
 
 def _complex_corr_factor(structure: Structure, rho: complex, k: int) -> np.ndarray:

@@ -27,6 +27,7 @@ from bayeslmm.marginal import (
     profiled_criterion,
     profiled_gradient,
 )
+from bayeslmm.marginal.statistics import kernel_arrays
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
@@ -186,6 +187,47 @@ def test_density_ignores_the_order_of_rows_and_levels(spec, seed):
     one = log_density(cross_products(design), factors, sigma, prior)
     other = log_density(cross_products(shuffled), factors, sigma, prior)
     assert other == pytest.approx(one, rel=EXACT)
+
+
+@given(specs, seeds)
+def test_every_kernel_gives_the_same_density_and_gradient(spec, seed):
+    design = build({**spec, "layout": "one"})
+    factors, sigma, prior = draw_parameters(design, seed)
+    stats = cross_products(design)
+    kernels = ["pooled", "levels", *(["pairs"] if design.groups[0].k == 2 else [])]
+    found, profiles = [], []
+    for kernel in kernels:
+        arrays = kernel_arrays(kernel, stats.A, stats.F)
+        forced = replace(stats, kernel=kernel, arrays=arrays)
+        found.append(log_density_gradient(forced, factors, sigma, prior))
+        profiles.append(profiled_gradient(forced, factors, restricted=bool(seed % 2)))
+    for other in found[1:]:
+        assert other[0] == pytest.approx(found[0][0], rel=EXACT)
+        assert other[1][0] == pytest.approx(found[0][1][0], rel=1e-9, abs=1e-9)
+        assert other[2] == pytest.approx(found[0][2], rel=1e-9, abs=1e-9)
+    for other in profiles[1:]:
+        assert other[0] == pytest.approx(profiles[0][0], rel=EXACT)
+        assert other[1][0] == pytest.approx(profiles[0][1][0], rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("kernel", ["pooled", "pairs", "levels", "blocked"])
+def test_kernel_is_chosen_by_what_the_data_share(kernel):
+    rng = np.random.default_rng(8)
+    layout = "crossed" if kernel == "blocked" else "one"
+    effects = {"pooled": (1,), "pairs": (2,), "levels": (3,), "blocked": (1, 1)}[kernel]
+    design = random_design(rng, layout=layout, effects=effects, n=200, n_levels=20)
+    assert cross_products(design).kernel == kernel
+
+
+def test_levels_with_the_same_rows_are_pooled():
+    days = np.tile(np.arange(10.0), 30)
+    design = random_design(np.random.default_rng(2), effects=(2,), n=300, n_levels=30)
+    (term,) = design.groups
+    Z = np.column_stack([np.ones(300), days])
+    same = replace(term, Z=Z, codes=np.repeat(np.arange(30), 10))
+    stats = cross_products(replace(design, groups=(same,)))
+    assert stats.kernel == "pooled"
+    assert stats.arrays[1].tolist() == [30.0]
 
 
 def shuffle(design: Design, rng: np.random.Generator) -> Design:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import lapack
 
-from bayeslmm.marginal import kernels
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.kernels import blocked
+from bayeslmm.marginal.lapack import solve_in_place
 from bayeslmm.marginal.likelihood import BetaPrior, Factors, solve_beta
 from bayeslmm.marginal.statistics import Block, Statistics
 
@@ -163,14 +163,15 @@ def _draw_random(
     rest_b = np.zeros(stats.m)
     if stats.rest:
         # S^-1 Lambda'Fr gamma + sigma chol(S)^-T z, then b = Lambda u
-        spread, _ = lapack.dtrtrs(done.schur, noise[:, None], lower=1, trans=1)
+        spread = noise[:, None].copy()
+        solve_in_place(done.schur, spread, transposed=True)
         u = done.kappa @ gamma + sigma * spread[:, 0]
         for block, factor, b in zip(stats.rest, done.factors[1:], out[1:], strict=True):
             span = slice(block.offset, block.offset + block.n_levels * block.k)
             b[:] = u[span].reshape(block.n_levels, block.k) @ factor.T
             rest_b[span] = b.ravel()
     z = rng.standard_normal(out[0].shape)
-    kernels.draw_lead(
+    blocked.draw_lead(
         done.factors[0],
         done.root,
         done.U,

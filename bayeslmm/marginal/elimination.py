@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import lapack
 
-from bayeslmm.marginal import kernels
+from bayeslmm.marginal.kernels import blocked
+from bayeslmm.marginal.lapack import (
+    cholesky_in_place,
+    inverse_in_place,
+    solve_in_place,
+)
 from bayeslmm.marginal.statistics import Block, Statistics
 
 
@@ -79,14 +83,14 @@ def eliminate(
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     blocks = (stats.lead, *stats.rest)
-    factors = tuple(_block_factor(block, relative) for block in blocks)
+    factors = tuple(block_factor(block, relative) for block in blocks)
     root, U = np.empty_like(stats.A), np.empty_like(stats.F)
     G, V = stats.WW.copy(), np.empty_like(stats.B)
-    log_det = kernels.eliminate_lead(stats.A, stats.F, factors[0], G, root, U)
+    log_det = blocked.eliminate_lead(stats.A, stats.F, factors[0], G, root, U)
     if not stats.rest:
         return Elimination(
             log_det,
-            _mirror(G),
+            mirror(G),
             factors,
             root,
             U,
@@ -97,22 +101,19 @@ def eliminate(
             stats.Fr,
         )
     R, Fr = stats.R.copy(), stats.Fr.copy()
-    kernels.eliminate_couplings(
+    blocked.eliminate_couplings(
         stats.indptr, stats.columns, stats.B, factors[0], root, U, V, R, Fr
     )
-    R = _mirror(R)
-    schur, info = lapack.dpotrf(
-        _sandwich(R, stats.rest, factors[1:]), lower=1, overwrite_a=1, clean=0
-    )
-    if info or np.isnan(log_det):
-        log_det = np.nan
-        half = np.zeros_like(Fr)
-    else:
+    R = mirror(R)
+    schur = _sandwich(R, stats.rest, factors[1:])
+    if cholesky_in_place(schur):
         log_det += 2.0 * np.log(np.diagonal(schur)).sum()
-        scaled = _left_transposed(Fr, stats.rest, factors[1:])
-        half, _ = lapack.dtrtrs(schur, scaled, lower=1)
-    kappa, _ = lapack.dtrtrs(schur, half, lower=1, trans=1)
-    G = _mirror(G) - half.T @ half
+    else:
+        log_det = np.nan
+    kappa = _left_transposed(Fr, stats.rest, factors[1:])
+    solve_in_place(schur, kappa)
+    G = mirror(G) - kappa.T @ kappa
+    solve_in_place(schur, kappa, transposed=True)
     return Elimination(log_det, G, factors, root, U, V, R, Fr, schur, kappa)
 
 
@@ -123,15 +124,16 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     """
     Q, D = np.empty_like(stats.F), np.empty_like(stats.A)
     lead = done.factors[0]
-    kernels.lead_projections(stats.A, stats.F, lead, done.root, done.U, Q, D)
+    blocked.lead_projections(stats.A, stats.F, lead, done.root, done.U, Q, D)
     if not stats.rest:
         return ((Q, D),)
-    inverse, _ = lapack.dpotri(done.schur, lower=1)
-    inverse = _mirror(inverse)
+    inverse = done.schur.copy()
+    inverse_in_place(inverse)
+    inverse = mirror(inverse)
     t = _left(done.kappa, stats.rest, done.factors[1:])
     T = _left(inverse, stats.rest, done.factors[1:])
     T = np.ascontiguousarray(_left(T.T, stats.rest, done.factors[1:]))
-    kernels.couple_projections(
+    blocked.couple_projections(
         stats.A,
         lead,
         done.root,
@@ -156,7 +158,7 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     return tuple(found)
 
 
-def _block_factor(
+def block_factor(
     block: Block, relative: Sequence[Float[np.ndarray, "_k _k"]]
 ) -> Float[np.ndarray, "k k"]:
     """Factors of the terms of one block along the diagonal."""
@@ -169,7 +171,7 @@ def _block_factor(
     return factor
 
 
-def _mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
+def mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
     """Symmetric matrix from its lower triangle."""
     strict = np.tril(lower, -1)
     return strict + strict.T + np.diag(np.diagonal(lower))

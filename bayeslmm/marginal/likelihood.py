@@ -23,8 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal import kernels
-from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.elimination import (
+    Elimination,
+    block_factor,
+    eliminate,
+    mirror,
+    projections,
+)
+from bayeslmm.marginal.kernels import algebra, blocked, pairs, pooled, single
 from bayeslmm.marginal.statistics import Block, Statistics
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -103,9 +109,11 @@ def log_density(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
+    if stats.kernel != "blocked":
+        return _single_density(stats, factors, sigma, prior, slope=False)[0]
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    return _log_density(stats, done, fixed, sigma, prior)
+    return _log_density(stats, done.log_det, fixed, sigma, prior)
 
 
 def log_density_gradient(
@@ -128,9 +136,11 @@ def log_density_gradient(
     d_log_sigma : float
         Derivative with respect to log sigma, the factors held.
     """
+    if stats.kernel != "blocked":
+        return _single_density(stats, factors, sigma, prior, slope=True)
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    value = _log_density(stats, done, fixed, sigma, prior)
+    value = _log_density(stats, done.log_det, fixed, sigma, prior)
     gamma = np.append(-fixed.beta, 1.0)
     weight = np.outer(gamma, gamma)
     weight[:-1, :-1] += fixed.covariance
@@ -166,7 +176,8 @@ def profiled_criterion(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    return _profile(stats, eliminate(stats, relative), restricted)
+    log_det, G, _ = _gram(stats, relative)
+    return _profile(stats, log_det, G, restricted)
 
 
 def profiled_gradient(
@@ -177,14 +188,26 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    done = eliminate(stats, relative)
-    profile = _profile(stats, done, restricted)
+    log_det, G, kept = _gram(stats, relative)
+    profile = _profile(stats, log_det, G, restricted)
     gamma = np.append(-profile.beta, 1.0)
     weight = np.outer(gamma, gamma)
+    covariance = np.zeros((stats.p, stats.p))
     if restricted:
-        weight[:-1, :-1] += solve_beta(done.G, profile.sigma, None).covariance
-    gradients = _factor_gradients(stats, done, weight, profile.sigma)
-    return profile.criterion, tuple(-2.0 * profile.sigma * d for d in gradients)
+        covariance = solve_beta(G, profile.sigma, None).covariance
+        weight[:-1, :-1] += covariance
+    scale = profile.sigma**2
+    if isinstance(kept, Elimination):
+        gradients = _factor_gradients(stats, kept, weight, profile.sigma)
+        return profile.criterion, tuple(-2.0 * profile.sigma * d for d in gradients)
+    factor = block_factor(stats.lead, relative)
+    gradient = np.empty_like(factor)
+    if stats.kernel == "pooled":
+        pooled.pooled_gradient(*stats.arrays, factor, weight, scale, gradient)
+    else:
+        arguments = (factor, profile.beta, covariance, scale, gradient)
+        pairs.pairs_gradient(*stats.arrays, kept, *arguments)
+    return profile.criterion, _by_term(stats, relative, -2.0 * gradient)
 
 
 def solve_beta(
@@ -201,13 +224,74 @@ def solve_beta(
         precision, rhs = precision + prior.precision, rhs + shift
         quad += float(prior.mean @ shift)
     covariance, beta = np.array(precision), np.array(rhs)
-    log_det, quad = kernels.solve_normal(covariance, beta, quad)
+    log_det, quad = algebra.solve_normal(covariance, beta, quad)
     return Coefficients(beta, covariance, log_det, quad)
+
+
+_DENSITY_OF = {
+    "pooled": single.pooled_density,
+    "pairs": single.pairs_density,
+    "levels": single.levels_density,
+}
+
+
+def _single_density(
+    stats: Statistics,
+    factors: Factors,
+    sigma: float,
+    prior: BetaPrior | None,
+    *,
+    slope: bool,
+) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
+    """Density and gradient for one grouping factor, in one compiled call."""
+    relative = block_factor(stats.lead, factors) / sigma
+    if prior is None:
+        precision, mean = np.zeros((stats.p, stats.p)), np.zeros(stats.p)
+    else:
+        precision, mean = prior.precision, prior.mean
+    n_flat = stats.p - (prior.n_proper if prior else 0)
+    constant = stats.log_weights + (prior.log_det if prior else 0.0)
+    constants = (float(stats.n), 0.5 * (constant - (stats.n - n_flat) * LOG_2PI))
+    gradient = np.zeros_like(relative)
+    prepared = (stats.WW, relative, sigma, precision, mean, constants, slope, gradient)
+    value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
+    return value, _by_term(stats, factors, gradient), d_log_sigma
+
+
+def _gram(
+    stats: Statistics, relative: Factors
+) -> tuple[
+    float, Float[np.ndarray, "w w"], Elimination | Float[np.ndarray, "4 j"] | None
+]:
+    """Log determinant, ``G = [X y]'V0^-1[X y]``, and what the gradient needs again."""
+    if stats.kernel not in ("pooled", "pairs"):
+        done = eliminate(stats, relative)
+        return done.log_det, done.G, done
+    G, factor = stats.WW.copy(), block_factor(stats.lead, relative)
+    if stats.kernel == "pooled":
+        log_det, kept = pooled.pooled_gram(*stats.arrays, factor, G), None
+    else:
+        kept = np.empty((4, stats.lead.n_levels))
+        log_det = pairs.pairs_gram(*stats.arrays, factor, G, kept)
+    return log_det, mirror(G), kept
+
+
+def _by_term(
+    stats: Statistics, factors: Factors, gradient: Float[np.ndarray, "k k"]
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """Gradient of the leading block, cut into those of its terms."""
+    if stats.n_terms == 1:
+        return (gradient,)
+    found = {}
+    for t, start in zip(stats.lead.terms, stats.lead.starts, strict=True):
+        span = slice(start, start + len(factors[t]))
+        found[t] = gradient[span, span]
+    return tuple(found[t] for t in range(stats.n_terms))
 
 
 def _log_density(
     stats: Statistics,
-    done: Elimination,
+    log_det: float,
     fixed: Coefficients,
     sigma: float,
     prior: BetaPrior | None,
@@ -215,7 +299,7 @@ def _log_density(
     """The formula of the module paragraph, from its pieces."""
     n_flat = stats.p - (prior.n_proper if prior else 0)
     log_det_prior = prior.log_det if prior else 0.0
-    log_det_V = done.log_det + 2.0 * stats.n * math.log(sigma) - stats.log_weights
+    log_det_V = log_det + 2.0 * stats.n * math.log(sigma) - stats.log_weights
     return -0.5 * (
         (stats.n - n_flat) * LOG_2PI
         + log_det_V
@@ -225,16 +309,17 @@ def _log_density(
     )
 
 
-def _profile(stats: Statistics, done: Elimination, restricted: bool) -> Profile:
+def _profile(
+    stats: Statistics, log_det: float, G: Float[np.ndarray, "w w"], restricted: bool
+) -> Profile:
     """Criterion, sigma and beta from the factorisation."""
-    fixed = solve_beta(done.G, 1.0, None)
+    fixed = solve_beta(G, 1.0, None)
     dof = stats.n - stats.p if restricted else stats.n
     sigma2 = fixed.quad / dof
     if not sigma2 > 0.0:
         return Profile(math.nan, math.nan, fixed.beta)
-    criterion = (
-        done.log_det - stats.log_weights + dof * (1 + LOG_2PI + math.log(sigma2))
-    )
+    criterion = log_det - stats.log_weights
+    criterion += dof * (1.0 + LOG_2PI + math.log(sigma2))
     if restricted:
         criterion += fixed.log_det
     return Profile(criterion, math.sqrt(sigma2), fixed.beta)
@@ -255,7 +340,7 @@ def _factor_gradients(
         edges = (*block.starts, block.k)
         for i, t in enumerate(block.terms):
             gradient = np.zeros((edges[i + 1] - edges[i],) * 2)
-            kernels.sum_gradient(
+            blocked.sum_gradient(
                 Q, D, factor, weight, edges[i], edges[i + 1], sigma**2, gradient
             )
             gradients[t] = gradient / sigma

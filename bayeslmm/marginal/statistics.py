@@ -3,19 +3,23 @@
 Takes a `Design`, gives `Statistics`. With [X y] (y less the offset) and the precision
 weights W, only ``[X y]'W[X y]``, ``Z_j'WZ_j``, ``Z_j'W[X y]`` and the couplings
 ``Z_j'WZ_l`` are kept, so that the cost of one evaluation does not depend on the number
-of rows. Bar terms of one grouping factor are merged into one *block*; the block with the most levels *leads* (it is
-eliminated level by level), all others form the *rest*, whose coordinates run by block,
-level and effect. Needs numpy only.
+of rows. Bar terms of one grouping factor are merged into one *block*; the block with
+the most levels *leads* (it is eliminated level by level), all others form the *rest*,
+whose coordinates run by block, level and effect. Needs numpy only.
 
 The blocking is that of MixedModels.jl (Bates, Alday, Kleinschmidt et al.).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.marginal.kernels.pooled import Pool, pool_levels, pooling_pays
+
+Kernel = Literal["pooled", "pairs", "levels", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class Statistics:
         The other blocks; empty with one grouping factor.
     n_terms : int
         Number of bar terms.
+    kernel : {"pooled", "pairs", "levels", "blocked"}
+        How density and gradient are computed; see `choose_kernel`.
+    arrays : tuple of ndarray
+        What that kernel takes: the pool's A, count and T; the pairs' A (3, J) and
+        F (2, w, J); A and F; nothing.
     """
 
     n: int
@@ -78,6 +87,8 @@ class Statistics:
     lead: Block
     rest: tuple[Block, ...]
     n_terms: int
+    kernel: Kernel
+    arrays: tuple[np.ndarray, ...]
 
     @property
     def m(self) -> int:
@@ -111,13 +122,16 @@ def cross_products(design: Design) -> Statistics:
     weighted = Z * weights[:, None]
     indptr, columns, B = _couplings(design, lead, rest, weights)
     R, Fr = _rest_products(design, rest, weights, W)
+    A = _level_products(codes, weighted, Z, lead.n_levels)
+    F = _level_products(codes, weighted, W, lead.n_levels)
+    kernel = choose_kernel(A, F, crossed=bool(rest))
     return Statistics(
         n=design.n,
         p=design.p,
         log_weights=float(np.log(weights).sum()),
         WW=W.T @ (W * weights[:, None]),
-        A=_level_products(codes, weighted, Z, lead.n_levels),
-        F=_level_products(codes, weighted, W, lead.n_levels),
+        A=A,
+        F=F,
         indptr=indptr,
         columns=columns,
         B=B,
@@ -126,7 +140,47 @@ def cross_products(design: Design) -> Statistics:
         lead=lead,
         rest=tuple(rest),
         n_terms=len(design.groups),
+        kernel=kernel,
+        arrays=kernel_arrays(kernel, A, F),
     )
+
+
+def choose_kernel(
+    A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"], *, crossed: bool
+) -> Kernel:
+    """How density and gradient are computed: the one place where it is decided.
+
+    Parameters
+    ----------
+    A, F : ndarray, shapes (J, k, k), (J, k, w)
+        Cross-products of the leading block.
+    crossed : bool
+        Whether there are other blocks.
+
+    Returns
+    -------
+    {"pooled", "pairs", "levels", "blocked"}
+        ``blocked`` for several grouping factors; ``pooled`` where levels share few
+        different A; ``pairs`` for two effects, ``levels`` otherwise.
+    """
+    if crossed:
+        return "blocked"
+    if pooling_pays(A, F.shape[2]):
+        return "pooled"
+    return "pairs" if A.shape[1] == 2 else "levels"
+
+
+def kernel_arrays(
+    kernel: Kernel, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
+) -> tuple[np.ndarray, ...]:
+    """The statistics in the layout that a kernel takes."""
+    if kernel == "pooled":
+        pool: Pool = pool_levels(A, F)
+        return pool.A, pool.count, pool.T
+    if kernel == "pairs":
+        triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
+        return triangle, np.ascontiguousarray(F.transpose(1, 2, 0))
+    return (A, F) if kernel == "levels" else ()
 
 
 def merge_blocks(groups: tuple[GroupTerm, ...]) -> list[Block]:
@@ -174,8 +228,9 @@ def _couplings(
     """Products of the lead's columns with the rest's, for the cells that occur."""
     lead_codes, lead_Z = _block_arrays(design, lead)
     weighted = lead_Z * weights[:, None]
-    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    values = [np.empty((0, lead.k))]
+    rows: list[np.ndarray] = [np.empty(0, np.int64)]
+    columns: list[np.ndarray] = [np.empty(0, np.int64)]
+    values: list[np.ndarray] = [np.empty((0, lead.k))]
     for block in rest:
         codes, Z = _block_arrays(design, block)
         key = lead_codes.astype(np.int64) * block.n_levels + codes

@@ -1,61 +1,20 @@
-"""Compiled loops of the marginal likelihood, one level of the leading block at a time.
+"""Kernels of the blocked factorisation, one level of the leading block at a time.
 
 Takes the arrays of `Statistics` and the relative factor Lambda of the leading block,
 gives the pieces of the one factorisation ``M = Lambda'Z'WZ Lambda + I`` that everything
-is read off. Lengths: J levels, k effects per level, w = p + 1 columns of [X y]. numba
-compiles on first use and caches on disk; results are written into arrays given.
+is read off. Lengths: J levels, k effects per level, w = p + 1 columns of [X y]. Results
+are written into arrays given.
 """
 
-import inspect
 import math
-from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
-
-def compiled(function: Callable) -> Callable:
-    """Compile without the GIL, cached on disk; sees through run-time type checkers."""
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
-
-
-@compiled
-def cholesky(matrix, n):
-    """Lower Cholesky factor in place (upper triangle untouched); False if not PD."""
-    for j in range(n):
-        pivot = matrix[j, j]
-        for c in range(j):
-            pivot -= matrix[j, c] * matrix[j, c]
-        if not pivot > 0.0:
-            return False
-        root = math.sqrt(pivot)
-        matrix[j, j] = root
-        for i in range(j + 1, n):
-            value = matrix[i, j]
-            for c in range(j):
-                value -= matrix[i, c] * matrix[j, c]
-            matrix[i, j] = value / root
-    return True
-
-
-@compiled
-def solve_lower(L, b, n):
-    """B <- L^-1 b for one right-hand side."""
-    for i in range(n):
-        value = b[i]
-        for c in range(i):
-            value -= L[i, c] * b[c]
-        b[i] = value / L[i, i]
-
-
-@compiled
-def solve_lower_transposed(L, b, n):
-    """B <- L^-T b for one right-hand side."""
-    for i in range(n - 1, -1, -1):
-        value = b[i]
-        for c in range(i + 1, n):
-            value -= L[c, i] * b[c]
-        b[i] = value / L[i, i]
+from bayeslmm.marginal.kernels.algebra import (
+    cholesky,
+    compiled,
+    solve_lower_transposed,
+)
 
 
 @compiled
@@ -248,34 +207,6 @@ def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
             for c in range(b, last):
                 value += H[a, c] * Lam[c, b]
             gradient[a - first, b - first] += value / scale
-
-
-@compiled
-def solve_normal(precision, rhs, quad):
-    """Solve ``precision beta = rhs``; both are overwritten: covariance and beta.
-
-    Returns the log determinant of the precision and ``quad - beta'precision beta``.
-    """
-    p = rhs.size
-    L = precision.copy()
-    if not cholesky(L, p):
-        precision[:] = np.nan
-        rhs[:] = np.nan
-        return np.nan, np.nan
-    log_det = 0.0
-    solve_lower(L, rhs, p)
-    for i in range(p):
-        log_det += 2.0 * math.log(L[i, i])
-        quad -= rhs[i] * rhs[i]
-    solve_lower_transposed(L, rhs, p)
-    column = np.empty(p)
-    for c in range(p):
-        column[:] = 0.0
-        column[c] = 1.0
-        solve_lower(L, column, p)
-        solve_lower_transposed(L, column, p)
-        precision[:, c] = column
-    return log_det, quad
 
 
 @compiled

@@ -1,0 +1,1 @@
+"""Compiled loops of the marginal likelihood: compiled on first use, then cached."""

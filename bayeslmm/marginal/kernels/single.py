@@ -1,0 +1,118 @@
+"""One grouping factor: density and gradient in one compiled call.
+
+Takes the arrays of `Statistics`, the relative factor of the leading block, sigma and
+the prior of beta as plain numbers; gives the log density, the gradient with respect to
+the block's factor and to log sigma. Which kernel walks the levels is chosen in
+`statistics`: ``pooled`` (levels with equal A share the work), ``pairs`` (two effects,
+vectorised), or ``levels`` (any number of effects).
+"""
+
+import math
+
+import numpy as np
+
+from bayeslmm.marginal.kernels.algebra import compiled, solve_normal
+from bayeslmm.marginal.kernels.blocked import (
+    eliminate_lead,
+    lead_projections,
+    sum_gradient,
+)
+from bayeslmm.marginal.kernels.pairs import pairs_gradient, pairs_gram
+from bayeslmm.marginal.kernels.pooled import pooled_gradient, pooled_gram
+
+
+@compiled
+def pooled_density(
+    A, count, T, WW, Lam, sigma, prior, mean, constants, slope, gradient
+):
+    """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
+    G = WW.copy()
+    log_det = pooled_gram(A, count, T, Lam, G)
+    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    if not slope:
+        return value, np.nan
+    K = _weight(beta, C)
+    pooled_gradient(A, count, T, Lam, K, sigma * sigma, gradient)
+    return value, _finish(G, K, Lam, sigma, constants[0], gradient)
+
+
+@compiled
+def pairs_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient):
+    """As `pooled_density`, for two effects as structure of arrays."""
+    G = WW.copy()
+    N = np.empty((4, A.shape[1]))
+    log_det = pairs_gram(A, F, Lam, G, N)
+    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    if not slope:
+        return value, np.nan
+    pairs_gradient(A, F, N, Lam, beta, C, sigma * sigma, gradient)
+    return value, _finish(G, _weight(beta, C), Lam, sigma, constants[0], gradient)
+
+
+@compiled
+def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient):
+    """As `pooled_density`, level by level, any number of effects."""
+    G = WW.copy()
+    root, U = np.empty_like(A), np.empty_like(F)
+    log_det = eliminate_lead(A, F, Lam, G, root, U)
+    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    if not slope:
+        return value, np.nan
+    K = _weight(beta, C)
+    Q, D = np.empty_like(F), np.empty_like(A)
+    lead_projections(A, F, Lam, root, U, Q, D)
+    gradient[:] = 0.0
+    sum_gradient(Q, D, Lam, K, 0, Lam.shape[0], sigma * sigma, gradient)
+    return value, _finish(G, K, Lam, sigma, constants[0], gradient)
+
+
+@compiled
+def _condition(G, sigma, prior, mean, constants, log_det):
+    """Log density, and mean and covariance of beta; G's upper triangle is filled.
+
+    ``constants`` are n and the terms of the log density that no parameter moves.
+    """
+    p = G.shape[0] - 1
+    for c in range(p + 1):
+        for d in range(c):
+            G[d, c] = G[c, d]
+    scale = sigma * sigma
+    C, beta = np.empty((p, p)), np.empty(p)
+    quad = G[p, p] / scale
+    for c in range(p):
+        beta[c] = G[p, c] / scale
+        for d in range(p):
+            C[c, d] = G[c, d] / scale + prior[c, d]
+            beta[c] += prior[c, d] * mean[d]
+            quad += mean[c] * prior[c, d] * mean[d]
+    log_det_C, quad = solve_normal(C, beta, quad)
+    value = constants[1] - 0.5 * (log_det + log_det_C + quad)
+    return value - constants[0] * math.log(sigma), beta, C
+
+
+@compiled
+def _weight(beta, C):
+    """Outer product of gamma = (-beta, 1), plus C."""
+    p = beta.size
+    K = np.empty((p + 1, p + 1))
+    K[p, p] = 1.0
+    for c in range(p):
+        K[p, c] = K[c, p] = -beta[c]
+        for d in range(p):
+            K[c, d] = beta[c] * beta[d] + C[c, d]
+    return K
+
+
+@compiled
+def _finish(G, K, Lam, sigma, n, gradient):
+    """Scale the gradient to the absolute factor; slope in log sigma."""
+    slope = -n
+    for c in range(G.shape[0]):
+        for d in range(G.shape[0]):
+            slope += K[c, d] * G[c, d] / (sigma * sigma)
+    for a in range(Lam.shape[0]):
+        for b in range(Lam.shape[0]):
+            if b <= a:
+                slope -= gradient[a, b] * Lam[a, b]
+            gradient[a, b] /= sigma
+    return slope

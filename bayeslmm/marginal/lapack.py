@@ -1,0 +1,60 @@
+"""Three LAPACK and BLAS routines that release the GIL, on row-major arrays.
+
+scipy.linalg's wrappers hold the GIL, so that chains in threads would wait in turn;
+the same routines called through ctypes at scipy's own addresses do not. A row-major
+lower triangle is LAPACK's column-major upper one, so nothing is copied.
+"""
+
+import ctypes
+
+import numpy as np
+from jaxtyping import Float
+from numba.extending import get_cython_function_address
+
+_CHAR, _INT, _ARRAY = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p
+
+
+def _routine(module: str, name: str, *arguments: type) -> "ctypes._FuncPointer":
+    """A Fortran routine as scipy exports it to Cython."""
+    address = get_cython_function_address(f"scipy.linalg.{module}", name)
+    return ctypes.CFUNCTYPE(None, *arguments)(address)
+
+
+_POTRF = _routine("cython_lapack", "dpotrf", _CHAR, _INT, _ARRAY, _INT, _INT)
+_POTRI = _routine("cython_lapack", "dpotri", _CHAR, _INT, _ARRAY, _INT, _INT)
+_TRSM = _routine(
+    "cython_blas",
+    "dtrsm",
+    *(_CHAR, _CHAR, _CHAR, _CHAR, _INT, _INT),
+    *(ctypes.POINTER(ctypes.c_double), _ARRAY, _INT, _ARRAY, _INT),
+)
+
+
+def cholesky_in_place(matrix: Float[np.ndarray, "m m"]) -> bool:
+    """Lower factor over the lower triangle; False if not positive definite."""
+    return _call(_POTRF, matrix) == 0
+
+
+def inverse_in_place(factor: Float[np.ndarray, "m m"]) -> None:
+    """Lower triangle of (L L')^-1 over that of L."""
+    _call(_POTRI, factor)
+
+
+def solve_in_place(
+    factor: Float[np.ndarray, "m m"],
+    rhs: Float[np.ndarray, "m c"],
+    *,
+    transposed: bool = False,
+) -> None:
+    """Overwrite rhs by L^-1 rhs, or L^-T rhs."""
+    m, columns = ctypes.c_int(factor.shape[0]), ctypes.c_int(rhs.shape[1])
+    one, trans = ctypes.c_double(1.0), b"T" if transposed else b"N"
+    triangle = (b"R", b"U", trans, b"N", columns, m, one)
+    _TRSM(*triangle, factor.ctypes.data, m, rhs.ctypes.data, columns)
+
+
+def _call(routine: "ctypes._FuncPointer", matrix: Float[np.ndarray, "m m"]) -> int:
+    """Call a routine of the potrf family; its info."""
+    m, info = ctypes.c_int(matrix.shape[0]), ctypes.c_int(0)
+    routine(b"U", m, matrix.ctypes.data, m, info)
+    return info.value
