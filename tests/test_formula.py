@@ -252,7 +252,9 @@ def test_responses(left, response, trials):
 
 
 def test_columns_and_positions():
-    text = "log(y) ~ C(a, Treatment) + offset(z*2) + offset(w) + (x | g:h)"
+    text = (
+        "log(y) ~ C(a, Treatment) + offset(z*2) + offset(w) + offset(z * 2) + (x | g:h)"
+    )
     formula = parse_formula(text)
     assert formula.columns == ("y", "a", "z", "w", "x", "g", "h")
     assert [offset.label for offset in formula.offsets] == ["z * 2", "w"]

@@ -86,9 +86,8 @@ def _build(text: str) -> Formula:
     part = expand(right)
     _check_random(text, part)
     fixed = linear_predictor(right, part)
-    formula = Formula(
-        text, response, trials, fixed, part.offsets, random_terms(part.bars)
-    )
+    offsets = tuple(dict.fromkeys(part.offsets))  # once each, as in R
+    formula = Formula(text, response, trials, fixed, offsets, random_terms(part.bars))
     _check_response_use(formula)
     _check_labels(formula)
     return formula
