@@ -154,7 +154,8 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
         span = slice(block.offset, block.offset + block.n_levels * block.k)
         shape = (block.n_levels, block.k, -1)
         rows, columns = scaled[span].reshape(shape), inverse[span].reshape(shape)
-        found.append((rest_Q[span].reshape(shape), rows @ columns.transpose(0, 2, 1)))
+        blocks = np.einsum("jac,jbc->jab", rows, columns)
+        found.append((rest_Q[span].reshape(shape), blocks))
     return tuple(found)
 
 
@@ -172,9 +173,9 @@ def block_factor(
 
 
 def mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
-    """Symmetric matrix from its lower triangle."""
-    strict = np.tril(lower, -1)
-    return strict + strict.T + np.diag(np.diagonal(lower))
+    """Fill the upper triangle from the lower one, in place; the matrix itself."""
+    blocked.mirror_in_place(lower)
+    return lower
 
 
 def _left(
@@ -186,6 +187,9 @@ def _left(
     product = np.empty((matrix.shape[0], matrix.shape[1]))
     for block, factor in zip(blocks, factors, strict=True):
         span = slice(block.offset, block.offset + block.n_levels * block.k)
+        if block.k == 1:
+            np.multiply(matrix[span], factor[0, 0], out=product[span])
+            continue
         levels = matrix[span].reshape(block.n_levels, block.k, -1)
         product[span] = (factor @ levels).reshape(-1, matrix.shape[1])
     return product

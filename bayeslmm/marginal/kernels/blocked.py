@@ -101,20 +101,10 @@ def lead_projections(A, F, Lam, root, U, Q, D):
     """
     J, k = A.shape[0], A.shape[1]
     w = F.shape[2]
-    AL, AT = np.empty((k, k)), np.empty((k, k))
+    AT = np.empty((k, k))
     for j in range(J):
+        _spread(A[j], Lam, root[j], AT)
         for a in range(k):
-            for b in range(k):
-                value = 0.0
-                for c in range(b, k):
-                    value += A[j, a, c] * Lam[c, b]
-                AL[a, b] = value
-            # row a of AT solves AT root' = AL
-            for b in range(k):
-                value = AL[a, b]
-                for c in range(b):
-                    value -= AT[a, c] * root[j, b, c]
-                AT[a, b] = value / root[j, b, b]
             for b in range(k - 1, -1, -1):
                 value = AT[a, b]
                 for c in range(b + 1, k):
@@ -129,53 +119,80 @@ def lead_projections(A, F, Lam, root, U, Q, D):
 
 @compiled
 def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
-    """Add the rest's part to the lead's Q and D.
+    """Add the rest's part: Q_j -= N_j t, D_j -= N_j T N_j' Lambda.
 
-    With N_j = B_j - A_j Lambda root^-T V_j: Q_j -= N_j t, D_j -= N_j T V_j' root^-1,
-    where T = Lambda_r S^-1 Lambda_r' and t = T Fr (of the eliminated rest).
+    N_j = B_j - A_j Lambda root^-T V_j are the couplings with the lead projected out,
+    T = Lambda_r S^-1 Lambda_r' (lower triangle) and t = T Fr (of the eliminated rest).
     """
     k, w = B.shape[1], t.shape[1]
     widest = 0
     for j in range(indptr.size - 1):
         widest = max(widest, indptr[j + 1] - indptr[j])
     N = np.empty((widest, k))
-    NT = np.empty((k, k))
-    AL, AT = np.empty((k, k)), np.empty((k, k))
+    NTN, AT = np.empty((k, k)), np.empty((k, k))
     for j in range(indptr.size - 1):
-        first, last = indptr[j], indptr[j + 1]
+        first, size = indptr[j], indptr[j + 1] - indptr[j]
+        _spread(A[j], Lam, root[j], AT)
+        for e in range(size):
+            for a in range(k):
+                value = B[first + e, a]
+                for c in range(k):
+                    value -= AT[a, c] * V[first + e, c]
+                N[e, a] = value
+                for d in range(w):
+                    Q[j, a, d] -= value * t[columns[first + e], d]
+        _quadratic(N, columns[first : first + size], T, NTN)
         for a in range(k):
             for b in range(k):
                 value = 0.0
                 for c in range(b, k):
-                    value += A[j, a, c] * Lam[c, b]
-                AL[a, b] = value
-            for b in range(k):
-                value = AL[a, b]
-                for c in range(b):
-                    value -= AT[a, c] * root[j, b, c]
-                AT[a, b] = value / root[j, b, b]
-        for e in range(first, last):
+                    value += NTN[a, c] * Lam[c, b]
+                D[j, a, b] -= value
+
+
+@compiled
+def _spread(A, Lam, root, AT):
+    """AT <- A Lambda root^-T, row by row."""
+    k = Lam.shape[0]
+    for a in range(k):
+        for b in range(k):
+            value = 0.0
+            for c in range(b, k):
+                value += A[a, c] * Lam[c, b]
+            for c in range(b):
+                value -= AT[a, c] * root[b, c]
+            AT[a, b] = value / root[b, b]
+
+
+@compiled
+def _quadratic(N, columns, T, NTN):
+    """NTN <- N'TN for the rows of N at `columns`, T given by its lower triangle."""
+    k = NTN.shape[0]
+    NTN[:] = 0.0
+    row = np.empty(k)
+    for e in range(columns.size):
+        row[:] = 0.0  # sum over f < e of T[e, f] N[f], plus half the diagonal
+        for f in range(e):
+            value = T[columns[e], columns[f]]
             for a in range(k):
-                value = B[e, a]
-                for c in range(k):
-                    value -= AT[a, c] * V[e, c]
-                N[e - first, a] = value
-                for d in range(w):
-                    Q[j, a, d] -= value * t[columns[e], d]
-        NT[:] = 0.0
-        for e in range(first, last):
-            for b in range(k):
-                for f in range(first, last):
-                    value = T[columns[e], columns[f]] * V[f, b]
-                    for a in range(k):
-                        NT[a, b] += N[e - first, a] * value
+                row[a] += value * N[f, a]
+        value = 0.5 * T[columns[e], columns[e]]
         for a in range(k):
-            for b in range(k - 1, -1, -1):
-                value = NT[a, b]
-                for c in range(b + 1, k):
-                    value -= NT[a, c] * root[j, c, b]
-                NT[a, b] = value / root[j, b, b]
-                D[j, a, b] -= NT[a, b]
+            row[a] += value * N[e, a]
+        for a in range(k):
+            for b in range(k):
+                NTN[a, b] += N[e, a] * row[b] + row[a] * N[e, b]
+
+
+@compiled
+def mirror_in_place(matrix):
+    """Copy the lower triangle to the upper, tile by tile."""
+    m, tile = matrix.shape[0], 32
+    for i0 in range(0, m, tile):
+        for j0 in range(0, i0 + 1, tile):
+            for i in range(i0, min(i0 + tile, m)):
+                for j in range(j0, min(j0 + tile, i)):
+                    matrix[j, i] = matrix[i, j]
 
 
 @compiled
