@@ -147,7 +147,7 @@ def load_data(name: str) -> "pd.DataFrame":
         and ``Dyestuff2`` (yield in grams by batch), ``Pastes`` (strength, casks in
         batches), ``Penicillin`` (diameter in mm, plates crossed with samples),
         ``InstEval`` (73,421 ratings, 1 to 5, of lecturers by students), ``cbpp``
-        (disease counts in herds), ``Machines`` (productivity scores of workers on machines),
+        (disease counts in herds), ``Machines`` (productivity of workers on machines),
         ``score_parentedu_byclass`` (60 scores against years of parental education in 3
         classrooms), ``rat_pup`` (birth weights in grams, pups in litters).
 

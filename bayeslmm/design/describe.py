@@ -26,10 +26,10 @@ def describe_table(design: Design) -> "pd.DataFrame":
     -------
     DataFrame
         One row for each grouping factor (index ``group``): ``levels``; ``smallest``,
-        ``median`` and ``largest`` number of rows of a level; ``balanced``, whether these
-        are equal; ``relation`` to the other factors, in words: nested in (each level
-        occurs with one level of the other), crossed with (every combination occurs),
-        partly crossed with (the share of combinations that occur).
+        ``median`` and ``largest`` number of rows of a level; ``balanced``, whether
+        these are equal; ``relation`` to the other factors, in words: nested in (each
+        level occurs with one level of the other), crossed with (every combination
+        occurs), partly crossed with (the share of combinations that occur).
 
     Examples
     --------

@@ -3,8 +3,8 @@
 Takes expression nodes and columns, walks the nodes with numpy (never ``eval``) and
 gives a `NumericColumn` or a `FactorColumn` for each atom. Functions whose result
 depends on all rows (``scale``, ``center``, ``poly``) leave what they learnt in a
-memory, from which new rows are evaluated. Rows with missing values must have been dropped
-before, so the means of ``scale`` are those of the rows used.
+memory, from which new rows are evaluated. Rows with missing values must have been
+dropped before, so the means of ``scale`` are those of the rows used.
 
 formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, ``log``,
 ``factor``) and costs 1.5 s to import.
@@ -162,7 +162,7 @@ def _evaluate(node: Node, rows: Rows) -> np.ndarray:
         return _numbers(node, rows)
     if isinstance(node, Unary):
         value = _as_number(_evaluate(node.operand, rows))
-        return -value if node.operator == "-" else value
+        return np.asarray(-value if node.operator == "-" else value)
     if isinstance(node, Binary):
         return _binary(node, rows)
     if isinstance(node, Call):
@@ -200,7 +200,7 @@ def _binary(node: Binary, rows: Rows) -> np.ndarray:
         if isinstance(other, String) and isinstance(side, Name):
             return _compare_text(node, side, other.value, rows)
     left, right = (_as_number(_evaluate(n, rows)) for n in (node.left, node.right))
-    return OPERATORS[node.operator](left, right)
+    return np.asarray(OPERATORS[node.operator](left, right))
 
 
 def _compare_text(node: Binary, side: Name, value: str, rows: Rows) -> np.ndarray:
@@ -233,9 +233,9 @@ def _call(node: Call, rows: Rows) -> np.ndarray:
         return _scale(node, x, rows)
     if name == "poly":
         return _poly(node, x, rows)
-    value = FUNCTIONS[name](x)
+    value = np.asarray(FUNCTIONS[name](x))
     base = _setting(node, 1, "base", None) if name == "log" else None
-    return value if base is None else value / np.log(base)
+    return value if base is None else np.asarray(value / np.log(base))
 
 
 def _setting(
@@ -274,7 +274,7 @@ def _poly(
     node: Call, x: Float[np.ndarray, " n"], rows: Rows
 ) -> Float[np.ndarray, "n d"]:
     """R's poly(): orthonormal polynomials by their recurrence, or powers (raw)."""
-    degree = int(_setting(node, 1, "degree", 1) or 1)
+    degree = int(_setting(node, 1, "degree", 1.0) or 1)
     if _setting(node, 2, "raw", False):
         return x[:, None] ** np.arange(1, degree + 1)
     key = render(node)

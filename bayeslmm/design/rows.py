@@ -134,7 +134,9 @@ def _weight_values(
             )
         column = read_column(frame, weights)
         if column.kind != "number":
-            raise DataError(f"{label} holds {column.kind}s. Weights must be numbers.")
+            raise DataError(
+                f"{label} does not hold numbers but {column.kind}. Choose another."
+            )
         return np.where(column.missing, np.nan, column.values.astype(float))
     try:
         values = np.asarray(weights, dtype=float)
