@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.draws import safe_name
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -104,7 +105,7 @@ def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "s p"]:
     n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
     draws = np.empty((n_draws, design.p))
     for variable in design.fixed:
-        values = posterior[variable.name].to_numpy()
+        values = posterior[safe_name(variable.name)].to_numpy()
         draws[:, list(variable.columns)] = values.reshape(n_draws, -1)
     return draws
 
@@ -120,7 +121,7 @@ def _effect_variable(
     effect = column - (int(ends[term_at - 1]) if term_at else 0)
     for variable in term.variables:
         if effect in variable.effects:
-            values = post.idata["posterior"][variable.name].to_numpy()
+            values = post.idata["posterior"][safe_name(variable.name)].to_numpy()
             if variable.coords:
                 return values[:, :, variable.effects.index(effect)]
             return values

@@ -59,7 +59,8 @@ def compare(
         Index ``label``: fixed effects, SDs, correlations, sigma. Columns ``component``;
         ``reml``, ``reml_se``, ``reml_lower``, ``reml_upper`` (Wald; NaN where the fit
         is on the boundary and there is no SE); ``mean``, ``median``, ``sd``, ``lower``,
-        ``upper``, ``ess_bulk``, ``rhat`` of the posterior; ``difference_in_se``:
+        ``upper``, ``ess_bulk``, ``rhat`` of the posterior (mean and SD NaN where it has
+        none: flat priors and few levels); ``difference_in_se``:
         posterior median minus REML estimate, in the unit that ``difference_unit`` names
         (``REML SE``, or ``posterior SD`` where there is no SE). ``attrs`` names the
         method, both intervals and the difference.
@@ -85,6 +86,7 @@ def compare(
     )
     for column in ("mean", "median", "sd", "lower", "upper", "ess_bulk", "rhat"):
         table[column] = posterior[column]
+    table.loc[list(post.status.without_mean), ["mean", "sd"]] = np.nan
     table = table.join(_differences(table))
     table.index.name = "label"
     table.attrs = {

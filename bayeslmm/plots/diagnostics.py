@@ -13,6 +13,7 @@ from bayeslmm.compare import check_same_model, compare
 from bayeslmm.compare.table import interval_name
 from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.draws import safe_name
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
 
 if TYPE_CHECKING:
@@ -237,28 +238,23 @@ def _scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree"
 def _draws_of(post: "Posterior", label: str, known: list[str]) -> dict[str, np.ndarray]:
     """Draws of one parameter, or of every entry of one variable."""
     if label in known:
-        return {_safe(label): post.draws(label)}
-    posterior = post.idata["posterior"]
-    if label not in posterior:
+        return {safe_name(label): post.draws(label)}
+    posterior, name = post.idata["posterior"], safe_name(label)
+    if name not in posterior:
         candidates = [*known, *(str(name) for name in posterior.data_vars)]
         raise ModelError(
             f"No parameter or variable {label!r} in this posterior."
             f"{nearest_names(label, candidates)}"
         )
-    stacked = posterior[label].stack(entry=posterior[label].dims[2:])
+    stacked = posterior[name].stack(entry=posterior[name].dims[2:])
     coords = stacked.indexes["entry"]
     entries = [
         ", ".join(map(str, np.atleast_1d(np.asarray(c, object)))) for c in coords
     ]
     return {
-        _safe(f"{label}[{entry}]"): stacked.to_numpy()[:, :, i]
+        safe_name(f"{label}[{entry}]"): stacked.to_numpy()[:, :, i]
         for i, entry in enumerate(entries)
     }
-
-
-def _safe(label: str) -> str:
-    """The label as xarray can hold it: a tree path has '/' for itself."""
-    return label.replace("/", "\N{DIVISION SLASH}")
 
 
 def _grid(draws: "DataTree") -> dict[str, Any]:
@@ -289,9 +285,9 @@ def _mark_reml(
     check_same_model(reml, post)
     estimates = reml.summary()["estimate"]
     values = {
-        _safe(str(label)): float(value)
+        safe_name(str(label)): float(value)
         for label, value in estimates.items()
-        if _safe(str(label)) in draws["posterior"] and np.isfinite(value)
+        if safe_name(str(label)) in draws["posterior"] and np.isfinite(value)
     }
     # in a trace, blue is the colour of the first chain
     color = "black" if orientation == "horizontal" else REML_COLOR
@@ -314,7 +310,7 @@ def _relative_draws(
     table = compare(reml, post)
     relative = {}
     for label, row in table.iterrows():
-        name = _safe(str(label))
+        name = safe_name(str(label))
         if name in draws["posterior"] and np.isfinite(row["reml"]):
             own_se = row["difference_unit"] == "REML SE"
             scale = row["reml_se"] if own_se else row["sd"]

@@ -24,6 +24,7 @@ from bayeslmm.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NAMES = 25  # names inside the plane before they cover each other
 POOLING = ("no_pooling", "partial_pooling", "complete_pooling", "center")
@@ -33,11 +34,11 @@ ELLIPSE_PROB = 0.5  # larger ellipses of 18 subjects already cover each other
 
 def draw_plane(
     table: pd.DataFrame,
-    effects: tuple[str, ...],
+    effects: tuple[str, str],
     covariances: Float[np.ndarray, "j 2 2"] | None,
     design: Design,
     ax: "Axes | None",
-) -> "Axes":
+) -> "Figure":
     """Levels as arrows in the plane of two effects."""
     own = ax is None
     if ax is None:
@@ -58,8 +59,7 @@ def draw_plane(
     group = table["group"].iloc[0]
     ax.set_xlabel(coefficient_axis(design, group, effects[0]))
     ax.set_ylabel(coefficient_axis(design, group, effects[1]))
-    add_legend(ax, own)
-    return ax
+    return add_legend(ax, own)
 
 
 def _by_level(table: pd.DataFrame, effects: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -23,11 +23,12 @@ from bayeslmm.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_TICKS = 30  # labels of levels that stay legible on the tallest figure
 
 
-def draw_rows(table: pd.DataFrame, design: Design, ax: "Axes | None") -> "Axes":
+def draw_rows(table: pd.DataFrame, design: Design, ax: "Axes | None") -> "Figure":
     """Levels as rows, ordered by partial pooling."""
     table = table.sort_values("partial_pooling", kind="stable").reset_index(drop=True)
     n_levels = len(table)
@@ -45,8 +46,7 @@ def draw_rows(table: pd.DataFrame, design: Design, ax: "Axes | None") -> "Axes":
     group, effect = table["group"].iloc[0], table["effect"].iloc[0]
     ax.set_xlabel(coefficient_axis(design, group, effect))
     _label_rows(ax, table, many)
-    add_legend(ax, own)
-    return ax
+    return add_legend(ax, own)
 
 
 def _draw_intervals(ax: "Axes", rows: np.ndarray, table: pd.DataFrame) -> None:

@@ -2,9 +2,6 @@
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from jaxtyping import Float
-
 from bayeslmm.compare import shrinkage_covariances, shrinkage_table
 from bayeslmm.compare.blocks import find_block, name_index
 from bayeslmm.errors import ModelError
@@ -13,6 +10,7 @@ from bayeslmm.plots.rows import draw_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
@@ -27,7 +25,7 @@ def plot_shrinkage(
     prob: float = 0.95,
     kind: Literal["eti", "hdi"] = "eti",
     ax: "Axes | None" = None,
-) -> "Axes":
+) -> "Figure":
     """No, partial and complete pooling of every level, as a picture.
 
     With one effect per level each level is a row, ordered by its estimate. With two,
@@ -50,12 +48,13 @@ def plot_shrinkage(
     kind : {"eti", "hdi"}, default "eti"
         Kind of the posterior intervals.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default, ``ax.figure``.
+        Where to draw; a new figure, outside pyplot, by default.
 
     Returns
     -------
-    matplotlib Axes
-        What was drawn on. In units of y per unit of the column.
+    matplotlib Figure
+        What was drawn on; ``.savefig(path)`` writes it, ``.axes`` has the axes. In
+        units of y per unit of the column.
 
     Raises
     ------
@@ -80,12 +79,8 @@ def plot_shrinkage(
     table = table[table["group"] == block.group]
     if len(chosen) == 1:
         return draw_rows(table[table["effect"] == chosen[0]], design, ax)
-    covariances = None if post is None else _covariances(post, block.group, chosen)
-    return draw_plane(table, chosen, covariances, design, ax)
-
-
-def _covariances(
-    post: "Posterior", group: str, effects: tuple[str, ...]
-) -> Float[np.ndarray, "j 2 2"]:
-    """Posterior covariance of the two drawn effects of each level."""
-    return shrinkage_covariances(post, group, (effects[0], effects[1]))
+    pair = (chosen[0], chosen[1])
+    covariances = None
+    if post is not None:
+        covariances = shrinkage_covariances(post, block.group, pair)
+    return draw_plane(table, pair, covariances, design, ax)

@@ -9,6 +9,7 @@ from bayeslmm.design.arrays import Design
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 REML_COLOR = "#1f5fa8"
 POSTERIOR_COLOR = "#d9741a"
@@ -89,13 +90,15 @@ def center_style() -> dict[str, Any]:
     }
 
 
-def add_legend(ax: "Axes", own: bool) -> None:
-    """Below the axes of an own figure; inside where another owns the figure."""
+def add_legend(ax: "Axes", own: bool) -> "Figure":
+    """Legend below the axes of an own figure, inside another's; gives the figure."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     if not own:
         ax.legend(fontsize=8)
-        return
-    figure = ax.get_figure()
+        return figure
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(  # pyright: ignore[reportOptionalMemberAccess]
+    figure.legend(
         handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False
     )
+    return figure

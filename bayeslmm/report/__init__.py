@@ -1,0 +1,19 @@
+"""Fits -> text, HTML and JSON; the room that formats numbers.
+
+Takes a model and its fits; gives what a person reads (tables on a terminal, a
+self-contained page, the formula explained) and what a program reads (``summary.json``).
+"""
+
+from bayeslmm.report.describe import describe_text
+from bayeslmm.report.explain import explain_text
+from bayeslmm.report.figures import save_figures
+from bayeslmm.report.html import report
+from bayeslmm.report.summary import summary_json
+
+__all__ = [
+    "describe_text",
+    "explain_text",
+    "report",
+    "save_figures",
+    "summary_json",
+]

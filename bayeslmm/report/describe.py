@@ -1,0 +1,76 @@
+"""The rows and grouping of a design in words: what was used, and what was lost."""
+
+from typing import TYPE_CHECKING
+
+from bayeslmm.design import Design, RowAccount, describe_table
+from bayeslmm.report.numbers import counted, listed
+
+if TYPE_CHECKING:
+    from bayeslmm.model import Model
+
+MOST_NAMED = 6  # levels named one by one before "and 12 others"
+
+
+def describe_text(model: "Model") -> str:
+    """What the data are: rows used and lost, and each grouping factor.
+
+    Parameters
+    ----------
+    model : Model
+        Model.
+
+    Returns
+    -------
+    str
+        A few lines.
+    """
+    lines = account_lines(model.design.account)
+    return "\n".join(lines + group_lines(model.design))
+
+
+def group_lines(design: Design) -> list[str]:
+    """One line for each grouping factor: levels, sizes, relation."""
+    lines = []
+    for group, row in describe_table(design).iterrows():
+        if row["balanced"]:
+            size = counted(row["smallest"], "row") + " each"
+        else:
+            size = (
+                f"{row['smallest']:,} to {row['largest']:,} rows each, median "
+                f"{row['median']:,.4g}"
+            )
+        line = f"{group}: {counted(row['levels'], 'level')}, {size}"
+        lines.append(line + (f"; {row['relation']}" if row["relation"] else ""))
+    return lines
+
+
+def account_lines(account: RowAccount) -> list[str]:
+    """What became of the rows that were given."""
+    if account.n_dropped == 0:
+        lines = [f"{counted(account.n_rows, 'row')}, all used"]
+    else:
+        missing = listed(f"{name} ({n:,})" for name, n in account.missing.items())
+        lines = [
+            f"{account.n_used:,} of {counted(account.n_rows, 'row')} used; "
+            f"{account.n_dropped:,} dropped for missing values in {missing}"
+        ]
+    for group, levels in account.groups_lost.items():
+        if levels:
+            lines.append(
+                f"lost with them: {counted(len(levels), 'level')} of {group} "
+                f"({_some(levels)})"
+            )
+    for column, levels in account.unused_levels.items():
+        if levels:
+            lines.append(
+                f"{column} declares {counted(len(levels), 'level')} that no row has: "
+                f"{_some(levels)}"
+            )
+    return lines
+
+
+def _some(levels: tuple[str, ...]) -> str:
+    """The first few names, and how many others."""
+    named = ", ".join(levels[:MOST_NAMED])
+    others = len(levels) - MOST_NAMED
+    return named + (f" and {counted(others, 'other')}" if others > 0 else "")

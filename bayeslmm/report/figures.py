@@ -1,0 +1,99 @@
+"""All figures of a pair of fits, by name, for the report and for files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayeslmm.compare.blocks import group_blocks
+from bayeslmm.errors import OutputError
+from bayeslmm.plots import (
+    plot_forest,
+    plot_posterior,
+    plot_rank,
+    plot_shrinkage,
+    plot_trace,
+)
+from bayeslmm.report.numbers import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arviz_plots import PlotCollection
+    from matplotlib.figure import Figure
+
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+
+def all_figures(
+    reml: "RemlFit | None", post: "Posterior | None"
+) -> "Iterator[tuple[str, str, Figure]]":
+    """Name, caption and figure, one after the other, so that each can be let go."""
+    if reml is not None:
+        yield from _shrinkage_figures(reml, post)
+    if post is not None:
+        yield from _posterior_figures(reml, post)
+
+
+def _shrinkage_figures(
+    reml: "RemlFit", post: "Posterior | None"
+) -> "Iterator[tuple[str, str, Figure]]":
+    """The shrinkage figure of each grouping factor."""
+    for block in group_blocks(reml.model.design):
+        name = "shrinkage_" + "".join(c if c.isalnum() else "_" for c in block.group)
+        caption = f"What pooling did to each level of {block.group}"
+        if len(block.effects) > 2:
+            caption += f" (of {len(block.effects)} effects, the first two: "
+            caption += f"{listed(block.effects[:2])})"
+        yield name, caption + ".", plot_shrinkage(reml, post, term=block.group)
+
+
+def _posterior_figures(
+    reml: "RemlFit | None", post: "Posterior"
+) -> "Iterator[tuple[str, str, Figure]]":
+    """ArviZ's figures of the parameters."""
+    marked = "" if reml is None else f", {reml.method} marked"
+    yield (
+        "posterior",
+        f"Posterior densities{marked}.",
+        _figure(plot_posterior(post, reml)),
+    )
+    yield (
+        "forest",
+        f"All parameters on one axis{marked}.",
+        _figure(plot_forest(post, reml)),
+    )
+    yield "trace", f"Draws in order{marked}.", _figure(plot_trace(post, reml))
+    yield "rank", "Ranks by chain: flat if all chains agree.", _figure(plot_rank(post))
+
+
+def _figure(collection: "PlotCollection") -> "Figure":
+    """Figure of an arviz-plots collection, taken out of pyplot's register."""
+    from matplotlib import pyplot as plt
+
+    figure = collection.viz["figure"].item()
+    plt.close(figure)
+    return figure
+
+
+def save_figures(
+    reml: "RemlFit | None", post: "Posterior | None", folder: Path, *, dpi: int = 150
+) -> list[Path]:
+    """Write every figure as PNG.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    written = []
+    for name, _, figure in all_figures(reml, post):
+        path = folder / f"{name}.png"
+        try:
+            figure.savefig(path, dpi=dpi)
+        except OSError as error:
+            raise OutputError(
+                f"The figure {str(path)!r} could not be written: {error}. Give a folder "
+                "that can be written."
+            ) from error
+        written.append(path)
+    return written

@@ -1,0 +1,175 @@
+"""A fit as plain numbers, for ``summary.json``: full precision, strict JSON."""
+
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bayeslmm.compare import compare, reading
+from bayeslmm.priors import Priors
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.model import Model
+    from bayeslmm.report.html import Fitted
+
+PACKAGES = ("bayeslmm", "numpy", "scipy", "pandas", "numba", "pymc", "nutpie", "arviz")
+POSTERIOR_COLUMNS = ("mean", "median", "sd", "lower", "upper")
+HEALTH_COLUMNS = ("ess_bulk", "ess_tail", "rhat", "mcse_mean")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that made the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def summary_json(fit: "Fitted", *, data: Mapping[str, Any], seed: int | None) -> str:
+    """The fit as strict JSON, NaN as null.
+
+    Parameters
+    ----------
+    fit : Fit
+        Model and fits; either of the fits may be None.
+    data : mapping
+        What is known of the data file, ``path`` and ``sha256``.
+    seed : int or None
+        Seed of the sampler.
+
+    Returns
+    -------
+    str
+        A JSON object: ``formula``, ``family``, ``data``, ``rows``, ``groups``,
+        ``versions``, ``seed``, ``priors``, ``reml``, ``posterior``, ``comparison``.
+    """
+    model, reml, post = fit.model, fit.reml, fit.posterior
+    content: dict[str, Any] = {
+        "formula": model.formula.text,
+        "family": model.family,
+        "data": dict(data),
+        "rows": _rows(model),
+        "groups": {t.group: t.n_levels for t in model.design.groups},
+        "versions": versions(),
+        "seed": seed,
+        "priors": _priors(model.priors),
+        "reml": None if reml is None else _reml(reml),
+        "posterior": None if post is None else _posterior(post),
+    }
+    if reml is not None and post is not None:
+        table = compare(reml, post)
+        content["comparison"] = {
+            "difference": table.attrs["difference"],
+            "rows": _records(table[["difference_in_se", "difference_unit"]]),
+            "reading": list(reading(reml, post)),
+        }
+    return json.dumps(_plain(content), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _rows(model: "Model") -> dict[str, Any]:
+    """The account of the rows."""
+    account = model.design.account
+    return {
+        "given": account.n_rows,
+        "used": account.n_used,
+        "missing": account.missing,
+        "groups_lost": account.groups_lost,
+        "unused_levels": account.unused_levels,
+    }
+
+
+def _priors(priors: Priors) -> dict[str, Any]:
+    """Name of the set, and each prior with its reason."""
+    rows = {
+        label: {"prior": prior, "reason": reason}
+        for label, prior, reason in priors.labels
+    }
+    return {
+        "name": priors.name,
+        "center_predictors": priors.center_predictors,
+        "parameters": rows,
+    }
+
+
+def _reml(reml: "RemlFit") -> dict[str, Any]:
+    """Estimates of each component, criterion and status."""
+    status = reml.status
+    return {
+        "method": reml.method,
+        "criterion": reml.criterion,
+        "loglik": reml.loglik,
+        "npar": reml.npar,
+        "aic": reml.aic,
+        "bic": reml.bic,
+        "interval": "95% Wald",
+        **_by_component(reml.summary(), ("estimate", "se", "lower", "upper")),
+        "status": {
+            "converged": status.converged,
+            "singular": status.singular,
+            "boundary": status.boundary,
+            "message": status.message,
+        },
+    }
+
+
+def _posterior(post: "Posterior") -> dict[str, Any]:
+    """Posterior of each component, diagnostics and how sampling ended."""
+    table = post.summary()
+    diagnosis = post.diagnose()
+    return {
+        "method": post.method,
+        "reason": post.reason,
+        "chains": post.idata["posterior"].sizes["chain"],
+        "draws": post.idata["posterior"].sizes["draw"],
+        "partial": post.status.partial,
+        "message": post.status.message,
+        "interval": "95% ETI",
+        **_by_component(table, (*POSTERIOR_COLUMNS, *HEALTH_COLUMNS)),
+        "diagnostics": {
+            "ok": diagnosis.ok,
+            "messages": diagnosis.messages,
+            "max_rhat": table["rhat"].max(),
+            "min_ess_bulk": table["ess_bulk"].min(),
+            "divergences": int(post.idata["sample_stats"]["diverging"].sum()),
+        },
+        "timing": dict(post.timing),
+    }
+
+
+def _by_component(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Rows of a summary under ``fixed_effects``, ``sds``, ``correlations``, ``sigma``."""
+    names = {"fixef": "fixed_effects", "sd": "sds", "corr": "correlations"}
+    found: dict[str, Any] = {
+        name: _records(table.loc[table["component"] == component, list(columns)])
+        for component, name in names.items()
+    }
+    if "sigma" in table.index:
+        found["sigma"] = table.loc["sigma", list(columns)].to_dict()
+    return found
+
+
+def _records(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Rows by label."""
+    return {str(label): row.to_dict() for label, row in table.iterrows()}
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 (any JSON value)
+    """The value in JSON's types; NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

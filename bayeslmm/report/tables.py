@@ -1,0 +1,145 @@
+"""Fits -> tables of text, the same for the terminal and for HTML."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bayeslmm.compare.table import interval_name
+from bayeslmm.priors import Priors
+from bayeslmm.report.numbers import count, decimals_for, interval, number, row
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+COMPONENTS = {
+    "fixef": "Fixed effects",
+    "sd": "SDs of random effects",
+    "corr": "Correlations",
+    "sigma": "Residual SD",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table whose cells are text already.
+
+    ``rows`` are (section, cells); a section starts where its name changes. The first
+    column is left-aligned, ``left`` says whether the others are too.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    notes: tuple[str, ...] = ()
+    left: bool = False
+
+
+def reml_table(reml: "RemlFit", level: float = 0.95) -> TextTable:
+    """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
+    t_values = reml.fixef()["t"]
+    rows = []
+    for label, r in reml.summary(level=level).iterrows():
+        cells = row((r["estimate"], r["se"]), r["se"])
+        t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
+        ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
+        rows.append((COMPONENTS[r["component"]], (str(label), *cells, t, ends)))
+    return TextTable(
+        title=reml.method,
+        header=("", "estimate", "SE", "t", interval_name(level, "wald")),
+        rows=tuple(rows),
+        notes=(criterion_line(reml), reml.status.message),
+    )
+
+
+def criterion_line(reml: "RemlFit") -> str:
+    """Criterion, log likelihood, AIC and BIC on one line."""
+    name = "REML criterion" if reml.method == "REML" else "deviance"
+    return (
+        f"{name} {reml.criterion:.3f}, log likelihood {reml.loglik:.3f}, AIC "
+        f"{reml.aic:.2f}, BIC {reml.bic:.2f}, {reml.npar} parameters"
+    )
+
+
+def posterior_table(
+    post: "Posterior", prob: float = 0.95, kind: "str" = "eti"
+) -> TextTable:
+    """Posterior means, medians, SDs, intervals and diagnostics."""
+    rows = []
+    for label, r in post.summary(prob=prob, kind=kind).iterrows():
+        cells = row((r["mean"], r["median"], r["sd"]), r["sd"])
+        if label in post.status.without_mean:
+            cells = [number(float("nan"), 0), row([r["median"]], r["median"])[0], "–"]
+        ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
+        health = (count(r["ess_bulk"]), number(r["rhat"], 3))
+        rows.append((COMPONENTS[r["component"]], (str(label), *cells, ends, *health)))
+    return TextTable(
+        title="Posterior",
+        header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
+        rows=tuple(rows),
+        notes=(f"{post.method}: {post.reason}", post.status.message),
+    )
+
+
+def comparison_table(table: pd.DataFrame) -> TextTable:
+    """What `compare` gives, side by side."""
+    method, marked = table.attrs["method"], False
+    rows = []
+    for label, r in table.iterrows():
+        scale = r["reml_se"] if r["difference_unit"] == "REML SE" else r["sd"]
+        cells = row((r["reml"], r["reml_se"], r["median"], r["sd"]), scale)
+        difference = number(r["difference_in_se"], 2)
+        if r["difference_unit"] == "posterior SD":
+            difference, marked = difference + " *", True
+        ends = interval(r["lower"], r["upper"], _decimals(scale, r["median"]))
+        section = COMPONENTS[r["component"]]
+        rows.append((section, (str(label), *cells, ends, difference)))
+    notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]
+    if marked:
+        notes.append(f"* no {method} SE at the boundary: in posterior SDs")
+    header = ("", method, "SE", "median", "SD", table.attrs["interval"], "difference")
+    return TextTable(
+        f"{method} beside the posterior", header, tuple(rows), tuple(notes)
+    )
+
+
+def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
+    """True values of simulated data beside both fits."""
+    rows = []
+    for label, r in table.iterrows():
+        cells = row((truth[str(label)], r["reml"], r["median"]), r["sd"])
+        ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
+        inside = "yes" if r["lower"] <= truth[str(label)] <= r["upper"] else "no"
+        section = COMPONENTS[r["component"]]
+        rows.append((section, (str(label), *cells, ends, inside)))
+    names = (table.attrs["method"], "median", table.attrs["interval"])
+    header = ("", "true", *names, "true inside")
+    return TextTable("The values that made these data", header, tuple(rows))
+
+
+def priors_table(priors: Priors) -> TextTable:
+    """Every prior with its reason."""
+    rows = tuple(("", labels) for labels in priors.labels)
+    return TextTable(f"Priors: {priors.name}", ("", "prior", "reason"), rows, left=True)
+
+
+def grouping_table(table: pd.DataFrame) -> TextTable:
+    """What `describe_table` gives."""
+    rows = tuple(
+        ("", (str(group), *_grouping_cells(r))) for group, r in table.iterrows()
+    )
+    header = ("", "levels", "rows each: least", "median", "most", "relation")
+    return TextTable("Grouping", header, rows)
+
+
+def _grouping_cells(r: pd.Series) -> Iterable[str]:
+    """Cells of one grouping factor."""
+    sizes = [count(r[name]) for name in ("smallest", "median", "largest")]
+    return (count(r["levels"]), *sizes, r["relation"] or "")
+
+
+def _decimals(scale: float, value: float) -> int:
+    """Decimals for the ends of an interval: of its scale, else of the value."""
+    return decimals_for(scale if scale == scale and scale > 0.0 else value)

@@ -1,0 +1,112 @@
+"""Tables and sentences on a terminal, through rich."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bayeslmm.compare import compare, reading
+from bayeslmm.report.describe import account_lines, group_lines
+from bayeslmm.report.numbers import counted
+from bayeslmm.report.tables import (
+    TextTable,
+    comparison_table,
+    posterior_table,
+    reml_table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.model import Model
+
+
+def header_lines(model: "Model") -> list[str]:
+    """What will be fitted: formula, rows, groups, what was dropped."""
+    family = "" if model.family == "gaussian" else f"  (family {model.family})"
+    sizes = counted(model.design.p, "fixed effect")
+    terms = ", ".join(term.label for term in model.design.groups)
+    lines = [f"{model.formula.text}{family}", f"{sizes}; {terms}"]
+    account = account_lines(model.design.account)
+    return lines + account + group_lines(model.design)
+
+
+def print_header(console: "Console", model: "Model") -> None:
+    """Formula in bold, the rest below it."""
+    first, *rest = header_lines(model)
+    console.print(first, style="bold", markup=False, highlight=False)
+    print_lines(console, rest)
+
+
+def print_reml(console: "Console", reml: "RemlFit") -> None:
+    """The REML table with its notes."""
+    print_table(console, reml_table(reml))
+
+
+def print_posterior(console: "Console", post: "Posterior") -> None:
+    """The posterior table with its notes."""
+    print_table(console, posterior_table(post))
+
+
+def print_comparison(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
+    """The comparison and its reading."""
+    print_table(console, comparison_table(compare(reml, post)))
+    print_section(console, "Reading", reading(reml, post))
+
+
+def print_diagnosis(console: "Console", post: "Posterior") -> None:
+    """What the diagnostics say."""
+    print_section(console, "Diagnosis", post.diagnose().messages)
+
+
+def print_section(console: "Console", title: str, lines: Iterable[str]) -> None:
+    """A title and indented lines below it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print()
+    console.print(title, style="bold", markup=False, highlight=False)
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+
+
+def print_lines(console: "Console", lines: Iterable[str]) -> None:
+    """Plain lines, indented where they wrap too."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+
+
+def print_table(console: "Console", table: TextTable) -> None:
+    """A table, with its notes below."""
+    console.print()
+    console.print(rich_table(table))
+    print_lines(console, table.notes)
+
+
+def rich_table(table: TextTable) -> "Table":
+    """The same table as a rich object."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+    )
+    for i, name in enumerate(table.header):
+        justify = "left" if i == 0 or table.left else "right"
+        drawn.add_column(Text(name), justify=justify, no_wrap=not table.left)
+    section = table.rows[0][0] if table.rows else ""
+    for name, cells in table.rows:
+        if name != section:
+            drawn.add_section()
+            section = name
+        drawn.add_row(*(Text(cell) for cell in cells))
+    return drawn
