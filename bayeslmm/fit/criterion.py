@@ -12,6 +12,7 @@ sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
 stationary point, a minimum if the boundary is the estimate, a saddle if it is not.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -46,6 +47,7 @@ class ThetaBlock:
 
     structure: Structure
     k: int
+    n_levels: int
     where: slice
     basis: Float[np.ndarray, "k k"]
 
@@ -78,7 +80,7 @@ class ProfiledProblem:
 
     def factors(
         self, theta: Float[np.ndarray, " m"]
-    ) -> tuple[Float[np.ndarray, "k k"], ...]:
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
         """Relative factors on the scale of the data."""
         return tuple(
             block.basis @ theta_to_factor(block.structure, theta[block.where], block.k)
@@ -108,6 +110,15 @@ class ProfiledProblem:
             lower[even_sds(block)] = -np.inf
         return lower, upper
 
+    def steepness(self) -> Float[np.ndarray, " m"]:
+        """Roughly how steep the criterion is in each theta: a level, a unit of it."""
+        return np.concatenate(
+            [
+                np.full(b.where.stop - b.where.start, math.sqrt(b.n_levels))
+                for b in self.blocks
+            ]
+        )
+
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
         return np.concatenate([theta_start(b.structure, b.k) for b in self.blocks])
@@ -120,8 +131,9 @@ def profiled_problem(
     blocks, stop = [], 0
     for term in design.groups:
         start, stop = stop, stop + n_theta(term.structure, term.k)
+        where = slice(start, stop)
         blocks.append(
-            ThetaBlock(term.structure, term.k, slice(start, stop), _basis(term))
+            ThetaBlock(term.structure, term.k, term.n_levels, where, _basis(term))
         )
     return ProfiledProblem(statistics, restricted, tuple(blocks))
 

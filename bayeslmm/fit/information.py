@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
 from bayeslmm.fit.criterion import ProfiledProblem
-from bayeslmm.fit.optimise import free_parameters, hessian
+from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters
 from bayeslmm.fit.status import sd_corr
 from bayeslmm.marginal import profiled_criterion
 
@@ -58,7 +58,7 @@ class Information:
 def fit_information(
     problem: ProfiledProblem,
     design: Design,
-    theta: Float[np.ndarray, " m"],
+    optimum: Optimum,
     boundary: tuple[Parameter, ...],
 ) -> Information:
     """Information of the variance parameters at an optimum.
@@ -69,8 +69,8 @@ def fit_information(
         The criterion.
     design : Design
         Arrays of the model.
-    theta : ndarray, shape (m,)
-        The optimum, in the units of the problem.
+    optimum : Optimum
+        Its minimum.
     boundary : tuple of Parameter
         Parameters that stand on their boundary.
 
@@ -83,10 +83,14 @@ def fit_information(
     at_edge = {parameter.label for parameter in boundary}
     moving = [i for i, p in enumerate(shown) if p.label not in at_edge]
     reasons = dict.fromkeys(at_edge, "on the boundary")
-    free = np.flatnonzero(free_parameters(problem, theta))
+    theta = optimum.theta
+    free = free_parameters(problem, theta, optimum.gradient)
     kept = [shown[i] for i in moving]
+    curvature = optimum.hessian
+    if curvature is None:
+        curvature = criterion_hessian(problem, theta, free)
     slopes, sigma_slope = _working_slopes(problem, kept, theta, free)
-    values, vectors = np.linalg.eigh(0.5 * hessian(problem, theta, free))
+    values, vectors = np.linalg.eigh(0.5 * curvature)
     flat = values <= FLAT * max(values.max(initial=0.0), 1e-300)
     spread = vectors[:, ~flat] / np.sqrt(values[~flat])
     unknown = np.abs(slopes @ vectors[:, flat]).max(axis=1, initial=0.0) > 1e-3
@@ -124,7 +128,7 @@ def _working_slopes(
     problem: ProfiledProblem,
     kept: Sequence[Parameter],
     theta: Float[np.ndarray, " m"],
-    free: np.ndarray,
+    free: Bool[np.ndarray, " m"],
 ) -> tuple[Float[np.ndarray, "d f"], Float[np.ndarray, " d"]]:
     """Derivatives of the working parameters by theta, and by the error of log sigma."""
 
@@ -136,16 +140,18 @@ def _working_slopes(
         (at(up) - at(down)) / (up - down)[i]
         for i, up, down in _steps(problem, theta, free)
     ]
-    slopes = np.array(columns).T.reshape(len(kept), len(free))
+    slopes = np.array(columns).T.reshape(len(kept), int(free.sum()))
     return slopes, np.array([float(p.component != "corr") for p in kept])
 
 
 def _steps(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], free: np.ndarray
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    free: Bool[np.ndarray, " m"],
 ) -> Iterator[tuple[int, Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
     """Each free parameter: its number, theta a step up and down within bounds."""
     lower, upper = problem.bounds()
-    for i in free:
+    for i in np.flatnonzero(free):
         up, down = theta.copy(), theta.copy()
         up[i] = min(theta[i] + DIFFERENCE, upper[i])
         down[i] = max(theta[i] - DIFFERENCE, lower[i])

@@ -9,7 +9,7 @@ settled by comparing criteria: an SD or a pivot that may as well be 0 is set to 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 
 from bayeslmm.fit.boundary import (
@@ -32,6 +32,8 @@ ENOUGH = 1e-6
 NEWTON_STEPS, DIFFERENCE = 30, 1e-4
 # Directions with less curvature than this share of the largest are not stepped along.
 FLAT = 1e-7
+# A Hessian this near to the optimum is one at the optimum, to 1e-5 or so.
+CLOSE = 1e-5
 # Longest Newton step, in relative SDs.
 MAX_STEP = 2.0
 # Beyond this relative SD sigma has collapsed: the random effects fit every response.
@@ -56,12 +58,15 @@ class Optimum:
         Its gradient; 0 where a bound holds it.
     converged : bool
         Whether Newton's method promises no further fall.
+    hessian : ndarray, shape (f, f), or None
+        Hessian over the free parameters, if one was taken within `CLOSE` of theta.
     """
 
     theta: Float[np.ndarray, " m"]
     criterion: float
     gradient: Float[np.ndarray, " m"]
     converged: bool
+    hessian: Float[np.ndarray, "f f"] | None
 
 
 def minimise(problem: ProfiledProblem) -> Optimum:
@@ -112,29 +117,28 @@ def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bo
 def _descend(
     problem: ProfiledProblem, start: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " m"]:
-    """L-BFGS-B from a start, with whatever it says ignored: `_settle` checks."""
+    """L-BFGS-B from a start, with whatever it says ignored: `_settle` checks.
+
+    It works on theta times `steepness`: 31 evaluations become 17 on InstEval.
+    """
     lower, upper = problem.bounds()
+    scale = problem.steepness()
+
+    def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
+        criterion, gradient = problem(x / scale)
+        if np.isfinite(criterion) and np.isfinite(gradient).all():
+            return criterion, gradient / scale
+        return 1e100, np.zeros_like(x)  # a wall where the factorisation breaks down
+
     found = minimize(
-        _finite(problem),
-        start,
+        scaled,
+        start * scale,
         jac=True,
         method="L-BFGS-B",
-        bounds=list(zip(lower, upper, strict=True)),
+        bounds=list(zip(lower * scale, upper * scale, strict=True)),
         options=ROUGH,
     )
-    return np.clip(found.x, lower, upper)
-
-
-def _finite(problem: ProfiledProblem):  # noqa: ANN202 - a closure for scipy
-    """The problem, with a wall where the factorisation breaks down."""
-
-    def value(theta: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
-        criterion, gradient = problem(theta)
-        if np.isfinite(criterion) and np.isfinite(gradient).all():
-            return criterion, gradient
-        return 1e100, np.zeros_like(theta)
-
-    return value
+    return np.clip(found.x / scale, lower, upper)
 
 
 def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
@@ -175,55 +179,79 @@ def _release(
 
 
 def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
+    """Newton's method, and what it says of where it ended."""
+    theta, value, gradient, decrement, curvature = _newton(problem, theta)
+    final = canonical(problem, theta)
+    hessian, convex = None, True
+    if curvature is not None:
+        convex = not (curvature.values < -FLAT * curvature.values.max()).any()
+        if (final == theta).all() and np.abs(theta - curvature.theta).max() < CLOSE:
+            hessian = curvature.hessian
+    return Optimum(
+        theta=final,
+        criterion=float(value),
+        gradient=np.where(active_bounds(problem, theta, gradient), 0.0, gradient),
+        converged=bool(np.isfinite(value) and decrement < ENOUGH and convex),
+        hessian=hessian,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """Hessian at a theta over its free parameters, with its eigenvalues and vectors."""
+
+    theta: Float[np.ndarray, " m"]
+    free: Bool[np.ndarray, " m"]
+    hessian: Float[np.ndarray, "f f"]
+    values: Float[np.ndarray, " f"]
+    vectors: Float[np.ndarray, "f f"]
+
+
+def _newton(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
+) -> tuple[
+    Float[np.ndarray, " m"], float, Float[np.ndarray, " m"], float, Curvature | None
+]:
     """Newton steps over the parameters that no bound holds.
 
     The Hessian is kept as long as it brings the gradient down tenfold a step.
     """
     value, gradient = problem(theta)
-    decrement, curvature, held = np.inf, None, None
+    decrement, curvature = np.inf, None
     for _ in range(NEWTON_STEPS):
         if not (np.isfinite(value) and np.abs(theta).max() < MAX_THETA):
-            break
+            return theta, value, gradient, np.inf, None
         free = free_parameters(problem, theta, gradient)
         if not free.any():
-            decrement = 0.0
-            break
-        if curvature is None or held is None or (held != free).any():
-            curvature = np.linalg.eigh(hessian(problem, theta, np.flatnonzero(free)))
-            held = free
-        step, decrement = _newton_step(curvature, gradient, free)
+            return theta, value, gradient, 0.0, None
+        if curvature is None or (curvature.free != free).any():
+            curvature = _curvature(problem, theta, free)
+        step, decrement = _newton_step(curvature, gradient)
         moved = _line_search(problem, theta, value, gradient, step)
         if moved is None:
             break
-        slow = np.abs(moved[2][free]).max() > 0.1 * np.abs(gradient[free]).max()
+        before = np.abs(gradient[free]).max()
         theta, value, gradient = moved
         if decrement < DECREMENT:
             break
-        curvature = None if slow else curvature
-    bound = active_bounds(problem, theta, gradient)
-    shown = np.where(bound, 0.0, gradient)
-    convex = curvature is None or bool(
-        (curvature[0] > -FLAT * curvature[0].max()).all()
-    )
-    done = bool(np.isfinite(value) and decrement < ENOUGH and convex)
-    return Optimum(canonical(problem, theta), float(value), shown, done)
+        if np.abs(gradient[free]).max() > 0.1 * before:
+            curvature = None
+    return theta, value, gradient, decrement, curvature
 
 
 def free_parameters(
     problem: ProfiledProblem,
     theta: Float[np.ndarray, " m"],
-    gradient: Float[np.ndarray, " m"] | None = None,
+    gradient: Float[np.ndarray, " m"],
 ) -> Bool[np.ndarray, " m"]:
     """Parameters that neither a bound nor a zero column holds."""
-    if gradient is None:
-        gradient = problem(theta)[1]
     return ~(active_bounds(problem, theta, gradient) | null_columns(problem, theta))
 
 
-def hessian(
+def criterion_hessian(
     problem: ProfiledProblem,
     theta: Float[np.ndarray, " m"],
-    free: Int[np.ndarray, " f"],
+    free: Bool[np.ndarray, " m"],
 ) -> Float[np.ndarray, "f f"]:
     """Hessian of the criterion over the free parameters.
 
@@ -233,8 +261,8 @@ def hessian(
         The criterion.
     theta : ndarray, shape (m,)
         Where to take it.
-    free : ndarray of int, shape (f,)
-        Positions of the parameters to vary.
+    free : ndarray of bool, shape (m,)
+        The f parameters to vary.
 
     Returns
     -------
@@ -242,8 +270,9 @@ def hessian(
         By differences of the exact gradient, central unless a bound is in the way.
     """
     lower, upper = problem.bounds()
-    found = np.empty((len(free), len(free)))
-    for row, i in enumerate(free):
+    moving = np.flatnonzero(free)
+    found = np.empty((len(moving), len(moving)))
+    for row, i in enumerate(moving):
         up, down = theta.copy(), theta.copy()
         up[i] = min(theta[i] + DIFFERENCE, upper[i])
         down[i] = max(theta[i] - DIFFERENCE, lower[i])
@@ -252,22 +281,26 @@ def hessian(
     return 0.5 * (found + found.T)
 
 
-Curvature = tuple[Float[np.ndarray, " f"], Float[np.ndarray, "f f"]]
+def _curvature(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    free: Bool[np.ndarray, " m"],
+) -> Curvature:
+    """Curvature at theta."""
+    matrix = criterion_hessian(problem, theta, free)
+    return Curvature(theta, free, matrix, *np.linalg.eigh(matrix))
 
 
 def _newton_step(
-    curvature: Curvature,
-    gradient: Float[np.ndarray, " m"],
-    free: Bool[np.ndarray, " m"],
+    curvature: Curvature, gradient: Float[np.ndarray, " m"]
 ) -> tuple[Float[np.ndarray, " m"], float]:
     """Newton step, every curvature made positive, and the fall it promises."""
-    values, vectors = curvature
-    slope = vectors.T @ gradient[free]
-    size = np.abs(values)
+    slope = curvature.vectors.T @ gradient[curvature.free]
+    size = np.abs(curvature.values)
     used = size > FLAT * max(size.max(), 1e-300)
     along = np.where(used, -slope / np.where(used, size, 1.0), 0.0)
     step = np.zeros_like(gradient)
-    step[free] = vectors @ along
+    step[curvature.free] = curvature.vectors @ along
     length = float(np.linalg.norm(step))
     step *= min(1.0, MAX_STEP / max(length, 1e-300))
     return step, 0.5 * float(-(along * slope).sum())

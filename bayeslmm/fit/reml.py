@@ -84,7 +84,7 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
         )
     factors = tuple(profile.sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
-    information = fit_information(problem, design, optimum.theta, boundary)
+    information = fit_information(problem, design, optimum, boundary)
     status = _status(design, method, problem, optimum, factors)
     if status.singular or not status.converged:
         warnings.warn(status.message, FitWarning, skip_file_prefixes=(PACKAGE,))

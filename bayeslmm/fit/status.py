@@ -58,7 +58,7 @@ def sd_corr(
 
 
 def boundary_parameters(
-    design: Design, factors: Sequence[Float[np.ndarray, "k k"]]
+    design: Design, factors: Sequence[Float[np.ndarray, "_k _k"]]
 ) -> tuple[Parameter, ...]:
     """Parameters on their boundary: SDs of 0, correlations of +-1 or of a lost rank.
 
@@ -82,7 +82,7 @@ def boundary_parameters(
 
 
 def boundary_message(
-    design: Design, factors: Sequence[Float[np.ndarray, "k k"]]
+    design: Design, factors: Sequence[Float[np.ndarray, "_k _k"]]
 ) -> str:
     """One sentence that names what is on the boundary; empty if nothing is."""
     parts = []
