@@ -1,0 +1,242 @@
+"""Random effects in PyTensor: SDs, correlations, Cholesky factors, effects.
+
+Takes the bar terms and priors; adds the variables ``x|g_sigma``, ``g_corr`` and, for
+the joint model, ``x|g`` to the PyMC model in context. Factors are lists of scalars,
+unrolled because k is small and batched linear algebra compiles slowly.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayeslmm.covariance import is_homogeneous, n_corr
+from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
+from bayeslmm.graph.names import Tensor, effect_dims, levels_dim, safe_name
+from bayeslmm.priors import Prior, Priors
+
+Factor = list[list[Tensor]]
+"""Lower triangle of a Cholesky factor: row i has entries 0 .. i, PyTensor scalars."""
+
+
+def add_factors(design: Design, priors: Priors) -> list[Factor]:
+    """Variables of the SDs and correlations of all terms; their Cholesky factors.
+
+    Called inside a ``pymc.Model``. ``us`` has an LKJ(eta) prior [1]_, as independent
+    Betas on the canonical partial correlations; ``cs`` and ``ar1`` a symmetric Beta on
+    the range of their correlation.
+
+    References
+    ----------
+    .. [1] Lewandowski, Kurowicka and Joe (2009). J. Multivar. Anal. 100(9).
+       https://doi.org/10.1016/j.jmva.2009.04.008
+    """
+    vectors = effect_dims(design)
+    factors, correlations = [], {}
+    for t, term in enumerate(design.groups):
+        sd = _add_sds(term, priors.sd[t], vectors)
+        before = len(correlations.get(term.group, ()))
+        corr = _add_corr_factor(term, priors.corr_eta[t], before)
+        factors.append(
+            [[_scaled(sd[i], entry) for entry in row] for i, row in enumerate(corr)]
+        )
+        if n_corr(term.structure, term.k):
+            correlations.setdefault(term.group, []).append((term, corr))
+    for group, blocks in correlations.items():
+        _add_correlations(group, blocks)
+    return factors
+
+
+def add_effects(design: Design, factors: Sequence[Factor]) -> Tensor:
+    """Variables of the random effects, non-centred; their sum, shape (n,)."""
+    vectors, total = effect_dims(design), 0.0
+    for t, (term, factor) in enumerate(zip(design.groups, factors, strict=True)):
+        before = [other.group for other in design.groups[:t]].count(term.group)
+        effects = _add_term_effects(term, factor, vectors, before)
+        for column, effect in zip(term.Z.T, effects, strict=True):
+            total = total + column * effect[term.codes]
+    return total
+
+
+def variable(name: str, priors: Sequence[Prior], dims: str | None) -> Tensor:
+    """A PyMC variable with one prior, or a vector with one prior for each entry."""
+    import pymc as pm
+
+    first = priors[0]
+    # Arrays: PyTensor would hold a Python float such as 3.0 in single precision.
+    args = {
+        argument: np.array([prior.arguments[argument] for prior in priors], float)
+        for argument, _ in first.args
+    }
+    if dims is None:
+        args = {argument: values[0] for argument, values in args.items()}
+    return getattr(pm, first.name)(name, dims=dims, **args)
+
+
+def _positive(prior: Prior) -> Prior:
+    """The prior of an SD, where flat means flat on the positive numbers."""
+    return Prior("HalfFlat", (), prior.reason) if prior.is_flat else prior
+
+
+def add_scale(name: str, prior: Prior) -> Tensor:
+    """A positive variable such as sigma."""
+    return variable(name, [_positive(prior)], None)
+
+
+def _add_sds(
+    term: GroupTerm, priors: Sequence[Prior], vectors: dict[str, str]
+) -> list[Tensor]:
+    """SD of each effect, a scalar; effects of a homogeneous term share one."""
+    import pymc as pm
+
+    names = [f"{safe_name(v.name)}_sigma" for v in term.variables]
+    if is_homogeneous(term.structure):
+        shared = add_scale(names[0], priors[0])
+        for name in names[1:]:
+            pm.Deterministic(name, shared)
+        return [shared] * term.k
+    sd: list[Tensor] = [None] * term.k
+    for name, effect in zip(names, term.variables, strict=True):
+        own = [_positive(priors[e]) for e in effect.effects]
+        if effect.coords:
+            dim = _add_coords(vectors[effect.name], effect.coords)
+            found = variable(name, own, dim)
+        else:
+            found = [variable(name, own, None)]
+        for i, e in enumerate(effect.effects):
+            sd[e] = found[i]
+    return sd
+
+
+def _add_corr_factor(term: GroupTerm, eta: float, before: int) -> Factor:
+    """Cholesky factor of the correlations, the group having `before` others."""
+    import pymc as pm
+
+    k, structure = term.k, term.structure
+    if not n_corr(structure, k):
+        return [[1.0 if i == j else 0.0 for j in range(i + 1)] for i in range(k)]
+    name = f"{safe_name(term.group)}_corr_partial" + (
+        f"_{before + 1}" if before else ""
+    )
+    if structure == "us":
+        shape = np.array([eta + 0.5 * (k - 2 - j) for i in range(k) for j in range(i)])
+        return _partials_factor(pm.Beta(name, alpha=shape, beta=shape), k)
+    unit: Tensor = pm.Beta(name, alpha=np.asarray(eta), beta=np.asarray(eta))
+    if structure in ("ar1", "hetar1"):
+        return _ar1_factor(2.0 * unit - 1.0, k)
+    low = -1.0 / (k - 1)
+    return _cs_factor(low + (1.0 - low) * unit, k)
+
+
+def _partials_factor(unit: Tensor, k: int) -> Factor:
+    """Factor from partial correlations ``2 unit - 1``, by rows."""
+    import pytensor.tensor as pt
+
+    rows: Factor = [[1.0]]
+    c = 0
+    for i in range(1, k):
+        row, rest = [], 1.0
+        for _ in range(i):
+            row.append((2.0 * unit[c] - 1.0) * pt.sqrt(rest))
+            rest = rest * 4.0 * unit[c] * (1.0 - unit[c])  # 1 - partial**2
+            c += 1
+        rows.append([*row, pt.sqrt(rest)])
+    return rows
+
+
+def _ar1_factor(rho: Tensor, k: int) -> Factor:
+    """Factor of corr = rho**lag."""
+    import pytensor.tensor as pt
+
+    root = pt.sqrt(1.0 - rho**2)
+    return [
+        [rho**i, *(root * rho ** (i - j) for j in range(1, i + 1))] for i in range(k)
+    ]
+
+
+def _cs_factor(rho: Tensor, k: int) -> Factor:
+    """Factor of (1 - rho) I + rho 11': constant below the diagonal of a column."""
+    import pytensor.tensor as pt
+
+    rows: Factor = [[] for _ in range(k)]
+    used = 0.0
+    for j in range(k):
+        pivot = pt.sqrt(1.0 - used)
+        below = (rho - used) / pivot
+        rows[j].append(pivot)
+        for i in range(j + 1, k):
+            rows[i].append(below)
+        used = used + below**2
+    return rows
+
+
+def _add_correlations(group: str, blocks: list[tuple[GroupTerm, Factor]]) -> None:
+    """The variable ``g_corr`` over named pairs, all terms of the group."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    names, values = [], []
+    for term, factor in blocks:
+        pairs = [(i, j) for j in range(term.k) for i in range(j + 1, term.k)]
+        if term.structure != "us":
+            names, pairs = [*names, "rho"], pairs[:1]
+        else:
+            names += [f"{term.effects[j]}:{term.effects[i]}" for i, j in pairs]
+        for i, j in pairs:
+            products = zip(factor[i], factor[j], strict=False)
+            values.append(sum(a * b for a, b in products))
+    name = safe_name(f"{group}_corr")
+    dim = _add_coords(f"{name}_dim", names)
+    pm.Deterministic(name, pt.stack(values), dims=dim)
+
+
+def _add_term_effects(
+    term: GroupTerm, factor: Factor, vectors: dict[str, str], before: int
+) -> list[Tensor]:
+    """Effects of one term, k vectors over the levels, under bambi's names."""
+    import pymc as pm
+
+    name = f"{safe_name(term.group)}{f'_{before + 1}' if before else ''}_offset"
+    z: Tensor = pm.Normal(name, shape=(term.k, term.n_levels))
+    effects: list[Tensor] = [
+        sum(entry * z[f] for f, entry in enumerate(row) if not _is_zero(entry))
+        for row in factor
+    ]
+    levels = _add_coords(levels_dim(term.group), term.levels)
+    for effect in term.variables:
+        _add_effect_variable(effect, effects, levels, vectors)
+    return effects
+
+
+def _add_effect_variable(
+    effect: EffectVariable, effects: list[Tensor], levels: str, vectors: dict[str, str]
+) -> None:
+    """One variable ``x|g``, shape (J,) or (J, effects) as in bambi."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    name, own = safe_name(effect.name), [effects[e] for e in effect.effects]
+    if not effect.coords:
+        pm.Deterministic(name, own[0], dims=levels)
+        return
+    dim = _add_coords(vectors[effect.name], effect.coords)
+    pm.Deterministic(name, pt.stack(own, axis=1), dims=(levels, dim))
+
+
+def _scaled(sd: Tensor, entry: Tensor) -> Tensor:
+    """An entry of the factor times the SD of its row; a constant 0 stays one."""
+    return entry if _is_zero(entry) else sd * entry
+
+
+def _is_zero(entry: Tensor) -> bool:
+    """Whether an entry of a factor is the constant 0."""
+    return isinstance(entry, float) and entry == 0.0
+
+
+def _add_coords(dim: str, values: Sequence[str]) -> str:
+    """Add a dimension with its labels to the model in context, once."""
+    import pymc as pm
+
+    model: Tensor = pm.modelcontext(None)
+    if dim not in model.coords:
+        model.add_coords({dim: list(values)})
+    return dim

@@ -1,0 +1,267 @@
+"""The bambi model with correlated effects: the one place that knows bambi's internals.
+
+Takes a `Model`; gives a subclass of ``bambi.Model`` whose graph has our random part.
+Bambi makes the fixed part, links, families and the response; its terms are checked
+against ours before they are used. `tests/test_graph.py` has a canary that says in plain
+words which of bambi's internals has moved.
+"""
+
+import functools
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.design.arrays import FixedVariable, GroupTerm
+from bayeslmm.errors import ModelError
+from bayeslmm.graph.blocks import add_effects, add_factors
+from bayeslmm.graph.names import Foreign, effect_dims, safe_name
+from bayeslmm.graph.terms import bambi_priors, bambi_words, common_positions
+from bayeslmm.model import Model
+from bayeslmm.priors import FAMILIES
+
+if TYPE_CHECKING:
+    import bambi as bmb
+
+# Families whose sigma is the SD of a row, so that a precision weight has a meaning.
+WITH_WEIGHTS = ("gaussian", "t")
+
+
+def to_bambi(model: Model) -> "bmb.Model":
+    """The same model as a bambi model, correlated effects included.
+
+    ``fit``, ``predict``, ``compute_log_likelihood``, ``prior_predictive`` and
+    ``bambi.interpret`` work as on any bambi model. New data for ``predict`` must have
+    the evaluated columns (``log(x)``), as in ``bambi_model.data``.
+
+    Parameters
+    ----------
+    model : Model
+        Formula, data and priors.
+
+    Returns
+    -------
+    bambi.Model
+        Built lazily: ``build()`` makes its ``backend.model``.
+
+    Raises
+    ------
+    ModelError
+        If bambi cannot express a term or the family; the message names it.
+    """
+    bambi_model = make_bambi(model, groups=True)
+    for term in model.design.groups:
+        _check_group(bambi_model, term, effect_dims(model.design))
+    return bambi_model
+
+
+def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
+    """A bambi model with our random part; with bambi's own terms for it if `groups`."""
+    _check_names(model)
+    if model.design.weights is not None and model.family not in WITH_WEIGHTS:
+        raise ModelError(
+            f"Precision weights divide a residual variance, which family "
+            f"{model.family!r} has not. Weights go with {', '.join(WITH_WEIGHTS)}."
+        )
+    formula, frame = bambi_words(model, groups=groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        bambi_model = _model_class()(
+            formula,
+            frame,
+            family=model.family,
+            priors=bambi_priors(model, groups=groups),
+            center_predictors=model.priors.center_predictors,
+        )
+    bambi_model.source = model
+    for variable in model.design.fixed:
+        _check_fixed(bambi_model, model, variable)
+    return bambi_model
+
+
+def _check_names(model: Model) -> None:
+    """Raise if a predictor has the name of a parameter of the family."""
+    parent, _, others = FAMILIES[model.family]
+    taken = {parent, *others, safe_name(model.design.response)}
+    for variable in model.design.fixed:
+        if variable.name in taken:
+            raise ModelError(
+                f"The predictor {variable.name!r} has the name of the response or of a "
+                f"parameter of family {model.family!r}, and PyMC needs distinct names. "
+                "Rename the column."
+            )
+
+
+def _check_fixed(bambi_model: Foreign, model: Model, variable: FixedVariable) -> None:
+    """Raise unless bambi's columns of a fixed variable are ours."""
+    component, name = _parent(bambi_model, model), safe_name(variable.name)
+    if variable.name == "Intercept":
+        return
+    term = component.common_terms.get(name)
+    columns = model.design.X[:, list(variable.columns)]
+    order: list[int] | None = [0]
+    if term is not None and variable.coords:
+        order = common_positions(term.coords, variable.coords, name)
+    if term is None or order is None or not _same(term.data, columns[:, order]):
+        raise ModelError(
+            f"Bambi codes the fixed term {variable.name!r} otherwise than lme4 does, "
+            "so the joint PyMC model cannot be made through it. Method 'nuts' does not "
+            "need bambi; or write the term with columns of your own."
+        )
+    _order_prior(term.prior, order)
+
+
+def _order_prior(prior: Foreign, order: list[int]) -> None:
+    """Put a prior's values into bambi's order of the coefficients."""
+    for argument, value in prior.args.items():
+        if np.ndim(value) == 1 and len(order) > 1:
+            prior.args[argument] = np.asarray(value)[order]
+
+
+def _check_group(bambi_model: Foreign, term: GroupTerm, dims: dict[str, str]) -> None:
+    """Raise unless bambi's columns and levels of a bar term are ours."""
+    component = _parent(bambi_model, bambi_model.source)
+    for variable in term.variables:
+        name = safe_name(variable.name)
+        found: Foreign = component.group_specific_terms.get(name)
+        same = found is not None and np.array_equal(found.group_index, term.codes)
+        same = same and found is not None
+        same = same and _same(found.predictor, term.Z[:, list(variable.effects)])
+        if variable.coords:
+            dim = safe_name(f"{variable.expr}__expr_dim")
+            theirs = found.coords.get(dim, ()) if found is not None else ()
+            same = same and tuple(map(str, theirs)) == variable.coords
+            same = same and dims[variable.name] == dim
+        if not same:
+            raise ModelError(
+                f"Bambi cannot express the term {term.label}: its columns for "
+                f"{variable.name!r} are not those of lme4. model.to_pymc() and "
+                "model.sample(method='joint') do not need bambi's terms."
+            )
+
+
+def _same(theirs: Foreign, ours: np.ndarray) -> bool:
+    """Whether two blocks of columns are equal to rounding."""
+    theirs = np.asarray(theirs, float).reshape(len(ours), -1)
+    return theirs.shape == ours.shape and np.allclose(
+        theirs, ours, rtol=1e-9, atol=1e-9
+    )
+
+
+def _parent(bambi_model: Foreign, model: Model) -> Foreign:
+    """Bambi's component of the linear predictor."""
+    return bambi_model.parameters[FAMILIES[model.family][0]]
+
+
+# --- bambi's classes ------------------------------------------------------------------
+
+
+@functools.cache
+def _model_class() -> type:
+    """Subclass of ``bambi.Model`` that builds our random part and knows our weights."""
+    import bambi as bmb
+
+    class CorrelatedModel(bmb.Model):
+        """A bambi model whose random effects are those of a bayeslmm model."""
+
+        source: Model
+
+        def build(self) -> None:
+            """Make the PyMC model."""
+            self.backend = _backend_class()()
+            self.backend.build(self)
+            self.built = True
+
+        def compute_log_likelihood(self, *args: Foreign, **kwargs: Foreign) -> Foreign:
+            """Bambi's, which knows no precision weights."""
+            _refuse_weights(self.source, "compute_log_likelihood")
+            return super().compute_log_likelihood(*args, **kwargs)
+
+        def predict(self, *args: Foreign, **kwargs: Foreign) -> Foreign:
+            """Bambi's; of new responses only without weights."""
+            if kwargs.get("kind", args[1] if len(args) > 1 else "") == "response":
+                _refuse_weights(self.source, "predict(kind='response')")
+            return super().predict(*args, **kwargs)
+
+    return CorrelatedModel
+
+
+def _refuse_weights(model: Model, what: str) -> None:
+    """Raise if the model has weights, which bambi's own methods would ignore."""
+    if model.design.weights is not None:
+        raise ModelError(
+            f"Bambi's {what} does not know precision weights and would be silently "
+            "wrong. Use the methods of the Posterior."
+        )
+
+
+@functools.cache
+def _backend_class() -> type:
+    """Subclass of bambi's PyMC backend with our random part and response."""
+    import pymc as pm
+    from bambi.backend import PyMCModel
+    from bambi.backend.model_components import ConstantComponent
+
+    class CorrelatedBackend(PyMCModel):
+        """``PyMCModel.build`` of bambi 0.21 with two of its three parts replaced."""
+
+        def build(self, spec: Foreign) -> None:
+            """Make the PyMC model of a `CorrelatedModel`."""
+            self.model, self.components = pm.Model(), {}
+            for name, values in spec.response_term.coords.items():
+                self.model.add_coords({name: values})
+            with self.model:
+                for name, component in spec.marginal_parameters.items():
+                    self.components[name] = ConstantComponent(component)
+                    self.components[name].build(self, spec)
+                for name, component in spec.conditional_parameters.items():
+                    self.components[name] = _component_class()(component)
+                    self.components[name].build(self, spec)
+                term = _response_class()(spec.response_term, spec.family)
+                term.build(self, spec)
+                self.build_potentials(spec)
+            self.spec = spec
+
+    return CorrelatedBackend
+
+
+@functools.cache
+def _component_class() -> type:
+    """Subclass of bambi's linear predictor whose random part is ours."""
+    from bambi.backend.model_components import DistributionalComponent
+
+    class CorrelatedComponent(DistributionalComponent):
+        """Random effects with the covariance of their bar term."""
+
+        def build_group_specific_terms(
+            self, pymc_backend: Foreign, bmb_model: Foreign
+        ) -> None:
+            """Add the random part to the linear predictor."""
+            del pymc_backend
+            model = bmb_model.source
+            factors = add_factors(model.design, model.priors)
+            self.output += add_effects(model.design, factors)
+
+    return CorrelatedComponent
+
+
+@functools.cache
+def _response_class() -> type:
+    """Subclass of bambi's response whose sigma is divided by root weights."""
+    from bambi.backend.terms import ResponseTerm
+
+    class WeightedResponse(ResponseTerm):
+        """Residual variance sigma**2 / weight, as in lme4."""
+
+        def build(self, pymc_backend: Foreign, bmb_model: Foreign) -> Foreign:
+            """Make the response distribution."""
+            self.weights = bmb_model.source.design.weights
+            return super().build(pymc_backend, bmb_model)
+
+        def build_distribution(self, kwargs: Foreign, pymc_backend: Foreign) -> Foreign:
+            """Bambi's distribution, with the SD of each row."""
+            if self.weights is not None:
+                kwargs = {**kwargs, "sigma": kwargs["sigma"] / np.sqrt(self.weights)}
+            return super().build_distribution(kwargs, pymc_backend)
+
+    return WeightedResponse

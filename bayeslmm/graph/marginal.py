@@ -1,0 +1,299 @@
+"""The integrated PyMC model: SDs, correlations and sigma are the only variables.
+
+Takes a Gaussian `Model`; gives a graph whose log density is `bayeslmm.marginal`'s,
+in pure PyTensor, so that it can be drawn, extended and sampled by any PyMC sampler.
+The term with most levels is eliminated level by level (unrolled k x k Cholesky factors,
+as vectors over the levels); the others are dense, so keep them small.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.errors import ModelError
+from bayeslmm.graph.blocks import Factor, add_factors, add_scale
+from bayeslmm.graph.names import Tensor, safe_name
+from bayeslmm.marginal import BetaPrior
+from bayeslmm.model import Model
+from bayeslmm.priors import beta_prior
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+# Numbers in the dense cross-products: 20 million are 160 MB in each graph node.
+MAX_ENTRIES = 2e7
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Weighted cross-products, term number ``main`` level by level, the rest dense.
+
+    With [Z, X, y] the columns of the other terms, the fixed effects and the response:
+    ``A[e][f]``, shape (J,), the main term with itself; ``H[e]``, shape (J, m), the main
+    term with [Z, X, y]; ``T``, shape (m, m), those with themselves.
+    """
+
+    main: int
+    rest: tuple[int, ...]
+    rest_levels: tuple[int, ...]
+    A: list[list[Float[np.ndarray, " j"]]]
+    H: list[Float[np.ndarray, "j m"]]
+    T: Float[np.ndarray, "m m"]
+    log_weights: float
+    shift: Float[np.ndarray, " p"]
+
+
+def marginal_model(model: Model) -> "pm.Model":
+    """PyMC model of the variance parameters, beta and b integrated out.
+
+    Variables are ``x|g_sigma``, ``g_corr_partial`` (with ``g_corr`` read off it) and
+    ``sigma``; the potential ``<response>_marginal`` is log p(y | SDs, corr, sigma).
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian, with Normal or flat priors of the fixed effects.
+
+    Returns
+    -------
+    pymc.Model
+        Its log density at a point is the kernel's plus the log priors.
+
+    Raises
+    ------
+    ModelError
+        If the family is not Gaussian, or the dense part would be too large.
+    PriorError
+        If a prior of a fixed effect is neither Normal nor flat.
+    """
+    import pymc as pm
+
+    if model.family != "gaussian":
+        raise ModelError(
+            f"Random effects can be integrated out exactly for family 'gaussian' only, "
+            f"not {model.family!r}. Use to_pymc(marginal=False)."
+        )
+    design, priors = model.design, model.priors
+    prior, products = beta_prior(priors, design), make_products(design)
+    with pm.Model() as graph:
+        factors = add_factors(design, priors)
+        sigma = add_scale("sigma", priors.sigma)
+        logp = marginal_logp(design, products, factors, sigma, prior)
+        pm.Potential(f"{safe_name(design.response)}_marginal", logp)
+    return graph
+
+
+def make_products(design: Design) -> Products:
+    """Cross-products of a design; y less its least-squares fit, against cancellation."""
+    main = int(np.argmax([term.n_levels for term in design.groups]))
+    rest = tuple(t for t in range(len(design.groups)) if t != main)
+    term = design.groups[main]
+    width = sum(design.groups[t].n_levels * design.groups[t].k for t in rest)
+    m = width + design.p + 1
+    if term.n_levels * term.k * m + design.n * m + m * m > MAX_ENTRIES:
+        raise ModelError(
+            f"The PyMC graph of the integrated model holds cross-products of "
+            f"{term.n_levels} levels of {term.group!r} with {m} other columns, too "
+            "many for dense arrays. model.sample() needs no graph and no such arrays."
+        )
+    y = design.y if design.offset is None else design.y - design.offset
+    w = np.ones(design.n) if design.weights is None else design.weights
+    root = np.sqrt(w)
+    shift = np.linalg.lstsq(root[:, None] * design.X, root * y, rcond=None)[0]
+    columns = np.column_stack(
+        [*(_dense(design.groups[t]) for t in rest), design.X, y - design.X @ shift]
+    )
+    return Products(
+        main=main,
+        rest=rest,
+        rest_levels=tuple(design.groups[t].n_levels for t in rest),
+        A=[
+            [_by_level(term, w * a * b) for b in term.Z.T[: e + 1]]
+            for e, a in enumerate(term.Z.T)
+        ],
+        H=[_rows_by_level(term, (w * a)[:, None] * columns) for a in term.Z.T],
+        T=columns.T @ (w[:, None] * columns),
+        log_weights=float(np.log(w).sum()),
+        shift=shift,
+    )
+
+
+def _dense(term: GroupTerm) -> Float[np.ndarray, "n q"]:
+    """Columns of a term, effect by effect, the levels fastest."""
+    indicator = np.eye(term.n_levels)[term.codes]
+    return np.hstack([column[:, None] * indicator for column in term.Z.T])
+
+
+def _by_level(
+    term: GroupTerm, values: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " j"]:
+    """Sums over the rows of each level."""
+    return np.bincount(term.codes, values, minlength=term.n_levels)
+
+
+def _rows_by_level(
+    term: GroupTerm, rows: Float[np.ndarray, "n m"]
+) -> Float[np.ndarray, "j m"]:
+    """Sums of rows over each level."""
+    sums = np.zeros((term.n_levels, rows.shape[1]))
+    np.add.at(sums, term.codes, rows)
+    return sums
+
+
+# --- the graph ------------------------------------------------------------------------
+
+
+def marginal_logp(
+    design: Design,
+    products: Products,
+    factors: Sequence[Factor],
+    sigma: Tensor,
+    prior: BetaPrior | None,
+) -> Tensor:
+    """Graph of log p(y | factors, sigma) with beta and b integrated out.
+
+    Eliminates, one after the other, the levels of the main term, the other terms and
+    beta from the Cholesky factor of the joint precision.
+    """
+    import pytensor.tensor as pt
+
+    variance = sigma**2
+    H, S = _scaled_products(products, factors, variance)
+    log_det_main, S = _eliminate_main(products, factors[products.main], variance, H, S)
+    width = products.T.shape[0] - design.p - 1
+    log_det_rest, S = _eliminate_rest(S, width)
+    term = design.groups[products.main]
+    n_random = term.n_levels * term.k + width
+    log_V = log_det_main + log_det_rest - products.log_weights
+    log_V = log_V + (design.n - n_random) * pt.log(variance)
+    # S / variance is [X y]' V^-1 [X y]
+    return -0.5 * (log_V + _integrate_beta(design, products, S / variance, prior))
+
+
+def _scaled_products(
+    products: Products,
+    factors: Sequence[Factor],
+    variance: Tensor,
+) -> tuple[list[Tensor], Tensor]:
+    """H and T, columns of the other terms times their factors, variance added."""
+    import pytensor.tensor as pt
+
+    H: list[Tensor] = [pt.as_tensor_variable(h) for h in products.H]
+    T: Tensor = pt.as_tensor_variable(products.T)
+    if not products.rest:
+        return H, T
+    width = sum(
+        levels * len(factors[t])
+        for t, levels in zip(products.rest, products.rest_levels, strict=True)
+    )
+    scale = _rest_scale(products, factors)
+    T = scale.T @ T @ scale
+    at = np.arange(width)
+    return [h @ scale for h in H], T[at, at].inc(variance)
+
+
+def _rest_scale(products: Products, factors: Sequence[Factor]) -> Tensor:
+    """Block-diagonal factor of the other terms, identity on the columns of X and y."""
+    import pytensor.tensor as pt
+
+    scale: Tensor = pt.eye(products.T.shape[0], dtype="float64")
+    start = 0
+    for t, levels in zip(products.rest, products.rest_levels, strict=True):
+        at = start + np.arange(levels)
+        for i, row in enumerate(factors[t]):
+            for j, entry in enumerate(row):
+                scale = scale[at + i * levels, at + j * levels].set(entry)
+        start += len(factors[t]) * levels
+    return scale
+
+
+def _eliminate_main(
+    products: Products,
+    L: Factor,
+    variance: Tensor,
+    H: list[Tensor],
+    S: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Log determinant of the main term's blocks, and the Schur complement.
+
+    One unrolled Cholesky factor of ``L' A_j L + variance I`` for all levels at once.
+    """
+    import pytensor.tensor as pt
+
+    k = len(products.A)
+    log_det: Tensor = 0.0
+    C: list[list[Tensor]] = []
+    rows: list[Tensor] = []
+    for a in range(k):
+        row: list[Tensor] = []
+        for b in range(a):
+            inner = sum(row[c] * C[b][c] for c in range(b))
+            row.append((_block_entry(products, L, a, b) - inner) / C[b][b])
+        diagonal = _block_entry(products, L, a, a) + variance
+        row.append(pt.sqrt(diagonal - sum(entry**2 for entry in row)))
+        C.append(row)
+        right = sum(L[f][a] * H[f] for f in range(a, k))  # row a of L' Z'W [Z X y]
+        right = right - sum(row[c][:, None] * rows[c] for c in range(a))
+        rows.append(right / row[a][:, None])
+        log_det = log_det + _sum_log(row[a])
+        S = S - rows[a].T @ rows[a]
+    return log_det, S
+
+
+def _block_entry(products: Products, L: Factor, a: int, b: int) -> Tensor:
+    """Entry (a, b) of L' A_j L for all levels at once, shape (J,)."""
+    k = len(products.A)
+    return sum(
+        L[e][a] * L[f][b] * products.A[max(e, f)][min(e, f)]
+        for e in range(a, k)
+        for f in range(b, k)
+    )
+
+
+def _sum_log(x: Tensor) -> Tensor:
+    """Twice the sum of logs: the log determinant from the diagonal of a factor."""
+    import pytensor.tensor as pt
+
+    logs: Tensor = pt.log(x)
+    return 2.0 * logs.sum()
+
+
+def _eliminate_rest(S: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Log determinant of the first `width` columns, and the Schur complement."""
+    import pytensor.tensor as pt
+    from pytensor.tensor import slinalg
+
+    if width == 0:
+        return 0.0, S
+    C: Tensor = slinalg.cholesky(S[:width, :width])
+    solved = slinalg.solve_triangular(C, S[:width, width:], lower=True)
+    return _sum_log(pt.diag(C)), S[width:, width:] - solved.T @ solved
+
+
+def _integrate_beta(
+    design: Design,
+    products: Products,
+    Q: Tensor,
+    prior: BetaPrior | None,
+) -> Tensor:
+    """-2 log density less log determinant of V, from Q = [X y]' V^-1 [X y]."""
+    import pytensor.tensor as pt
+    from pytensor.tensor import slinalg
+
+    p = design.p
+    precision = np.zeros((p, p)) if prior is None else prior.precision
+    away = np.zeros(p) if prior is None else prior.mean - products.shift
+    n_proper, log_det = (0, 0.0) if prior is None else (prior.n_proper, prior.log_det)
+    constant = (design.n - p + n_proper) * math.log(2.0 * math.pi) - log_det
+    value = constant + Q[p, p] + float(away @ precision @ away)
+    if p == 0:
+        return value
+    C: Tensor = slinalg.cholesky(Q[:p, :p] + precision)
+    right = Q[:p, p] + precision @ away
+    solved = slinalg.solve_triangular(C, right, lower=True)
+    return value + _sum_log(pt.diag(C)) - (solved**2).sum()
