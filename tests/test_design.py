@@ -278,6 +278,16 @@ def test_declared_order_of_categories_is_kept():
     assert recipe.design.account.unused_levels == {"a": ("none",)}
 
 
+@given(st.permutations(["A", "B", "C", "D", "none"]))
+def test_order_of_categories_is_the_order_of_levels(order):
+    data = small_frame()
+    names = data["g"].tolist()
+    data["g"] = pd.Categorical(names, categories=order)
+    (term,) = build("y ~ x + (x | g)", data).design.groups
+    assert term.levels == tuple(level for level in order if level != "none")
+    assert [term.levels[code] for code in term.codes] == names
+
+
 # --- rows -----------------------------------------------------------------------------
 
 
@@ -564,6 +574,28 @@ def test_empty_cell_is_named():
     data = small_frame().query("a != 'q' or b != 'v'")
     with pytest.raises(DataError, match=r"'a:b\[q, v\]': zero in every row"):
         build("y ~ a*b + (1 | g)", data)
+
+
+def test_scale_of_a_column_does_not_make_it_dependent():
+    data = small_frame()
+    for unit in (1e-200, 1e-9, 1e9, 1e200):
+        assert build("y ~ I(x * u) + (1 | g)", data.assign(u=unit)).design.p == 2
+    years = data.assign(x=2000.0 + data["x"] * 1e-3)
+    assert build("y ~ x + (1 | g)", years).design.p == 2
+
+
+def test_parameters_of_one_name_are_refused():
+    data = small_frame().rename(columns={"x": "a[q]"})
+    with pytest.raises(DataError, match=r"both be called 'a\[q\]'"):
+        build("y ~ a + `a[q]` + (1 | g)", data)
+
+
+def test_categories_of_one_name_are_refused():
+    data = small_frame().assign(
+        g=pd.Categorical([1, "1", 2] * 8, categories=[1, "1", 2])
+    )
+    with pytest.raises(DataError, match="Categories of column 'g' differ in type"):
+        build("y ~ x + (1 | g)", data)
 
 
 def test_fewer_rows_than_coefficients():

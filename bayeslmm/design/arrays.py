@@ -90,9 +90,9 @@ class GroupTerm:
 class RowAccount:
     """Which rows were used, and what was lost with the others.
 
-    ``missing`` counts missing values per column; ``groups_lost`` the
-    levels of each grouping factor that missing values removed; ``unused_levels`` the
-    declared categories that no row had in the first place.
+    ``missing`` counts missing values per column; ``groups_lost`` the levels of each
+    grouping column, and of each other factor, that missing values removed;
+    ``unused_levels`` the declared categories that no row had in the first place.
     """
 
     n_rows: int

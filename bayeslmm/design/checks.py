@@ -5,10 +5,9 @@ what to do. The limits on levels and effects are those of lme4's ``lmerControl``
 """
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.rows import Columns
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula import Formula, Name
@@ -69,6 +68,7 @@ def check_design(design: Design, *, gaussian: bool) -> None:
     """Raise unless coefficients and variances can be told apart."""
     for term in design.groups:
         _check_levels(design, term, gaussian=gaussian)
+    _check_labels(design)
     _check_n_rows(design, gaussian=gaussian)
     check_full_rank(design.X, design.fixed_names)
 
@@ -98,6 +98,17 @@ def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
         )
 
 
+def _check_labels(design: Design) -> None:
+    """Raise if two parameters would have one name, as a and a column called a[q]."""
+    labels = [parameter.label for parameter in parameters(design)]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise DataError(
+                f"Two parameters of the model would both be called {label!r}. Rename "
+                f"a column."
+            )
+
+
 def _check_n_rows(design: Design, *, gaussian: bool) -> None:
     """Rows against fixed-effect coefficients."""
     if design.n < design.p + gaussian:
@@ -111,20 +122,23 @@ def _check_n_rows(design: Design, *, gaussian: bool) -> None:
 
 def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None:
     """Raise if columns of X are linearly dependent, saying which and how."""
-    length = np.sqrt(np.einsum("ij,ij->j", X, X))
-    if (length == 0.0).any():
-        zero = [name for name, size in zip(names, length, strict=True) if size == 0.0]
+    if not names:
+        return
+    size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
+    if (size == 0.0).any():
+        zero = [name for name, s in zip(names, size, strict=True) if s == 0.0]
         raise DataError(
             f"{', '.join(map(repr, zero))}: zero in every row used, so there is no "
             f"effect to estimate (a combination of levels that does not occur?). Drop "
             f"the term or merge levels."
         )
-    gram = (X.T @ X) / np.outer(length, length)
-    if not len(gram) or np.linalg.eigvalsh(gram)[0] > SURELY_INDEPENDENT:
+    scaled = X / size
+    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
+    scaled /= length
+    if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
         return
-    triangle = scipy.linalg.qr(X / length, mode="r", check_finite=False)[0][
-        : X.shape[1]
-    ]
+    length = length * size
+    triangle = np.linalg.qr(scaled, mode="r")
     dependent = _dependent_columns(triangle)
     if dependent:
         said = "; ".join(

@@ -165,6 +165,12 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.codes.to_numpy().astype(np.int64)
         levels = tuple(_level_name(value) for value in values.cat.categories)
+        if len(set(levels)) < len(levels):
+            twice = sorted({str(name) for name in _repeated(levels)})
+            raise DataError(
+                f"Categories of column {name!r} differ in type but not in name: "
+                f"{listed(twice)}. Rename them."
+            )
     else:
         codes, levels = _sorted_codes(values)
     return RawColumn(name, "text", codes, codes < 0, levels)

@@ -4,7 +4,8 @@ Takes the expanded terms and the evaluated atoms; gives the columns that R's
 ``model.matrix`` gives, in its order, and bambi's name for each. A factor in a term is
 coded by treatment contrasts (first level the reference) if the term without it is part
 of an earlier term, else by an indicator for each level; without an intercept the first
-factor gets all its levels.
+factor gets all its levels. Ordered factors are coded the same way (R would give them
+polynomial contrasts, a rotation of the same columns).
 """
 
 import itertools

@@ -182,7 +182,8 @@ class Recipe:
             )
         if isinstance(column, NumericColumn) or isinstance(known, NumericColumn):
             return column
-        unseen = [level for level in column.levels if level not in known.levels]
+        have = set(known.levels)
+        unseen = [level for level in column.levels if level not in have]
         if unseen:
             raise DataError(
                 f"The factor {atom.label!r} has in the new data the level"
