@@ -82,14 +82,13 @@ def new_rows(
     """Rows of new data; effects of new levels are drawn from N(0, Sigma)."""
     terms = []
     for t, term in enumerate(design.groups if random else ()):
-        Z, codes, labels = rows.groups[t]
-        unseen = codes < 0
-        names, position = np.unique(np.asarray(labels)[unseen], return_inverse=True)
-        codes = codes.copy()
-        codes[unseen] = term.n_levels + position
+        own = rows.groups[t]
+        codes = own.codes.copy()
+        names, position = np.unique(own.labels[codes < 0], return_inverse=True)
+        codes[codes < 0] = term.n_levels + position
         fresh = new_effects(design, tree, t, len(names), rng)
         effects = np.concatenate([term_draws(term, tree), fresh], axis=2)
-        terms.append(TermRows(Z, codes, effects))
+        terms.append(TermRows(own.Z, codes, effects))
     return PredictionRows(rows.X, rows.offset, tuple(terms))
 
 

@@ -353,8 +353,8 @@ def laplace(target: Target) -> Laplace:
         lambda x: _negative(target(x)),
         target.start,
         jac=True,
-        method="L-BFGS-B",  # without bounds: with them its first step is far too long
-        options={"maxiter": 500, "ftol": 1e-14, "gtol": 1e-7},
+        method="BFGS",
+        options={"gtol": 1e-6},
     )
     off = np.abs(found.x - target.start) >= SEARCH
     if off.any() or not math.isfinite(found.fun):
