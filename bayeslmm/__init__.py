@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayeslmm.compare import (
-        Comparison as Comparison,
         compare as compare,
         reading as reading,
         shrinkage_table as shrinkage_table,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
         plot_forest as plot_forest,
+        plot_posterior as plot_posterior,
         plot_rank as plot_rank,
         plot_shrinkage as plot_shrinkage,
         plot_trace as plot_trace,
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 _ROOM_OF = {
     "BayesLMMError": "errors",
     "BayesLMMWarning": "errors",
-    "Comparison": "compare",
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
@@ -84,6 +83,7 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_forest": "plots",
+    "plot_posterior": "plots",
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
