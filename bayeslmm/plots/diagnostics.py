@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
 PANEL_SIZE = (3.6, 2.3)  # inches
+MOST_TICKS = 5
+STAR = " *"  # marks what is drawn in posterior SDs
 
 
 def plot_trace(
@@ -215,7 +217,8 @@ def plot_forest(
         },
         figure_kwargs={"figsize": size, "layout": "constrained"},
     )
-    _finish_forest(figure, reml, interval_name(prob, kind))
+    starred = any(str(name).endswith(STAR) for name in names)
+    _finish_forest(figure, reml, interval_name(prob, kind), starred)
     return figure
 
 
@@ -315,32 +318,34 @@ def _relative_draws(
             own_se = row["difference_unit"] == "REML SE"
             scale = row["reml_se"] if own_se else row["sd"]
             values = draws["posterior"][name].to_numpy()
-            relative[name if own_se else f"{name} *"] = (values - row["reml"]) / scale
+            relative[name if own_se else name + STAR] = (values - row["reml"]) / scale
     return az.from_dict({"posterior": relative})
 
 
 def _caption(figure: "PlotCollection", words: str, reml: "RemlFit | None") -> None:
     """Say below the panels what is drawn."""
     marked = f"; dashed: {reml.method} estimate" if reml is not None else ""
-    figure.viz["figure"].item().supxlabel(f"posterior: {words}{marked}", fontsize=9)
+    drawn = figure.viz["figure"].item()
+    drawn.supxlabel(f"posterior: {words}{marked}", fontsize=9)
+    for ax in drawn.axes:  # more would run into each other in so small a panel
+        ax.locator_params(axis="x", nbins=MOST_TICKS)
 
 
 def _finish_forest(
-    figure: "PlotCollection", reml: "RemlFit | None", interval: str
+    figure: "PlotCollection", reml: "RemlFit | None", interval: str, starred: bool
 ) -> None:
     """Axis label and the line of REML; no axis under the names."""
     names = figure.viz["plot"].sel(column="labels").item()
     names.set_xticks([])
     names.spines["bottom"].set_visible(False)
     axes = figure.viz["plot"].sel(column="forest").item()
-    inner = interval.split(" ")[1]
-    words = f"posterior: median, 50% and {interval.replace(inner, '').strip()} {inner}"
+    words = f"posterior: median, 50% and {interval}"
     if reml is None:
         axes.set_xlabel(f"{words}; each in its own units", fontsize=9)
         return
     axes.axvline(0.0, color=REML_COLOR, linestyle="--", linewidth=1.2, zorder=0)
+    note = "\n* no standard error at the boundary: in posterior SDs" if starred else ""
     axes.set_xlabel(
-        f"minus {reml.method} estimate, in its standard errors  ({words})\n"
-        "* no standard error at the boundary: in posterior SDs",
+        f"minus {reml.method} estimate, in its standard errors  ({words}){note}",
         fontsize=9,
     )

@@ -92,8 +92,8 @@ def save_figures(
             figure.savefig(path, dpi=dpi)
         except OSError as error:
             raise OutputError(
-                f"The figure {str(path)!r} could not be written: {error}. Give a folder "
-                "that can be written."
+                f"The figure {str(path)!r} could not be written: {error}. Give a "
+                "folder that can be written."
             ) from error
         written.append(path)
     return written

@@ -95,8 +95,8 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"The report could not be written to {str(path)!r}: {error}. Give a file in "
-            "a folder that exists and can be written."
+            f"The report could not be written to {str(path)!r}: {error}. Give a file "
+            "in a folder that exists and can be written."
         ) from error
     return path
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayeslmm.compare import compare, reading
-from bayeslmm.priors import Priors
+from bayeslmm.design import parameters
+from bayeslmm.priors import Prior
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -61,7 +62,7 @@ def summary_json(fit: "Fitted", *, data: Mapping[str, Any], seed: int | None) ->
         "groups": {t.group: t.n_levels for t in model.design.groups},
         "versions": versions(),
         "seed": seed,
-        "priors": _priors(model.priors),
+        "priors": _priors(model),
         "reml": None if reml is None else _reml(reml),
         "posterior": None if post is None else _posterior(post),
     }
@@ -87,17 +88,36 @@ def _rows(model: "Model") -> dict[str, Any]:
     }
 
 
-def _priors(priors: Priors) -> dict[str, Any]:
-    """Name of the set, and each prior with its reason."""
-    rows = {
-        label: {"prior": prior, "reason": reason}
-        for label, prior, reason in priors.labels
+def _priors(model: "Model") -> dict[str, Any]:
+    """Name of the set, and each prior with its arguments at full precision."""
+    priors, found = model.priors, {}
+    for parameter in parameters(model.design):
+        if parameter.component == "fixef":
+            found[parameter.label] = _prior(priors.fixed[parameter.index[0]])
+    for t in range(len(model.design.groups)):
+        labels = [
+            p.label
+            for p in parameters(model.design)
+            if p.term == t and p.component == "sd"
+        ]
+        found |= dict(zip(labels, map(_prior, priors.sd[t]), strict=True))
+    corr = {
+        p.variable: {"name": "LKJ", "args": {"eta": priors.corr_eta[p.term]}}
+        for p in parameters(model.design)
+        if p.component == "corr" and p.term is not None
     }
+    if model.family == "gaussian":
+        found["sigma"] = _prior(priors.sigma)
     return {
         "name": priors.name,
         "center_predictors": priors.center_predictors,
-        "parameters": rows,
+        "parameters": found | corr,
     }
+
+
+def _prior(prior: Prior) -> dict[str, Any]:
+    """One prior as its name, arguments and reason."""
+    return {"name": prior.name, "args": prior.arguments, "reason": prior.reason}
 
 
 def _reml(reml: "RemlFit") -> dict[str, Any]:
@@ -146,7 +166,7 @@ def _posterior(post: "Posterior") -> dict[str, Any]:
 
 
 def _by_component(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, Any]:
-    """Rows of a summary under ``fixed_effects``, ``sds``, ``correlations``, ``sigma``."""
+    """Rows of a summary under the name of their component."""
     names = {"fixef": "fixed_effects", "sd": "sds", "corr": "correlations"}
     found: dict[str, Any] = {
         name: _records(table.loc[table["component"] == component, list(columns)])

@@ -1,8 +1,7 @@
 """Fits -> tables of text, the same for the terminal and for HTML."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -64,7 +63,7 @@ def criterion_line(reml: "RemlFit") -> str:
 
 
 def posterior_table(
-    post: "Posterior", prob: float = 0.95, kind: "str" = "eti"
+    post: "Posterior", prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"
 ) -> TextTable:
     """Posterior means, medians, SDs, intervals and diagnostics."""
     rows = []
@@ -116,7 +115,12 @@ def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
         rows.append((section, (str(label), *cells, ends, inside)))
     names = (table.attrs["method"], "median", table.attrs["interval"])
     header = ("", "true", *names, "true inside")
-    return TextTable("The values that made these data", header, tuple(rows))
+    prob = table.attrs["prob"]
+    note = (
+        f"a {100 * prob:.3g}% interval misses the true value in {100 * (1 - prob):.2g}% "
+        "of data sets, on average over the prior"
+    )
+    return TextTable("The values that made these data", header, tuple(rows), (note,))
 
 
 def priors_table(priors: Priors) -> TextTable:
@@ -127,17 +131,14 @@ def priors_table(priors: Priors) -> TextTable:
 
 def grouping_table(table: pd.DataFrame) -> TextTable:
     """What `describe_table` gives."""
-    rows = tuple(
-        ("", (str(group), *_grouping_cells(r))) for group, r in table.iterrows()
-    )
-    header = ("", "levels", "rows each: least", "median", "most", "relation")
-    return TextTable("Grouping", header, rows)
-
-
-def _grouping_cells(r: pd.Series) -> Iterable[str]:
-    """Cells of one grouping factor."""
-    sizes = [count(r[name]) for name in ("smallest", "median", "largest")]
-    return (count(r["levels"]), *sizes, r["relation"] or "")
+    related = bool(table["relation"].any())
+    rows = []
+    for group, r in table.iterrows():
+        sizes = (count(r[c]) for c in ("levels", "smallest", "median", "largest"))
+        relation = (str(r["relation"]),) if related else ()
+        rows.append(("", (str(group), *sizes, *relation)))
+    header = ("", "levels", "rows each: least", "median", "most")
+    return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
 
 
 def _decimals(scale: float, value: float) -> int:

@@ -97,13 +97,19 @@ def rich_table(table: TextTable) -> "Table":
         title=Text(table.title, style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
         padding=(0, 1),
     )
-    for i, name in enumerate(table.header):
-        justify = "left" if i == 0 or table.left else "right"
-        drawn.add_column(Text(name), justify=justify, no_wrap=not table.left)
-    section = table.rows[0][0] if table.rows else ""
+    columns = zip(*(cells for _, cells in table.rows), strict=True)
+    for i, (name, cells) in enumerate(zip(table.header, columns, strict=True)):
+        if i == 0 or table.left:
+            drawn.add_column(Text(name), overflow="fold")
+            continue
+        width = max(len(name), *map(len, cells))  # a number is never cut short
+        drawn.add_column(Text(name), justify="right", no_wrap=True, min_width=width)
+    section = table.rows[0][0]
     for name, cells in table.rows:
         if name != section:
             drawn.add_section()

@@ -1,0 +1,253 @@
+"""The commands: fit, explain, demo."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayeslmm.cli.files import check_writable, file_hash, read_table
+from bayeslmm.cli.run import INTERRUPTED, Options, run
+from bayeslmm.errors import BayesLMMError, ModelError, OutputError
+from bayeslmm.model import Method, Model
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEMO_FORMULA = "score ~ edu + (edu | classroom)"
+DEMO_SEED = 4
+PIPE_WIDTH = 100
+
+app = typer.Typer(
+    name="bayeslmm",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Bayesian linear mixed models with lme4's formulas: REML beside the posterior."
+        "\n\nStart with [bold]bayeslmm demo[/bold], which needs no data. Then "
+        "[bold]bayeslmm explain[/bold] says what a formula means for your file, and "
+        "[bold]bayeslmm fit[/bold] fits it."
+    ),
+)
+
+EXAMPLES = (
+    "[bold]Examples[/bold]\n\n"
+    'bayeslmm fit pupils.csv "score ~ edu + (1 | classroom)"\n\n'
+    'bayeslmm fit pupils.csv "score ~ edu + (edu | classroom)" --out results\n\n'
+    'bayeslmm fit casks.parquet "strength ~ 1 + (1 | batch/cask)" --seed 1\n\n'
+    'bayeslmm fit visits.csv "sick ~ age + (1 | ward)" --family bernoulli\n\n'
+    'bayeslmm fit big.csv "y ~ x + (x | g)" --reml-only\n\n'
+    "[bold]Formulas[/bold] are lme4's\n\n"
+    "(1 | g): an intercept for each level of g.  (x | g): intercept and slope, "
+    "correlated.\n\n"
+    "(x || g): not correlated.  (1 | a/b): b nested in a.  (1 | a) + (1 | b): crossed."
+)
+
+Data = Annotated[
+    Path, typer.Argument(help="CSV, TSV or Parquet file with one row per observation.")
+]
+FormulaText = Annotated[
+    str, typer.Argument(help='lme4\'s grammar, in quotes: "y ~ x + (x | group)".')
+]
+Sep = Annotated[
+    str | None, typer.Option(help="What separates the columns of a text file.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for summary.json, posterior.nc, figures, report.html."),
+]
+Priors = Annotated[
+    str, typer.Option(help="weak, flat, bambi, brms or boundary-avoiding.")
+]
+Draws = Annotated[int, typer.Option(min=1, help="Draws of each chain.")]
+Tune = Annotated[
+    int | None, typer.Option(min=0, help="Tuning steps; chosen by the sampler.")
+]
+Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Same seed, same draws. Random otherwise.")
+]
+Family = Annotated[
+    str, typer.Option(help="Of the response: gaussian, bernoulli, poisson, ...")
+]
+Weights = Annotated[
+    str | None, typer.Option(help="Column of precision weights, as in lme4.")
+]
+MethodName = Annotated[
+    str, typer.Option(help="auto, nuts (effects integrated out) or joint (PyMC).")
+]
+RemlOnly = Annotated[
+    bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
+]
+Matrices = Annotated[
+    bool, typer.Option("--matrices", help="Also the first rows of X and Z.")
+]
+
+
+def _version(asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        import importlib.metadata
+
+        typer.echo(f"bayeslmm {importlib.metadata.version('bayeslmm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version  # its callback has acted
+
+
+@app.command(epilog=EXAMPLES)
+def fit(
+    data: Data,
+    formula: FormulaText,
+    out: Out = None,
+    priors: Priors = "weak",
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    seed: Seed = None,
+    family: Family = "gaussian",
+    weights: Weights = None,
+    method: MethodName = "auto",
+    reml_only: RemlOnly = False,
+    sep: Sep = None,
+) -> None:
+    """Fit a model by REML and by its posterior, side by side.
+
+    Prints what was read and dropped, the REML table, the posterior, both
+    compared (in numbers and in words), and a diagnosis.
+    [bold]--out[/bold] writes all of it to a folder.
+    """
+    with _messages():
+        options = Options(draws, tune, chains, seed, _method(method), reml_only)
+        _check_reml(family, reml_only)
+        if out is not None:
+            check_writable(out)
+        model = _model(data, sep, formula, priors, family, weights)
+        source = {"path": data.name, "sha256": file_hash(data)}
+        code = run(_console(), model, options, out=out, data=source)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXAMPLES)
+def explain(
+    data: Data,
+    formula: FormulaText,
+    priors: Priors = "weak",
+    family: Family = "gaussian",
+    weights: Weights = None,
+    matrices: Matrices = False,
+    sep: Sep = None,
+) -> None:
+    """Say what a formula means for a file, without fitting.
+
+    Equations, the meaning of every column, groups and how they lie to each other,
+    parameters, priors.
+    """
+    from bayeslmm.report import explain_text
+
+    with _messages():
+        model = _model(data, sep, formula, priors, family, weights)
+        typer.echo(explain_text(model, matrices=matrices))
+
+
+@app.command()
+def demo(
+    out: Out = None,
+    priors: Priors = "weak",
+    draws: Draws = 1000,
+    chains: Chains = 4,
+    seed: Seed = DEMO_SEED,
+) -> None:
+    """Fit simulated classrooms, whose true values are known.
+
+    The whole job on data that come with the program: nothing else is needed.
+    """
+    from bayeslmm.datasets import simulate_classrooms
+
+    with _messages():
+        if out is not None:
+            check_writable(out)
+        console = _console()
+        console.print(
+            "Simulated classrooms: scores of pupils against the education of their "
+            "parents.\n",
+            highlight=False,
+        )
+        simulated = simulate_classrooms(seed=DEMO_SEED)
+        model = Model(DEMO_FORMULA, simulated.data, priors=priors)
+        options = Options(draws, None, chains, seed, "auto", False)
+        source = {"path": f"simulate_classrooms(seed={DEMO_SEED})", "sha256": None}
+        code = run(console, model, options, out=out, data=source, truth=simulated.truth)
+    raise typer.Exit(code)
+
+
+def _model(
+    data: Path,
+    sep: str | None,
+    formula: str,
+    priors: str,
+    family: str,
+    weights: str | None,
+) -> Model:
+    """The model of a file."""
+    if sep == "\\t":  # as a shell passes it on
+        sep = "\t"
+    table = read_table(data, sep)
+    return Model(formula, table, priors=priors, family=family, weights=weights)
+
+
+def _method(name: str) -> Method:
+    """The sampling method of that name."""
+    from typing import get_args
+
+    for known in get_args(Method):
+        if name == known:
+            return known
+    raise ModelError(
+        f"Unknown method {name!r}. Methods: {', '.join(get_args(Method))}."
+    )
+
+
+def _check_reml(family: str, reml_only: bool) -> None:
+    """Raise if REML alone is asked for where there is none."""
+    if reml_only and family != "gaussian":
+        raise ModelError(
+            f"REML exists for family 'gaussian' only, not for {family!r}. Leave out "
+            "--reml-only."
+        )
+
+
+def _console() -> "Console":
+    """Standard output through rich; a file or pipe has room for whole tables."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        return Console(width=PIPE_WIDTH)
+    return console
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Turn errors of ours into a message on stderr, and Ctrl-C into its exit code."""
+    try:
+        yield
+    except BayesLMMError as error:
+        typer.echo(f"bayeslmm: {error}", err=True)
+        raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None
+    except KeyboardInterrupt:
+        typer.echo("\nbayeslmm: interrupted before there were results.", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,145 @@
+"""One run: header, fits, tables on the screen, files in a folder."""
+
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayeslmm.compare import compare
+from bayeslmm.errors import BayesLMMWarning, OutputError
+from bayeslmm.model import Method, Model
+from bayeslmm.report import report, save_figures, summary_json
+from bayeslmm.report.tables import truth_table
+from bayeslmm.report.text import (
+    print_comparison,
+    print_diagnosis,
+    print_header,
+    print_lines,
+    print_posterior,
+    print_reml,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to sample."""
+
+    draws: int
+    tune: int | None
+    chains: int
+    seed: int | None
+    method: Method
+    reml_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A model and the fits that were made."""
+
+    model: Model
+    reml: "RemlFit | None"
+    posterior: "Posterior | None"
+
+    @property
+    def exit_code(self) -> int:
+        """0, or what an interrupted program gives."""
+        partial = self.posterior is not None and self.posterior.status.partial
+        return INTERRUPTED if partial else 0
+
+
+def run(
+    console: "Console",
+    model: Model,
+    options: Options,
+    *,
+    out: Path | None,
+    data: Mapping[str, Any],
+    truth: Mapping[str, float] | None = None,
+) -> int:
+    """Fit a model, print what came of it, write it to a folder; gives the exit code."""
+    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    with _our_warnings_printed_elsewhere():
+        outcome = _fit_and_print(console, model, options, seed)
+        if truth is not None and outcome.reml and outcome.posterior:
+            table = compare(outcome.reml, outcome.posterior)
+            print_table(console, truth_table(table, dict(truth)))
+        if out is not None:
+            _write(console, outcome, out, data, None if options.reml_only else seed)
+    if outcome.exit_code:
+        console.print("\nInterrupted: these are partial results.", style="bold red")
+    return outcome.exit_code
+
+
+def _fit_and_print(
+    console: "Console", model: Model, options: Options, seed: int
+) -> Outcome:
+    """Both fits, each printed as soon as it is there."""
+    print_header(console, model)
+    reml = None
+    if model.family == "gaussian":
+        reml = model.fit_reml()
+        print_reml(console, reml)
+    if options.reml_only:
+        return Outcome(model, reml, None)
+    post = model.sample(
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        seed=seed,
+        method=options.method,
+    )
+    print_posterior(console, post)
+    if options.seed is None:
+        print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
+    if reml is not None:
+        print_comparison(console, reml, post)
+    print_diagnosis(console, post)
+    return Outcome(model, reml, post)
+
+
+@contextmanager
+def _our_warnings_printed_elsewhere() -> Iterator[None]:
+    """Silence warnings of ours: the tables carry each of them as a note."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BayesLMMWarning)
+        yield
+
+
+def _write(
+    console: "Console",
+    outcome: Outcome,
+    out: Path,
+    data: Mapping[str, Any],
+    seed: int | None,
+) -> None:
+    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``."""
+    figures = out / "figures"
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+        summary = summary_json(outcome, data=data, seed=seed)
+        (out / "summary.json").write_text(summary + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"The results could not be written to {str(out)!r}: {error}. Give another "
+            "folder with --out."
+        ) from error
+    if outcome.posterior is not None:
+        outcome.posterior.save(out / "posterior.nc")
+    n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
+    report(outcome, out / "report.html")
+    draws = ", posterior.nc" if outcome.posterior is not None else ""
+    written = f"summary.json{draws}, report.html and {n_figures} figures"
+    console.print()
+    print_lines(console, [f"wrote {written} to {out}"])
