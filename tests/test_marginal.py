@@ -16,6 +16,7 @@ from helpers import (
 )
 from hypothesis import given, strategies as st
 
+import bayeslmm.marginal.sums as sums_room
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.marginal import (
     BetaPrior,
@@ -27,7 +28,9 @@ from bayeslmm.marginal import (
     profiled_criterion,
     profiled_gradient,
 )
-from bayeslmm.marginal.statistics import kernel_arrays
+from bayeslmm.marginal.layout import make_layout
+from bayeslmm.marginal.statistics import kernel_arrays, make_statistics
+from bayeslmm.marginal.sums import sum_rows
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
@@ -208,6 +211,53 @@ def test_every_kernel_gives_the_same_density_and_gradient(spec, seed):
     for other in profiles[1:]:
         assert other[0] == pytest.approx(profiles[0][0], rel=EXACT)
         assert other[1][0] == pytest.approx(profiles[0][1][0], rel=1e-8, abs=1e-8)
+
+
+@given(specs, seeds)
+def test_statistics_of_parts_add_up(spec, seed):
+    design = build(spec)
+    rng = np.random.default_rng(seed)
+    layout = make_layout(design.groups)
+    part = rng.integers(0, 3, design.n)
+    parts = [sum_rows(take_rows(design, part == i), layout) for i in range(3)]
+    whole = cross_products(design)
+    for sums in (parts[0] + parts[1] + parts[2], parts[2] + (parts[0] + parts[1])):
+        added = make_statistics(sums, layout)
+        assert added.n == whole.n
+        assert added.log_weights == pytest.approx(whole.log_weights)
+        for name in ("WW", "A", "F", "indptr", "columns", "B", "R", "Fr"):
+            one, other = getattr(added, name), getattr(whole, name)
+            assert one == pytest.approx(other, rel=EXACT, abs=1e-12), name
+
+
+def test_threads_change_nothing_but_rounding(monkeypatch):
+    monkeypatch.setattr(sums_room, "ROWS_PER_THREAD", 16)
+    design = random_design(np.random.default_rng(4), layout="crossed", effects=(2, 1))
+    layout = make_layout(design.groups)
+    one, two = sum_rows(design, layout, 1), sum_rows(design, layout, 2)
+    assert pytest.approx(one.WW) == two.WW
+    for a, b in zip(one.A + one.F, two.A + two.F, strict=True):
+        assert a == pytest.approx(b)
+    assert one.cells[0].keys.tolist() == two.cells[0].keys.tolist()
+    assert one.cells[0].values == pytest.approx(two.cells[0].values)
+
+
+def take_rows(design: Design, rows: np.ndarray) -> Design:
+    """Some of the rows, under the levels of all."""
+
+    def of(values):
+        return None if values is None else values[rows]
+
+    return replace(
+        design,
+        y=design.y[rows],
+        X=design.X[rows],
+        weights=of(design.weights),
+        offset=of(design.offset),
+        groups=tuple(
+            replace(t, Z=t.Z[rows], codes=t.codes[rows]) for t in design.groups
+        ),
+    )
 
 
 @pytest.mark.parametrize("kernel", ["pooled", "pairs", "levels", "blocked"])

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
 from bayeslmm.marginal.kernels import blocked
 from bayeslmm.marginal.lapack import solve_in_place
+from bayeslmm.marginal.layout import Block
 from bayeslmm.marginal.likelihood import BetaPrior, Factors, solve_beta
-from bayeslmm.marginal.statistics import Block, Statistics
+from bayeslmm.marginal.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from bayeslmm.marginal.lapack import (
     inverse_in_place,
     solve_in_place,
 )
-from bayeslmm.marginal.statistics import Block, Statistics
+from bayeslmm.marginal.layout import Block
+from bayeslmm.marginal.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from bayeslmm.marginal.elimination import (
     projections,
 )
 from bayeslmm.marginal.kernels import algebra, blocked, pairs, pooled, single
-from bayeslmm.marginal.statistics import Block, Statistics
+from bayeslmm.marginal.layout import Block
+from bayeslmm.marginal.statistics import Statistics
 
 LOG_2PI = math.log(2.0 * math.pi)
 

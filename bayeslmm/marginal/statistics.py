@@ -1,13 +1,8 @@
 """Cross-products of a design: all that the likelihood needs to know of the rows.
 
-Takes a `Design`, gives `Statistics`. With [X y] (y less the offset) and the precision
-weights W, only ``[X y]'W[X y]``, ``Z_j'WZ_j``, ``Z_j'W[X y]`` and the couplings
-``Z_j'WZ_l`` are kept, so that the cost of one evaluation does not depend on the number
-of rows. Bar terms of one grouping factor are merged into one *block*; the block with
-the most levels *leads* (it is eliminated level by level), all others form the *rest*,
-whose coordinates run by block, level and effect. Needs numpy only.
-
-The blocking is that of MixedModels.jl (Bates, Alday, Kleinschmidt et al.).
+Takes a `Design` (or the `Sums` of its batches), gives `Statistics`: the sums over rows
+in the layout of the kernels, so that the cost of one evaluation does not depend on the
+number of rows.
 """
 
 from dataclasses import dataclass
@@ -16,25 +11,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Design, GroupTerm
-from bayeslmm.marginal.kernels.pooled import Pool, pool_levels, pooling_pays
+from bayeslmm.design.arrays import Design
+from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
+from bayeslmm.marginal.layout import Block, Layout, make_layout
+from bayeslmm.marginal.sums import Cells, Sums, block_pairs, sum_rows
 
 Kernel = Literal["pooled", "pairs", "levels", "blocked"]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """All bar terms of one grouping factor, side by side.
-
-    ``terms`` are positions in ``design.groups``; ``starts`` the first column of each in
-    the block; ``offset`` the block's first coordinate in the rest (0 for the lead).
-    """
-
-    terms: tuple[int, ...]
-    starts: tuple[int, ...]
-    n_levels: int
-    k: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +25,10 @@ class Statistics:
 
     Attributes
     ----------
-    n, p : int
-        Rows and fixed-effect columns; w = p + 1 columns in ``[X, y - offset]``.
-    log_weights : float
-        Sum of the logarithms of the weights.
-    WW : ndarray, shape (w, w)
-        ``[X y]'W[X y]``.
-    A : ndarray, shape (J, k, k)
-        ``Z_j'WZ_j`` of the leading block.
-    F : ndarray, shape (J, k, w)
-        ``Z_j'W[X y]`` of the leading block.
+    sums : Sums
+        The sums over rows; ``statistics + statistics`` adds them.
+    layout : Layout
+        Which bar terms form the lead and the rest.
     indptr, columns, B : ndarray, shapes (J + 1,), (nnz,), (nnz, k)
         Coupling of lead and rest by rows of levels: for entry e of level j,
         ``B[e] = Z_j'W z`` with z the rest's column ``columns[e]``.
@@ -60,12 +36,6 @@ class Statistics:
         ``Z_r'WZ_r`` of the rest.
     Fr : ndarray, shape (m, w)
         ``Z_r'W[X y]`` of the rest.
-    lead : Block
-        The leading block.
-    rest : tuple of Block
-        The other blocks; empty with one grouping factor.
-    n_terms : int
-        Number of bar terms.
     kernel : {"pooled", "pairs", "levels", "blocked"}
         How density and gradient are computed; see `choose_kernel`.
     arrays : tuple of ndarray
@@ -73,27 +43,69 @@ class Statistics:
         F (2, w, J); A and F; nothing.
     """
 
-    n: int
-    p: int
-    log_weights: float
-    WW: Float[np.ndarray, "w w"]
-    A: Float[np.ndarray, "j k k"]
-    F: Float[np.ndarray, "j k w"]
+    sums: Sums
+    layout: Layout
     indptr: Int[np.ndarray, " j1"]
     columns: Int[np.ndarray, " nnz"]
     B: Float[np.ndarray, "nnz k"]
     R: Float[np.ndarray, "m m"]
     Fr: Float[np.ndarray, "m w"]
-    lead: Block
-    rest: tuple[Block, ...]
-    n_terms: int
     kernel: Kernel
     arrays: tuple[np.ndarray, ...]
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        """Statistics of the rows of both, which must have the same levels."""
+        return make_statistics(self.sums + other.sums, self.layout)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.sums.n
+
+    @property
+    def p(self) -> int:
+        """Number of fixed-effect columns; [X y] has w = p + 1."""
+        return self.WW.shape[0] - 1
+
+    @property
+    def log_weights(self) -> float:
+        """Sum of the logarithms of the weights."""
+        return self.sums.log_weights
+
+    @property
+    def WW(self) -> Float[np.ndarray, "w w"]:
+        """``[X y]'W[X y]``."""
+        return self.sums.WW
+
+    @property
+    def A(self) -> Float[np.ndarray, "j k k"]:
+        """``Z_j'WZ_j`` of the leading block."""
+        return self.sums.A[0]
+
+    @property
+    def F(self) -> Float[np.ndarray, "j k w"]:
+        """``Z_j'W[X y]`` of the leading block."""
+        return self.sums.F[0]
+
+    @property
+    def lead(self) -> Block:
+        """The leading block."""
+        return self.layout.lead
+
+    @property
+    def rest(self) -> tuple[Block, ...]:
+        """The other blocks."""
+        return self.layout.rest
+
+    @property
+    def n_terms(self) -> int:
+        """Number of bar terms."""
+        return self.layout.n_terms
 
     @property
     def m(self) -> int:
         """Number of coordinates of the rest."""
-        return self.R.shape[0]
+        return self.layout.m
 
 
 def cross_products(design: Design) -> Statistics:
@@ -114,35 +126,17 @@ def cross_products(design: Design) -> Statistics:
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    y = design.y if design.offset is None else design.y - design.offset
-    W = np.column_stack([design.X, y])
-    lead, *rest = merge_blocks(design.groups)
-    codes, Z = _block_arrays(design, lead)
-    weighted = Z * weights[:, None]
-    indptr, columns, B = _couplings(design, lead, rest, weights)
-    R, Fr = _rest_products(design, rest, weights, W)
-    A = _level_products(codes, weighted, Z, lead.n_levels)
-    F = _level_products(codes, weighted, W, lead.n_levels)
-    kernel = choose_kernel(A, F, crossed=bool(rest))
-    return Statistics(
-        n=design.n,
-        p=design.p,
-        log_weights=float(np.log(weights).sum()),
-        WW=W.T @ (W * weights[:, None]),
-        A=A,
-        F=F,
-        indptr=indptr,
-        columns=columns,
-        B=B,
-        R=R,
-        Fr=Fr,
-        lead=lead,
-        rest=tuple(rest),
-        n_terms=len(design.groups),
-        kernel=kernel,
-        arrays=kernel_arrays(kernel, A, F),
-    )
+    layout = make_layout(design.groups)
+    return make_statistics(sum_rows(design, layout), layout)
+
+
+def make_statistics(sums: Sums, layout: Layout) -> Statistics:
+    """The sums over rows in the layout of the kernels."""
+    kernel = choose_kernel(sums.A[0], sums.F[0], crossed=bool(layout.rest))
+    indptr, columns, B = _couplings(sums, layout)
+    R, Fr = _rest_products(sums, layout)
+    arrays = kernel_arrays(kernel, sums.A[0], sums.F[0])
+    return Statistics(sums, layout, indptr, columns, B, R, Fr, kernel, arrays)
 
 
 def choose_kernel(
@@ -175,7 +169,7 @@ def kernel_arrays(
 ) -> tuple[np.ndarray, ...]:
     """The statistics in the layout that a kernel takes."""
     if kernel == "pooled":
-        pool: Pool = pool_levels(A, F)
+        pool = pool_levels(A, F)
         return pool.A, pool.count, pool.T
     if kernel == "pairs":
         triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
@@ -183,64 +177,22 @@ def kernel_arrays(
     return (A, F) if kernel == "levels" else ()
 
 
-def merge_blocks(groups: tuple[GroupTerm, ...]) -> list[Block]:
-    """Bar terms merged by grouping factor, the one with the most levels first."""
-    members: dict[str, list[int]] = {}
-    for t, term in enumerate(groups):
-        members.setdefault(term.group, []).append(t)
-    ordered = sorted(members.values(), key=lambda ts: -groups[ts[0]].n_levels)
-    blocks, offset = [], 0
-    for position, terms in enumerate(ordered):
-        sizes = [groups[t].k for t in terms]
-        starts = tuple(int(s) for s in np.cumsum([0, *sizes[:-1]]))
-        n_levels, k = groups[terms[0]].n_levels, sum(sizes)
-        blocks.append(Block(tuple(terms), starts, n_levels, k, offset))
-        offset += n_levels * k if position else 0
-    return blocks
-
-
-def _block_arrays(
-    design: Design, block: Block
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n k"]]:
-    """Level codes and varying columns of a block."""
-    terms = [design.groups[t] for t in block.terms]
-    return terms[0].codes, np.hstack([term.Z for term in terms])
-
-
-def _level_products(
-    codes: Int[np.ndarray, " n"],
-    left: Float[np.ndarray, "n a"],
-    right: Float[np.ndarray, "n b"],
-    n_levels: int,
-) -> Float[np.ndarray, "j a b"]:
-    """Sum over the rows of each level of the outer products left x right."""
-    products = np.empty((n_levels, left.shape[1], right.shape[1]))
-    for a in range(left.shape[1]):
-        for b in range(right.shape[1]):
-            product = left[:, a] * right[:, b]
-            products[:, a, b] = np.bincount(codes, product, n_levels)
-    return products
-
-
 def _couplings(
-    design: Design, lead: Block, rest: list[Block], weights: Float[np.ndarray, " n"]
+    sums: Sums, layout: Layout
 ) -> tuple[Int[np.ndarray, " j1"], Int[np.ndarray, " nnz"], Float[np.ndarray, "nnz k"]]:
-    """Products of the lead's columns with the rest's, for the cells that occur."""
-    lead_codes, lead_Z = _block_arrays(design, lead)
-    weighted = lead_Z * weights[:, None]
+    """Products of the lead's columns with the rest's, by rows of the lead's levels."""
+    lead = layout.lead
     rows: list[np.ndarray] = [np.empty(0, np.int64)]
     columns: list[np.ndarray] = [np.empty(0, np.int64)]
     values: list[np.ndarray] = [np.empty((0, lead.k))]
-    for block in rest:
-        codes, Z = _block_arrays(design, block)
-        key = lead_codes.astype(np.int64) * block.n_levels + codes
-        cells, cell_of_row = np.unique(key, return_inverse=True)
-        products = _level_products(cell_of_row, weighted, Z, len(cells))
-        level, other = np.divmod(cells, block.n_levels)
-        rows.append(np.repeat(level, block.k))
-        first = block.offset + other * block.k
-        columns.append((first[:, None] + np.arange(block.k)).ravel())
-        values.append(products.transpose(0, 2, 1).reshape(-1, lead.k))
+    for (block, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
+        if block is not lead:
+            continue
+        level, other_level = np.divmod(cells.keys, other.n_levels)
+        rows.append(np.repeat(level, other.k))
+        first = other.offset + other_level * other.k
+        columns.append((first[:, None] + np.arange(other.k)).ravel())
+        values.append(cells.values.transpose(0, 2, 1).reshape(-1, lead.k))
     row, column = np.concatenate(rows), np.concatenate(columns)
     order = np.lexsort((column, row))
     counts = np.bincount(row, minlength=lead.n_levels)
@@ -249,42 +201,28 @@ def _couplings(
 
 
 def _rest_products(
-    design: Design,
-    rest: list[Block],
-    weights: Float[np.ndarray, " n"],
-    W: Float[np.ndarray, "n w"],
+    sums: Sums, layout: Layout
 ) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, "m w"]]:
     """``Z_r'WZ_r`` and ``Z_r'W[X y]`` of all blocks but the lead."""
-    m = sum(block.n_levels * block.k for block in rest)
-    R, Fr = np.zeros((m, m)), np.zeros((m, W.shape[1]))
-    for i, block in enumerate(rest):
-        codes, Z = _block_arrays(design, block)
-        weighted = Z * weights[:, None]
-        span = slice(block.offset, block.offset + block.n_levels * block.k)
-        products = _level_products(codes, weighted, W, block.n_levels)
-        Fr[span] = products.reshape(-1, W.shape[1])
-        for other in rest[i:]:
-            _add_cross_block(R, design, block, other, weighted)
+    R, Fr = np.zeros((layout.m, layout.m)), np.zeros((layout.m, len(sums.WW)))
+    for block, A, F in zip(layout.rest, sums.A[1:], sums.F[1:], strict=True):
+        Fr[block.span] = F.reshape(-1, F.shape[2])
+        keys = np.arange(block.n_levels, dtype=np.int64) * (block.n_levels + 1)
+        _place(R, block, block, Cells(keys, A))
+    for (block, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
+        if block is not layout.lead:
+            _place(R, block, other, cells)
     return R, Fr
 
 
-def _add_cross_block(
-    R: Float[np.ndarray, "m m"],
-    design: Design,
-    block: Block,
-    other: Block,
-    weighted: Float[np.ndarray, "n k"],
+def _place(
+    R: Float[np.ndarray, "m m"], block: Block, other: Block, cells: Cells
 ) -> None:
     """Write the products of two rest blocks into R, both triangles."""
-    codes, _ = _block_arrays(design, block)
-    other_codes, other_Z = _block_arrays(design, other)
-    key = codes.astype(np.int64) * other.n_levels + other_codes
-    cells, cell_of_row = np.unique(key, return_inverse=True)
-    products = _level_products(cell_of_row, weighted, other_Z, len(cells))
-    level, other_level = np.divmod(cells, other.n_levels)
+    level, other_level = np.divmod(cells.keys, other.n_levels)
     for a in range(block.k):
         for b in range(other.k):
             row = block.offset + level * block.k + a
             column = other.offset + other_level * other.k + b
-            R[row, column] = products[:, a, b]
-            R[column, row] = products[:, a, b]
+            R[row, column] = cells.values[:, a, b]
+            R[column, row] = cells.values[:, a, b]

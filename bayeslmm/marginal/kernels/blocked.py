@@ -247,3 +247,18 @@ def draw_lead(Lam, root, U, indptr, columns, V, gamma, rest_b, sigma, z, out):
             out[j, a] = 0.0
             for c in range(a + 1):
                 out[j, a] += Lam[a, c] * u[c]
+
+
+@compiled
+def accumulate_levels(codes, Z, weights, W, A, F):
+    """Add Z_j'WZ_j and Z_j'W[X y] of the rows given to those of their levels."""
+    n, k = Z.shape
+    w = W.shape[1]
+    for r in range(n):
+        j = codes[r]
+        for a in range(k):
+            value = weights[r] * Z[r, a]
+            for b in range(k):
+                A[j, a, b] += value * Z[r, b]
+            for c in range(w):
+                F[j, a, c] += value * W[r, c]
