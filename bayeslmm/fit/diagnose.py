@@ -5,14 +5,16 @@ sample sizes and E-BFMI, the sampler's divergences and tree depths, each with wh
 means and what to do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.draws import safe_name
 from bayeslmm.fit.posterior_tables import summary_table
+from bayeslmm.graph.names import safe_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +109,7 @@ def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Dia
        Bayesian Anal. 16(2). https://doi.org/10.1214/20-BA1221
     """
     columns = ["mcse_mean", "ess_bulk", "ess_tail", "rhat"]
-    table = summary_table(design, tree, 0.95, "eti")[columns]
+    table = summary_table(design, tree, 0.95, "eti").loc[:, columns]
     problems = [
         *status_messages(status),
         *_convergence_messages(table, status),
@@ -147,7 +149,7 @@ def status_messages(status: SamplingStatus) -> list[str]:
 def _convergence_messages(table: "pd.DataFrame", status: SamplingStatus) -> list[str]:
     """R-hat and effective sample sizes."""
     messages = []
-    stuck = table.index[table["rhat"] > MAX_RHAT]
+    stuck = _labels_where(table, table["rhat"].to_numpy() > MAX_RHAT)
     if status.chains == 1:
         messages.append(
             "There is only one chain, so nothing shows whether it has converged. "
@@ -161,7 +163,7 @@ def _convergence_messages(table: "pd.DataFrame", status: SamplingStatus) -> list
         )
     enough = MIN_ESS_PER_CHAIN * status.chains
     for column, meaning in (("ess_bulk", "means"), ("ess_tail", "interval ends")):
-        few = table.index[~(table[column] >= enough)]
+        few = _labels_where(table, ~(table[column].to_numpy() >= enough))
         if len(few):
             messages.append(
                 f"Only {table[column].min():.0f} effective draws ({column}) for the "
@@ -204,7 +206,7 @@ def _sampler_messages(tree: "xr.DataTree") -> list[str]:
                 "give the SDs a tighter prior."
             )
     if "reached_max_treedepth" in stats.data_vars:
-        deepest = int(stats["reached_max_treedepth"].sum())
+        deepest = int(stats["reached_max_treedepth"].to_numpy().sum())
         if deepest:
             messages.append(
                 f"{deepest} draws reached the largest tree depth: correct but slow. "
@@ -223,8 +225,13 @@ def _all_is_well(table: "pd.DataFrame") -> str:
     )
 
 
-def _names(labels: "pd.Index | tuple[str, ...] | list[str]") -> str:
+def _labels_where(table: "pd.DataFrame", chosen: Bool[np.ndarray, " m"]) -> list[str]:
+    """Labels of the chosen rows."""
+    return [str(label) for label in np.asarray(table.index)[chosen]]
+
+
+def _names(labels: Sequence[str]) -> str:
     """The first few labels, and how many more there are."""
-    shown = ", ".join(repr(str(label)) for label in labels[:NAMED])
+    shown = ", ".join(repr(label) for label in labels[:NAMED])
     more = len(labels) - NAMED
     return f"{shown} and {more} more" if more > 0 else shown

@@ -1,106 +1,23 @@
-"""Draws as ArviZ holds them: names, dimensions and coordinates of every variable.
+"""Draws as ArviZ holds them, under bambi's names.
 
 Takes the design and arrays of draws (coordinates of the variance parameters, fixed and
-random effects), gives a DataTree with bambi's names: ``Intercept``, ``edu``,
-``1|classroom``, ``edu|classroom_sigma``, ``sigma``, and ``classroom_corr`` over named
-pairs. A DataTree allows no ``/`` in a name: there, and only there, a division slash
-(U+2215) stands for it.
+random effects), gives a DataTree with the names, dimensions and coordinates of
+`graph.names`, the same that the joint model has.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import (
-    Design,
-    EffectVariable,
-    GroupTerm,
-    Parameter,
-    parameters,
-)
+from bayeslmm.design.arrays import Design, GroupTerm, Parameter
+from bayeslmm.graph.names import by_variable, posterior_layout, safe_name
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DIVISION_SLASH = "\u2215"
 OBSERVATIONS = "__obs__"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Dimensions of every posterior variable, after chain and draw, and coordinates."""
-
-    dims: dict[str, list[str]]
-    coords: dict[str, list[str]]
-
-
-def safe_name(name: str) -> str:
-    """Name that a DataTree accepts."""
-    return name.replace("/", DIVISION_SLASH)
-
-
-def posterior_layout(design: Design) -> Layout:
-    """Names, dimensions and coordinates of the posterior of a design.
-
-    Parameters
-    ----------
-    design : Design
-        Arrays of the model.
-
-    Returns
-    -------
-    Layout
-        Scalars have no dimensions; effects end in the dimension of their levels.
-    """
-    dims: dict[str, list[str]] = {}
-    coords: dict[str, list[str]] = {}
-    effect_dims = _effect_dims(design)
-    for variable, members in by_variable(design).items():
-        if members[0].coord is None:
-            dims[safe_name(variable)] = []
-            continue
-        is_sd = members[0].component == "sd"
-        vector = variable.removesuffix("_sigma")
-        dim = effect_dims[vector] if is_sd else f"{variable}_dim"
-        dims[safe_name(variable)] = [safe_name(dim)]
-        coords[safe_name(dim)] = [str(member.coord) for member in members]
-    for term in design.groups:
-        levels = safe_name(f"{term.group}__factor_dim")
-        coords[levels] = list(term.levels)
-        for variable in term.variables:
-            dims[safe_name(variable.name)] = [levels]
-            if variable.coords:
-                dim = safe_name(effect_dims[variable.name])
-                dims[safe_name(variable.name)] = [dim, levels]
-                coords[dim] = list(variable.coords)
-    return Layout(dims, coords)
-
-
-def _effect_dims(design: Design) -> dict[str, str]:
-    """Dimension of each vector of effects: ``<expr>__expr_dim`` unless ambiguous."""
-    vectors = [v for term in design.groups for v in term.variables if v.coords]
-    meanings: dict[str, set[tuple[str, ...]]] = {}
-    for vector in vectors:
-        meanings.setdefault(vector.expr, set()).add(vector.coords)
-    return {v.name: f"{_dim_stem(v, meanings)}__expr_dim" for v in vectors}
-
-
-def _dim_stem(
-    vector: EffectVariable, meanings: Mapping[str, set[tuple[str, ...]]]
-) -> str:
-    """The expression, or the whole name if terms disagree on its coordinates."""
-    return vector.expr if len(meanings[vector.expr]) == 1 else vector.name
-
-
-def by_variable(design: Design) -> dict[str, list[Parameter]]:
-    """Scalar parameters by the posterior variable that holds them."""
-    found: dict[str, list[Parameter]] = {}
-    for parameter in parameters(design):
-        found.setdefault(parameter.variable, []).append(parameter)
-    return found
 
 
 def parameter_draws(

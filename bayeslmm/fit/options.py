@@ -50,8 +50,6 @@ def check_options(
     ModelError
         If an option has the wrong type or is out of range.
     """
-    if progress is not True and progress is not False and progress != "auto":
-        raise ModelError(f"progress must be True, False or 'auto', not {progress!r}.")
     n_chains = _count(chains, "chains", 1)
     return Options(
         draws=_count(draws, "draws", 4),
@@ -60,14 +58,13 @@ def check_options(
         seed=_seed(seed),
         target_accept=_target_accept(target_accept),
         cores=_count(cores or min(n_chains, available_cores()), "cores", 1),
-        progress=progress,
+        progress=_progress(progress),
     )
 
 
 def _count(value: object, name: str, least: int) -> int:
     """A whole number, at least `least`."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
+    if _is_flag(value) or not isinstance(value, int | np.integer) or value < least:
         raise ModelError(
             f"{name} must be a whole number of at least {least}, not {value!r}."
         )
@@ -80,8 +77,11 @@ def _seed(seed: object) -> int:
         return int(np.random.default_rng().integers(LARGEST_SEED))
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(LARGEST_SEED))
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed <= LARGEST_SEED:
+    if (
+        _is_flag(seed)
+        or not isinstance(seed, int | np.integer)
+        or not 0 <= seed <= LARGEST_SEED
+    ):
         raise ModelError(
             "seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
             f"not {seed!r}."
@@ -93,13 +93,30 @@ def _target_accept(value: object) -> float | None:
     """A number strictly between 0 and 1, or None."""
     if value is None:
         return None
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not 0.0 < value < 1.0:
+    if (
+        _is_flag(value)
+        or not isinstance(value, int | float | np.floating)
+        or not 0.0 < value < 1.0
+    ):
         raise ModelError(
             f"target_accept must lie between 0 and 1 (0.95 by default, 0.99 against "
             f"divergences), not {value!r}."
         )
     return float(value)
+
+
+def _progress(value: object) -> bool | Literal["auto"]:
+    """Whether to show a bar, or "auto"."""
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, bool):
+        raise ModelError(f"progress must be True, False or 'auto', not {value!r}.")
+    return value
+
+
+def _is_flag(value: object) -> bool:
+    """Whether a value is True or False, which count as whole numbers in Python."""
+    return isinstance(value, bool | np.bool_)
 
 
 def available_cores() -> int:

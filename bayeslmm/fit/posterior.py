@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import ModelError, OutputError
+from bayeslmm.errors import OutputError
 from bayeslmm.fit import (
     posterior_predictions as predictions,
     posterior_tables as tables,
 )
 from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
-from bayeslmm.fit.draws import OBSERVATIONS, safe_name
 from bayeslmm.fit.posterior_predictions import PredictionKind
 from bayeslmm.fit.posterior_tables import IntervalKind
 from bayeslmm.model import Model
@@ -116,7 +115,7 @@ class Posterior:
         kind : {"eti", "hdi"}, default "eti"
             Equal-tailed or highest density.
         """
-        return self.summary(prob, kind)[["lower", "upper"]]
+        return self.summary(prob, kind).loc[:, ["lower", "upper"]]
 
     def fixef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Fixed effects.
@@ -226,18 +225,13 @@ class Posterior:
         ModelError
             If the family has no such prediction.
         """
-        import pandas as pd
-
-        rows, rng = self._rows(newdata, kind, random, seed)
-        parts = [
-            pd.DataFrame(
-                tables.describe_draws(
-                    self._values(rows, kind, rng, part), prob, interval
-                )
-            )
-            for part in predictions.row_chunks(self._n_draws, len(rows.X))
-        ]
-        return pd.concat(parts, ignore_index=True)
+        return predictions.prediction_table(
+            self.model,
+            self.idata,
+            newdata,
+            predictions.Asked(kind, random, seed),
+            tables.Interval(prob, interval),
+        )
 
     def predict_draws(
         self,
@@ -254,65 +248,9 @@ class Posterior:
         ndarray, shape (chain, draw, m)
             Units of y.
         """
-        rows, rng = self._rows(newdata, kind, random, seed)
-        predictions.check_size(self._n_draws, len(rows.X), "Predictions")
-        return self._values(rows, kind, rng, slice(None))
-
-    def _rows(
-        self,
-        newdata: object,
-        kind: str,
-        random: bool,
-        seed: int | np.random.Generator | None,
-    ) -> tuple[predictions.PredictionRows, np.random.Generator]:
-        """Rows to predict and the generator for what is drawn anew."""
-        predictions.check_prediction(self.model.family, kind)
-        # a stream of its own: [seed, 0..] are those of the chains
-        rng = np.random.default_rng(
-            [int(self.idata.attrs["seed"]), 1] if seed is None else seed
+        return predictions.prediction_draws(
+            self.model, self.idata, newdata, predictions.Asked(kind, random, seed)
         )
-        design = self.model.design
-        if newdata is None:
-            return predictions.old_rows(design, self.idata, random=random), rng
-        encoded = self.model.recipe.encode(newdata)
-        rows = predictions.new_rows(design, self.idata, encoded, random=random, rng=rng)
-        return rows, rng
-
-    def _values(
-        self,
-        rows: predictions.PredictionRows,
-        kind: str,
-        rng: np.random.Generator,
-        part: slice,
-    ) -> Float[np.ndarray, "chain draw _m"]:
-        """Draws of one kind of prediction at some rows."""
-        beta = tables.beta_draws(self.model.design, self.idata)
-        linear = predictions.linear_draws(beta, rows, part)
-        if kind == "linear":
-            return linear
-        mean = predictions.inverse_link(self.model.family, linear)
-        if kind == "mean":
-            return mean
-        return mean + self._noise(rows, rng, part, mean.shape)
-
-    def _noise(
-        self,
-        rows: predictions.PredictionRows,
-        rng: np.random.Generator,
-        part: slice,
-        shape: tuple[int, ...],
-    ) -> Float[np.ndarray, "chain draw _m"]:
-        """Residuals: of weight 1 for new rows, of their own weight for those used."""
-        noise = self.draws("sigma")[..., None] * rng.standard_normal(shape)
-        weights = self.model.design.weights
-        if weights is None or rows.X is not self.model.design.X:
-            return noise
-        return noise / np.sqrt(weights[part])
-
-    @property
-    def _n_draws(self) -> int:
-        """Draws of all chains."""
-        return self.status.chains * self.status.draws
 
     # --- shares of variance -----------------------------------------------------------
 
@@ -331,7 +269,7 @@ class Posterior:
         .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
            https://doi.org/10.1098/rsif.2017.0213
         """
-        fixed, random, residual = self._variances()
+        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
         return tables.shares_table(
             {
                 "adjusted": random / (random + residual),
@@ -355,22 +293,13 @@ class Posterior:
         .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
            https://doi.org/10.1098/rsif.2017.0213
         """
-        fixed, random, residual = self._variances()
+        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
         total = fixed + random + residual
         return tables.shares_table(
             {"marginal": fixed / total, "conditional": (fixed + random) / total},
             prob,
             kind,
         )
-
-    def _variances(self) -> predictions.VarianceDraws:
-        """Draws of the three variances; Gaussian models only."""
-        if self.model.family != "gaussian":
-            raise ModelError(
-                f"The residual variance of family {self.model.family!r} is not one "
-                "number, so shares of variance are given for Gaussian models only."
-            )
-        return predictions.variance_draws(self.model.design, self.idata)
 
     # --- the draws themselves -----------------------------------------------------
 
@@ -398,26 +327,7 @@ class Posterior:
         ModelError
             If the family is not Gaussian, or draws times rows are too many to hold.
         """
-        import xarray as xr
-
-        if self.model.family != "gaussian":
-            raise ModelError(
-                f"Log likelihoods of family {self.model.family!r} come from bambi: "
-                "model.to_bambi().compute_log_likelihood(post.idata)."
-            )
-        design, posterior = self.model.design, self.idata["posterior"]
-        values = predictions.log_likelihood_draws(design, self.idata)
-        name = safe_name(design.response)
-        coords = {
-            "chain": posterior["chain"].to_numpy(),
-            "draw": posterior["draw"].to_numpy(),
-            OBSERVATIONS: np.arange(design.n),
-        }
-        data = xr.Dataset(
-            {name: (("chain", "draw", OBSERVATIONS), values)}, coords=coords
-        )
-        tree = self.idata.copy()
-        tree["log_likelihood"] = xr.DataTree(data)
+        tree = predictions.with_log_likelihood(self.model, self.idata)
         return replace(self, idata=tree)
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -6,6 +6,7 @@ effects drawn from N(0, Sigma), a fresh draw for each draw of Sigma.
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -14,9 +15,20 @@ from jaxtyping import Float, Int
 from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.posterior_tables import beta_draws, label_draws, term_draws
+from bayeslmm.fit.draws import OBSERVATIONS
+from bayeslmm.fit.posterior_tables import (
+    Interval,
+    beta_draws,
+    describe_draws,
+    label_draws,
+    term_draws,
+)
+from bayeslmm.graph.names import safe_name
+from bayeslmm.model import Model
+from bayeslmm.priors import FAMILIES
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from bayeslmm.design import NewRows
@@ -27,11 +39,38 @@ PredictionKind = Literal["mean", "response", "linear"]
 # 16 MB and 4 GB.
 CHUNK, LARGEST = 2_000_000, 500_000_000
 
-# Inverse links of the families whose mean is a function of the linear predictor alone,
-# bambi's default links.
-LOGIT_FAMILIES = ("bernoulli", "beta", "binomial", "beta_binomial")
-LOG_FAMILIES = ("poisson", "negativebinomial", "exponential")
-IDENTITY_FAMILIES = ("gaussian", "t", "laplace")
+# Families whose linear predictor gives the mean (of one trial for counts out of trials)
+# through the inverse link alone.
+MEAN_FAMILIES = (
+    "bernoulli",
+    "beta",
+    "beta_binomial",
+    "binomial",
+    "exponential",
+    "gamma",
+    "gaussian",
+    "laplace",
+    "negativebinomial",
+    "poisson",
+    "t",
+    "wald",
+    "weibull",
+)
+INVERSE_LINKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "identity": lambda eta: eta,
+    "log": np.exp,
+    "logit": lambda eta: 0.5 * (1.0 + np.tanh(0.5 * eta)),
+    "inverse": np.reciprocal,
+    "inverse_squared": lambda eta: eta**-0.5,
+}
+
+
+class Asked(NamedTuple):
+    """What to predict: kind, with or without random effects, seed of what is drawn."""
+
+    kind: str
+    random: bool
+    seed: int | np.random.Generator | None
 
 
 class TermRows(NamedTuple):
@@ -46,11 +85,15 @@ class TermRows(NamedTuple):
 
 
 class PredictionRows(NamedTuple):
-    """Rows to predict: fixed columns, offset, random part."""
+    """Rows to predict: fixed columns, offset, random part, precision weights.
+
+    Weights are those of the rows fitted; new rows have weight 1, said by None.
+    """
 
     X: Float[np.ndarray, "m p"]
     offset: Float[np.ndarray, " m"] | None
     terms: tuple[TermRows, ...]
+    weights: Float[np.ndarray, " m"] | None
 
 
 class VarianceDraws(NamedTuple):
@@ -61,6 +104,78 @@ class VarianceDraws(NamedTuple):
     residual: Float[np.ndarray, "chain draw"]
 
 
+def prediction_table(
+    model: Model,
+    tree: "xr.DataTree",
+    newdata: object,
+    asked: Asked,
+    interval: Interval,
+) -> "pd.DataFrame":
+    """Mean, median, SD and interval at each row, a chunk of rows at a time."""
+    import pandas as pd
+
+    rows, rng = prediction_rows(model, tree, newdata, asked)
+    parts = [
+        pd.DataFrame(
+            describe_draws(_values(model, tree, rows, asked.kind, rng, part), *interval)
+        )
+        for part in row_chunks(_n_draws(tree), len(rows.X))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def prediction_draws(
+    model: Model, tree: "xr.DataTree", newdata: object, asked: Asked
+) -> Float[np.ndarray, "chain draw m"]:
+    """Draws at all rows."""
+    rows, rng = prediction_rows(model, tree, newdata, asked)
+    check_size(_n_draws(tree), len(rows.X), "Predictions")
+    return _values(model, tree, rows, asked.kind, rng, slice(None))
+
+
+def prediction_rows(
+    model: Model, tree: "xr.DataTree", newdata: object, asked: Asked
+) -> tuple[PredictionRows, np.random.Generator]:
+    """Rows to predict, and the generator for what is drawn anew."""
+    check_prediction(model.family, asked.kind)
+    # a stream of its own: the chains have the children of the run's seed
+    own = [int(tree.attrs["seed"]), 1] if asked.seed is None else asked.seed
+    rng = np.random.default_rng(own)
+    if newdata is None:
+        return old_rows(model.design, tree, random=asked.random), rng
+    encoded = model.recipe.encode(newdata)
+    rows = new_rows(model.design, tree, encoded, random=asked.random, rng=rng)
+    return rows, rng
+
+
+def _values(
+    model: Model,
+    tree: "xr.DataTree",
+    rows: PredictionRows,
+    kind: str,
+    rng: np.random.Generator,
+    part: slice,
+) -> Float[np.ndarray, "chain draw _m"]:
+    """Draws of one kind of prediction at some rows."""
+    linear = linear_draws(beta_draws(model.design, tree), rows, part)
+    if kind == "linear":
+        return linear
+    mean = inverse_link(model.family, linear)
+    if kind == "mean":
+        return mean
+    sigma = label_draws(model.design, tree, "sigma")[..., None]
+    noise = sigma * rng.standard_normal(mean.shape)
+    if rows.weights is not None:
+        noise /= np.sqrt(rows.weights[part])
+    return mean + noise
+
+
+def _n_draws(tree: "xr.DataTree") -> int:
+    """Draws of all chains."""
+    sizes = tree["posterior"].sizes
+    return sizes["chain"] * sizes["draw"]
+
+
 def old_rows(design: Design, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
     """The rows that were fitted."""
     terms = (
@@ -68,7 +183,7 @@ def old_rows(design: Design, tree: "xr.DataTree", *, random: bool) -> Prediction
         if random
         else ()
     )
-    return PredictionRows(design.X, design.offset, terms)
+    return PredictionRows(design.X, design.offset, terms, design.weights)
 
 
 def new_rows(
@@ -89,7 +204,7 @@ def new_rows(
         fresh = new_effects(design, tree, t, len(names), rng)
         effects = np.concatenate([term_draws(term, tree), fresh], axis=2)
         terms.append(TermRows(own.Z, codes, effects))
-    return PredictionRows(rows.X, rows.offset, tuple(terms))
+    return PredictionRows(rows.X, rows.offset, tuple(terms), None)
 
 
 def new_effects(
@@ -166,8 +281,7 @@ def check_prediction(family: str, kind: str) -> None:
             f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
             "'response' (a new response, with its noise) or 'linear' (its predictor)."
         )
-    known = (*IDENTITY_FAMILIES, *LOGIT_FAMILIES, *LOG_FAMILIES)
-    if (kind == "mean" and family not in known) or (
+    if (kind == "mean" and family not in MEAN_FAMILIES) or (
         kind == "response" and family != "gaussian"
     ):
         raise ModelError(
@@ -179,10 +293,32 @@ def check_prediction(family: str, kind: str) -> None:
 def inverse_link(
     family: str, eta: Float[np.ndarray, "chain draw m"]
 ) -> Float[np.ndarray, "chain draw m"]:
-    """Mean response at a linear predictor; of one trial for counts out of trials."""
-    if family in LOGIT_FAMILIES:
-        return 0.5 * (1.0 + np.tanh(0.5 * eta))
-    return np.exp(eta) if family in LOG_FAMILIES else eta
+    """Mean response at a linear predictor, bambi's default link of the family."""
+    return INVERSE_LINKS[FAMILIES[family][1]](eta)
+
+
+def with_log_likelihood(model: Model, tree: "xr.DataTree") -> "xr.DataTree":
+    """A copy of the tree with the group ``log_likelihood``."""
+    import xarray as xr
+
+    if model.family != "gaussian":
+        raise ModelError(
+            f"Log likelihoods of family {model.family!r} come from bambi: "
+            "model.to_bambi().compute_log_likelihood(post.idata)."
+        )
+    dims = ("chain", "draw", OBSERVATIONS)
+    values = log_likelihood_draws(model.design, tree)
+    data = xr.Dataset(
+        {safe_name(model.design.response): (dims, values)},
+        coords={
+            "chain": tree["posterior"]["chain"].to_numpy(),
+            "draw": tree["posterior"]["draw"].to_numpy(),
+            OBSERVATIONS: np.arange(model.design.n),
+        },
+    )
+    copy = tree.copy()
+    copy["log_likelihood"] = xr.DataTree(data)
+    return copy
 
 
 def log_likelihood_draws(
@@ -199,8 +335,14 @@ def log_likelihood_draws(
     return -0.5 * (constant + scaled) - np.log(sigma)
 
 
-def variance_draws(design: Design, tree: "xr.DataTree") -> VarianceDraws:
+def variance_draws(model: Model, tree: "xr.DataTree") -> VarianceDraws:
     """The three variances draw by draw, defined as in `RemlFit.icc`."""
+    if model.family != "gaussian":
+        raise ModelError(
+            f"The residual variance of family {model.family!r} is not one number, so "
+            "shares of variance are given for Gaussian models only."
+        )
+    design = model.design
     beta = beta_draws(design, tree)
     centred = design.X - design.X.mean(axis=0)
     spread = centred.T @ centred / max(design.n - 1, 1)

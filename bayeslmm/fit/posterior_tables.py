@@ -4,14 +4,14 @@ Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD a
 interval of named probability and kind.
 """
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.draws import by_variable, safe_name
+from bayeslmm.graph.names import by_variable, safe_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,13 @@ SUMMARY_COLUMNS = (
 )
 
 
+class Interval(NamedTuple):
+    """Probability and kind of the intervals of a table."""
+
+    prob: float
+    kind: IntervalKind
+
+
 def check_interval(prob: float, kind: str) -> None:
     """Raise `ModelError` unless 0 < prob < 1 and the kind is known."""
     if not 0.0 < prob < 1.0:
@@ -43,9 +50,20 @@ def check_interval(prob: float, kind: str) -> None:
 
 
 def posterior_parameters(design: Design, tree: "xr.DataTree") -> tuple[Parameter, ...]:
-    """The parameters that have draws: a family without sigma has none of it."""
-    variables = tree["posterior"].data_vars
-    return tuple(p for p in parameters(design) if safe_name(p.variable) in variables)
+    """The parameters that have draws, in the order of `parameters`.
+
+    A family other than the Gaussian has its own in place of sigma: ``alpha``, ``nu``.
+    """
+    held = tree["posterior"].data_vars
+    known = [p for p in parameters(design) if safe_name(p.variable) in held]
+    names = {safe_name(p.variable) for p in known}
+    others = [
+        Parameter(str(name), "sigma", str(name), None, None, None, ())
+        for name, variable in held.items()
+        if name not in names and variable.dims == ("chain", "draw")
+    ]
+    effects = {safe_name(v.name) for t in design.groups for v in t.variables}
+    return (*known, *(p for p in others if p.label not in effects))
 
 
 def label_draws(
@@ -76,29 +94,24 @@ def summary_table(
     """Every scalar parameter: location, spread, interval, Monte Carlo diagnostics."""
     import arviz as az
     import pandas as pd
+    import xarray as xr
 
     check_interval(prob, kind)
     wanted = posterior_parameters(design, tree)
-    members = [
-        (name, own)
-        for name, own in by_variable(design).items()
-        if safe_name(name) in tree["posterior"].data_vars
-    ]
-    found: pd.DataFrame = az.summary(
-        tree,
-        var_names=[safe_name(name) for name, _ in members],
+    scalars = {p.label: (("chain", "draw"), _draws(p, design, tree)) for p in wanted}
+    found = az.summary(
+        xr.Dataset(scalars),
         kind="all",
         ci_prob=prob,
         ci_kind=kind,
         round_to="none",
     )
-    found = pd.DataFrame(found).set_axis([p.label for _, own in members for p in own])
-    found = found.loc[[p.label for p in wanted]]
-    lower, upper = [name for name in found.columns if name.endswith(("_lb", "_ub"))]
-    table = found.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
+    table = pd.DataFrame(found).loc[list(scalars)]
+    lower, upper = [name for name in table.columns if name.endswith(("_lb", "_ub"))]
+    table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
     table["component"] = [p.component for p in wanted]
-    table["median"] = [float(np.median(_draws(p, design, tree))) for p in wanted]
-    return table[list(SUMMARY_COLUMNS)].rename_axis("label")
+    table["median"] = [float(np.median(draws)) for _, draws in scalars.values()]
+    return table.loc[:, list(SUMMARY_COLUMNS)].rename_axis("label")
 
 
 def interval_bounds(
@@ -142,16 +155,17 @@ def varcorr_table(
 
     wanted = [p for p in posterior_parameters(design, tree) if p.component != "fixef"]
     draws = np.stack([_draws(p, design, tree) for p in wanted], axis=-1)
-    effects = [_effect_names(design, p) for p in wanted]
+    index = pd.Index([p.label for p in wanted], name="label")
+    first, second = zip(*(_effect_names(design, p) for p in wanted), strict=True)
     table = pd.DataFrame(
         {
             "group": [p.group or "Residual" for p in wanted],
             "component": [p.component for p in wanted],
-            "effect1": [names[0] for names in effects],
-            "effect2": [names[1] for names in effects],
+            "effect1": pd.Series(first, index, dtype=object),
+            "effect2": pd.Series(second, index, dtype=object),
             **describe_draws(draws, prob, kind),
         },
-        index=pd.Index([p.label for p in wanted], name="label"),
+        index=index,
     )
     products = [_variance_draws(p, wanted, draws) for p in wanted]
     table["variance"] = [float(np.mean(product)) for product in products]
@@ -223,46 +237,63 @@ def ranef_table(
     design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
     """Random effects, one row for each group, level and effect."""
-    return _levels_table(
-        [(term, term_draws(term, tree)) for term in design.groups], prob, kind
-    )
+    import pandas as pd
+
+    parts = [
+        _levels_table(
+            term.group, term.levels, term.effects, term_draws(term, tree), prob, kind
+        )
+        for term in design.groups
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def coef_table(
     design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
-    """Random effects plus the fixed effect of the same name, where there is one."""
+    """Fixed plus random effects, one row for each group, level and effect."""
+    import pandas as pd
+
     beta = beta_draws(design, tree)
-    sums = []
-    for term in design.groups:
-        b = term_draws(term, tree)
-        for effect, name in enumerate(term.effects):
-            if name in design.fixed_names:
-                column = design.fixed_names.index(name)
-                b[..., effect] += beta[..., None, column]
-        sums.append((term, b))
-    return _levels_table(sums, prob, kind)
+    parts = []
+    for group in dict.fromkeys(term.group for term in design.groups):
+        terms = [term for term in design.groups if term.group == group]
+        shape = (*beta.shape[:2], terms[0].n_levels)
+        columns = {
+            name: np.broadcast_to(beta[..., [column]], shape)
+            for column, name in enumerate(design.fixed_names)
+        }
+        for term in terms:
+            b = term_draws(term, tree)
+            for i, effect in enumerate(term.effects):
+                columns[effect] = columns.get(effect, 0.0) + b[..., i]
+        stacked = np.stack(list(columns.values()), axis=-1)
+        effects = tuple(columns)
+        parts.append(
+            _levels_table(group, terms[0].levels, effects, stacked, prob, kind)
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def _levels_table(
-    by_term: list[tuple[GroupTerm, Float[np.ndarray, "chain draw _j _k"]]],
+    group: str,
+    levels: tuple[str, ...],
+    effects: tuple[str, ...],
+    b: Float[np.ndarray, "chain draw j k"],
     prob: float,
     kind: IntervalKind,
 ) -> "pd.DataFrame":
-    """Long table over terms, effects and levels."""
+    """One row for each level and effect."""
     import pandas as pd
 
-    parts: list[Any] = []
-    for term, b in by_term:
-        levels = np.tile(np.array(term.levels, dtype=object), term.k)
-        effects = np.repeat(np.array(term.effects, dtype=object), term.n_levels)
-        columns = describe_draws(b.swapaxes(-1, -2), prob, kind)
-        parts.append(
-            pd.DataFrame(
-                {"group": term.group, "level": levels, "effect": effects, **columns}
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "group": group,
+            "level": np.repeat(np.array(levels, dtype=object), len(effects)),
+            "effect": np.tile(np.array(effects, dtype=object), len(levels)),
+            **describe_draws(b, prob, kind),
+        }
+    )
 
 
 def shares_table(
