@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayeslmm.cli.files import check_writable, file_hash, read_table
-from bayeslmm.cli.run import INTERRUPTED, Options, run
 from bayeslmm.errors import BayesLMMError, ModelError, OutputError
-from bayeslmm.model import Method, Model
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bayeslmm.model import Method, Model
+
+INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
 DEMO_FORMULA = "score ~ edu + (edu | classroom)"
 DEMO_SEED = 4
 PIPE_WIDTH = 100
@@ -131,14 +131,17 @@ def fit(
     [bold]--out[/bold] writes all of it to a folder.
     """
     with _messages():
+        from bayeslmm.cli.files import check_writable, file_hash
+        from bayeslmm.cli.run import Options, run
+
         options = Options(draws, tune, chains, seed, _method(method), reml_only)
         _check_reml(family, reml_only)
         if out is not None:
             check_writable(out)
         model = _model(data, sep, formula, priors, family, weights)
         source = {"path": data.name, "sha256": file_hash(data)}
-        code = run(_console(), model, options, out=out, data=source)
-    raise typer.Exit(code)
+        partial = run(_console(), model, options, out=out, data=source)
+    raise typer.Exit(INTERRUPTED if partial else 0)
 
 
 @app.command(epilog=EXAMPLES)
@@ -156,9 +159,9 @@ def explain(
     Equations, the meaning of every column, groups and how they lie to each other,
     parameters, priors.
     """
-    from bayeslmm.report import explain_text
-
     with _messages():
+        from bayeslmm.report import explain_text
+
         model = _model(data, sep, formula, priors, family, weights)
         typer.echo(explain_text(model, matrices=matrices))
 
@@ -175,9 +178,12 @@ def demo(
 
     The whole job on data that come with the program: nothing else is needed.
     """
-    from bayeslmm.datasets import simulate_classrooms
-
     with _messages():
+        from bayeslmm.cli.files import check_writable
+        from bayeslmm.cli.run import Options, run
+        from bayeslmm.datasets import simulate_classrooms
+        from bayeslmm.model import Model
+
         if out is not None:
             check_writable(out)
         console = _console()
@@ -201,17 +207,22 @@ def _model(
     priors: str,
     family: str,
     weights: str | None,
-) -> Model:
+) -> "Model":
     """The model of a file."""
+    from bayeslmm.cli.files import read_table
+    from bayeslmm.model import Model
+
     if sep == "\\t":  # as a shell passes it on
         sep = "\t"
     table = read_table(data, sep)
     return Model(formula, table, priors=priors, family=family, weights=weights)
 
 
-def _method(name: str) -> Method:
+def _method(name: str) -> "Method":
     """The sampling method of that name."""
     from typing import get_args
+
+    from bayeslmm.model import Method
 
     for known in get_args(Method):
         if name == known:

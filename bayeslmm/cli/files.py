@@ -112,7 +112,10 @@ def _read_text(path: Path, sep: str | None) -> "pd.DataFrame":
     try:
         data = pd.read_csv(path, sep=separator)
     except pd.errors.EmptyDataError as error:
-        raise InputFileError(f"{str(path)!r} is empty.") from error
+        raise InputFileError(
+            f"{str(path)!r} is empty. Give a file with a header and one row per "
+            "observation."
+        ) from error
     except UnicodeDecodeError as error:
         raise InputFileError(
             f"{str(path)!r} is not UTF-8 text (byte {error.start}). Save it as UTF-8."

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -53,10 +51,9 @@ class Outcome:
     posterior: "Posterior | None"
 
     @property
-    def exit_code(self) -> int:
-        """0, or what an interrupted program gives."""
-        partial = self.posterior is not None and self.posterior.status.partial
-        return INTERRUPTED if partial else 0
+    def partial(self) -> bool:
+        """Whether sampling was interrupted."""
+        return self.posterior is not None and self.posterior.status.partial
 
 
 def run(
@@ -67,8 +64,11 @@ def run(
     out: Path | None,
     data: Mapping[str, Any],
     truth: Mapping[str, float] | None = None,
-) -> int:
-    """Fit a model, print what came of it, write it to a folder; gives the exit code."""
+) -> bool:
+    """Fit a model, print what came of it, write it to a folder.
+
+    Gives whether sampling was interrupted, so that the results are partial.
+    """
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     with _our_warnings_printed_elsewhere():
         outcome = _fit_and_print(console, model, options, seed)
@@ -77,9 +77,9 @@ def run(
             print_table(console, truth_table(table, dict(truth)))
         if out is not None:
             _write(console, outcome, out, data, None if options.reml_only else seed)
-    if outcome.exit_code:
+    if outcome.partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
-    return outcome.exit_code
+    return outcome.partial
 
 
 def _fit_and_print(
