@@ -12,6 +12,7 @@ from bayeslmm.compare import compare
 from bayeslmm.errors import BayesLMMWarning, OutputError
 from bayeslmm.model import Method, Model
 from bayeslmm.report import report, save_figures, summary_json
+from bayeslmm.report.numbers import counted
 from bayeslmm.report.tables import truth_table
 from bayeslmm.report.text import (
     print_comparison,
@@ -140,6 +141,6 @@ def _write(
     n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
     report(outcome, out / "report.html")
     draws = ", posterior.nc" if outcome.posterior is not None else ""
-    written = f"summary.json{draws}, report.html and {n_figures} figures"
+    written = f"summary.json{draws}, report.html, {counted(n_figures, 'figure')}"
     console.print()
     print_lines(console, [f"wrote {written} to {out}"])

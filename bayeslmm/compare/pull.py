@@ -39,7 +39,8 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
     fixed = _fixed_pull(reml, priors)
     found = {}
     for parameter in parameters(reml.model.design):
-        estimate, se = estimates.loc[parameter.label, ["estimate", "se"]].astype(float)
+        estimate = float(estimates["estimate"][parameter.label])
+        se = float(estimates["se"][parameter.label])
         if parameter.component == "fixef":
             found[parameter.label] = fixed[parameter.index[0]]
         elif parameter.component == "corr":

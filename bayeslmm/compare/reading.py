@@ -241,7 +241,7 @@ def _boundary(facts: _Facts) -> list[str]:
 
 def _boundary_sentence(facts: _Facts, label: str) -> str:
     """What REML and the posterior say of one parameter on the boundary."""
-    row, method = facts.table.loc[label], facts.method
+    row, method = facts.table.loc[label].to_dict(), facts.method
     said = (
         f"the posterior has median {row['median']:.3g} and {facts.interval} "
         f"{row['lower']:.3g} to {row['upper']:.3g}"

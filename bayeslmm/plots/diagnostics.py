@@ -249,7 +249,8 @@ def _draws_of(post: "Posterior", label: str, known: list[str]) -> dict[str, np.n
             f"No parameter or variable {label!r} in this posterior."
             f"{nearest_names(label, candidates)}"
         )
-    stacked = posterior[name].stack(entry=posterior[name].dims[2:])
+    values = posterior.to_dataset()[name]
+    stacked = values.stack(entry=values.dims[2:])
     coords = stacked.indexes["entry"]
     entries = [
         ", ".join(map(str, np.atleast_1d(np.asarray(c, object)))) for c in coords

@@ -51,7 +51,7 @@ def draw_plane(
     _draw_plane_points(ax, wide, table.attrs["method"], many)
     complete = wide["complete_pooling"][0]
     ax.axvline(complete[0], **complete_style())
-    ax.axhline(complete[1], **(complete_style() | {"label": None}))
+    ax.axhline(complete[1], **complete_style(label=None))
     center = center_style() | {"marker": "P", "markersize": 9, "linestyle": "none"}
     ax.plot(*wide["center"][0], **(center | {"markeredgecolor": "white", "zorder": 5}))
     if len(wide["level"]) <= MOST_NAMES:

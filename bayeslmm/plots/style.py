@@ -68,13 +68,13 @@ def no_pooling_label(values: Float[np.ndarray, " j"], outside: int) -> str:
     return "no pooling" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def complete_style() -> dict[str, Any]:
+def complete_style(label: str | None = "complete pooling") -> dict[str, Any]:
     """Look of complete pooling in every figure."""
     return {
         "color": PLAIN_COLOR,
         "linestyle": "--",
         "linewidth": 1.0,
-        "label": "complete pooling",
+        "label": label,
         "zorder": 0.5,
     }
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from bayeslmm.compare import compare, reading
@@ -159,7 +160,7 @@ def _posterior(post: "Posterior") -> dict[str, Any]:
             "messages": diagnosis.messages,
             "max_rhat": table["rhat"].max(),
             "min_ess_bulk": table["ess_bulk"].min(),
-            "divergences": int(post.idata["sample_stats"]["diverging"].sum()),
+            "divergences": post.status.n_divergent,
         },
         "timing": dict(post.timing),
     }
@@ -179,7 +180,10 @@ def _by_component(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, An
 
 def _records(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Rows by label."""
-    return {str(label): row.to_dict() for label, row in table.iterrows()}
+    return {
+        str(label): {column: row[column] for column in table.columns}
+        for label, row in table.iterrows()
+    }
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 (any JSON value)
@@ -188,7 +192,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 (any JSON value)
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a numpy scalar
+    if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -117,8 +117,8 @@ def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
     header = ("", "true", *names, "true inside")
     prob = table.attrs["prob"]
     note = (
-        f"a {100 * prob:.3g}% interval misses the true value in {100 * (1 - prob):.2g}% "
-        "of data sets, on average over the prior"
+        f"a {100 * prob:.3g}% interval misses the true value in "
+        f"{100 * (1 - prob):.2g}% of data sets, on average over the prior"
     )
     return TextTable("The values that made these data", header, tuple(rows), (note,))
 
