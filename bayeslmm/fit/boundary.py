@@ -90,8 +90,7 @@ def snap_candidates(
         candidate = theta.copy()
         candidate[choice] = 0.0
         yield candidate
-    lower, upper = problem.bounds()
-    for bound in (lower, upper):
+    for bound in problem.bounds():
         near = (theta != bound) & (np.abs(theta - bound) < TRY_BOUND)
         if near.any():
             yield np.where(near, bound, theta)

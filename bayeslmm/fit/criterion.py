@@ -36,6 +36,9 @@ from bayeslmm.marginal import Statistics, profiled_gradient
 # Beyond this condition number the columns of a term are rescaled but not
 # orthogonalised: they are linearly dependent to half of the digits.
 MAX_CONDITION = 1e8
+# How far from the ends of their range the correlations of cs and ar1 are searched: the
+# criterion there differs from that at the end by about as much.
+INSIDE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,33 @@ class ProfiledProblem:
         return criterion, gradient
 
     def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Lower and upper bounds; infinite where the criterion is even."""
+        """Lower and upper bounds; infinite where the criterion is even.
+
+        A correlation stops `INSIDE` its range: at the end the factor has an infinite
+        slope, and its gradient would be wrong.
+        """
         pairs = [p for b in self.blocks for p in theta_bounds(b.structure, b.k)]
         lower, upper = np.array(pairs).T
+        correlation = np.isfinite(upper)
+        lower[correlation] += INSIDE
+        upper[correlation] -= INSIDE
         for block in self.blocks:
             lower[even_sds(block)] = -np.inf
         return lower, upper
+
+    def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Theta with correlations that stopped at `bounds` moved to the very end."""
+        lower, upper = self.bounds()
+        pairs = [p for b in self.blocks for p in theta_bounds(b.structure, b.k)]
+        low, high = np.array(pairs).T
+        moved = np.where((theta <= lower) & np.isfinite(upper), low, theta)
+        return np.where(theta >= upper, high, moved)
+
+    def units(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """What counts as one step at theta: 1, or the largest entry of its term."""
+        sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
+        lengths = [b.where.stop - b.where.start for b in self.blocks]
+        return np.where(np.isfinite(self.bounds()[1]), 1.0, np.repeat(sizes, lengths))
 
     def steepness(self) -> Float[np.ndarray, " m"]:
         """Roughly how steep the criterion is in each theta: a level, a unit of it."""

@@ -12,7 +12,7 @@ do not identify. Both are NaN, with the reason.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +20,19 @@ from jaxtyping import Bool, Float
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
 from bayeslmm.fit.criterion import ProfiledProblem
-from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters
+from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters, steps
 from bayeslmm.fit.status import sd_corr
 from bayeslmm.marginal import profiled_criterion
 
 # Step of the central differences, in relative SDs of scaled columns: the working
 # parameters and log sigma_hat are smooth there on a scale of about 1.
 DIFFERENCE = 1e-5
-# Curvature below this share of the largest one is none.
-FLAT = 1e-7
+# Curvature along a direction below this share of that along one parameter is none: such
+# an SE would be 300 times that with the other parameters known.
+FLAT = 1e-5
+# A parameter has no SE if more than this share of its variation is along such
+# directions.
+NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +84,46 @@ def fit_information(
         Covariance, SEs and the reasons where there are none.
     """
     shown = tuple(p for p in parameters(design) if p.component != "fixef")
-    at_edge = {parameter.label for parameter in boundary}
-    moving = [i for i, p in enumerate(shown) if p.label not in at_edge]
-    reasons = dict.fromkeys(at_edge, "on the boundary")
-    theta = optimum.theta
-    free = free_parameters(problem, theta, optimum.gradient)
-    kept = [shown[i] for i in moving]
-    curvature = optimum.hessian
-    if curvature is None:
-        curvature = criterion_hessian(problem, theta, free)
-    slopes, sigma_slope = _working_slopes(problem, kept, theta, free)
-    values, vectors = np.linalg.eigh(0.5 * curvature)
-    flat = values <= FLAT * max(values.max(initial=0.0), 1e-300)
-    spread = vectors[:, ~flat] / np.sqrt(values[~flat])
-    unknown = np.abs(slopes @ vectors[:, flat]).max(axis=1, initial=0.0) > 1e-3
-    reasons |= {
-        parameter.label: "not identified by the data"
-        for parameter, lost in zip(kept, unknown, strict=True)
-        if lost
-    }
+    reasons = {parameter.label: "on the boundary" for parameter in boundary}
+    free = free_parameters(problem, optimum.theta, optimum.gradient)
+    inside = [i for i, p in enumerate(shown) if p.label not in reasons]
+    kept = [shown[i] for i in inside]
+    slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
+    root, unknown = _theta_spread(problem, optimum, free, slopes)
+    for parameter in np.array(kept, object)[unknown]:
+        reasons[parameter.label] = "not identified by the data"
     dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
-    root = slopes @ spread
-    covariance = np.full((len(shown), len(shown)), np.nan)
-    known = [i for i, lost in zip(moving, unknown, strict=True) if not lost]
     found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
+    known = np.array(inside)[~unknown]
+    covariance = np.full((len(shown), len(shown)), np.nan)
     covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
-    factors = _absolute_factors(problem, theta)
+    factors = _absolute_factors(problem, optimum.theta)
     natural = np.array([_working_scale(p, factors)[1] for p in shown])
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
+
+
+def _theta_spread(
+    problem: ProfiledProblem,
+    optimum: Optimum,
+    free: Bool[np.ndarray, " m"],
+    slopes: Float[np.ndarray, "d f"],
+) -> tuple[Float[np.ndarray, "d r"], Bool[np.ndarray, " d"]]:
+    """Root of the covariance of the working parameters that theta brings to them.
+
+    With it, which of them move along a direction in which the criterion is flat.
+    """
+    curvature = optimum.hessian
+    if curvature is None:
+        curvature = criterion_hessian(problem, optimum.theta, free)
+    information = 0.5 * curvature
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+    values, vectors = np.linalg.eigh(information * np.outer(unit, unit))
+    along = (slopes * unit) @ vectors
+    flat = values <= FLAT
+    reach = np.linalg.norm(along[:, flat], axis=1)
+    unknown = reach > NEGLIGIBLE * np.linalg.norm(along, axis=1)
+    return along[:, ~flat] / np.sqrt(values[~flat]), unknown
 
 
 def working_value(component: str, estimate: float) -> float:
@@ -138,24 +153,10 @@ def _working_slopes(
 
     columns = [
         (at(up) - at(down)) / (up - down)[i]
-        for i, up, down in _steps(problem, theta, free)
+        for i, up, down in steps(problem, theta, free, DIFFERENCE)
     ]
     slopes = np.array(columns).T.reshape(len(kept), int(free.sum()))
     return slopes, np.array([float(p.component != "corr") for p in kept])
-
-
-def _steps(
-    problem: ProfiledProblem,
-    theta: Float[np.ndarray, " m"],
-    free: Bool[np.ndarray, " m"],
-) -> Iterator[tuple[int, Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
-    """Each free parameter: its number, theta a step up and down within bounds."""
-    lower, upper = problem.bounds()
-    for i in np.flatnonzero(free):
-        up, down = theta.copy(), theta.copy()
-        up[i] = min(theta[i] + DIFFERENCE, upper[i])
-        down[i] = max(theta[i] - DIFFERENCE, lower[i])
-        yield int(i), up, down
 
 
 Factors = tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]

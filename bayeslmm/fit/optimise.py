@@ -6,7 +6,8 @@ settled by comparing criteria: an SD or a pivot that may as well be 0 is set to 
 0, and one that stands at 0 is released if the criterion falls away from it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,12 +30,12 @@ DECREMENT = 1e-9
 # What counts as a minimum at the end: a fall of 1e-6 is the tolerance of the peer
 # tests.
 ENOUGH = 1e-6
-NEWTON_STEPS, DIFFERENCE = 30, 1e-4
+NEWTON_STEPS, DIFFERENCE = 40, 1e-4
 # Directions with less curvature than this share of the largest are not stepped along.
 FLAT = 1e-7
 # A Hessian this near to the optimum is one at the optimum, to 1e-5 or so.
 CLOSE = 1e-5
-# Longest Newton step, in relative SDs.
+# Longest Newton step, in `units`.
 MAX_STEP = 2.0
 # Beyond this relative SD sigma has collapsed: the random effects fit every response.
 MAX_THETA = 1e6
@@ -92,7 +93,7 @@ def minimise(problem: ProfiledProblem) -> Optimum:
         if best.converged and not again:
             break
     assert best is not None
-    return best
+    return replace(best, theta=problem.at_bounds(best.theta))
 
 
 def rounding(criterion: float) -> float:
@@ -110,7 +111,7 @@ def _is_better(one: Optimum, other: Optimum) -> bool:
 def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
     """Whether anything stands at its boundary."""
     lower, upper = problem.bounds()
-    at_bound = bool(((theta == lower) | (theta == upper)).any())
+    at_bound = bool(((theta <= lower) | (theta >= upper)).any())
     return at_bound or bool(null_columns(problem, theta).any())
 
 
@@ -185,7 +186,11 @@ def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
     hessian, convex = None, True
     if curvature is not None:
         convex = not (curvature.values < -FLAT * curvature.values.max()).any()
-        if (final == theta).all() and np.abs(theta - curvature.theta).max() < CLOSE:
+        same = (final == theta).all() and np.array_equal(
+            curvature.free, free_parameters(problem, theta, gradient)
+        )
+        moved = np.abs(theta - curvature.theta) / curvature.units
+        if same and moved.max() < CLOSE:
             hessian = curvature.hessian
     return Optimum(
         theta=final,
@@ -196,11 +201,31 @@ def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
     )
 
 
+def steps(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    free: Bool[np.ndarray, " m"],
+    size: float,
+) -> Iterator[tuple[int, Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
+    """Each free parameter: its number, theta a step up and down within bounds."""
+    lower, upper = problem.bounds()
+    units = problem.units(theta)
+    for i in np.flatnonzero(free):
+        up, down = theta.copy(), theta.copy()
+        up[i] = min(theta[i] + size * units[i], upper[i])
+        down[i] = max(theta[i] - size * units[i], lower[i])
+        yield int(i), up, down
+
+
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """Hessian at a theta over its free parameters, with its eigenvalues and vectors."""
+    """Hessian at a theta over its free parameters.
+
+    ``values`` and ``vectors`` are eigenvalues and vectors per `units` of theta.
+    """
 
     theta: Float[np.ndarray, " m"]
+    units: Float[np.ndarray, " m"]
     free: Bool[np.ndarray, " m"]
     hessian: Float[np.ndarray, "f f"]
     values: Float[np.ndarray, " f"]
@@ -269,13 +294,8 @@ def criterion_hessian(
     ndarray, shape (f, f)
         By differences of the exact gradient, central unless a bound is in the way.
     """
-    lower, upper = problem.bounds()
-    moving = np.flatnonzero(free)
-    found = np.empty((len(moving), len(moving)))
-    for row, i in enumerate(moving):
-        up, down = theta.copy(), theta.copy()
-        up[i] = min(theta[i] + DIFFERENCE, upper[i])
-        down[i] = max(theta[i] - DIFFERENCE, lower[i])
+    found = np.empty((int(free.sum()), int(free.sum())))
+    for row, (i, up, down) in enumerate(steps(problem, theta, free, DIFFERENCE)):
         slope = (problem(up)[1] - problem(down)[1]) / (up[i] - down[i])
         found[row] = slope[free]
     return 0.5 * (found + found.T)
@@ -287,22 +307,24 @@ def _curvature(
     free: Bool[np.ndarray, " m"],
 ) -> Curvature:
     """Curvature at theta."""
-    matrix = criterion_hessian(problem, theta, free)
-    return Curvature(theta, free, matrix, *np.linalg.eigh(matrix))
+    matrix, units = criterion_hessian(problem, theta, free), problem.units(theta)
+    scaled = matrix * np.outer(units[free], units[free])
+    return Curvature(theta, units, free, matrix, *np.linalg.eigh(scaled))
 
 
 def _newton_step(
     curvature: Curvature, gradient: Float[np.ndarray, " m"]
 ) -> tuple[Float[np.ndarray, " m"], float]:
     """Newton step, every curvature made positive, and the fall it promises."""
-    slope = curvature.vectors.T @ gradient[curvature.free]
+    units = curvature.units[curvature.free]
+    slope = curvature.vectors.T @ (units * gradient[curvature.free])
     size = np.abs(curvature.values)
     used = size > FLAT * max(size.max(), 1e-300)
     along = np.where(used, -slope / np.where(used, size, 1.0), 0.0)
+    length = max(float(np.linalg.norm(along)), 1e-300)
     step = np.zeros_like(gradient)
-    step[curvature.free] = curvature.vectors @ along
-    length = float(np.linalg.norm(step))
-    step *= min(1.0, MAX_STEP / max(length, 1e-300))
+    step[curvature.free] = units * (curvature.vectors @ along)
+    step *= min(1.0, MAX_STEP / length)
     return step, 0.5 * float(-(along * slope).sum())
 
 

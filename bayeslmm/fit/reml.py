@@ -17,7 +17,7 @@ from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
-from bayeslmm.fit.information import fit_information
+from bayeslmm.fit.information import Information, fit_information
 from bayeslmm.fit.optimise import MAX_THETA, Optimum, minimise
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.fit.status import (
@@ -32,6 +32,9 @@ from bayeslmm.model import Model
 Method = Literal["REML", "ML"]
 # lme4's tolerance of isSingular, for relative SDs of columns with mean square 1.
 SINGULAR = 1e-4
+# A residual SD below this share of the response is rounding: squares lose half the
+# digits.
+ROUNDING = 1e-7
 # Warnings point to the caller outside this folder.
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -56,8 +59,8 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     Raises
     ------
     ModelError
-        If the family is not Gaussian, the method is unknown, or the criterion is not
-        finite anywhere (no residual variance is left).
+        If the family is not Gaussian, the method is unknown, or no residual variance is
+        left.
 
     Warns
     -----
@@ -74,18 +77,12 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     optimum = minimise(problem)
     relative = problem.factors(optimum.theta)
     profile = profiled_criterion(statistics, relative, restricted=method == "REML")
-    if not math.isfinite(profile.criterion):
-        raise ModelError(
-            f"The {method} criterion of '{model.formula.text}' is not finite: the "
-            f"model leaves no residual variance in {design.n} rows of "
-            f"{design.response!r}. "
-            f"Leave out terms, or check whether the response is a function of the "
-            f"predictors."
-        )
+    if not _collapsed(optimum):
+        _check_residual(model, profile.sigma)
     factors = tuple(profile.sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
     information = fit_information(problem, design, optimum, boundary)
-    status = _status(design, method, problem, optimum, factors)
+    status = _status(design, method, problem, optimum, factors, information)
     if status.singular or not status.converged:
         warnings.warn(status.message, FitWarning, skip_file_prefixes=(PACKAGE,))
     return RemlFit(
@@ -132,12 +129,25 @@ def _check(model: Model, method: str) -> None:
         )
 
 
+def _check_residual(model: Model, sigma: float) -> None:
+    """Raise `ModelError` if nothing but rounding is left of the response."""
+    design = model.design
+    size = math.sqrt(model.statistics.WW[-1, -1] / design.n)
+    if not sigma > ROUNDING * size:  # not so for NaN
+        raise ModelError(
+            f"'{model.formula.text}' leaves no residual variance in {design.n} rows of "
+            f"{design.response!r}: the predictors reproduce every response. Leave out "
+            f"terms, or check whether the response was computed from them."
+        )
+
+
 def _status(
     design: Design,
     method: Method,
     problem: ProfiledProblem,
     optimum: Optimum,
     factors: tuple[Float[np.ndarray, "_k _k"], ...],
+    information: Information,
 ) -> FitStatus:
     """How the search ended, with its sentence."""
     boundary = boundary_parameters(design, factors)
@@ -152,7 +162,7 @@ def _status(
             f"is {smallest:.1e} of the residual one."
         )
     else:
-        message = f"The {method} criterion is at its minimum."
+        message = _success_message(method, information)
     return FitStatus(
         converged=optimum.converged,
         singular=bool(boundary) or smallest < SINGULAR,
@@ -163,15 +173,33 @@ def _status(
     )
 
 
+def _collapsed(optimum: Optimum) -> bool:
+    """Whether sigma went to 0 beside the random effects."""
+    return math.isfinite(optimum.criterion) and bool(
+        np.abs(optimum.theta).max() >= MAX_THETA
+    )
+
+
 def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> float:
     """Smallest relative SD or pivot of any term, in scaled columns."""
     return min(float(theta[at]) for b in problem.blocks for at in sd_positions(b))
 
 
+def _success_message(method: Method, information: Information) -> str:
+    """That the minimum was found, and whether it is one point."""
+    if not information.reasons:
+        return f"The {method} criterion is at its minimum."
+    return (
+        f"The {method} criterion is at its minimum, which is not one point: the data "
+        f"do not tell {', '.join(information.reasons)} from one another. Leave out a "
+        f"term."
+    )
+
+
 def _failure_message(method: Method, problem: ProfiledProblem, optimum: Optimum) -> str:
     """Why the lowest point found is no minimum, and what to try."""
     evaluations = problem.calls["evaluations"]
-    if np.abs(optimum.theta).max() >= MAX_THETA:
+    if _collapsed(optimum):
         return (
             f"The {method} fit did not converge: the residual SD goes to 0 beside the "
             f"random effects, which reproduce every response. A grouping factor with "

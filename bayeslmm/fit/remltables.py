@@ -81,16 +81,22 @@ def varcorr_table(fit: "RemlFit") -> "pd.DataFrame":
     import pandas as pd
 
     shown = [p for p in parameters(fit.design) if p.component != "fixef"]
-    rows = []
-    for parameter, value in zip(shown, estimates(fit)[-len(shown) :], strict=True):
-        effect1, effect2, variance = _second_moment(fit, parameter, float(value))
-        group = parameter.group or "Residual"
-        rows.append((group, parameter.component, effect1, effect2, value, variance))
-    columns = ["group", "component", "effect1", "effect2", "estimate", "variance"]
-    table = pd.DataFrame(rows, columns=columns, index=_labels(shown))
-    names = ["effect1", "effect2"]
-    return table.astype(dict.fromkeys(names, object)).replace(
-        {name: {np.nan: None} for name in names}
+    values = estimates(fit)[-len(shown) :]
+    moments = [
+        _second_moment(fit, parameter, float(value))
+        for parameter, value in zip(shown, values, strict=True)
+    ]
+    effect1, effect2, variance = zip(*moments, strict=True)
+    return pd.DataFrame(
+        {
+            "group": [parameter.group or "Residual" for parameter in shown],
+            "component": [parameter.component for parameter in shown],
+            "effect1": np.array(effect1, object),
+            "effect2": np.array(effect2, object),
+            "estimate": values,
+            "variance": variance,
+        },
+        index=_labels(shown),
     )
 
 

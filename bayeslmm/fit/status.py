@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import factor_to_sd_corr
+from bayeslmm.covariance import factor_to_sd_corr, n_corr, theta_bounds
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 
 # Products of two rounded rows miss 1 by a few units in the last place.
 CORR_ROUNDING = 1e-12
+# The one correlation of cs or ar1 this near to an end of its range is there.
+EDGE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +66,20 @@ def boundary_parameters(
 
     A correlation with an effect that has an SD of 0 does not exist; it is among them.
     """
-    views = [sd_corr(factor) for factor in factors]
     found = []
     for parameter in parameters(design):
         t = parameter.term
         if t is None:
             continue
-        sd, corr = views[t]
+        term, factor = design.groups[t], factors[t]
+        sd, corr = sd_corr(factor)
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
-        else:
+        elif term.structure == "us":
             inside = bool(np.abs(corr[parameter.index]) < 1.0)  # not so for NaN
-            at_edge = not inside or _only_rank_lost(views[t], factors[t])
+            at_edge = not inside or _only_rank_lost(factor)
+        else:
+            at_edge = _shared_corr_at_edge(term, corr)
         if at_edge:
             found.append(parameter)
     return tuple(found)
@@ -87,7 +91,7 @@ def boundary_message(
     """One sentence that names what is on the boundary; empty if nothing is."""
     parts = []
     for term, factor in zip(design.groups, factors, strict=True):
-        parts += _term_parts(term, factor)
+        parts += _sd_clauses(term, factor) + _corr_clauses(term, factor)
     if not parts:
         return ""
     text = "; ".join(parts)
@@ -97,34 +101,52 @@ def boundary_message(
     )
 
 
-def _term_parts(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
-    """What one term has on the boundary, as clauses."""
-    sd, corr = sd_corr(factor)
+def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
+    """What is said of SDs of 0."""
+    sd, _ = sd_corr(factor)
     zero = [e for e, value in zip(term.effects, sd, strict=True) if value == 0.0]
-    parts = []
     if len(zero) == term.k > 1:
-        parts.append(f"all SDs of {term.label} are estimated as 0")
-    else:
-        parts += [
-            f"the SD of {_effect_label(effect, term.group)} is estimated as 0 "
-            f"(its levels do not differ beyond the noise)"
-            for effect in zero
-        ]
-    pairs = [
-        f"the correlation {term.effects[j]}:{term.effects[i]} of {term.group} is "
-        f"estimated as {corr[i, j]:.0f}"
-        for j in range(term.k)
-        for i in range(j + 1, term.k)
-        if abs(corr[i, j]) == 1.0
+        return [f"all SDs of {term.label} are estimated as 0"]
+    return [
+        f"the SD of {'1' if effect == 'Intercept' else effect}|{term.group} is "
+        f"estimated as 0 (its levels do not differ beyond the noise)"
+        for effect in zero
     ]
-    if pairs:
-        pairs[-1] += " (one effect of a level determines the other)"
-    elif _only_rank_lost((sd, corr), factor):
-        pairs = [
+
+
+def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
+    """What is said of correlations at the end of their range, or of a lost rank."""
+    _, corr = sd_corr(factor)
+    if n_corr(term.structure, term.k) and term.structure != "us":
+        if _shared_corr_at_edge(term, corr) and np.isfinite(corr[1, 0]):
+            return [f"the correlation of {term.label} is estimated as {corr[1, 0]:.3g}"]
+        return []
+    pairs = [(j, i) for j in range(term.k) for i in range(j + 1, term.k)]
+    perfect = [(j, i) for j, i in pairs if abs(corr[i, j]) == 1.0]
+    if len(perfect) == len(pairs) > 1:
+        return [
+            f"every correlation of {term.label} is estimated as 1 or -1 (one effect of "
+            f"a level determines the others)"
+        ]
+    if perfect:
+        return [
+            f"the correlation {term.effects[j]}:{term.effects[i]} of {term.group} is "
+            f"estimated as {corr[i, j]:.0f} (one effect of a level determines the "
+            f"other)"
+            for j, i in perfect
+        ]
+    if _only_rank_lost(factor):
+        return [
             f"the covariance of {term.label} has rank {_rank(factor)} of {term.k} (a "
             f"combination of its effects has variance 0)"
         ]
-    return parts + pairs
+    return []
+
+
+def _shared_corr_at_edge(term: GroupTerm, corr: Float[np.ndarray, "k k"]) -> bool:
+    """Whether the one correlation of cs or ar1 is at an end of its range, or NaN."""
+    low = theta_bounds(term.structure, term.k)[-1][0]
+    return not low + EDGE < corr[1, 0] < 1.0 - EDGE
 
 
 def _rank(factor: Float[np.ndarray, "k k"]) -> int:
@@ -132,16 +154,9 @@ def _rank(factor: Float[np.ndarray, "k k"]) -> int:
     return int((np.diag(factor) != 0.0).sum())
 
 
-def _only_rank_lost(
-    view: tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]],
-    factor: Float[np.ndarray, "k k"],
-) -> bool:
+def _only_rank_lost(factor: Float[np.ndarray, "k k"]) -> bool:
     """Whether the factor is singular though no SD is 0 and no correlation +-1."""
-    sd, corr = view
+    sd, corr = sd_corr(factor)
     off = np.abs(corr[np.tril_indices_from(corr, -1)])
-    return _rank(factor) < len(sd) and bool((sd > 0.0).all() and (off != 1.0).all())
-
-
-def _effect_label(effect: str, group: str) -> str:
-    """An effect as bambi names it, ``edu|classroom`` or ``1|classroom``."""
-    return f"{'1' if effect == 'Intercept' else effect}|{group}"
+    lost = _rank(factor) < len(sd)
+    return lost and bool((sd > 0.0).all() and (off != 1.0).all())
