@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 # Tuning draws: in whitened coordinates only the step size and the scales are left to
-# find. On sleepstudy, the three classrooms and Dyestuff2, 100, 500 and 1000 gave no more
-# effective draws per evaluation, and low-rank adaptation none either.
+# find. On sleepstudy, the three classrooms and Dyestuff2, 100, 500 and 1000 gave no
+# more effective draws per evaluation, and low-rank adaptation none either.
 TUNE = 300
-# Average acceptance. (edu | classroom) with 3 classrooms, 25 runs of 4 x 1000 draws: no
-# divergence here, two at 0.9 (weak priors); 1 and 21 under bambi's half-normal ones.
+# Average acceptance. With 3 classrooms, (edu | classroom), 25 runs of 4 x 1000 draws
+# had no divergence here and two at 0.9 (weak priors); 1 and 21 under bambi's.
 TARGET_ACCEPT = 0.95
 # A progress bar is shown when the run is expected to take longer, in seconds.
 LONG_RUN = 5.0
@@ -175,7 +175,7 @@ def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
 def _sample_marginal(model: Model, options: Options, reason: str) -> Posterior:
     """Posterior by NUTS over the marginal density, then exact draws of the effects."""
     times = [time.perf_counter()]
-    target = make_target(model)
+    target = make_target(model.design, model.statistics, model.priors)
     without_mean = check_proper(target)
     normal = laplace(target)
     times.append(time.perf_counter())
@@ -280,7 +280,7 @@ def _run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDr
             )
         except RuntimeError as error:
             raise SamplingError(_no_start(error)) from error
-    return _complete_part(tree, options.draws, normal.value)
+    return complete_part(tree, options.draws, normal.value)
 
 
 def _whitened(
@@ -308,7 +308,7 @@ def _show_progress(target: Target, normal: Laplace, options: Options) -> bool:
     return seconds * draws * EVALUATIONS_PER_DRAW > LONG_RUN
 
 
-def _complete_part(tree: "xr.DataTree", draws: int, offset: float) -> MarginalDraws:
+def complete_part(tree: "xr.DataTree", draws: int, offset: float) -> MarginalDraws:
     """The chains and draws that are complete: all, unless the run was interrupted.
 
     Of the chains that were begun those are kept that leave most draws when all are cut

@@ -1,6 +1,6 @@
 """Log posterior density of the variance parameters, in unconstrained coordinates.
 
-Takes a `Model`, gives its `Target`: value and gradient of
+Takes a `Design` with its priors, gives its `Target`: value and gradient of
 
     log p(y | sigma, Sigma) + log p(sigma) + sum log p(sd) + sum log p(corr)
 
@@ -23,8 +23,7 @@ from bayeslmm import covariance
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.errors import PriorError, SamplingError
 from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
-from bayeslmm.model import Model
-from bayeslmm.priors import beta_prior, scale_logp
+from bayeslmm.priors import Priors, beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
 
@@ -187,13 +186,17 @@ class Laplace:
     gradient_norm: float
 
 
-def make_target(model: Model) -> Target:
+def make_target(design: Design, statistics: Statistics, priors: Priors) -> Target:
     """Target of a Gaussian model.
 
     Parameters
     ----------
-    model : Model
-        Family Gaussian; priors of the fixed effects Normal or flat.
+    design : Design
+        Arrays of the model.
+    statistics : Statistics
+        Its cross-products.
+    priors : Priors
+        Its priors; those of the fixed effects Normal or flat.
 
     Returns
     -------
@@ -204,8 +207,9 @@ def make_target(model: Model) -> Target:
     ------
     PriorError
         If a fixed effect's prior cannot be integrated.
+    SamplingError
+        If the fixed effects reproduce the response exactly.
     """
-    design, priors = model.design, model.priors
     terms, first = [], 1
     for t, group in enumerate(design.groups):
         last = first + covariance.n_theta(group.structure, group.k)
@@ -215,11 +219,11 @@ def make_target(model: Model) -> Target:
         first = last
     labels, scales = _coordinate_labels(design)
     return Target(
-        statistics=model.statistics,
+        statistics=statistics,
         beta=beta_prior(priors, design),
         sigma_logp=scale_logp(priors.sigma),
         terms=tuple(terms),
-        start=start_point(design, model.statistics),
+        start=start_point(design, statistics),
         labels=labels,
         scales=scales,
     )
