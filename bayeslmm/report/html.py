@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bayeslmm.compare import compare, reading
 from bayeslmm.design import describe_table
@@ -34,6 +34,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 DPI = 110  # sharp on an ordinary screen, a report of five figures below 1 MB
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """Whatever holds a model and its fits; a fit that was not made is None."""
 
