@@ -535,7 +535,9 @@ def test_a_model_without_fixed_effects_can_be_fitted():
     assert ml.criterion == pytest.approx(reml.criterion, rel=EXACT)
 
 
-def test_repr_says_what_and_how():
-    text = repr(fit("y ~ x + (1 | g)", toy(15)))
-    assert "y ~ x + (1 | g)" in text
-    assert "REML" in text
+def test_repr_says_what_and_how(classrooms):
+    text = repr(fit("score ~ edu + (edu | classroom)", classrooms))
+    assert text.startswith("score ~ edu + (edu | classroom)\n")
+    assert "REML criterion 177.197" in text
+    assert "The correlation Intercept:edu of classroom is estimated as -1" in text
+    assert "classroom_corr[Intercept:edu]" in text

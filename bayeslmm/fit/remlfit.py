@@ -7,6 +7,7 @@ effect.
 
 import math
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -262,9 +263,12 @@ class RemlFit:
         return remlpredict.r2(self.design, self.beta, self.factors, self.sigma)
 
     def __repr__(self) -> str:
-        """Formula, method, criterion and how the fit ended."""
-        return (
-            f"RemlFit({self.model.formula.text!r}, {self.method}, "
-            f"criterion={self.criterion:.4f}, sigma={self.sigma:.4g})\n"
-            f"{self.status.message}"
-        )
+        """Formula, estimates with their intervals, criterion and how the fit ended."""
+        from rich.console import Console
+
+        from bayeslmm.report.text import print_reml
+
+        console = Console(file=StringIO(), width=100)
+        with console.capture() as text:
+            print_reml(console, self)
+        return f"{self.model.formula.text}\n{text.get().rstrip()}"

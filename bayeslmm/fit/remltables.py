@@ -87,16 +87,17 @@ def varcorr_table(fit: "RemlFit") -> "pd.DataFrame":
         for parameter, value in zip(shown, values, strict=True)
     ]
     effect1, effect2, variance = zip(*moments, strict=True)
+    index = _labels(shown)
     return pd.DataFrame(
         {
             "group": [parameter.group or "Residual" for parameter in shown],
             "component": [parameter.component for parameter in shown],
-            "effect1": np.array(effect1, object),
-            "effect2": np.array(effect2, object),
+            "effect1": pd.Series(effect1, index, dtype=object),  # keeps None
+            "effect2": pd.Series(effect2, index, dtype=object),
             "estimate": values,
             "variance": variance,
         },
-        index=_labels(shown),
+        index=index,
     )
 
 
