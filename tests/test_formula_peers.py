@@ -2,9 +2,7 @@
 
 import pytest
 
-from bayeslmm.covariance import STRUCTURES
 from bayeslmm.formula import parse_formula
-from bayeslmm.formula.nodes import STRUCTURE_WORDS
 
 
 def blocks(text: str) -> list[tuple[list[str], str, str]]:
@@ -114,10 +112,6 @@ def test_structure_words(text, structure, label):
 
 def test_structure_covers_every_group_of_a_nesting():
     assert blocks("cs(f|a/b)") == [(["1", "f"], "a", "cs"), (["1", "f"], "a:b", "cs")]
-
-
-def test_structure_words_are_those_of_covariance():
-    assert STRUCTURE_WORDS == STRUCTURES
 
 
 # The formulas of the reference fits, with what they become.

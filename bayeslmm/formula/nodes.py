@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-# The same words as `bayeslmm.covariance.Structure`, which lies to the right of this
-# room; a test holds the two equal.
+# Their meaning is the room `covariance`'s, to the right of this one.
 Structure = Literal["us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"]
 STRUCTURE_WORDS: tuple[Structure, ...] = get_args(Structure)
 
