@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Posterior as Posterior,
         RemlFit as RemlFit,
     )
-    from bayeslmm.fitting import Fit as Fit, fit as fit
+    from bayeslmm.fit.both import Fit as Fit, fit as fit
     from bayeslmm.formula import Formula as Formula, parse_formula as parse_formula
     from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
@@ -62,7 +62,7 @@ _ROOM_OF = {
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
-    "Fit": "fitting",
+    "Fit": "fit.both",
     "FitStatus": "fit",
     "FitWarning": "errors",
     "Formula": "formula",
@@ -79,7 +79,7 @@ _ROOM_OF = {
     "SamplingError": "errors",
     "SimulatedClassrooms": "datasets",
     "compare": "compare",
-    "fit": "fitting",
+    "fit": "fit.both",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_forest": "plots",
