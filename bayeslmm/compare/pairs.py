@@ -29,7 +29,7 @@ def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
         message says in which.
     """
     if reml is None or post is None:
-        missing = "a REML fit" if reml is None else "a posterior"
+        missing = "REML fit" if reml is None else "posterior"
         raise ModelError(
             f"A comparison needs both fits, and there is no {missing} here. REML "
             "exists for family 'gaussian' only; otherwise call model.fit_reml() and "
