@@ -89,7 +89,7 @@ def marginal_model(model: Model) -> "pm.Model":
 
 
 def make_products(design: Design) -> Products:
-    """Cross-products of a design; y less its least-squares fit, against cancellation."""
+    """Cross-products of a design, y less its fit so that nothing cancels."""
     main = int(np.argmax([term.n_levels for term in design.groups]))
     rest = tuple(t for t in range(len(design.groups)) if t != main)
     term = design.groups[main]
@@ -266,12 +266,12 @@ def _sum_log(x: Tensor) -> Tensor:
 def _eliminate_rest(S: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Log determinant of the first `width` columns, and the Schur complement."""
     import pytensor.tensor as pt
-    from pytensor.tensor import slinalg
+    from pytensor.tensor.linalg import cholesky, solve_triangular
 
     if width == 0:
         return 0.0, S
-    C: Tensor = slinalg.cholesky(S[:width, :width])
-    solved = slinalg.solve_triangular(C, S[:width, width:], lower=True)
+    C: Tensor = cholesky(S[:width, :width])
+    solved = solve_triangular(C, S[:width, width:], lower=True)
     return _sum_log(pt.diag(C)), S[width:, width:] - solved.T @ solved
 
 
@@ -283,7 +283,7 @@ def _integrate_beta(
 ) -> Tensor:
     """-2 log density less log determinant of V, from Q = [X y]' V^-1 [X y]."""
     import pytensor.tensor as pt
-    from pytensor.tensor import slinalg
+    from pytensor.tensor.linalg import cholesky, solve_triangular
 
     p = design.p
     precision = np.zeros((p, p)) if prior is None else prior.precision
@@ -293,7 +293,7 @@ def _integrate_beta(
     value = constant + Q[p, p] + float(away @ precision @ away)
     if p == 0:
         return value
-    C: Tensor = slinalg.cholesky(Q[:p, :p] + precision)
+    C: Tensor = cholesky(Q[:p, :p] + precision)
     right = Q[:p, p] + precision @ away
-    solved = slinalg.solve_triangular(C, right, lower=True)
+    solved = solve_triangular(C, right, lower=True)
     return value + _sum_log(pt.diag(C)) - (solved**2).sum()

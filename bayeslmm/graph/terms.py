@@ -6,7 +6,7 @@ formula such as ``y ~ log(x)`` becomes a column called ``log(x)``.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import LinearPredictor
 from bayeslmm.graph.names import Foreign, safe_name
 from bayeslmm.model import Model
@@ -24,6 +24,29 @@ from bayeslmm.priors.families import WITH_TRIALS
 if TYPE_CHECKING:
     import pandas as pd
 
+_COUNTS = "whole numbers of at least 0"
+_POSITIVE = "numbers above 0"
+_NOT_NEGATIVE = "numbers of at least 0"
+_SUPPORTS = {
+    **dict.fromkeys(("bernoulli",), "0 and 1"),
+    **dict.fromkeys(("beta",), "numbers between 0 and 1, both excluded"),
+    **dict.fromkeys(("vonmises",), "angles from -pi to pi"),
+    **dict.fromkeys(("poisson", "negativebinomial"), _COUNTS),
+    **dict.fromkeys(("zero_inflated_poisson", "hurdle_poisson"), _COUNTS),
+    **dict.fromkeys(
+        ("zero_inflated_negativebinomial", "hurdle_negativebinomial"), _COUNTS
+    ),
+    **dict.fromkeys(("gamma", "lognormal", "wald", "weibull"), _POSITIVE),
+    **dict.fromkeys(("exponential", "hurdle_gamma", "hurdle_lognormal"), _NOT_NEGATIVE),
+}
+_OUTSIDE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "0 and 1": lambda y: ~np.isin(y, (0.0, 1.0)),
+    "numbers between 0 and 1, both excluded": lambda y: (y <= 0.0) | (y >= 1.0),
+    "angles from -pi to pi": lambda y: np.abs(y) > np.pi,
+    _COUNTS: lambda y: (y < 0.0) | (y % 1.0 != 0.0),
+    _POSITIVE: lambda y: y <= 0.0,
+    _NOT_NEGATIVE: lambda y: y < 0.0,
+}
 TRIALS = "__trials__"
 OFFSET = "__offset__"
 
@@ -67,10 +90,25 @@ def bambi_words(model: Model, *, groups: bool) -> tuple[str, "pd.DataFrame"]:
     _write_fixed(model, words)
     if design.offset is not None:
         words.columns[OFFSET] = design.offset
-        words.parts.append(f"offset({OFFSET})")
+        words.parts.append(f"offset({_quote(OFFSET)})")
     if groups:
         _write_groups(model, words)
     return f"{left} ~ {words.right}", pd.DataFrame(words.columns)
+
+
+def check_response(model: Model) -> None:
+    """Raise if the family gives some value of the response no probability."""
+    support = _SUPPORTS.get(model.family)
+    if support is None:
+        return
+    y = model.design.y
+    n_bad = int(_OUTSIDE[support](y).sum())
+    if n_bad:
+        raise DataError(
+            f"Family {model.family!r} is for {support}, but {n_bad} of the {len(y)} "
+            f"values of {model.design.response!r} are not (it goes from {y.min():.6g} "
+            f"to {y.max():.6g}). Choose another family or transform the response."
+        )
 
 
 def _quote(name: str) -> str:
@@ -95,7 +133,7 @@ def _write_response(model: Model, words: BambiWords) -> str:
         return _quote(design.response)
     words.columns[name] = design.y.astype(np.int64)
     words.columns[TRIALS] = trials.astype(np.int64)
-    return f"p({_quote(design.response)}, {TRIALS})"
+    return f"p({_quote(design.response)}, {_quote(TRIALS)})"
 
 
 def _write_fixed(model: Model, words: BambiWords) -> None:

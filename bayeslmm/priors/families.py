@@ -38,6 +38,10 @@ FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
         "zero_inflated_poisson": ("mu", "log", ("psi",)),
     }
 )
+# Parameters in units of y, which take the prior of sigma where there is no own one.
+SCALES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"asymmetriclaplace": ("b",), "exgaussian": ("nu",), "laplace": ("b",)}
+)
 WITH_TRIALS = ("beta_binomial", "binomial", "zero_inflated_binomial")
 
 

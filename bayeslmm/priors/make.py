@@ -17,7 +17,7 @@ from bayeslmm.design.arrays import (
     parameters as design_parameters,
 )
 from bayeslmm.errors import PriorError, nearest_names
-from bayeslmm.priors.families import FAMILIES, check_family
+from bayeslmm.priors.families import FAMILIES, SCALES, check_family
 from bayeslmm.priors.prior import Prior, Priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
 from bayeslmm.priors.spec import (
@@ -76,7 +76,8 @@ def make_priors(
     check_family(family)
     if isinstance(spec, str):
         base = _named_set(spec, design, family, center_predictors)
-        return _finish(spec, base, design, center_predictors, family, ())
+        scales = tuple((name, base.sigma) for name in SCALES.get(family, ()))
+        return _finish(spec, base, design, center_predictors, family, scales)
     if not isinstance(spec, Mapping):
         raise PriorError(
             f"priors= is a {type(spec).__name__}. Give the name of a set "
@@ -94,6 +95,7 @@ def make_priors(
     auxiliary = _custom_auxiliary(given, family)
     if "sigma" in auxiliary:
         base = replace(base, sigma=auxiliary.pop("sigma"))
+    auxiliary = dict.fromkeys(SCALES.get(family, ()), base.sigma) | auxiliary
     return _finish(
         "custom", base, design, center_predictors, family, tuple(auxiliary.items())
     )
