@@ -227,17 +227,19 @@ def factor_draws(
     """A root of the covariance of term t, draw by draw, from SDs and correlations."""
     term = design.groups[t]
     own = [p for p in parameters(design) if p.term == t]
-    draws = np.stack([label_draws(design, tree, p.label) for p in own], axis=-1)
+    m = n_sd(term.structure, term.k)  # of equal SDs the first says all
+    sds = [p for p in own if p.component == "sd"][:m]
+    corrs = [p for p in own if p.component == "corr"]
+    draws = np.stack([label_draws(design, tree, p.label) for p in sds + corrs], axis=-1)
     if term.structure != "us":
         flat = draws.reshape(-1, draws.shape[-1])
         roots = [theta_to_factor(term.structure, theta, term.k) for theta in flat]
         return np.array(roots).reshape(*draws.shape[:2], term.k, term.k)
-    sd = draws[..., : n_sd(term.structure, term.k)]
+    sd = draws[..., :m]
     corr = np.broadcast_to(np.eye(term.k), (*sd.shape, term.k)).copy()
-    for position, parameter in enumerate(own):
-        if parameter.component == "corr":
-            i, j = parameter.index
-            corr[..., i, j] = corr[..., j, i] = draws[..., position]
+    for position, parameter in enumerate(corrs):
+        i, j = parameter.index
+        corr[..., i, j] = corr[..., j, i] = draws[..., m + position]
     # eigenvectors, not Cholesky: correlations near +-1 leave a rank less by rounding
     values, vectors = np.linalg.eigh(corr)
     return sd[..., None] * vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]

@@ -269,8 +269,9 @@ def _coordinate_labels(design: Design) -> tuple[tuple[str, ...], tuple[int, ...]
         sds = [
             p.label for p in parameters(design) if (p.component, p.term) == ("sd", t)
         ]
-        scales += range(len(labels), len(labels) + len(sds))
-        labels += sds
+        n_sd = covariance.n_sd(group.structure, group.k)  # fewer if they are equal
+        scales += range(len(labels), len(labels) + n_sd)
+        labels += sds[:n_sd]
         n_corr = covariance.n_corr(group.structure, group.k)
         labels += [f"{group.group}_corr"] * n_corr
     return tuple(labels), tuple(scales)
