@@ -51,7 +51,7 @@ def interval(lower: float, upper: float, decimals: int) -> str:
     return f"[{number(lower, decimals)}, {number(upper, decimals)}]"
 
 
-def count(value: float) -> str:
+def count(value: float | int) -> str:
     """A count with thousands separated; a dash where there is none."""
     return f"{value:,.0f}" if math.isfinite(value) else MISSING
 
