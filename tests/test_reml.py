@@ -76,6 +76,7 @@ def test_adding_fixed_effects_to_y_moves_only_beta(method, seed):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=10)
 @given(seed=seeds, scale=st.sampled_from([1e-6, 1e-3, 1e4]))
 def test_scaling_y_scales_everything(method, seed, scale):
     data = toy(seed)
@@ -102,6 +103,7 @@ def test_order_of_rows_and_names_of_levels_do_not_matter(seed):
     assert other.beta == pytest.approx(one.beta, abs=SAME_ESTIMATE)
 
 
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_double_bar_is_the_diagonal_structure(seed):
     data = toy(seed)
@@ -111,6 +113,7 @@ def test_double_bar_is_the_diagonal_structure(seed):
     assert other.npar == one.npar
 
 
+@settings(max_examples=5)
 @given(seed=seeds)
 def test_two_effects_with_one_correlation_are_unstructured(seed):
     """cs and ar1 with their own SDs have the parameters of us when k = 2."""
@@ -155,6 +158,7 @@ def test_no_neighbour_is_lower_in_the_dense_criterion(method, formula, seed):
         assert found > best - SAME_OPTIMUM
 
 
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_blups_are_the_conditional_mean(seed):
     reml = fit("y ~ x + (x | g) + (1 | h)", toy(seed))
@@ -327,6 +331,18 @@ def test_search_leaves_a_zero_that_is_a_saddle():
     problem = profiled_problem(model.design, model.statistics, restricted=True)
     found = optimise._settle(problem, np.zeros(problem.m))
     assert found.criterion == pytest.approx(minimise(problem).criterion, abs=1e-8)
+
+
+def test_shared_correlation_is_searched_from_both_sides():
+    """Local minima of cs and ar1: seed 3 was left at an SD of 0, .24 too high."""
+    data = toy(3, n=29, levels=5, sds=(0.05, 0.0))
+    bar = "homcs(x + w | g)"
+    best = fit(f"y ~ x + {bar}", data)
+    problem = profiled_problem(best.design, best.model.statistics, restricted=True)
+    for sd in (0.05, 0.3, 1.0):
+        for corr in (-0.45, -0.2, 0.3, 0.9):
+            found = optimise._settle(problem, np.array([sd, corr]))
+            assert best.criterion < found.criterion + SAME_OPTIMUM
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (x || g)"])

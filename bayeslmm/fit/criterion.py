@@ -12,12 +12,11 @@ sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
 stationary point, a minimum if the boundary is the estimate, a saddle if it is not.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import (
@@ -120,6 +119,10 @@ class ProfiledProblem:
             lower[even_sds(block)] = -np.inf
         return lower, upper
 
+    def correlations(self) -> Bool[np.ndarray, " m"]:
+        """Which thetas are the one correlation of cs or ar1."""
+        return np.isfinite(self.bounds()[1])
+
     def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """Theta with correlations that stopped at `bounds` moved to the very end."""
         lower, upper = self.bounds()
@@ -132,16 +135,13 @@ class ProfiledProblem:
         """What counts as one step at theta: 1, or the largest entry of its term."""
         sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
         lengths = [b.where.stop - b.where.start for b in self.blocks]
-        return np.where(np.isfinite(self.bounds()[1]), 1.0, np.repeat(sizes, lengths))
+        return np.where(self.correlations(), 1.0, np.repeat(sizes, lengths))
 
     def steepness(self) -> Float[np.ndarray, " m"]:
-        """Roughly how steep the criterion is in each theta: a level, a unit of it."""
-        return np.concatenate(
-            [
-                np.full(b.where.stop - b.where.start, math.sqrt(b.n_levels))
-                for b in self.blocks
-            ]
-        )
+        """Roughly how steep the criterion is in each theta, the steepest being 1."""
+        levels = [b.n_levels for b in self.blocks]
+        lengths = [b.where.stop - b.where.start for b in self.blocks]
+        return np.repeat(np.sqrt(np.array(levels) / max(levels)), lengths)
 
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
