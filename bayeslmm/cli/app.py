@@ -88,13 +88,14 @@ Matrices = Annotated[
 ]
 
 
-def _version(asked: bool) -> None:
-    """Print the version and end."""
+def _version(asked: bool) -> bool:
+    """Print the version and end, if that is asked for."""
     if asked:
         import importlib.metadata
 
         typer.echo(f"bayeslmm {importlib.metadata.version('bayeslmm')}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
