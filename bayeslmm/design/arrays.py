@@ -4,13 +4,28 @@ Takes nothing from the outside but numpy arrays; gives the `Design` from which e
 computation starts, and `parameters`, the one list of parameter names. Needs numpy only.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import InitVar, dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.covariance import Structure, is_homogeneous, n_corr
+from bayeslmm.design.absent import AbsentRows
+from bayeslmm.design.moments import Moments, column_moments
+
+# The rows of a streamed design are absent. Readers take them for arrays: any use of an
+# absent one raises, so no reader need ask.
+if TYPE_CHECKING:
+    Vector = np.ndarray
+    FixedColumns = np.ndarray
+    EffectColumns = np.ndarray
+    Codes = np.ndarray
+else:
+    Vector = Float[np.ndarray, " n"] | AbsentRows
+    FixedColumns = Float[np.ndarray, "n p"] | AbsentRows
+    EffectColumns = Float[np.ndarray, "n k"] | AbsentRows
+    Codes = Int[np.ndarray, " n"] | AbsentRows
 
 Component = Literal["fixef", "sd", "corr", "sigma"]
 
@@ -69,8 +84,8 @@ class GroupTerm:
     label: str
     group: str
     effects: tuple[str, ...]
-    Z: Float[np.ndarray, "n k"]
-    codes: Int[np.ndarray, " n"]
+    Z: EffectColumns
+    codes: Codes
     levels: tuple[str, ...]
     structure: Structure
     variables: tuple[EffectVariable, ...]
@@ -78,7 +93,7 @@ class GroupTerm:
     @property
     def k(self) -> int:
         """Number of effects per level."""
-        return self.Z.shape[1]
+        return len(self.effects)
 
     @property
     def n_levels(self) -> int:
@@ -129,26 +144,51 @@ class Design:
         Label of the response.
     account : RowAccount
         Rows used and dropped.
+    recorded : Moments, optional
+        Moments of a streamed design, whose rows (y, X, weights, offset, and Z and codes
+        of the terms) are `AbsentRows`; otherwise they are computed when first asked.
     """
 
-    y: Float[np.ndarray, " n"]
-    X: Float[np.ndarray, "n p"]
+    y: Vector
+    X: FixedColumns
     fixed: tuple[FixedVariable, ...]
     groups: tuple[GroupTerm, ...]
-    weights: Float[np.ndarray, " n"] | None
-    offset: Float[np.ndarray, " n"] | None
+    weights: Vector | None
+    offset: Vector | None
     response: str
     account: RowAccount
+    recorded: InitVar[Moments | None] = None
+    # Not part of the value: keeps the moments once they have been computed.
+    _kept: list[Moments] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )
+
+    def __post_init__(self, recorded: Moments | None) -> None:
+        """Keep the moments of a streamed design."""
+        if recorded is not None:
+            self._kept.append(recorded)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the rows are in memory; False if they were read in batches."""
+        return not isinstance(self.y, AbsentRows)
+
+    @property
+    def moments(self) -> Moments:
+        """Means, SDs and cross-products of the columns, and sizes of the levels."""
+        if not self._kept:
+            self._kept.append(design_moments(self))
+        return self._kept[0]
 
     @property
     def n(self) -> int:
         """Number of rows used."""
-        return self.y.shape[0]
+        return self.y.shape[0] if self.in_memory else self.account.n_used
 
     @property
     def p(self) -> int:
         """Number of fixed-effect columns."""
-        return self.X.shape[1]
+        return sum(len(variable.columns) for variable in self.fixed)
 
     @property
     def fixed_names(self) -> tuple[str, ...]:
@@ -166,6 +206,34 @@ class Design:
             if variable.name == "Intercept":
                 return variable.columns[0]
         return None
+
+
+def design_moments(design: Design) -> Moments:
+    """Moments of the rows of a design that has them in memory.
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+
+    Returns
+    -------
+    Moments
+        Of the response, X and every bar term.
+    """
+    y = column_moments(design.y[:, None])
+    net = y
+    if design.offset is not None:
+        net = column_moments((design.y - design.offset)[:, None])
+    return Moments(
+        y=y,
+        net=net,
+        X=column_moments(design.X),
+        Z=tuple(column_moments(term.Z) for term in design.groups),
+        sizes=tuple(
+            np.bincount(term.codes, minlength=term.n_levels) for term in design.groups
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, `
 ``factor``) and costs 1.5 s to import.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.frame import (
     FactorColumn,
     RawColumn,
@@ -36,6 +38,11 @@ from bayeslmm.formula import (
 )
 from bayeslmm.formula.nodes import render
 
+if TYPE_CHECKING:
+    Values = np.ndarray
+else:
+    Values = Float[np.ndarray, "n c"] | AbsentRows
+
 Memory = dict[str, tuple[float, ...]]
 """What ``scale``, ``center`` and ``poly`` learnt, by the text of the call."""
 
@@ -47,7 +54,7 @@ class NumericColumn:
     ``values`` has shape (n, c), and ``names`` one name for each column.
     """
 
-    values: Float[np.ndarray, "n c"]
+    values: Values
     names: tuple[str, ...]
 
 
@@ -113,24 +120,72 @@ def evaluate_atom(atom: Atom, rows: Rows) -> Column:
     if values.ndim < 2:
         values = np.broadcast_to(values, (rows.n,))[:, None]
     _check_finite(atom.label, values)
-    c = values.shape[1]
-    names = [atom.label] if c == 1 else [f"{atom.label}{i + 1}" for i in range(c)]
-    return NumericColumn(values.astype(float, copy=False), tuple(names))
+    names = column_names(atom.label, values.shape[1])
+    return NumericColumn(values.astype(float, copy=False), names)
+
+
+def column_names(label: str, c: int) -> tuple[str, ...]:
+    """Names of the c columns of an atom, numbered if there are several."""
+    return (label,) if c == 1 else tuple(f"{label}{i + 1}" for i in range(c))
 
 
 def evaluate_factor(atom: Atom, rows: Rows) -> FactorColumn:
     """One atom as a factor with the levels that occur, whatever its column's type."""
-    node = atom.node
-    if isinstance(node, Call) and _is_factor_call(node):
-        node = node.args[0]
+    return to_factor(factor_values(atom, rows))
+
+
+def factor_values(atom: Atom, rows: Rows) -> RawColumn:
+    """What an atom that is read as a factor holds: a column, or an expression."""
+    node = factor_node(atom)
     if isinstance(node, Name):
-        return to_factor(rows.columns[node.name])
+        return rows.columns[node.name]
     with np.errstate(all="ignore"):
         values = np.broadcast_to(_evaluate(node, rows), (rows.n,))
     _check_finite(atom.label, values[:, None])
     kind = "flag" if values.dtype == bool else "number"
-    missing = np.zeros(rows.n, dtype=bool)
-    return to_factor(RawColumn(atom.label, kind, values, missing))
+    return RawColumn(atom.label, kind, values, np.zeros(rows.n, dtype=bool))
+
+
+def factor_node(atom: Atom) -> Node:
+    """The node without the factor() or C() around it."""
+    node = atom.node
+    return node.args[0] if isinstance(node, Call) and _is_factor_call(node) else node
+
+
+def is_factor_call(atom: Atom) -> bool:
+    """Whether an atom is factor(x) or C(x)."""
+    return _is_factor_call(atom.node)
+
+
+def calls_in(node: Node) -> Iterator[Call]:
+    """Every call below a node, inner ones first."""
+    if isinstance(node, Call):
+        for child in node.args:
+            yield from calls_in(child)
+        yield node
+    elif isinstance(node, Unary):
+        yield from calls_in(node.operand)
+    elif isinstance(node, Binary):
+        yield from calls_in(node.left)
+        yield from calls_in(node.right)
+
+
+def argument_values(node: Call, rows: Rows) -> Float[np.ndarray, " n"]:
+    """First argument of a call on the rows, True and False as 1 and 0."""
+    with np.errstate(all="ignore"):
+        values = _as_number(_evaluate(node.args[0], rows))
+    values = np.broadcast_to(values, (rows.n,))
+    _check_finite(render(node.args[0]), values[:, None])
+    return values
+
+
+def n_columns(atom: Atom, rows: Rows) -> int:
+    """Number of columns of a numeric atom, 0 for True and False; values are ignored."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(_evaluate(atom.node, rows))
+    if values.dtype == bool:
+        return 0
+    return values.shape[1] if values.ndim > 1 else 1
 
 
 def _is_factor_call(node: Node) -> bool:
@@ -254,53 +309,72 @@ def _scale(
     """R's scale(): minus the mean, over the SD; center(): minus the mean."""
     key = render(node)
     if rows.learn:
-        center = _setting(node, 1, "center", True)
-        mean = x.mean() if center is True else float(center or 0.0)
-        scale = _setting(node, 2, "scale", node.function == "scale")
-        # Without centring R divides by the root mean square, also with n - 1.
-        spread = np.sqrt(((x - mean) ** 2).sum() / max(len(x) - 1, 1))
-        sd = spread if scale is True else float(scale or 1.0)
-        if not sd > 0.0:
-            raise DataError(
-                f"{key} divides by the SD, and {render(node.args[0])} has the same "
-                f"value in all {len(x)} rows. Drop the term."
-            )
-        rows.memory[key] = (float(mean), float(sd))
+        mean = float(x.mean())
+        squares = float(((x - mean) ** 2).sum())
+        rows.memory[key] = scale_state(node, len(x), mean, squares)
     mean, sd = rows.memory[key]
     return (x - mean) / sd
+
+
+def scale_state(node: Call, n: int, mean: float, squares: float) -> tuple[float, float]:
+    """What scale() or center() takes off and divides by, from the moments of x."""
+    center = _setting(node, 1, "center", True)
+    shift = mean if center is True else float(center or 0.0)
+    scale = _setting(node, 2, "scale", node.function == "scale")
+    # Without centring R divides by the root mean square, also with n - 1.
+    spread = np.sqrt((squares + n * (mean - shift) ** 2) / max(n - 1, 1))
+    sd = float(spread if scale is True else scale or 1.0)
+    if not sd > 0.0:
+        raise DataError(
+            f"{render(node)} divides by the SD, and {render(node.args[0])} has the "
+            f"same value in all {n} rows. Drop the term."
+        )
+    return shift, sd
 
 
 def _poly(
     node: Call, x: Float[np.ndarray, " n"], rows: Rows
 ) -> Float[np.ndarray, "n d"]:
     """R's poly(): orthonormal polynomials by their recurrence, or powers (raw)."""
-    degree = int(_setting(node, 1, "degree", 1.0) or 1)
-    if _setting(node, 2, "raw", False):
+    degree = poly_degree(node)
+    if is_raw_poly(node):
         return x[:, None] ** np.arange(1, degree + 1)
     key = render(node)
     if rows.learn:
-        n_values = len(np.unique(x))
-        if degree >= n_values:
-            raise DataError(
-                f"{key} needs more than {degree} different values, and "
-                f"{render(node.args[0])} has {n_values}. Lower the degree."
-            )
+        check_poly(node, len(np.unique(x)))
         rows.memory[key] = _poly_state(x, degree)
     return _poly_values(x, rows.memory[key])
 
 
+def poly_degree(node: Call) -> int:
+    """Degree of a call of poly()."""
+    return int(_setting(node, 1, "degree", 1.0) or 1)
+
+
+def is_raw_poly(node: Call) -> bool:
+    """Whether a call of poly() asks for plain powers."""
+    return bool(_setting(node, 2, "raw", False))
+
+
+def check_poly(node: Call, n_values: int) -> None:
+    """Raise if a variable has too few different values for poly()."""
+    degree = poly_degree(node)
+    if degree >= n_values:
+        raise DataError(
+            f"{render(node)} needs more than {degree} different values, and "
+            f"{render(node.args[0])} has {n_values}. Lower the degree."
+        )
+
+
 def _poly_state(x: Float[np.ndarray, " n"], degree: int) -> tuple[float, ...]:
     """Coefficients of the three-term recurrence: alpha, then squared norms."""
-    basis = [np.ones_like(x)]
-    alpha, norm = [], [float(len(x))]
-    for d in range(degree):
-        last = basis[-1]
-        alpha.append(float((x * last**2).sum() / norm[-1]))
-        new = (x - alpha[-1]) * last
-        if d:
-            new = new - norm[-1] / norm[-2] * basis[-2]
-        basis.append(new)
-        norm.append(float((new**2).sum()))
+    alpha: list[float] = []
+    norm: list[float] = []
+    for d in range(degree + 1):
+        last = poly_basis(x, alpha, norm)[-1]
+        norm.append(float((last**2).sum()))
+        if d < degree:
+            alpha.append(float((x * last**2).sum() / norm[-1]))
     return (*alpha, *norm)
 
 
@@ -310,8 +384,18 @@ def _poly_values(
     """Orthonormal polynomials of degree 1, 2, ... at x."""
     degree = (len(state) - 1) // 2
     alpha, norm = state[:degree], state[degree:]
-    basis = [np.zeros_like(x), np.ones_like(x)]
-    for d in range(degree):
-        back = norm[d] / norm[d - 1] if d else 0.0
-        basis.append((x - alpha[d]) * basis[-1] - back * basis[-2])
-    return np.column_stack(basis[2:]) / np.sqrt(norm[1:])
+    basis = poly_basis(x, alpha, norm)
+    return np.column_stack(basis[1:]) / np.sqrt(norm[1:])
+
+
+def poly_basis(
+    x: Float[np.ndarray, " n"], alpha: Sequence[float], norm: Sequence[float]
+) -> list[Float[np.ndarray, " n"]]:
+    """Orthogonal polynomials of degree 0, 1, ..., one more than there are alpha."""
+    basis = [np.ones_like(x)]
+    for d in range(len(alpha)):
+        new = (x - alpha[d]) * basis[-1]
+        if d:
+            new = new - norm[d] / norm[d - 1] * basis[-2]
+        basis.append(new)
+    return basis

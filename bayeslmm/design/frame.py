@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bayeslmm.design.absent import AbsentRows
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
     import narwhals
     import pandas as pd
+
+    FactorCodes = np.ndarray
+else:
+    FactorCodes = Int[np.ndarray, " n"] | AbsentRows
 
 Kind = Literal["number", "flag", "text"]
 
@@ -30,7 +35,7 @@ class FactorColumn:
     A code of -1 is a value that is missing or, in new data, unseen.
     """
 
-    codes: Int[np.ndarray, " n"]
+    codes: FactorCodes
     levels: tuple[str, ...]
 
 
@@ -164,7 +169,7 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
         values = values.astype(str).where(values.notna())
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.codes.to_numpy().astype(np.int64)
-        levels = tuple(_level_name(value) for value in values.cat.categories)
+        levels = tuple(level_name(value) for value in values.cat.categories)
         if len(set(levels)) < len(levels):
             twice = sorted({str(name) for name in _repeated(levels)})
             raise DataError(
@@ -210,10 +215,10 @@ def _sorted_codes(
     rank = np.empty(len(order) + 1, dtype=np.int64)
     rank[order] = np.arange(len(order))
     rank[-1] = -1  # what a code of -1 picks
-    return rank[codes], tuple(_level_name(value) for value in found[order].tolist())
+    return rank[codes], tuple(level_name(value) for value in found[order].tolist())
 
 
-def _level_name(value: object) -> str:
+def level_name(value: object) -> str:
     """Label of a level: whole numbers without a decimal point, as in R."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))

@@ -1,0 +1,143 @@
+"""Moments of the columns of a design: what priors and scales need to know of the rows.
+
+Takes columns (all rows, or those of a batch) and gives means, centred cross-products
+and extremes; moments of parts add up to those of the whole. Needs numpy only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMoments:
+    """Moments of some columns over rows; ``+`` gives those of the rows of both.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    mean : ndarray, shape (c,)
+        Means, units of the columns.
+    products : ndarray, shape (c, c)
+        Sums over rows of products of deviations from the means.
+    low, high : ndarray, shape (c,)
+        Smallest and largest value.
+
+    References
+    ----------
+    .. [1] Chan, Golub and LeVeque (1983). Am. Stat. 37(3).
+       https://doi.org/10.1080/00031305.1983.10483115
+    """
+
+    n: int
+    mean: Float[np.ndarray, " c"]
+    products: Float[np.ndarray, "c c"]
+    low: Float[np.ndarray, " c"]
+    high: Float[np.ndarray, " c"]
+
+    def __add__(self, other: "ColumnMoments") -> "ColumnMoments":
+        """Moments of the rows of both; exact up to rounding, in any grouping."""
+        if not self.n or not other.n:
+            return other if not self.n else self
+        n, step = self.n + other.n, other.mean - self.mean
+        between = np.outer(step, step) * (self.n * (other.n / n))
+        return ColumnMoments(
+            n,
+            self.mean + step * (other.n / n),
+            self.products + other.products + between,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+        )
+
+    def covariance(self, ddof: int = 0) -> Float[np.ndarray, "c c"]:
+        """Covariances over rows, divided by n - `ddof` (by 1 at least)."""
+        return self.products / max(self.n - ddof, 1)
+
+    def sd(self, ddof: int = 0) -> Float[np.ndarray, " c"]:
+        """SDs over rows, as `numpy.std`."""
+        return np.sqrt(np.maximum(np.diagonal(self.covariance(ddof)), 0.0))
+
+    def second(self) -> Float[np.ndarray, "c c"]:
+        """Means over rows of products of columns, not centred."""
+        return self.covariance() + np.outer(self.mean, self.mean)
+
+    @property
+    def size(self) -> Float[np.ndarray, " c"]:
+        """Largest absolute value of each column."""
+        return np.maximum(np.abs(self.low), np.abs(self.high))
+
+    @property
+    def constant(self) -> Bool[np.ndarray, " c"]:
+        """Which columns do not vary."""
+        return self.sd(1) <= 1e-12 * np.maximum(self.size, 1e-300)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Moments of the response, of X and of every bar term over the rows used.
+
+    Attributes
+    ----------
+    y : ColumnMoments
+        The response, one column.
+    net : ColumnMoments
+        The response less the offset.
+    X : ColumnMoments
+        Fixed-effect columns.
+    Z : tuple of ColumnMoments
+        Columns that vary, for each bar term.
+    sizes : tuple of ndarray, shape (J,)
+        Rows of each level, for each bar term.
+    cells : mapping
+        Number of combinations of levels that occur, by a pair of grouping factors;
+        empty where the rows are in memory to count them.
+    """
+
+    y: ColumnMoments
+    net: ColumnMoments
+    X: ColumnMoments
+    Z: tuple[ColumnMoments, ...]
+    sizes: tuple[Int[np.ndarray, " _j"], ...]
+    cells: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Moments of the rows of both, which must have the same levels."""
+        return Moments(
+            self.y + other.y,
+            self.net + other.net,
+            self.X + other.X,
+            tuple(a + b for a, b in zip(self.Z, other.Z, strict=True)),
+            tuple(a + b for a, b in zip(self.sizes, other.sizes, strict=True)),
+        )
+
+
+def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
+    """Moments of the columns of an array.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (n, c)
+        Values; n at least 1 unless c is 0.
+
+    Returns
+    -------
+    ColumnMoments
+        In the units of the columns.
+    """
+    n, c = columns.shape
+    if not n or not c:
+        return ColumnMoments(
+            n, np.zeros(c), np.zeros((c, c)), np.full(c, np.inf), np.full(c, -np.inf)
+        )
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    varies = np.flatnonzero(low < high)
+    mean, products = low.astype(float), np.zeros((c, c))
+    if len(varies):
+        some = columns if len(varies) == c else columns[:, varies]
+        mean[varies] = some.mean(axis=0)
+        deviations = some - mean[varies]
+        products[np.ix_(varies, varies)] = deviations.T @ deviations
+    return ColumnMoments(n, mean, products, low.astype(float), high.astype(float))
