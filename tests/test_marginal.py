@@ -16,6 +16,7 @@ from helpers import (
 )
 from hypothesis import given, strategies as st
 
+import bayeslmm.marginal.levels as levels_room
 import bayeslmm.marginal.sums as sums_room
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.marginal import (
@@ -29,12 +30,13 @@ from bayeslmm.marginal import (
     profiled_gradient,
 )
 from bayeslmm.marginal.layout import make_layout
+from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.statistics import kernel_arrays, make_statistics
 from bayeslmm.marginal.sums import sum_rows
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
-N_DRAWS = 4_000  # z-scores below are of means and variances over so many draws
+N_DRAWS = 4_000
 MAX_Z = 4.5  # 300 z-scores or so are looked at: P(any beyond) is about 2e-3
 
 seeds = st.integers(0, 2**32 - 1)
@@ -366,6 +368,46 @@ def test_draws_have_the_exact_joint_law(layout):
     second[np.diag_indices_from(second)] /= np.sqrt(2.0)
     assert np.abs(means).max() < MAX_Z
     assert np.abs(second).max() < MAX_Z
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_levels_of_the_lead_are_drawn_alone_as_with_all(layout, monkeypatch):
+    rng = np.random.default_rng(21)
+    design = random_design(
+        rng, layout=layout, effects=(2, 1), n=300, n_levels=150, weights=True
+    )
+    stats = cross_products(design)
+    k, n_draws = stats.lead.k, 6
+    relative = np.repeat(np.tril(rng.normal(size=(k, k)))[None], n_draws, axis=0)
+    sigma, beta = rng.uniform(0.5, 1.0, n_draws), rng.normal(size=(n_draws, stats.p))
+    given = (stats, relative, sigma, beta, rng.normal(size=(n_draws, stats.m)))
+
+    def draw(levels):
+        return draw_levels(*given, np.random.default_rng(5), levels)
+
+    everything = draw(None)
+    assert np.array_equal(draw([140, 3, 77]), everything[:, [140, 3, 77]])
+    monkeypatch.setattr(levels_room, "THREADED", 1)
+    assert np.array_equal(draw(None), everything)
+
+
+def test_levels_given_the_rest_have_the_law_of_the_joint_draw():
+    rng = np.random.default_rng(22)
+    design = random_design(rng, layout="crossed", effects=(2, 1), n_levels=4)
+    factors, sigma, prior = draw_parameters(design, 23)
+    stats = cross_products(design)
+    t = stats.lead.terms[0]
+    dense = dense_conditional(design, factors, sigma, prior.mean, prior.precision)
+    repeated = [np.repeat(L[None], N_DRAWS, axis=0) for L in factors]
+    sigmas = np.full(N_DRAWS, sigma)
+    beta, b = draw_effects(stats, repeated, sigmas, rng, prior)
+    rest = np.hstack([b[u].reshape(N_DRAWS, -1) for u in range(len(b)) if u != t])
+    again = draw_levels(stats, repeated[t] / sigma, sigmas, beta, rest, rng)
+    mean_z = (again.mean(axis=0) - dense.b[t]) * np.sqrt(N_DRAWS)
+    sd = np.sqrt(np.diagonal(dense.b_cov[t], axis1=1, axis2=2))
+    assert np.abs(mean_z / sd).max() < MAX_Z
+    variance_z = (again.var(axis=0) / sd**2 - 1) * np.sqrt(N_DRAWS / 2)
+    assert np.abs(variance_z).max() < MAX_Z
 
 
 def test_draws_depend_on_the_generator_alone():

@@ -15,7 +15,8 @@ from bayeslmm.marginal.elimination import Elimination, eliminate, projections
 from bayeslmm.marginal.kernels import blocked
 from bayeslmm.marginal.lapack import solve_in_place
 from bayeslmm.marginal.layout import Block
-from bayeslmm.marginal.likelihood import BetaPrior, Factors, solve_beta
+from bayeslmm.marginal.levels import draw_levels
+from bayeslmm.marginal.likelihood import BetaPrior, Factors, gram, solve_beta
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -138,17 +139,46 @@ def draw_effects(
     """
     n_draws = len(sigma)
     beta = np.empty((n_draws, stats.p))
+    if not stats.rest:
+        relative = _lead_factors(stats, factors) / sigma[:, None, None]
+        for s in range(n_draws):
+            own = [factor[s] / sigma[s] for factor in factors]
+            beta[s] = _draw_beta(gram(stats, own)[1], float(sigma[s]), rng, prior)
+        none = np.empty((n_draws, 0))
+        lead = draw_levels(stats, relative, sigma, beta, none, rng)
+        return beta, _by_term(stats, (stats.lead,), [lead])
     blocks = (stats.lead, *stats.rest)
     drawn = [np.empty((n_draws, block.n_levels, block.k)) for block in blocks]
     for s in range(n_draws):
         scale = float(sigma[s])
         done = eliminate(stats, [factor[s] / scale for factor in factors])
-        fixed = solve_beta(done.G, scale, prior)
-        root = np.linalg.cholesky(fixed.covariance)
-        beta[s] = fixed.beta + root @ rng.standard_normal(stats.p)
+        beta[s] = _draw_beta(done.G, scale, rng, prior)
         gamma = np.append(-beta[s], 1.0)
         _draw_random(stats, done, gamma, scale, rng, [b[s] for b in drawn])
     return beta, _by_term(stats, blocks, drawn)
+
+
+def _draw_beta(
+    G: Float[np.ndarray, "w w"],
+    sigma: float,
+    rng: np.random.Generator,
+    prior: BetaPrior | None,
+) -> Float[np.ndarray, " p"]:
+    """One draw of the fixed effects given the variances."""
+    fixed = solve_beta(G, sigma, prior)
+    root = np.linalg.cholesky(fixed.covariance)
+    return fixed.beta + root @ rng.standard_normal(len(fixed.beta))
+
+
+def _lead_factors(
+    stats: Statistics, factors: Sequence[Float[np.ndarray, "s _k _k"]]
+) -> Float[np.ndarray, "s k k"]:
+    """Draws of the factor of the leading block, its terms along the diagonal."""
+    found = np.zeros((len(factors[0]), stats.lead.k, stats.lead.k))
+    for t, start in zip(stats.lead.terms, stats.lead.starts, strict=True):
+        span = slice(start, start + factors[t].shape[1])
+        found[:, span, span] = factors[t]
+    return found
 
 
 def _draw_random(

@@ -177,7 +177,7 @@ def profiled_criterion(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    log_det, G, _ = _gram(stats, relative)
+    log_det, G, _ = gram(stats, relative)
     return _profile(stats, log_det, G, restricted)
 
 
@@ -189,7 +189,7 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    log_det, G, kept = _gram(stats, relative)
+    log_det, G, kept = gram(stats, relative)
     profile = _profile(stats, log_det, G, restricted)
     gamma = np.append(-profile.beta, 1.0)
     weight = np.outer(gamma, gamma)
@@ -259,7 +259,7 @@ def _single_density(
     return value, _by_term(stats, factors, gradient), d_log_sigma
 
 
-def _gram(
+def gram(
     stats: Statistics, relative: Factors
 ) -> tuple[
     float, Float[np.ndarray, "w w"], Elimination | Float[np.ndarray, "4 j"] | None

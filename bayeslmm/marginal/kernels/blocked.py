@@ -13,6 +13,7 @@ import numpy as np
 from bayeslmm.marginal.kernels.algebra import (
     cholesky,
     compiled,
+    solve_lower,
     solve_lower_transposed,
 )
 
@@ -262,3 +263,45 @@ def accumulate_levels(codes, Z, weights, W, A, F):
                 A[j, a, b] += value * Z[r, b]
             for c in range(w):
                 F[j, a, c] += value * W[r, c]
+
+
+@compiled
+def draw_levels(
+    A, F, indptr, columns, B, Lam, sigma, gamma, rest_b, levels, first, z, out
+):
+    """Random effects of some levels of the lead, for every draw of the rest.
+
+    With M = root root' = Lambda'A Lambda + I: b = Lambda root^-T (root^-1 Lambda'r
+    + sigma z), where r = F gamma - B'b_rest is ``Z_j'W`` times what is left of y.
+    """
+    n_draws, k, w = sigma.size, A.shape[1], F.shape[2]
+    root, u = np.empty((k, k)), np.empty(k)
+    for i in range(levels.size):
+        j = levels[i]
+        for s in range(n_draws):
+            for a in range(k):
+                for b in range(a + 1):
+                    value = 1.0 if a == b else 0.0
+                    for c in range(a, k):
+                        for d in range(b, k):
+                            value += Lam[s, c, a] * A[j, c, d] * Lam[s, d, b]
+                    root[a, b] = value
+            cholesky(root, k)
+            u[:] = 0.0
+            for c in range(k):
+                value = 0.0
+                for d in range(w):
+                    value += F[j, c, d] * gamma[s, d]
+                for e in range(indptr[j], indptr[j + 1]):
+                    value -= B[e, c] * rest_b[s, columns[e]]
+                for a in range(c + 1):
+                    u[a] += Lam[s, c, a] * value
+            solve_lower(root, u, k)
+            for a in range(k):
+                u[a] += sigma[s] * z[j - first, s, a]
+            solve_lower_transposed(root, u, k)
+            for a in range(k):
+                value = 0.0
+                for c in range(a + 1):
+                    value += Lam[s, a, c] * u[c]
+                out[s, i, a] = value
