@@ -17,8 +17,8 @@ from bayeslmm.marginal.likelihood import (
     BetaPrior,
     Coefficients,
     Factors,
-    _gram,
     _log_density,
+    gram,
     solve_beta,
 )
 from bayeslmm.marginal.statistics import Statistics
@@ -41,7 +41,7 @@ def density_with_coefficients(
     fixed : Coefficients
         Mean and covariance of beta, shapes (p,) and (p, p).
     """
-    log_det, G, _ = _gram(stats, [factor / sigma for factor in factors])
+    log_det, G, _ = gram(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(G, sigma, prior)
     return _log_density(stats, log_det, fixed, sigma, prior), fixed
 
