@@ -476,12 +476,48 @@ def test_auto_says_why_it_takes_the_joint_model() -> None:
     assert "StudentT" in reason
     with pytest.raises(PriorError, match=r"'x' is StudentT.*joint"):
         choose_method(robust, "nuts")
+    bounded = Model("y ~ x + (1 | g)", frame, priors={"1|g": "Uniform(0, 5)"})
+    method, reason = choose_method(bounded, "auto")
+    assert method == "joint"
+    assert "Uniform" in reason
     logistic = Model("y ~ x + (1 | g)", frame, family="bernoulli")
     method, reason = choose_method(logistic, "auto")
     assert method == "joint"
     assert "'bernoulli'" in reason
     with pytest.raises(ModelError, match=r"'bernoulli'.*method='joint'"):
         choose_method(logistic, "nuts")
+
+
+def test_the_joint_model_gives_a_posterior_too() -> None:
+    """A family without a closed form: same names, tables and reason."""
+    rng = np.random.default_rng(8)
+    group = np.repeat(["a", "b", "c", "d"], 15)
+    x = rng.normal(size=60)
+    y = rng.binomial(1, 1 / (1 + np.exp(-x)))
+    frame = pd.DataFrame({"y": y, "x": x, "g": group})
+    model = Model("y ~ x + (1 | g)", frame, family="bernoulli")
+    options = {"draws": 100, "tune": 200, "chains": 2, "target_accept": 0.99}
+    post = sample_unchecked(model, **options, seed=2, progress=False)
+    assert (post.method, post.status.partial) == ("joint", False)
+    assert "'bernoulli'" in post.reason
+    assert list(post.summary().index) == ["Intercept", "x", "1|g_sigma"]
+    assert post.predict()["mean"].between(0, 1).all()
+    assert len(post.ranef()) == 4
+    with pytest.raises(ModelError, match="No parameter 'sigma'"):
+        post.draws("sigma")
+    with pytest.raises(ModelError, match=r"'bernoulli'.*Gaussian models only"):
+        post.icc()
+    with pytest.raises(ModelError, match="compute_log_likelihood"):
+        post.compute_log_likelihood()
+
+
+def test_both_routes_give_one_posterior(small: Model) -> None:
+    """Joint and marginal, within Monte Carlo errors."""
+    marginal = sample_unchecked(small, seed=1).summary()
+    joint = sample_unchecked(small, seed=1, method="joint", progress=False).summary()
+    apart = (joint["mean"] - marginal["mean"]).abs()
+    errors = np.hypot(joint["mcse_mean"], marginal["mcse_mean"])
+    assert (apart < MCSE * errors).all(), apart / errors
 
 
 def test_unknown_method_lists_the_methods(small: Model) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayeslmm.errors import FitWarning, ModelError, PriorError, nearest_names
 from bayeslmm.model import Method, Model
-from bayeslmm.priors import beta_prior
+from bayeslmm.priors import beta_prior, scale_logp
 
 PACKAGE = str(Path(__file__).parents[1])
 LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
@@ -135,7 +135,7 @@ def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], 
         If the method is unknown, or ``"nuts"`` is asked for a family whose effects
         cannot be integrated out.
     PriorError
-        If ``"nuts"`` is asked with a prior of the fixed effects that cannot be.
+        If ``"nuts"`` is asked with a prior that it cannot honour.
     """
     if method not in get_args(Method):
         known = ", ".join(repr(name) for name in get_args(Method))
@@ -155,6 +155,8 @@ def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], 
         return "joint", f"{cause}, so the joint PyMC model is sampled."
     try:
         beta_prior(model.priors, model.design)
+        for prior in (model.priors.sigma, *(p for sds in model.priors.sd for p in sds)):
+            scale_logp(prior)
     except PriorError as error:
         if method == "nuts":
             raise

@@ -298,15 +298,20 @@ def check_proper(target: Target) -> tuple[str, ...]:
     for i in target.scales:
         step = np.zeros(target.start.size)
         step[i] = TAIL
-        right = target(target.start + step)[1][i]
-        left = target(target.start - step)[1][i]
+        right, left = _slope(target, i, step), -_slope(target, i, -step)
         if not right < -FLAT_SLOPE:
             raise PriorError(_improper_right(target.labels[i]))
-        if not left > FLAT_SLOPE:
+        if not left < -FLAT_SLOPE:
             raise PriorError(_improper_left(target.labels[i]))
         if right >= -1.0 - FLAT_SLOPE:
             without_mean.append(target.labels[i])
     return tuple(without_mean)
+
+
+def _slope(target: Target, i: int, step: Float[np.ndarray, " m"]) -> float:
+    """Slope in coordinate i a step from the start; falling without end at density 0."""
+    logp, gradient = target(target.start + step)
+    return float(gradient[i]) if logp > -math.inf else -math.inf * step[i]
 
 
 def _improper_right(label: str) -> str:
@@ -355,7 +360,7 @@ def laplace(target: Target) -> Laplace:
         If the search runs off: there is no mode.
     """
     found = optimize.minimize(
-        lambda x: _negative(target(x)),
+        lambda x: tuple(-part for part in target(x)),
         target.start,
         jac=True,
         method="BFGS",
@@ -372,13 +377,6 @@ def laplace(target: Target) -> Laplace:
     basis = whitening_basis(negative_hessian(target, found.x))
     norm = float(np.abs(found.jac).max())
     return Laplace(found.x, basis, -float(found.fun), norm)
-
-
-def _negative(
-    pair: tuple[float, Float[np.ndarray, " m"]],
-) -> tuple[float, Float[np.ndarray, " m"]]:
-    """Value and gradient with the sign turned, for a minimiser."""
-    return -pair[0], -pair[1]
 
 
 def negative_hessian(
