@@ -8,6 +8,7 @@ words which of bambi's internals has moved.
 
 import functools
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from bayeslmm.graph.terms import (
     bambi_priors,
     bambi_words,
     check_response,
-    common_positions,
+    label_positions,
 )
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
@@ -107,7 +108,8 @@ def _check_fixed(bambi_model: Foreign, model: Model, variable: FixedVariable) ->
     columns = model.design.X[:, list(variable.columns)]
     order: list[int] | None = [0]
     if term is not None and variable.coords:
-        order = common_positions(term.coords, variable.coords, name)
+        theirs = term.coords.get(f"{name}_dim", ())
+        order = label_positions(theirs, variable.coords)
     if term is None or order is None or not _same(term.data, columns[:, order]):
         raise ModelError(
             f"Bambi codes the fixed term {variable.name!r} otherwise than lme4 does, "
@@ -140,16 +142,18 @@ def _check_group(bambi_model: Foreign, term: GroupTerm, dims: dict[str, str]) ->
 def _same_effect(
     found: Foreign, term: GroupTerm, variable: EffectVariable, dims: dict[str, str]
 ) -> bool:
-    """Whether bambi's term has our levels, columns and coordinates, in our order."""
+    """Whether bambi's term has our levels, columns and coordinates, in any order."""
     if not np.array_equal(found.group_index, term.codes):
         return False
-    if not _same(found.predictor, term.Z[:, list(variable.effects)]):
-        return False
+    columns = term.Z[:, list(variable.effects)]
     if not variable.coords:
-        return True
+        return _same(found.predictor, columns)
     dim = safe_name(f"{variable.expr}__expr_dim")
-    labels = tuple(str(label) for label in found.coords.get(dim, ()))
-    return labels == variable.coords and dims[variable.name] == dim
+    order = label_positions(found.coords.get(dim, ()), variable.coords)
+    if order is None or dims[variable.name] != dim:
+        return False
+    _order_prior(found.prior.args["sigma"], order)
+    return _same(found.predictor, columns[:, order])
 
 
 def _same(theirs: Foreign, ours: np.ndarray) -> bool:
@@ -184,6 +188,15 @@ def _model_class() -> type:
             self.backend.build(self)
             self.built = True
 
+        def _compute_likelihood_params(
+            self, idata: Foreign, *args: Foreign, **kwargs: Foreign
+        ) -> Foreign:
+            """Bambi's, which goes by position: draws in its order, then in ours."""
+            ours = _reorder(idata, _bambi_orders(self))
+            idata = super()._compute_likelihood_params(idata, *args, **kwargs)
+            _reorder(idata, ours)
+            return idata
+
         def compute_log_likelihood(self, *args: Foreign, **kwargs: Foreign) -> Foreign:
             """Bambi's, which knows no precision weights."""
             _refuse_weights(self.source, "compute_log_likelihood")
@@ -205,6 +218,35 @@ def _refuse_weights(model: Model, what: str) -> None:
             f"Bambi's {what} does not know precision weights and would be silently "
             "wrong. Use the methods of the Posterior."
         )
+
+
+def _bambi_orders(bambi_model: Foreign) -> dict[str, list[str]]:
+    """Bambi's order of the coordinates of every factor, by dimension."""
+    component, orders = _parent(bambi_model, bambi_model.source), {}
+    for term in component.common_terms.values():
+        orders |= {dim: _labels(values) for dim, values in term.coords.items()}
+    for term in component.group_specific_terms.values():
+        for dim, values in term.coords.items():
+            if dim.endswith("__expr_dim"):
+                orders[dim] = _labels(values)
+    return orders
+
+
+def _labels(values: Iterable[object]) -> list[str]:
+    """Coordinates as text."""
+    return [str(value) for value in values]
+
+
+def _reorder(idata: Foreign, orders: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Put the posterior of `idata` into other orders, in place; gives the former."""
+    posterior = idata["posterior"].to_dataset()
+    former = {
+        dim: _labels(posterior[dim].to_numpy()) for dim in orders if dim in posterior
+    }
+    changed = {dim: orders[dim] for dim in former if former[dim] != orders[dim]}
+    if changed:
+        idata["posterior"] = posterior.sel(changed)
+    return former
 
 
 @functools.cache
@@ -261,7 +303,8 @@ def _component_class() -> type:
             if self.has_intercept and bmb_model.center_predictors:
                 self.design_matrix_without_intercept = data
                 data = data - data.mean(axis=0)
-            self.output += (data * pt.concatenate(coefs)).sum(axis=1)
+            coefficients: Foreign = pt.concatenate(coefs)
+            self.output += (data * coefficients).sum(axis=1)
 
         def build_group_specific_terms(
             self, pymc_backend: Foreign, bmb_model: Foreign

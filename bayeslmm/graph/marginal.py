@@ -241,7 +241,7 @@ def _eliminate_main(
         right = right - sum(row[c][:, None] * rows[c] for c in range(a))
         rows.append(right / row[a][:, None])
         log_det = log_det + _sum_log(row[a])
-        S = S - rows[a].T @ rows[a]
+        S = S - (rows[a][:, :, None] * rows[a][:, None, :]).sum(axis=0)
     return log_det, S
 
 
@@ -281,19 +281,26 @@ def _integrate_beta(
     Q: Tensor,
     prior: BetaPrior | None,
 ) -> Tensor:
-    """-2 log density less log determinant of V, from Q = [X y]' V^-1 [X y]."""
+    """-2 log density less log determinant of V, from Q = [X y]' V^-1 [X y].
+
+    The columns of X are eliminated one by one: a LAPACK call would cost numba half a
+    minute of compiling for a matrix this small.
+    """
     import pytensor.tensor as pt
-    from pytensor.tensor.linalg import cholesky, solve_triangular
 
     p = design.p
-    precision = np.zeros((p, p)) if prior is None else prior.precision
-    away = np.zeros(p) if prior is None else prior.mean - products.shift
-    n_proper, log_det = (0, 0.0) if prior is None else (prior.n_proper, prior.log_det)
-    constant = (design.n - p + n_proper) * math.log(2.0 * math.pi) - log_det
-    value = constant + Q[p, p] + float(away @ precision @ away)
-    if p == 0:
-        return value
-    C: Tensor = cholesky(Q[:p, :p] + precision)
-    right = Q[:p, p] + precision @ away
-    solved = solve_triangular(C, right, lower=True)
-    return value + _sum_log(pt.diag(C)) - (solved**2).sum()
+    added, away = np.zeros((p + 1, p + 1)), np.zeros(p)
+    n_proper, log_det = 0, 0.0
+    if prior is not None:
+        n_proper, log_det = prior.n_proper, prior.log_det
+        away = prior.mean - products.shift
+        added[:p, :p] = prior.precision
+        added[:p, p] = added[p, :p] = prior.precision @ away
+        added[p, p] = away @ prior.precision @ away
+    S: Tensor = Q + added
+    value: Tensor = (design.n - p + n_proper) * math.log(2.0 * math.pi) - log_det
+    for _ in range(p):
+        column = S[1:, 0]
+        value = value + pt.log(S[0, 0])
+        S = S[1:, 1:] - column[:, None] * column[None, :] / S[0, 0]
+    return value + S[0, 0]

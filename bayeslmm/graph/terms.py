@@ -6,7 +6,7 @@ formula such as ``y ~ log(x)`` becomes a column called ``log(x)``.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -195,9 +195,8 @@ def _categorical(factor: FactorColumn) -> "pd.Categorical":
     """An ordered categorical: formulae sorts the levels of any other."""
     import pandas as pd
 
-    return pd.Categorical.from_codes(
-        factor.codes, categories=list(factor.levels), ordered=True
-    )
+    levels: Foreign = list(factor.levels)  # the stubs know no list of categories
+    return pd.Categorical.from_codes(factor.codes, categories=levels, ordered=True)
 
 
 # --- priors ---------------------------------------------------------------------------
@@ -255,11 +254,11 @@ def _vector_prior(priors: list[Prior]) -> Foreign:
     return bmb.Prior(priors[0].name, auto_scale=False, **args)
 
 
-def common_positions(
-    coords: Mapping[str, Foreign], labels: tuple[str, ...], name: str
+def label_positions(
+    theirs: Iterable[object], ours: tuple[str, ...]
 ) -> list[int] | None:
     """Where bambi's coordinates of a factor stand among ours; None if they differ."""
-    theirs = [str(value) for value in coords.get(f"{name}_dim", ())]
-    if sorted(theirs) != sorted(labels):
+    labels = [str(label) for label in theirs]
+    if sorted(labels) != sorted(ours):
         return None
-    return [labels.index(label) for label in theirs]
+    return [ours.index(label) for label in labels]
