@@ -155,8 +155,13 @@ def test_weights_are_a_column(csv):
 def test_other_families_have_no_reml(csv):
     formula = "passed ~ edu + (1 | classroom)"
     few = ("--draws", 100, "--tune", 200, "--chains", 2, "--seed", 1)
-    code, out, _ = run("fit", csv, formula, "--family", "bernoulli", *few)
+    options = ("--family", "bernoulli", *few, "--out", "results")
+    code, out, _ = run("fit", csv, formula, *options)
     assert code == 0
+    summary = json.loads(Path("results/summary.json").read_text())
+    assert summary["reml"] is None
+    assert set(summary["posterior"]["fixed_effects"]) == {"Intercept", "edu"}
+    assert len(list(Path("results/figures").iterdir())) == 4
     assert "REML" not in out
     assert "Posterior" in out
 

@@ -164,7 +164,7 @@ def test_a_thousand_rows_stay_on_a_page_with_few_names(many):
     assert figure.get_size_inches()[1] <= 10.0
     names = figure.axes[0].get_yticklabels()
     assert 20 <= len(names) <= 31
-    assert "1,000 levels by estimate, every 34th named" in figure.axes[0].get_ylabel()
+    assert "1,000 levels by estimate, one in 34 named" in figure.axes[0].get_ylabel()
     assert len(line(figure, "REML BLUP")) == N_MANY
 
 

@@ -395,6 +395,14 @@ def test_figures_are_written_by_name(fits, tmp_path):
         save_figures(fits.reml, None, tmp_path / "nowhere")
 
 
+def test_many_effects_have_a_figure_each(public_data, tmp_path):
+    model = lmm.Model(
+        "score ~ Machine + (0 + Machine | Worker)", public_data("Machines")
+    )
+    names = [p.stem for p in save_figures(model.fit_reml(), None, tmp_path, dpi=40)]
+    assert names == [f"shrinkage_Worker_Machine_{m}" for m in "ABC"]
+
+
 # --- summary.json ---------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.draws import safe_name
+from bayeslmm.graph.names import safe_name
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior

@@ -20,7 +20,12 @@ from bayeslmm.compare.blocks import (
     name_index,
 )
 from bayeslmm.compare.pairs import check_same_model
-from bayeslmm.compare.table import check_probability, interval_name
+from bayeslmm.compare.table import interval_name
+from bayeslmm.fit.posterior_tables import (
+    IntervalKind,
+    check_interval,
+    interval_bounds,
+)
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -84,7 +89,7 @@ def shrinkage_table(
     """
     if post is not None:
         check_same_model(reml, post)
-    check_probability(prob)
+    check_interval(prob, kind)
     parts = []
     for block in group_blocks(reml.model.design):
         part = _pooling_of_block(reml, block)
@@ -218,7 +223,7 @@ def _shrinkage(
 
 
 def _posterior_of_block(
-    post: "Posterior", block: Block, prob: float, kind: str
+    post: "Posterior", block: Block, prob: float, kind: IntervalKind
 ) -> pd.DataFrame:
     """Posterior mean and interval of each level and effect, in the same order."""
     j, k = len(block.levels), len(block.effects)
@@ -226,18 +231,6 @@ def _posterior_of_block(
     for start, draws in coefficient_draws(post, block, list(range(k))):
         stop = start + draws.shape[1]
         found[0, start:stop] = draws.mean(axis=0)
-        found[1:, start:stop] = _interval(draws, prob, kind)
+        found[1:, start:stop] = interval_bounds(draws[None], prob, kind)
     names = ("posterior", "lower", "upper")
     return pd.DataFrame({name: found[i].ravel() for i, name in enumerate(names)})
-
-
-def _interval(
-    draws: Float[np.ndarray, "s j k"], prob: float, kind: str
-) -> Float[np.ndarray, "2 j k"]:
-    """Lower and upper end of the interval over the first axis."""
-    if kind == "eti":
-        return np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
-    from arviz import hdi
-
-    ends = np.asarray(hdi(draws, prob=prob, axis=0))
-    return np.moveaxis(ends, -1, 0)

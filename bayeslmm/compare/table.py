@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.compare.pairs import check_same_model
-from bayeslmm.errors import ModelError
+from bayeslmm.fit.posterior_tables import check_interval
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -71,7 +71,7 @@ def compare(
         If the fits are not of the same formula and rows, or `prob` is no probability.
     """
     check_same_model(reml, post)
-    check_probability(prob)
+    check_interval(prob, kind)
     classical = reml.summary(level=prob)
     posterior = post.summary(prob=prob, kind=kind).reindex(classical.index)
     table = pd.DataFrame(
@@ -104,15 +104,6 @@ def interval_name(prob: float, kind: str) -> str:
     """Name of an interval, ``95% ETI``, ``94% HDI``, ``95% Wald``."""
     percent = f"{100 * prob:.4g}%"
     return f"{percent} {'Wald' if kind == 'wald' else kind.upper()}"
-
-
-def check_probability(prob: float) -> None:
-    """Raise unless `prob` lies strictly between 0 and 1."""
-    if not 0.0 < prob < 1.0:
-        raise ModelError(
-            f"prob={prob!r} is not a probability between 0 and 1. Write prob=0.95 "
-            "for a 95% interval."
-        )
 
 
 def _differences(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import numpy as np
 
 from bayeslmm.compare import check_same_model, compare
 from bayeslmm.compare.table import interval_name
-from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.draws import safe_name
+from bayeslmm.fit.posterior_tables import posterior_parameters
+from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
 
 if TYPE_CHECKING:
@@ -226,7 +226,8 @@ def _scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree"
     """The chosen parameters, each as a scalar variable under its label."""
     import arviz as az
 
-    known = [parameter.label for parameter in parameters(post.model.design)]
+    drawn = posterior_parameters(post.model.design, post.idata)
+    known = [parameter.label for parameter in drawn]
     found: dict[str, np.ndarray] = {}
     for label in known if labels is None else labels:
         found |= _draws_of(post, label, known)
@@ -340,6 +341,9 @@ def _finish_forest(
     names.set_xticks([])
     names.spines["bottom"].set_visible(False)
     axes = figure.viz["plot"].sel(column="forest").item()
+    low, high = axes.dataLim.intervaly
+    for panel in (names, axes):  # room above the first and below the last row
+        panel.set_ylim(low - 0.6, high + 0.6)
     words = f"posterior: median, 50% and {interval}"
     if reml is None:
         axes.set_xlabel(f"{words}; each in its own units", fontsize=9)

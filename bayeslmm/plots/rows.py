@@ -117,8 +117,9 @@ def _label_rows(ax: "Axes", table: pd.DataFrame, many: bool) -> None:
     names = [short(table["level"].iloc[i]) for i in shown]
     ax.set_yticks(shown, names, fontsize=8 if many or n_levels > 20 else 9)
     ordered = f"{n_levels:,} levels by estimate"
-    ax.set_ylabel(f"{group}  ({ordered}, every {step}th named)" if many else group)
-    ax.set_ylim(-0.7 if not many else -0.01 * n_levels, n_levels - 0.4)
+    ax.set_ylabel(f"{group}  ({ordered}, one in {step} named)" if many else group)
+    margin = 0.01 * n_levels if many else 0.7
+    ax.set_ylim(-margin, n_levels - 1 + margin)
 
 
 def _frame(ax: "Axes", table: pd.DataFrame) -> int:

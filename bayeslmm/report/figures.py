@@ -12,7 +12,6 @@ from bayeslmm.plots import (
     plot_shrinkage,
     plot_trace,
 )
-from bayeslmm.report.numbers import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +36,23 @@ def all_figures(
 def _shrinkage_figures(
     reml: "RemlFit", post: "Posterior | None"
 ) -> "Iterator[tuple[str, str, Figure]]":
-    """The shrinkage figure of each grouping factor."""
+    """Shrinkage by each grouping factor: rows, a plane, or rows for each of many."""
     for block in group_blocks(reml.model.design):
-        name = "shrinkage_" + "".join(c if c.isalnum() else "_" for c in block.group)
         caption = f"What pooling did to each level of {block.group}"
-        if len(block.effects) > 2:
-            caption += f" (of {len(block.effects)} effects, the first two: "
-            caption += f"{listed(block.effects[:2])})"
-        yield name, caption + ".", plot_shrinkage(reml, post, term=block.group)
+        if len(block.effects) <= 2:
+            figure = plot_shrinkage(reml, post, term=block.group)
+            yield _file_name("shrinkage", block.group), f"{caption}.", figure
+            continue
+        for effect in block.effects:
+            figure = plot_shrinkage(reml, post, term=block.group, effects=(effect,))
+            name = _file_name("shrinkage", block.group, effect)
+            yield name, f"{caption}: {effect}.", figure
+
+
+def _file_name(*parts: str) -> str:
+    """Words that any file system takes, ``shrinkage_Worker_Machine_B``."""
+    plain = ("".join(c if c.isalnum() else "_" for c in part) for part in parts)
+    return "_".join(part.strip("_") for part in plain)
 
 
 def _posterior_figures(

@@ -173,9 +173,10 @@ def _by_component(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, An
         name: _records(table.loc[table["component"] == component, list(columns)])
         for component, name in names.items()
     }
-    if "sigma" in table.index:
-        found["sigma"] = table.loc["sigma", list(columns)].to_dict()
-    return found
+    rest = _records(table.loc[table["component"] == "sigma", list(columns)])
+    if "sigma" in rest:
+        found["sigma"] = rest.pop("sigma")
+    return found | ({"others": rest} if rest else {})
 
 
 def _records(table: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ COMPONENTS = {
     "corr": "Correlations",
     "sigma": "Residual SD",
 }
+OTHERS = "Other parameters of the family"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def reml_table(reml: "RemlFit", level: float = 0.95) -> TextTable:
         cells = row((r["estimate"], r["se"]), r["se"])
         t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
         ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
-        rows.append((COMPONENTS[r["component"]], (str(label), *cells, t, ends)))
+        rows.append((_section(label, r), (str(label), *cells, t, ends)))
     return TextTable(
         title=reml.method,
         header=("", "estimate", "SE", "t", interval_name(level, "wald")),
@@ -73,7 +74,7 @@ def posterior_table(
             cells = [number(float("nan"), 0), row([r["median"]], r["median"])[0], "–"]
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         health = (count(r["ess_bulk"]), number(r["rhat"], 3))
-        rows.append((COMPONENTS[r["component"]], (str(label), *cells, ends, *health)))
+        rows.append((_section(label, r), (str(label), *cells, ends, *health)))
     return TextTable(
         title="Posterior",
         header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
@@ -93,7 +94,7 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
         if r["difference_unit"] == "posterior SD":
             difference, marked = difference + " *", True
         ends = interval(r["lower"], r["upper"], _decimals(scale, r["median"]))
-        section = COMPONENTS[r["component"]]
+        section = _section(label, r)
         rows.append((section, (str(label), *cells, ends, difference)))
     notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]
     if marked:
@@ -111,7 +112,7 @@ def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
         cells = row((truth[str(label)], r["reml"], r["median"]), r["sd"])
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         inside = "yes" if r["lower"] <= truth[str(label)] <= r["upper"] else "no"
-        section = COMPONENTS[r["component"]]
+        section = _section(label, r)
         rows.append((section, (str(label), *cells, ends, inside)))
     names = (table.attrs["method"], "median", table.attrs["interval"])
     header = ("", "true", *names, "true inside")
@@ -139,6 +140,12 @@ def grouping_table(table: pd.DataFrame) -> TextTable:
         rows.append(("", (str(group), *sizes, *relation)))
     header = ("", "levels", "rows each: least", "median", "most")
     return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
+
+
+def _section(label: object, r: pd.Series) -> str:
+    """Section of a parameter; families other than the Gaussian have no sigma."""
+    others = r["component"] == "sigma" and label != "sigma"
+    return OTHERS if others else COMPONENTS[r["component"]]
 
 
 def _decimals(scale: float, value: float) -> int:
