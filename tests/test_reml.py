@@ -328,7 +328,7 @@ def test_lost_rank_is_said_in_words():
 def test_search_leaves_a_zero_that_is_a_saddle():
     """A start with an SD of 0 is stationary, and must be left if the SD is not 0."""
     model = Model("y ~ x + (x | g)", toy(11))
-    problem = profiled_problem(model.design, model.statistics, restricted=True)
+    problem = profiled_problem(model.design, restricted=True)
     found = optimise._settle(problem, np.zeros(problem.m))
     assert found.criterion == pytest.approx(minimise(problem).criterion, abs=1e-8)
 
@@ -338,7 +338,7 @@ def test_shared_correlation_is_searched_from_both_sides():
     data = toy(3, n=29, levels=5, sds=(0.05, 0.0))
     bar = "homcs(x + w | g)"
     best = fit(f"y ~ x + {bar}", data)
-    problem = profiled_problem(best.design, best.model.statistics, restricted=True)
+    problem = profiled_problem(best.design, restricted=True)
     for sd in (0.05, 0.3, 1.0):
         for corr in (-0.45, -0.2, 0.3, 0.9):
             found = optimise._settle(problem, np.array([sd, corr]))
@@ -363,15 +363,29 @@ def test_bad_units_do_not_matter(formula, unit):
     )
 
 
-def test_calendar_years_fit_as_years_since():
+@pytest.mark.parametrize("origin", [2e3, 1e6])
+def test_dates_fit_as_time_since_the_start(origin):
+    """Calendar years, or days since year 0: X'X alone would have lost all digits."""
     data = toy(6, n=200, levels=12)
     data["x"] = np.round(5 * data["x"])
     one = fit("y ~ x + (x | g)", data)
-    other = fit("y ~ x + (x | g)", data.assign(x=data["x"] + 2000))
+    other = fit("y ~ x + (x | g)", data.assign(x=data["x"] + origin))
     assert other.status.converged
-    # X'X has a condition number of 1e11 here: log |X'V^-1 X| keeps five digits
-    assert other.criterion == pytest.approx(one.criterion, abs=1e-4)
-    assert other.fitted() == pytest.approx(one.fitted(), abs=1e-4)
+    assert other.criterion == pytest.approx(one.criterion, abs=SAME_OPTIMUM)
+    assert other.fitted() == pytest.approx(one.fitted(), abs=1e-6)
+    same = ["x", "x|g_sigma", "sigma"]
+    columns = ["estimate", "se"]
+    assert other.summary().loc[same, columns].to_numpy() == pytest.approx(
+        one.summary().loc[same, columns].to_numpy(), rel=SAME_ESTIMATE
+    )
+
+
+def test_response_far_from_zero():
+    data = toy(6)
+    one = fit("y ~ x + (x | g)", data)
+    other = fit("y ~ x + (x | g)", data.assign(y=data["y"] + 1e8))
+    assert other.criterion == pytest.approx(one.criterion, abs=1e-5)
+    assert other.sigma == pytest.approx(one.sigma, rel=SAME_ESTIMATE)
 
 
 def test_signal_far_above_the_noise():

@@ -1,11 +1,7 @@
-"""The profiled criterion as a function of one flat vector, in well-scaled units.
+"""The profiled criterion as a function of one flat vector.
 
-Takes the statistics of a design and gives `ProfiledProblem`: minus twice the profiled
-(restricted) log likelihood and its exact gradient over theta. The columns of each term
-are brought to a common scale first, which leaves the criterion as it is: for an
-unstructured term they are orthogonalised, so that the fit does not depend on the origin
-or the unit of a predictor; for the other structures, whose meaning lies in the columns,
-only rescaled.
+Takes a design and gives `ProfiledProblem`: minus twice the profiled (restricted) log
+likelihood and its exact gradient over theta, in the coordinates of `conditioning`.
 
 The criterion is even in each column of an unstructured or diagonal factor (a change of
 sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
@@ -17,11 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import (
     Structure,
-    is_homogeneous,
     n_sd,
     n_theta,
     theta_bounds,
@@ -29,12 +23,10 @@ from bayeslmm.covariance import (
     theta_start,
     theta_to_factor,
 )
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design
+from bayeslmm.fit.conditioning import Conditioned, condition
 from bayeslmm.marginal import Statistics, profiled_gradient
 
-# Beyond this condition number the columns of a term are rescaled but not
-# orthogonalised: they are linearly dependent to half of the digits.
-MAX_CONDITION = 1e8
 # How far from the ends of their range the correlations of cs and ar1 are searched: the
 # criterion there differs from that at the end by about as much.
 INSIDE = 1e-8
@@ -42,16 +34,12 @@ INSIDE = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class ThetaBlock:
-    """Where one term lives in the flat theta, and the scale of its columns.
-
-    ``basis`` is lower triangular: the relative factor is ``basis @ Lambda(theta)``.
-    """
+    """Where one term lives in the flat theta."""
 
     structure: Structure
     k: int
     n_levels: int
     where: slice
-    basis: Float[np.ndarray, "k k"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +48,8 @@ class ProfiledProblem:
 
     Attributes
     ----------
-    statistics : Statistics
-        Cross-products of the design.
+    conditioned : Conditioned
+        The design in safe coordinates.
     restricted : bool
         REML if true, ML if false.
     blocks : tuple of ThetaBlock
@@ -70,10 +58,15 @@ class ProfiledProblem:
         Number of evaluations so far, under ``"evaluations"``.
     """
 
-    statistics: Statistics
+    conditioned: Conditioned
     restricted: bool
     blocks: tuple[ThetaBlock, ...]
     calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Cross-products in safe coordinates."""
+        return self.conditioned.statistics
 
     @property
     def m(self) -> int:
@@ -83,9 +76,9 @@ class ProfiledProblem:
     def factors(
         self, theta: Float[np.ndarray, " m"]
     ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
-        """Relative factors on the scale of the data."""
+        """Relative factors in safe coordinates."""
         return tuple(
-            block.basis @ theta_to_factor(block.structure, theta[block.where], block.k)
+            theta_to_factor(block.structure, theta[block.where], block.k)
             for block in self.blocks
         )
 
@@ -100,7 +93,7 @@ class ProfiledProblem:
         gradient = np.empty(self.m)
         for block, d_factor in zip(self.blocks, d_factors, strict=True):
             gradient[block.where] = theta_pullback(
-                block.structure, theta[block.where], block.k, block.basis.T @ d_factor
+                block.structure, theta[block.where], block.k, d_factor
             )
         return criterion, gradient
 
@@ -148,18 +141,14 @@ class ProfiledProblem:
         return np.concatenate([theta_start(b.structure, b.k) for b in self.blocks])
 
 
-def profiled_problem(
-    design: Design, statistics: Statistics, restricted: bool
-) -> ProfiledProblem:
-    """The problem of a design, its columns brought to a common scale."""
+def profiled_problem(design: Design, *, restricted: bool) -> ProfiledProblem:
+    """The problem of a design, REML if restricted, else ML."""
     blocks, stop = [], 0
     for term in design.groups:
         start, stop = stop, stop + n_theta(term.structure, term.k)
         where = slice(start, stop)
-        blocks.append(
-            ThetaBlock(term.structure, term.k, term.n_levels, where, _basis(term))
-        )
-    return ProfiledProblem(statistics, restricted, tuple(blocks))
+        blocks.append(ThetaBlock(term.structure, term.k, term.n_levels, where))
+    return ProfiledProblem(condition(design), restricted, tuple(blocks))
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:
@@ -179,21 +168,3 @@ def even_sds(block: ThetaBlock) -> list[int]:
     """
     mixed = block.structure in ("cs", "hetar1") and block.k > 1
     return [] if mixed else sd_positions(block)
-
-
-def _basis(term: GroupTerm) -> Float[np.ndarray, "k k"]:
-    """Lower-triangular T for which the columns of Z T have mean square 1."""
-    mean_square = np.square(term.Z).mean(axis=0)
-    mean_square[mean_square == 0.0] = 1.0
-    if is_homogeneous(term.structure):
-        return np.eye(term.k) / np.sqrt(mean_square.mean())
-    scale = np.diag(1.0 / np.sqrt(mean_square))
-    if term.structure != "us" or term.k == 1:
-        return scale
-    scaled = term.Z @ scale
-    gram = scaled.T @ scaled / len(scaled)
-    if np.linalg.cond(gram) > MAX_CONDITION:
-        return scale
-    # gram = M'M with M lower triangular: the Cholesky factor from the last column up.
-    reverse = np.linalg.cholesky(gram[::-1, ::-1]).T[::-1, ::-1]
-    return scale @ solve_triangular(reverse, np.eye(term.k), lower=True)

@@ -84,6 +84,8 @@ def fit_information(
         Covariance, SEs and the reasons where there are none.
     """
     shown = tuple(p for p in parameters(design) if p.component != "fixef")
+    if not optimum.converged:
+        return _no_information(shown)
     reasons = {parameter.label: "on the boundary" for parameter in boundary}
     free = free_parameters(problem, optimum.theta, optimum.gradient)
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
@@ -101,6 +103,14 @@ def fit_information(
     natural = np.array([_working_scale(p, factors)[1] for p in shown])
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
+
+
+def _no_information(shown: tuple[Parameter, ...]) -> Information:
+    """All NaN: there is no minimum to be curved."""
+    labels = tuple(parameter.label for parameter in shown)
+    d = len(labels)
+    reasons = dict.fromkeys(labels, "the fit did not converge")
+    return Information(labels, np.full((d, d), np.nan), np.full(d, np.nan), reasons)
 
 
 def _theta_spread(
@@ -165,12 +175,12 @@ Factors = tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]
 def _absolute_factors(
     problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
 ) -> Factors:
-    """Relative factors with the sigma that belongs to them."""
-    relative = problem.factors(theta)
+    """Relative factors for the data, with the sigma that belongs to them."""
+    safe = problem.factors(theta)
     profile = profiled_criterion(
-        problem.statistics, relative, restricted=problem.restricted
+        problem.statistics, safe, restricted=problem.restricted
     )
-    return relative, profile.sigma
+    return problem.conditioned.factors(safe), profile.sigma
 
 
 def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:

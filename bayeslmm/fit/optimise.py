@@ -266,6 +266,8 @@ def _newton(
             return theta, value, gradient, 0.0, None
         if curvature is None or (curvature.free != free).any():
             curvature = _curvature(problem, theta, free)
+        if curvature is None:
+            return theta, value, gradient, np.inf, None
         step, decrement = _newton_step(curvature, gradient)
         moved = _line_search(problem, theta, value, gradient, step)
         if moved is None:
@@ -320,9 +322,11 @@ def _curvature(
     problem: ProfiledProblem,
     theta: Float[np.ndarray, " m"],
     free: Bool[np.ndarray, " m"],
-) -> Curvature:
-    """Curvature at theta."""
+) -> Curvature | None:
+    """Curvature at theta; None beside a place where the criterion breaks down."""
     matrix, units = criterion_hessian(problem, theta, free), problem.units(theta)
+    if not np.isfinite(matrix).all():
+        return None
     scaled = matrix * np.outer(units[free], units[free])
     return Curvature(theta, units, free, matrix, *np.linalg.eigh(scaled))
 

@@ -26,15 +26,14 @@ from bayeslmm.fit.status import (
     boundary_parameters,
     sd_corr,
 )
-from bayeslmm.marginal import conditional_mean, profiled_criterion
+from bayeslmm.marginal import profiled_criterion
 from bayeslmm.model import Model
 
 Method = Literal["REML", "ML"]
 # lme4's tolerance of isSingular, for relative SDs of columns with mean square 1.
 SINGULAR = 1e-4
-# A residual SD below this share of the response is rounding: squares lose half the
-# digits.
-ROUNDING = 1e-7
+# A residual SD below this share of the response is rounding.
+ROUNDING = 1e-12
 # Warnings point to the caller outside this folder.
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -68,17 +67,21 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
         Once, if the fit is singular or did not converge; ``fit.status`` has the same
         sentence.
 
-    References ---------- .. [1] Bates et al. (2015). J. Stat. Softw. 67(1).
-    https://doi.org/10.18637/jss.v067.i01
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     _check(model, method)
-    design, statistics = model.design, model.statistics
-    problem = profiled_problem(design, statistics, method == "REML")
+    design = model.design
+    problem = profiled_problem(design, restricted=method == "REML")
     optimum = minimise(problem)
-    relative = problem.factors(optimum.theta)
-    profile = profiled_criterion(statistics, relative, restricted=method == "REML")
+    safe = problem.factors(optimum.theta)
+    profile = profiled_criterion(
+        problem.statistics, safe, restricted=problem.restricted
+    )
     if not _collapsed(optimum):
         _check_residual(model, profile.sigma)
+    relative = problem.conditioned.factors(safe)
     factors = tuple(profile.sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
     information = fit_information(problem, design, optimum, boundary)
@@ -91,8 +94,11 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
         theta=relative_theta(relative, design),
         factors=factors,
         sigma=profile.sigma,
-        criterion=profile.criterion,
-        effects=conditional_mean(statistics, factors, profile.sigma),
+        criterion=profile.criterion
+        + (problem.conditioned.log_det if problem.restricted else 0.0),
+        effects=problem.conditioned.effects(
+            tuple(profile.sigma * factor for factor in safe), profile.sigma
+        ),
         information=information,
         status=status,
     )

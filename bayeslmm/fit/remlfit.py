@@ -51,8 +51,9 @@ class RemlFit:
     status : FitStatus
         How the search ended.
 
-    References ---------- .. [1] Bates et al. (2015). J. Stat. Softw. 67(1).
-    https://doi.org/10.18637/jss.v067.i01
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
 
     model: Model
