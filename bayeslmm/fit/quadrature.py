@@ -1,0 +1,321 @@
+"""The posterior without Monte Carlo error: quadrature over the variance parameters.
+
+Takes a `Model` with at most four variance parameters, gives a `Quadrature`: evidence,
+means, SDs and quantiles of every parameter, each with an error estimate. The variance
+parameters are summed over a lattice that is refined until two successive ones agree;
+given them the fixed effects are Normal, so theirs are mixtures of Normals in closed
+form. It shares the density with the samplers and nothing else, and is their referee.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.design.arrays import parameters
+from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.lattice import Lattice, grow_lattice, unit_steps
+from bayeslmm.fit.margins import mean_sd, quantiles
+from bayeslmm.fit.options import available_cores, warn_user
+from bayeslmm.fit.target import (
+    FLAT_SLOPE,
+    TAIL,
+    Target,
+    check_proper,
+    laplace,
+    make_target,
+)
+from bayeslmm.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A lattice in d dimensions takes about 12**d points and more.
+MAX_DIMENSION = 4
+# Steps, in SDs of a coordinate given the others. For a normal density the trapezoid
+# rule errs by 2 exp(-2 (pi / step)**2): 5e-9 with step 1.
+STEPS = (1.0, 0.8, 0.6, 0.45, 0.35, 0.25)
+# The first lattice ends where the density is below the tolerance times exp(-6), each
+# finer one two log units further out, so that their difference tells of the tails too.
+FIRST_CUT, MORE_CUT = 6.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Quadrature:
+    """A posterior by quadrature.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    target : Target
+        Density of the coordinates.
+    lattice : Lattice
+        The finest lattice.
+    moments : ndarray of int, shape (m,)
+        Highest moment, up to the second, that each SD has; 0 for a correlation, which
+        has all.
+    summary : DataFrame
+        Index ``label``; columns ``component``, ``mean``, ``median``, ``sd``, ``lower``,
+        ``upper`` in units of the parameter, and ``error``: the largest change of these
+        from the lattice before. A mean or SD that does not exist is infinite; NaN
+        where a fixed effect under a flat prior may have none for that reason.
+    log_evidence : float
+        Log density of the data, parameters integrated out; NaN if a prior is flat.
+    error : float
+        Change of the log evidence from the lattice before.
+    converged : bool
+        Whether all errors are within the tolerance.
+    """
+
+    model: Model
+    target: Target
+    lattice: Lattice
+    moments: Int[np.ndarray, " m"]
+    summary: "pd.DataFrame"
+    log_evidence: float
+    error: float
+    converged: bool
+
+    def quantile(self, label: str, probability: float) -> float:
+        """Value of a parameter below which a probability lies.
+
+        Parameters
+        ----------
+        label : str
+            As in the index of `summary`.
+        probability : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        float
+            Units of the parameter.
+
+        Raises
+        ------
+        ModelError
+            If there is no such parameter, or the probability is out of range.
+        """
+        found = {p.label: p for p in parameters(self.model.design)}
+        if label not in found:
+            raise ModelError(f"No parameter {label!r}.{nearest_names(label, found)}")
+        _check_probability("probability", probability)
+        return quantiles(found[label], self.target, self.lattice, (probability,))[0]
+
+    def __repr__(self) -> str:
+        """Formula, evidence and size."""
+        return (
+            f"Quadrature({self.model.formula.text!r}, log_evidence="
+            f"{self.log_evidence:.4f}, points={len(self.lattice.nodes)})"
+        )
+
+
+def quadrature(
+    model: Model,
+    *,
+    prob: float = 0.95,
+    tolerance: float = 1e-4,
+    cores: int | None = None,
+) -> Quadrature:
+    """Posterior of a model with few variance parameters, without Monte Carlo error.
+
+    Use it to check a sampler, or where the evidence is wanted; `sample` gives draws.
+
+    Parameters
+    ----------
+    model : Model
+        Family Gaussian, priors of the fixed effects Normal or flat, at most four
+        variance parameters.
+    prob : float, default 0.95
+        Probability of the equal-tailed intervals.
+    tolerance : float, default 1e-4
+        Largest change from one lattice to the next, in posterior SDs, and of the log
+        evidence, at which the refinement stops.
+    cores : int, optional
+        Threads; the result does not depend on it. By default all cores.
+
+    Returns
+    -------
+    Quadrature
+        Summary, evidence and their errors.
+
+    Raises
+    ------
+    ModelError
+        If there are too many variance parameters, or the posterior is too wide.
+    PriorError
+        If the posterior is improper, or a prior cannot be integrated.
+
+    Warns
+    -----
+    FitWarning
+        If the finest lattice has not reached the tolerance.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> from bayeslmm.fit.quadrature import quadrature
+    >>> classrooms = lmm.simulate_classrooms(seed=1)
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", classrooms.data)
+    >>> quadrature(model).converged
+    True
+    """
+    _check_probability("prob", prob)
+    target = make_target(model.design, model.statistics, model.priors)
+    if target.start.size > MAX_DIMENSION:
+        raise ModelError(_too_many(target.start.size))
+    check_proper(target)
+    moments = existing_moments(target)
+    refined = _refine(model, target, moments, prob, tolerance, cores)
+    if not refined.converged:
+        warn_user(_not_converged(refined, tolerance))
+    flat = _has_flat_prior(model, target)
+    return Quadrature(
+        model=model,
+        target=target,
+        lattice=refined.lattice,
+        moments=moments,
+        summary=refined.table,
+        log_evidence=math.nan if flat else refined.lattice.log_integral,
+        error=refined.error,
+        converged=refined.converged,
+    )
+
+
+def existing_moments(target: Target) -> Int[np.ndarray, " m"]:
+    """Highest moment of each SD that is finite, up to the second.
+
+    Read off the slope of the log density of log sd far out: moment q exists if it is
+    below -q. 0 stands at a correlation, which is bounded and has all.
+    """
+    moments = np.zeros(target.start.size, int)
+    for i in target.scales:
+        far = target.start.copy()
+        far[i] += TAIL
+        slope = float(target(far)[1][i])
+        moments[i] = sum(slope < -q - FLAT_SLOPE for q in (1, 2))
+    return moments
+
+
+@dataclass(frozen=True, slots=True)
+class _Refined:
+    """The finest lattice, its table, and the change from the one before."""
+
+    lattice: Lattice
+    table: "pd.DataFrame"
+    error: float
+    converged: bool
+
+
+def _refine(
+    model: Model,
+    target: Target,
+    moments: Int[np.ndarray, " m"],
+    prob: float,
+    tolerance: float,
+    cores: int | None,
+) -> _Refined:
+    """Finer lattices until two agree, or to the finest."""
+    normal = laplace(target)
+    unit = unit_steps(target, normal)
+    last: _Refined | None = None
+    for i, step in enumerate(STEPS):
+        cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
+        lattice = grow_lattice(
+            target, normal, step * unit, moments, cut, cores or available_cores()
+        )
+        table = _table(model, target, lattice, moments, prob)
+        if last is None:
+            table["error"] = np.inf
+            last = _Refined(lattice, table, math.inf, False)
+            continue
+        error = abs(lattice.log_integral - last.lattice.log_integral)
+        table["error"] = _largest_change(table, last.table)
+        converged = error <= tolerance and bool(
+            (table["error"] <= tolerance * _spread(table)).all()
+        )
+        last = _Refined(lattice, table, error, converged)
+        if converged:
+            break
+    assert last is not None, "there are steps"
+    return last
+
+
+def _table(
+    model: Model,
+    target: Target,
+    lattice: Lattice,
+    moments: Int[np.ndarray, " m"],
+    prob: float,
+) -> "pd.DataFrame":
+    """Mean, median, SD and interval of every parameter."""
+    import pandas as pd
+
+    wanted = parameters(model.design)
+    ends = (0.5, 0.5 - 0.5 * prob, 0.5 + 0.5 * prob)
+    rows = []
+    for parameter in wanted:
+        mean, sd = mean_sd(parameter, target, lattice, moments)
+        median, lower, upper = quantiles(parameter, target, lattice, ends)
+        rows.append((parameter.component, mean, median, sd, lower, upper))
+    index = pd.Index([p.label for p in wanted], name="label")
+    columns = pd.Index(["component", "mean", "median", "sd", "lower", "upper"])
+    return pd.DataFrame(rows, index=index, columns=columns)
+
+
+def _largest_change(
+    table: "pd.DataFrame", before: "pd.DataFrame"
+) -> Float[np.ndarray, " p"]:
+    """Largest change of a figure of each parameter, of those that exist."""
+    columns = ["mean", "median", "sd", "lower", "upper"]
+    new, old = (t[columns].to_numpy(float) for t in (table, before))
+    both = np.isfinite(new) & np.isfinite(old)
+    change = np.zeros(new.shape)
+    change[both] = np.abs(new[both] - old[both])
+    return change.max(axis=1)
+
+
+def _spread(table: "pd.DataFrame") -> Float[np.ndarray, " p"]:
+    """SD of each parameter; half the interval where it has none."""
+    sd = table["sd"].to_numpy(float)
+    half = 0.5 * (table["upper"] - table["lower"]).to_numpy(float)
+    return np.where(np.isfinite(sd), sd, half)
+
+
+def _has_flat_prior(model: Model, target: Target) -> bool:
+    """Whether a prior is improper, so that the evidence has no meaning."""
+    scales = [model.priors.sigma, *(p for term in model.priors.sd for p in term)]
+    if any(prior.is_flat for prior in scales):
+        return True
+    n_proper = 0 if target.beta is None else target.beta.n_proper
+    return n_proper < model.design.p
+
+
+def _check_probability(name: str, value: float) -> None:
+    """Raise `ModelError` unless 0 < value < 1."""
+    if not 0.0 < value < 1.0:
+        raise ModelError(f"{name} must lie between 0 and 1, not {value!r}.")
+
+
+def _too_many(m: int) -> str:
+    """Message for a model with many variance parameters."""
+    return (
+        f"The model has {m} variance parameters (residual SD included); quadrature "
+        f"takes at most {MAX_DIMENSION}, because its cost grows by a factor of 12 or "
+        "more with each. Use model.sample()."
+    )
+
+
+def _not_converged(refined: _Refined, tolerance: float) -> str:
+    """Message for errors above the tolerance on the finest lattice."""
+    share = refined.table["error"].to_numpy(float) / _spread(refined.table)
+    worst = refined.table.index[int(np.argmax(share))]
+    return (
+        f"Quadrature has not reached its tolerance of {tolerance:g}: the figures of "
+        f"{worst!r} changed by {share.max():.2g} SDs at the last step, the log "
+        f"evidence by {refined.error:.2g}. The column 'error' says how far to trust "
+        "each."
+    )
