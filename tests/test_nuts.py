@@ -567,6 +567,16 @@ def test_sample_checks_its_options(small: Model) -> None:
         sample(small, draws=1)
 
 
+def test_log_likelihoods_are_kept_on_request(small: Model) -> None:
+    """One for each draw and row, not otherwise; through the model's own method too."""
+    options: dict[str, Any] = {"draws": 10, "tune": 10, "chains": 2, "seed": 1}
+    with unchecked():
+        kept = small.sample(**options, log_likelihood=True)
+        plain = small.sample(**options)
+    assert kept.idata["log_likelihood"]["y"].shape == (2, 10, 48)
+    assert "log_likelihood" not in plain.idata.children
+
+
 def test_short_runs_are_silent(small: Model, capfd: pytest.CaptureFixture[str]) -> None:
     """No bar and no line for a run of a second."""
     sample_unchecked(small, draws=10, tune=10, chains=2, seed=1)
