@@ -7,6 +7,7 @@ import helpers
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from scipy.optimize import minimize_scalar
 
 from bayeslmm.design.arrays import (
     Design,
@@ -16,6 +17,7 @@ from bayeslmm.design.arrays import (
     RowAccount,
 )
 from bayeslmm.errors import ModelError, PriorError
+from bayeslmm.marginal import cross_products, profiled_criterion
 from bayeslmm.priors import (
     FAMILIES,
     NAMED_SETS,
@@ -29,6 +31,7 @@ from bayeslmm.priors import (
 
 EXACT = 1e-10  # the same algebra by two routes
 PYMC_CONSTANT = 3e-9  # PyMC takes the log(2) of its half-t in single precision
+PEER = 1e-6  # a peer's optimiser
 TABLE = 1e-8  # documented error of the cubic table, relative to max(1, |log density|)
 
 CLOSED = [
@@ -252,6 +255,33 @@ def test_flat_is_flat_and_boundary_avoiding_is_zero_at_zero():
     assert flat.corr_eta == (1.0, 1.0)
     assert [p.arguments["alpha"] for p in blme.sd[0]] == [2.5, 2.5]
     assert blme.corr_eta == (1.75, 1.0)  # det(R)**0.75 is LKJ(1.75)
+
+
+def test_boundary_avoiding_is_blmes_up_to_the_scale(public_data):
+    """Mode of blme 1.0.5 on Dyestuff2, reference/blme_dyestuff2.json: theta 0.41056.
+
+    blme adds 1.5 log(sd / sigma) to the restricted likelihood: shape 2.5 of the gamma.
+    """
+    data = public_data("Dyestuff2")
+    design = _intercept_only(data["Yield"].to_numpy(float))
+    codes, levels = np.unique(data["Batch"], return_inverse=True)[::-1]
+    term = helpers.replace(
+        design.groups[0], codes=codes, levels=tuple(map(str, levels))
+    )
+    design = helpers.replace(design, groups=(term,))
+    stats, sd = (
+        cross_products(design),
+        make_priors("boundary-avoiding", design).sd[0][0],
+    )
+    power = sd.arguments["alpha"] - 1.0
+
+    def penalised(theta: float) -> float:
+        factor = (np.array([[theta]]),)
+        criterion = profiled_criterion(stats, factor, restricted=True).criterion
+        return criterion - 2.0 * power * math.log(theta)
+
+    mode = minimize_scalar(penalised, bounds=(0.01, 3.0), options={"xatol": 1e-9})
+    assert mode.x == pytest.approx(0.4105578072264045, rel=PEER)
 
 
 def test_brms_numbers_of_sleepstudy(public_data):

@@ -129,8 +129,10 @@ def _layout(model: Model) -> Layout:
     """Layout of the posterior, with the parameters of the family in place of sigma."""
     layout = posterior_layout(model.design)
     others = FAMILIES[model.family][2]
-    dims = {name: dims for name, dims in layout.dims.items() if name != "sigma"}
-    return Layout({**dims, **{name: [] for name in others}}, layout.coords)
+    dims: dict[str, list[str]] = {}
+    for name, own in layout.dims.items():
+        dims |= {name: own} if name != "sigma" else {other: [] for other in others}
+    return Layout(dims, layout.coords)
 
 
 def _as_tree(model: Model, layout: Layout, tree: Foreign) -> "xr.DataTree":
