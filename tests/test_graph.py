@@ -400,6 +400,14 @@ def test_terms_that_formulae_merges_are_refused_by_name_but_not_by_the_graph():
         to_bambi(model)
 
 
+def test_bambi_is_not_asked_for_indicators_that_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("bayeslmm.graph.bridge.MAX_INDICATOR_BYTES", 1000.0)
+    with pytest.raises(ModelError, match=r"each of the 6 levels of 'g'"):
+        to_bambi(model_of("y ~ x + (x | g)"))
+
+
 def test_a_predictor_cannot_have_the_name_of_a_parameter():
     data = frame().rename(columns={"x": "mu"})
     with pytest.raises(ModelError, match=r"'mu' has the name of"):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Families whose sigma is the SD of a row, so that a precision weight has a meaning.
 WITH_WEIGHTS = ("gaussian", "t")
+# formulae holds an indicator for every row and level, and copies it while it builds.
+MAX_INDICATOR_BYTES = 2e9
 
 
 def to_bambi(model: Model) -> "bmb.Model":
@@ -55,10 +57,23 @@ def to_bambi(model: Model) -> "bmb.Model":
     ModelError
         If bambi cannot express a term or the family; the message names it.
     """
+    _check_indicators(model)
     bambi_model = make_bambi(model, groups=True)
     for term in model.design.groups:
         _check_group(bambi_model, term, effect_dims(model.design))
     return bambi_model
+
+
+def _check_indicators(model: Model) -> None:
+    """Raise before formulae builds indicator matrices that do not fit."""
+    for term in model.design.groups:
+        size = 8.0 * model.design.n * term.n_levels * len(term.variables)
+        if size > MAX_INDICATOR_BYTES:
+            raise ModelError(
+                f"Bambi would build an indicator column for each of the "
+                f"{term.n_levels} levels of {term.group!r}, {size / 1e9:.1f} GB for "
+                f"{model.design.n} rows. model.sample() and model.to_pymc() build none."
+            )
 
 
 def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
