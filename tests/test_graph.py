@@ -291,13 +291,25 @@ def test_joint_graph_names():
     assert set(layout.dims) <= set(graph.named_vars)
 
 
-def test_layout_is_that_of_the_marginal_draws():
-    from bayeslmm.fit.draws import posterior_layout
-
-    for formula in FORMULAS:
-        design = model_of(formula).design
-        ours, theirs = names.posterior_layout(design), posterior_layout(design)
-        assert (ours.dims, ours.coords) == (theirs.dims, theirs.coords)
+def test_layout_of_vectors_scalars_and_slashes():
+    model = model_of("y ~ x + ar1(0 + a | g) + cs(x | h, hom = TRUE)")
+    layout = names.posterior_layout(model.design)
+    assert layout.dims == {
+        "Intercept": [],
+        "x": [],
+        "a|g_sigma": [],  # ar1: one SD
+        "g_corr": ["g_corr_dim"],
+        "1|h_sigma": [],
+        "x|h_sigma": [],
+        "h_corr": ["h_corr_dim"],
+        "sigma": [],
+        "a|g": ["a__expr_dim", "g__factor_dim"],
+        "1|h": ["h__factor_dim"],
+        "x|h": ["h__factor_dim"],
+    }
+    assert layout.coords["g_corr_dim"] == ["rho"]
+    assert layout.coords["a__expr_dim"] == ["lo", "mid", "hi"]
+    assert names.safe_name("I(x/10)") == "I(x\u221510)"
 
 
 # --- bambi ----------------------------------------------------------------------------
