@@ -262,12 +262,36 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
     )
 
 
-@pytest.mark.parametrize("kernel", ["pooled", "pairs", "levels", "blocked"])
-def test_kernel_is_chosen_by_what_the_data_share(kernel):
+@given(specs, seeds, st.sampled_from(["nested", "crossed"]))
+def test_one_compiled_call_equals_the_blocked_steps(spec, seed, layout):
+    design = build({**spec, "layout": layout})
+    factors, sigma, prior = draw_parameters(design, seed)
+    stats = cross_products(design)
+    assert stats.kernel == "crossed"
+    blocked = replace(stats, kernel="blocked", arrays=())
+    one = log_density_gradient(stats, factors, sigma, prior)
+    two = log_density_gradient(blocked, factors, sigma, prior)
+    assert one[0] == pytest.approx(two[0], rel=EXACT)
+    assert one[2] == pytest.approx(two[2], rel=1e-9, abs=1e-9)
+    for a, b in zip(one[1], two[1], strict=True):
+        assert a == pytest.approx(b, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "layout", "effects", "n_levels"),
+    [
+        ("pooled", "one", (1,), 20),
+        ("pairs", "one", (2,), 20),
+        ("levels", "one", (3,), 20),
+        ("crossed", "crossed", (1, 1), 20),
+        ("blocked", "crossed", (3, 3), 50),
+    ],
+)
+def test_kernel_is_chosen_by_what_the_data_share(kernel, layout, effects, n_levels):
     rng = np.random.default_rng(8)
-    layout = "crossed" if kernel == "blocked" else "one"
-    effects = {"pooled": (1,), "pairs": (2,), "levels": (3,), "blocked": (1, 1)}[kernel]
-    design = random_design(rng, layout=layout, effects=effects, n=200, n_levels=20)
+    design = random_design(
+        rng, layout=layout, effects=effects, n=200, n_levels=n_levels
+    )
     assert cross_products(design).kernel == kernel
 
 

@@ -30,7 +30,7 @@ from bayeslmm.marginal.elimination import (
     mirror,
     projections,
 )
-from bayeslmm.marginal.kernels import algebra, blocked, pairs, pooled, single
+from bayeslmm.marginal.kernels import algebra, blocked, crossed, pairs, pooled, single
 from bayeslmm.marginal.layout import Block
 from bayeslmm.marginal.statistics import Statistics
 
@@ -111,7 +111,7 @@ def log_density(
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     if stats.kernel != "blocked":
-        return _single_density(stats, factors, sigma, prior, slope=False)[0]
+        return _compiled_density(stats, factors, sigma, prior, slope=False)[0]
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
     return _log_density(stats, done.log_det, fixed, sigma, prior)
@@ -138,7 +138,7 @@ def log_density_gradient(
         Derivative with respect to log sigma, the factors held.
     """
     if stats.kernel != "blocked":
-        return _single_density(stats, factors, sigma, prior, slope=True)
+        return _compiled_density(stats, factors, sigma, prior, slope=True)
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
     value = _log_density(stats, done.log_det, fixed, sigma, prior)
@@ -170,8 +170,8 @@ def profiled_criterion(
     Returns
     -------
     Profile
-        ``criterion`` is minus twice the maximised (restricted) log likelihood. It is
-        the density of y: with weights it is lme4's minus the sum of their logs.
+        ``criterion`` is minus twice the maximised (restricted) log likelihood, the
+        density of y, weights included.
 
     References
     ----------
@@ -233,10 +233,11 @@ _DENSITY_OF = {
     "pooled": single.pooled_density,
     "pairs": single.pairs_density,
     "levels": single.levels_density,
+    "crossed": crossed.crossed_density,
 }
 
 
-def _single_density(
+def _compiled_density(
     stats: Statistics,
     factors: Factors,
     sigma: float,
@@ -244,8 +245,7 @@ def _single_density(
     *,
     slope: bool,
 ) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
-    """Density and gradient for one grouping factor, in one compiled call."""
-    relative = block_factor(stats.lead, factors) / sigma
+    """Density and gradient in one compiled call."""
     if prior is None:
         precision, mean = np.zeros((stats.p, stats.p)), np.zeros(stats.p)
     else:
@@ -253,10 +253,24 @@ def _single_density(
     n_flat = stats.p - (prior.n_proper if prior else 0)
     constant = stats.log_weights + (prior.log_det if prior else 0.0)
     constants = (float(stats.n), 0.5 * (constant - (stats.n - n_flat) * LOG_2PI))
+    relative = _kernel_factors(stats, factors, sigma)
     gradient = np.zeros_like(relative)
     prepared = (stats.WW, relative, sigma, precision, mean, constants, slope, gradient)
     value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
     return value, _by_term(stats, factors, gradient), d_log_sigma
+
+
+def _kernel_factors(
+    stats: Statistics, factors: Factors, sigma: float
+) -> Float[np.ndarray, "..."]:
+    """Relative factor of the lead, or of all blocks in one padded array."""
+    if not stats.rest:
+        return block_factor(stats.lead, factors) / sigma
+    widest = max(block.k for block in stats.layout.blocks)
+    padded = np.zeros((len(stats.layout.blocks), widest, widest))
+    for b, block in enumerate(stats.layout.blocks):
+        padded[b, : block.k, : block.k] = block_factor(block, factors)
+    return padded / sigma
 
 
 def gram(
@@ -278,15 +292,17 @@ def gram(
 
 
 def _by_term(
-    stats: Statistics, factors: Factors, gradient: Float[np.ndarray, "k k"]
+    stats: Statistics, factors: Factors, gradient: Float[np.ndarray, "..."]
 ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
-    """Gradient of the leading block, cut into those of its terms."""
+    """Gradient of the leading block, or of all blocks padded, cut into terms."""
     if stats.n_terms == 1:
         return (gradient,)
+    of_blocks = gradient if gradient.ndim == 3 else gradient[None]
     found = {}
-    for t, start in zip(stats.lead.terms, stats.lead.starts, strict=True):
-        span = slice(start, start + len(factors[t]))
-        found[t] = gradient[span, span]
+    for block, own in zip(stats.layout.blocks, of_blocks, strict=True):
+        for t, start in zip(block.terms, block.starts, strict=True):
+            span = slice(start, start + len(factors[t]))
+            found[t] = own[span, span]
     return tuple(found[t] for t in range(stats.n_terms))
 
 

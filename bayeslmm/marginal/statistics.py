@@ -16,7 +16,11 @@ from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
 from bayeslmm.marginal.layout import Block, Layout, make_layout
 from bayeslmm.marginal.sums import Cells, Sums, block_pairs, sum_rows
 
-Kernel = Literal["pooled", "pairs", "levels", "blocked"]
+Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked"]
+
+# Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
+# between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
+SMALL_REST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,11 @@ class Statistics:
         ``Z_r'WZ_r`` of the rest.
     Fr : ndarray, shape (m, w)
         ``Z_r'W[X y]`` of the rest.
-    kernel : {"pooled", "pairs", "levels", "blocked"}
+    kernel : {"pooled", "pairs", "levels", "crossed", "blocked"}
         How density and gradient are computed; see `choose_kernel`.
     arrays : tuple of ndarray
         What that kernel takes: the pool's A, count and T; the pairs' A (3, J) and
-        F (2, w, J); A and F; nothing.
+        F (2, w, J); A and F; these with the couplings and the rest; nothing.
     """
 
     sums: Sums
@@ -132,15 +136,19 @@ def cross_products(design: Design) -> Statistics:
 
 def make_statistics(sums: Sums, layout: Layout) -> Statistics:
     """The sums over rows in the layout of the kernels."""
-    kernel = choose_kernel(sums.A[0], sums.F[0], crossed=bool(layout.rest))
-    indptr, columns, B = _couplings(sums, layout)
+    kernel = choose_kernel(sums.A[0], sums.F[0], layout.m)
+    coupling = indptr, columns, B = _couplings(sums, layout)
     R, Fr = _rest_products(sums, layout)
-    arrays = kernel_arrays(kernel, sums.A[0], sums.F[0])
+    if kernel == "crossed":
+        rest = (*coupling, R, Fr, *_rest_coordinates(layout))
+        arrays = (sums.A[0], sums.F[0], *rest)
+    else:
+        arrays = kernel_arrays(kernel, sums.A[0], sums.F[0])
     return Statistics(sums, layout, indptr, columns, B, R, Fr, kernel, arrays)
 
 
 def choose_kernel(
-    A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"], *, crossed: bool
+    A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"], m: int
 ) -> Kernel:
     """How density and gradient are computed: the one place where it is decided.
 
@@ -148,17 +156,18 @@ def choose_kernel(
     ----------
     A, F : ndarray, shapes (J, k, k), (J, k, w)
         Cross-products of the leading block.
-    crossed : bool
-        Whether there are other blocks.
+    m : int
+        Coordinates of the rest; 0 with one grouping factor.
 
     Returns
     -------
-    {"pooled", "pairs", "levels", "blocked"}
-        ``blocked`` for several grouping factors; ``pooled`` where levels share few
-        different A; ``pairs`` for two effects, ``levels`` otherwise.
+    {"pooled", "pairs", "levels", "crossed", "blocked"}
+        With several grouping factors ``crossed`` where the rest is small, else
+        ``blocked``; with one, ``pooled`` where levels share few different A, ``pairs``
+        for two effects, ``levels`` otherwise.
     """
-    if crossed:
-        return "blocked"
+    if m:
+        return "crossed" if m <= SMALL_REST else "blocked"
     if pooling_pays(A, F.shape[2]):
         return "pooled"
     return "pairs" if A.shape[1] == 2 else "levels"
@@ -175,6 +184,19 @@ def kernel_arrays(
         triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
         return triangle, np.ascontiguousarray(F.transpose(1, 2, 0))
     return (A, F) if kernel == "levels" else ()
+
+
+def _rest_coordinates(
+    layout: Layout,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " blocks"]]:
+    """Block and first coordinate of the level of each; effects of each block."""
+    block_of, start_of = [], []
+    for b, block in enumerate(layout.rest, start=1):
+        starts = block.offset + block.k * np.arange(block.n_levels)
+        start_of.append(np.repeat(starts, block.k))
+        block_of.append(np.full(block.n_levels * block.k, b))
+    sizes = np.array([block.k for block in layout.blocks])
+    return np.concatenate(block_of), np.concatenate(start_of), sizes
 
 
 def _couplings(

@@ -28,10 +28,10 @@ def pooled_density(
     """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
     G = WW.copy()
     log_det = pooled_gram(A, count, T, Lam, G)
-    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
     if not slope:
         return value, np.nan
-    K = _weight(beta, C)
+    K = weight_of(beta, C)
     pooled_gradient(A, count, T, Lam, K, sigma * sigma, gradient)
     return value, _finish(G, K, Lam, sigma, constants[0], gradient)
 
@@ -42,11 +42,11 @@ def pairs_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient)
     G = WW.copy()
     N = np.empty((4, A.shape[1]))
     log_det = pairs_gram(A, F, Lam, G, N)
-    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
     if not slope:
         return value, np.nan
     pairs_gradient(A, F, N, Lam, beta, C, sigma * sigma, gradient)
-    return value, _finish(G, _weight(beta, C), Lam, sigma, constants[0], gradient)
+    return value, _finish(G, weight_of(beta, C), Lam, sigma, constants[0], gradient)
 
 
 @compiled
@@ -55,10 +55,10 @@ def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient
     G = WW.copy()
     root, U = np.empty_like(A), np.empty_like(F)
     log_det = eliminate_lead(A, F, Lam, G, root, U)
-    value, beta, C = _condition(G, sigma, prior, mean, constants, log_det)
+    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
     if not slope:
         return value, np.nan
-    K = _weight(beta, C)
+    K = weight_of(beta, C)
     Q, D = np.empty_like(F), np.empty_like(A)
     lead_projections(A, F, Lam, root, U, Q, D)
     gradient[:] = 0.0
@@ -67,7 +67,7 @@ def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient
 
 
 @compiled
-def _condition(G, sigma, prior, mean, constants, log_det):
+def condition(G, sigma, prior, mean, constants, log_det):
     """Log density, and mean and covariance of beta; G's upper triangle is filled.
 
     ``constants`` are n and the terms of the log density that no parameter moves.
@@ -91,7 +91,7 @@ def _condition(G, sigma, prior, mean, constants, log_det):
 
 
 @compiled
-def _weight(beta, C):
+def weight_of(beta, C):
     """Outer product of gamma = (-beta, 1), plus C."""
     p = beta.size
     K = np.empty((p + 1, p + 1))
@@ -104,12 +104,19 @@ def _weight(beta, C):
 
 
 @compiled
-def _finish(G, K, Lam, sigma, n, gradient):
-    """Scale the gradient to the absolute factor; slope in log sigma."""
+def slope_of_sigma(G, K, sigma, n):
+    """Slope in log sigma but for what the factors contribute: the trace of Sigma H."""
     slope = -n
     for c in range(G.shape[0]):
         for d in range(G.shape[0]):
             slope += K[c, d] * G[c, d] / (sigma * sigma)
+    return slope
+
+
+@compiled
+def _finish(G, K, Lam, sigma, n, gradient):
+    """Scale the gradient to the absolute factor; slope in log sigma, that one held."""
+    slope = slope_of_sigma(G, K, sigma, n)
     for a in range(Lam.shape[0]):
         for b in range(Lam.shape[0]):
             if b <= a:

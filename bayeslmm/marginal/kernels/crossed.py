@@ -1,0 +1,175 @@
+"""Several grouping factors, the rest small: density and gradient in one compiled call.
+
+The algebra of `elimination` with the loops of `blocked`, and no LAPACK: with few
+coordinates in the rest, calling it (and Python between the steps) costs more than the
+work. Blocks come as one padded array of factors, the lead first; each coordinate of the
+rest knows its block and the first coordinate of its level.
+"""
+
+import math
+
+import numpy as np
+
+from bayeslmm.marginal.kernels.algebra import (
+    cholesky,
+    compiled,
+    solve_lower,
+    solve_lower_transposed,
+)
+from bayeslmm.marginal.kernels.blocked import (
+    couple_projections,
+    eliminate_couplings,
+    eliminate_lead,
+    lead_projections,
+    mirror_in_place,
+    sum_gradient,
+)
+from bayeslmm.marginal.kernels.single import condition, slope_of_sigma, weight_of
+
+
+@compiled
+def crossed_density(
+    A,
+    F,
+    indptr,
+    columns,
+    B,
+    R0,
+    Fr0,
+    block_of,
+    start_of,
+    sizes,
+    WW,
+    factors,
+    sigma,
+    prior,
+    mean,
+    constants,
+    slope,
+    gradient,
+):
+    """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
+    k, m, w = sizes[0], R0.shape[0], WW.shape[0]
+    lead = factors[0, :k, :k].copy()
+    G, R, Fr = WW.copy(), R0.copy(), Fr0.copy()
+    root, U, V = np.empty_like(A), np.empty_like(F), np.empty_like(B)
+    log_det = eliminate_lead(A, F, lead, G, root, U)
+    eliminate_couplings(indptr, columns, B, lead, root, U, V, R, Fr)
+    mirror_in_place(R)
+    RL = _left_transposed(R, factors, block_of, start_of).T.copy()
+    schur = _left_transposed(RL, factors, block_of, start_of)
+    for i in range(m):
+        schur[i, i] += 1.0
+    if not cholesky(schur, m):
+        return np.nan, np.nan
+    kappa = _left_transposed(Fr, factors, block_of, start_of)
+    for i in range(m):
+        log_det += 2.0 * math.log(schur[i, i])
+    for c in range(w):
+        column = kappa[:, c].copy()
+        solve_lower(schur, column, m)
+        kappa[:, c] = column
+    for c in range(w):
+        for d in range(c + 1):
+            for i in range(m):
+                G[c, d] -= kappa[i, c] * kappa[i, d]
+    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
+    if not slope:
+        return value, np.nan
+    K = weight_of(beta, C)
+    scale = sigma * sigma
+    for c in range(w):
+        column = kappa[:, c].copy()
+        solve_lower_transposed(schur, column, m)
+        kappa[:, c] = column
+    inverse = _inverse(schur)
+    t = _left(kappa, factors, block_of, start_of)
+    T = _left(inverse, factors, block_of, start_of)
+    T = _left(T.T.copy(), factors, block_of, start_of)
+    Q, D = np.empty_like(F), np.empty_like(A)
+    lead_projections(A, F, lead, root, U, Q, D)
+    couple_projections(A, lead, root, indptr, columns, B, V, T, t, Q, D)
+    gradient[:] = 0.0
+    part = np.zeros((k, k))
+    sum_gradient(Q, D, lead, K, 0, k, scale, part)
+    gradient[0, :k, :k] = part
+    first = 0
+    for b in range(1, sizes.size):
+        k = sizes[b]
+        count = 0
+        while first + count < m and block_of[first + count] == b:
+            count += 1
+        Q, D = _rest_projections(R, Fr, RL, inverse, t, first, count // k, k)
+        part = np.zeros((k, k))
+        sum_gradient(Q, D, factors[b, :k, :k].copy(), K, 0, k, scale, part)
+        gradient[b, :k, :k] = part
+        first += count
+    d_log_sigma = slope_of_sigma(G, K, sigma, constants[0])
+    for b in range(sizes.size):
+        for i in range(sizes[b]):
+            for j in range(sizes[b]):
+                if j <= i:
+                    d_log_sigma -= gradient[b, i, j] * factors[b, i, j]
+                gradient[b, i, j] /= sigma
+    return value, d_log_sigma
+
+
+@compiled
+def _rest_projections(R, Fr, RL, inverse, t, first, n_levels, k):
+    """Q = Fr - R t and D = blocks of R Lambda S^-1, for one block of the rest."""
+    m, w = Fr.shape
+    Q, D = np.empty((n_levels, k, w)), np.empty((n_levels, k, k))
+    for j in range(n_levels):
+        for a in range(k):
+            row = first + j * k + a
+            for d in range(w):
+                value = Fr[row, d]
+                for c in range(m):
+                    value -= R[row, c] * t[c, d]
+                Q[j, a, d] = value
+            for b in range(k):
+                value = 0.0
+                for c in range(m):
+                    value += RL[row, c] * inverse[first + j * k + b, c]
+                D[j, a, b] = value
+    return Q, D
+
+
+@compiled
+def _left(matrix, factors, block_of, start_of):
+    """Lambda_r times `matrix`."""
+    product = np.zeros_like(matrix)
+    for i in range(matrix.shape[0]):
+        start = start_of[i]
+        for c in range(i - start + 1):
+            value = factors[block_of[i], i - start, c]
+            for d in range(matrix.shape[1]):
+                product[i, d] += value * matrix[start + c, d]
+    return product
+
+
+@compiled
+def _left_transposed(matrix, factors, block_of, start_of):
+    """Lambda_r' times `matrix`."""
+    product = np.zeros_like(matrix)
+    for i in range(matrix.shape[0]):
+        start = start_of[i]
+        for c in range(i - start + 1):
+            value = factors[block_of[i], i - start, c]
+            for d in range(matrix.shape[1]):
+                product[start + c, d] += value * matrix[i, d]
+    return product
+
+
+@compiled
+def _inverse(factor):
+    """Both triangles of (L L')^-1."""
+    m = factor.shape[0]
+    inverse = np.zeros((m, m))
+    for c in range(m):
+        column = np.zeros(m)
+        column[c] = 1.0
+        solve_lower(factor, column, m)
+        solve_lower_transposed(factor, column, m)
+        inverse[c] = column
+    return inverse
