@@ -185,13 +185,14 @@ def row(cell: Cell, cells: Sequence[Cell]) -> str:
     return "| " + " | ".join(fields) + " |"
 
 
-def table(cells: Sequence[Cell], options: argparse.Namespace) -> str:
+def table(cells: Sequence[Cell], options: argparse.Namespace, load: float) -> str:
     """Markdown: what was run, where, and the figures."""
     return "\n".join(
         [
             f"{options.chains} chains x {options.draws} draws on {options.cores} "
-            f"cores, one BLAS thread, {datetime.now(UTC):%Y-%m-%d}, Python "
-            f"{platform.python_version()} on {platform.machine()}; {_versions()}.",
+            f"cores, one BLAS thread, load {load:.1f} at the start, "
+            f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()} on "
+            f"{platform.machine()}; {_versions()}.",
             "",
             "| " + " | ".join(HEADER) + " |",
             "|" + " --- |" * len(HEADER),
@@ -227,7 +228,8 @@ def main() -> None:
     if options.suite == "cell":
         measure(options)
         return
-    text = table(run_suite(options), options)
+    load = os.getloadavg()[0]
+    text = table(run_suite(options), options, load)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
