@@ -28,7 +28,7 @@ from bayeslmm.fit.options import (
 )
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.target import Laplace, Target, check_proper, laplace, make_target
-from bayeslmm.graph.sampling import SAMPLE_STATS, sample_joint
+from bayeslmm.graph.sampling import SAMPLE_STATS, complete_chains, sample_joint
 from bayeslmm.marginal import draw_effects
 from bayeslmm.model import Method, Model
 
@@ -309,31 +309,17 @@ def _show_progress(target: Target, normal: Laplace, options: Options) -> bool:
 
 
 def complete_part(tree: "xr.DataTree", draws: int, offset: float) -> MarginalDraws:
-    """The chains and draws that are complete: all, unless the run was interrupted.
-
-    Of the chains that were begun those are kept that leave most draws when all are cut
-    to the length of the shortest.
-    """
+    """The chains and draws that are complete: all, unless the run was interrupted."""
     z = tree["posterior"]["z"].to_numpy()
-    lengths = np.isfinite(z[..., 0]).sum(axis=1)
-    order = np.argsort(-lengths, kind="stable")
-    kept = int(np.argmax(lengths[order] * np.arange(1, order.size + 1))) + 1
-    length = int(lengths[order[kept - 1]])
-    if length < min(FEWEST_DRAWS, draws):
-        raise SamplingError(
-            f"Sampling was interrupted before a chain had {FEWEST_DRAWS} draws after "
-            "tuning, so there is nothing to report. Let it run longer, or ask for "
-            "fewer draws."
-        )
-    chosen = np.sort(order[:kept])
+    chains, length = complete_chains(z, fewest=min(FEWEST_DRAWS, draws))
     raw = tree["sample_stats"]
     stats = {
-        ours: raw[theirs].to_numpy()[chosen, :length]
+        ours: raw[theirs].to_numpy()[chains, :length]
         for theirs, ours in SAMPLE_STATS.items()
     }
     stats["lp"] = stats["lp"] + offset
-    partial = kept < order.size or length < draws
-    return MarginalDraws(z[chosen, :length], stats, tuple(chosen.tolist()), partial)
+    partial = len(chains) < len(z) or length < draws
+    return MarginalDraws(z[chains, :length], stats, tuple(chains), partial)
 
 
 def _no_start(error: RuntimeError) -> str:

@@ -140,7 +140,8 @@ def _as_tree(model: Model, layout: Layout, tree: Foreign) -> "xr.DataTree":
     import arviz as az
 
     raw = tree["posterior"].to_dataset()
-    chains, length = _complete(raw)
+    first = next(iter(raw.data_vars.values())).to_numpy()
+    chains, length = complete_chains(first, fewest=1)
     posterior = {}
     for name, dims in layout.dims.items():
         variable = raw[name].isel(chain=chains, draw=slice(length))
@@ -178,20 +179,41 @@ def _uncentre(design: Design, posterior: dict[str, Float[np.ndarray, "..."]]) ->
             posterior["Intercept"] = posterior["Intercept"] - shift
 
 
-def _complete(raw: "xr.Dataset") -> tuple[list[int], int]:
+def complete_chains(
+    values: Float[np.ndarray, "..."], fewest: int
+) -> tuple[list[int], int]:
     """The chains and length to keep: all, unless the run was interrupted.
 
     Of the chains that were begun those are kept that leave most draws when all are cut
     to the length of the shortest.
+
+    Parameters
+    ----------
+    values : ndarray, shape (chain, draw, ...)
+        Draws of one variable; NaN where there is none yet.
+    fewest : int
+        Draws that a chain must have.
+
+    Returns
+    -------
+    chains : list of int
+        Chains to keep, rising.
+    length : int
+        Their common length.
+
+    Raises
+    ------
+    SamplingError
+        If no chain has so many draws.
     """
-    first = next(iter(raw.data_vars.values())).to_numpy()
-    lengths = np.isfinite(first.reshape(*first.shape[:2], -1)).all(axis=-1).sum(axis=1)
+    flat = values.reshape(*values.shape[:2], -1)
+    lengths = np.isfinite(flat).all(axis=-1).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
     kept = int(np.argmax(lengths[order] * np.arange(1, order.size + 1))) + 1
     length = int(lengths[order[kept - 1]])
-    if length == 0:
+    if length < fewest:
         raise SamplingError(
-            "Sampling was interrupted before a chain had a draw after tuning, so there "
-            "is nothing to report. Let it run longer, or ask for fewer draws."
+            f"Sampling was interrupted before a chain had {fewest} draws after tuning, "
+            "so there is nothing to report. Let it run longer, or ask for fewer draws."
         )
     return np.sort(order[:kept]).tolist(), length
