@@ -104,8 +104,8 @@ def test_fit_prints_and_writes_everything(csv):
 
 
 def test_the_same_seed_prints_the_same(csv):
-    arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1, "--seed", 3)
-    assert run(*arguments)[1] == run(*arguments)[1]
+    arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1, "--seed")
+    assert run(*arguments, 3)[1] == run(*arguments, 3)[1] != run(*arguments, 4)[1]
 
 
 def test_without_a_seed_the_one_used_is_printed(csv):
@@ -180,6 +180,16 @@ def test_explain_says_what_a_formula_means_without_fitting(csv, monkeypatch):
     assert code == 0
     assert "edu        change of mean score per unit of edu" in out
     assert "y and X, first 6 of 60 rows" in out
+
+
+def test_a_terminal_without_unicode_gets_question_marks(csv):
+    runner = CliRunner(charset="ascii", env={"COLUMNS": "100"})
+    data = pd.read_csv(csv).rename(columns={"edu": "\u00e9du"})
+    data.to_csv("accent.csv", index=False)
+    formula = "score ~ \u00e9du + (1 | classroom)"
+    done = runner.invoke(app, ["fit", "accent.csv", formula, "--reml-only"])
+    assert done.exit_code == 0, done.exception
+    assert "score ~ ?du + (1 | classroom)" in done.stdout
 
 
 def test_help_teaches_and_version_is_printed(folder):

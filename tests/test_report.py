@@ -68,9 +68,9 @@ def test_rounding_loses_less_than_half_a_percent_of_the_standard_error(se, value
         ((0.12727, 0.043454), 0.043454, ["0.1273", "0.0435"]),
         ((251.405, 6.8246), 6.8246, ["251.41", "6.82"]),
         ((12345.6, 2000.0), 2000.0, ["12346", "2000"]),
-        ((-1.0, float("nan")), float("nan"), ["-1.00", "–"]),
+        ((-1.0, float("nan")), float("nan"), ["-1.00", "-"]),
         ((-0.0001, 0.5), 0.5, ["0.000", "0.500"]),
-        ((0.0, float("nan")), float("nan"), ["0.00", "–"]),
+        ((0.0, float("nan")), float("nan"), ["0.00", "-"]),
         ((3e9, 1e8), 1e8, ["3.00e+09", "1.00e+08"]),
         ((2e-9, 1e-10), 1e-10, ["2.00e-09", "1.00e-10"]),
     ],
@@ -81,7 +81,7 @@ def test_a_row_has_the_decimals_of_its_standard_error(values, scale, text):
 
 def test_intervals_counts_and_significant_digits():
     assert interval(6.156, 13.643, 2) == "[6.16, 13.64]"
-    assert interval(float("nan"), float("nan"), 2) == "–"
+    assert interval(float("nan"), float("nan"), 2) == "-"
     assert interval(0.5, float("inf"), 1) == "[0.5, ∞]"
     assert counted(1, "level") == "1 level"
     assert counted(1000, "level") == "1,000 levels"
@@ -261,7 +261,7 @@ def test_sections_follow_the_components(fits):
     ]
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [50, 80, 120])
 def test_numbers_are_never_cut_on_a_narrow_terminal(fits, width):
     from rich.console import Console
 

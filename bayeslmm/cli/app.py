@@ -1,6 +1,8 @@
 """The commands: fit, explain, demo."""
 
+import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +109,9 @@ def main(
 ) -> None:
     """Options of the program itself."""
     del version  # its callback has acted
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that it cannot show is '?'
+            stream.reconfigure(errors="replace")
 
 
 @app.command(epilog=EXAMPLES)

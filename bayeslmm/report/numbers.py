@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 DIGITS = 3  # of the standard error; the rest of a row takes its decimals
 MOST_DECIMALS = 7  # beyond this, and above 1e7, a number reads better as 1.23e-09
-MISSING = "–"
+MISSING = "-"
 
 
 def decimals_for(scale: float, digits: int = DIGITS) -> int:
@@ -16,7 +16,7 @@ def decimals_for(scale: float, digits: int = DIGITS) -> int:
 
 
 def number(value: float, decimals: int) -> str:
-    """One number with so many decimals; a dash where there is none."""
+    """One number with so many decimals; a hyphen where there is none."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -45,14 +45,14 @@ def row(values: Iterable[float], scale: float) -> list[str]:
 
 
 def interval(lower: float, upper: float, decimals: int) -> str:
-    """``[6.16, 13.64]``; a dash where there is none."""
+    """``[6.16, 13.64]``; a hyphen where there is none."""
     if math.isnan(lower) and math.isnan(upper):
         return MISSING
     return f"[{number(lower, decimals)}, {number(upper, decimals)}]"
 
 
 def count(value: float | int) -> str:
-    """A count with thousands separated; a dash where there is none."""
+    """A count with thousands separated; a hyphen where there is none."""
     return f"{value:,.0f}" if math.isfinite(value) else MISSING
 
 

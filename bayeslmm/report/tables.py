@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayeslmm.compare.table import interval_name
 from bayeslmm.priors import Priors
-from bayeslmm.report.numbers import count, decimals_for, interval, number, row
+from bayeslmm.report.numbers import MISSING, count, decimals_for, interval, number, row
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -71,7 +71,7 @@ def posterior_table(
     for label, r in post.summary(prob=prob, kind=kind).iterrows():
         cells = row((r["mean"], r["median"], r["sd"]), r["sd"])
         if label in post.status.without_mean:
-            cells = [number(float("nan"), 0), row([r["median"]], r["median"])[0], "–"]
+            cells = [MISSING, row([r["median"]], r["median"])[0], MISSING]
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         health = (count(r["ess_bulk"]), number(r["rhat"], 3))
         rows.append((_section(label, r), (str(label), *cells, ends, *health)))

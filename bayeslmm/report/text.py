@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bayeslmm.fit.remlfit import RemlFit
     from bayeslmm.model import Model
 
+NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded
+
 
 def header_lines(model: "Model") -> list[str]:
     """What will be fitted: formula, rows, groups, what was dropped."""
@@ -81,9 +83,13 @@ def print_lines(console: "Console", lines: Iterable[str]) -> None:
 
 
 def print_table(console: "Console", table: TextTable) -> None:
-    """A table, with its notes below."""
+    """A table with its notes; on a narrow terminal numbers run over the edge whole."""
+    drawn = rich_table(table)
+    needed = NARROWEST_LABEL + sum(width + 2 for width in _widths(table)[1:])
+    if console.width < needed and not table.left:
+        drawn.width = needed
     console.print()
-    console.print(rich_table(table))
+    console.print(drawn, crop=False)
     print_lines(console, table.notes)
 
 
@@ -102,13 +108,11 @@ def rich_table(table: TextTable) -> "Table":
         collapse_padding=True,
         padding=(0, 1),
     )
-    columns = zip(*(cells for _, cells in table.rows), strict=True)
-    for i, (name, cells) in enumerate(zip(table.header, columns, strict=True)):
+    for i, name in enumerate(table.header):
         if i == 0 or table.left:
             drawn.add_column(Text(name), overflow="fold")
-            continue
-        width = max(len(name), *map(len, cells))  # a number is never cut short
-        drawn.add_column(Text(name), justify="right", no_wrap=True, min_width=width)
+        else:
+            drawn.add_column(Text(name), justify="right", no_wrap=True)
     section = table.rows[0][0]
     for name, cells in table.rows:
         if name != section:
@@ -116,3 +120,9 @@ def rich_table(table: TextTable) -> "Table":
             section = name
         drawn.add_row(*(Text(cell) for cell in cells))
     return drawn
+
+
+def _widths(table: TextTable) -> list[int]:
+    """Characters that each column needs."""
+    columns = zip(table.header, *(cells for _, cells in table.rows), strict=True)
+    return [max(map(len, column)) for column in columns]
