@@ -15,10 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.design.scan import Scan
+from bayeslmm.design.source import Source, open_source
+from bayeslmm.errors import ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal import Statistics, cross_products
-from bayeslmm.priors import Priors, make_priors
+from bayeslmm.marginal.stream import Plan, Tally, finish, make_plan, stream_model
+from bayeslmm.priors import Priors, check_family, make_priors
 
 if TYPE_CHECKING:
     import bambi as bmb
@@ -30,32 +33,6 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "nuts", "joint"]
 
-# Families of bambi 0.21 whose mean has one linear predictor and a numeric response.
-FAMILIES = (
-    "gaussian",
-    "asymmetriclaplace",
-    "bernoulli",
-    "beta",
-    "beta_binomial",
-    "binomial",
-    "exponential",
-    "gamma",
-    "hurdle_gamma",
-    "hurdle_lognormal",
-    "hurdle_negativebinomial",
-    "hurdle_poisson",
-    "laplace",
-    "negativebinomial",
-    "poisson",
-    "t",
-    "vonmises",
-    "wald",
-    "weibull",
-    "zero_inflated_binomial",
-    "zero_inflated_negativebinomial",
-    "zero_inflated_poisson",
-)
-
 
 class Model:
     """A Bayesian linear mixed model: what it says, not yet what it finds.
@@ -64,8 +41,12 @@ class Model:
     ----------
     formula : str
         lme4's grammar, ``"score ~ edu + (edu | classroom)"``.
-    data : DataFrame
-        pandas, polars or Arrow table, one row per observation.
+    data : DataFrame or source of batches
+        pandas, polars or Arrow table, one row per observation. Or rows that need not
+        fit in memory: the path of a Parquet file or of a folder of them, a pyarrow
+        Dataset, a list of Arrow batches, or a function that gives an iterator of them.
+        These are read twice and summed (Gaussian models only): the numbers are the
+        same, but there are no rows for residuals and fitted values.
     priors : str or mapping, default "weak"
         A named set (``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"``,
         ``"boundary-avoiding"``) or priors by name in bambi's style.
@@ -78,6 +59,8 @@ class Model:
     center_predictors : bool, default True
         Whether the prior of the intercept refers to the mean of the predictors, as in
         bambi.
+    progress : bool or "auto", default "auto"
+        Whether to show a bar while batches are read; "auto": if it takes over 5 s.
 
     Attributes
     ----------
@@ -93,6 +76,8 @@ class Model:
         Response distribution.
     statistics : Statistics
         Cross-products of the design (Gaussian models only).
+    plan : Plan or None
+        How rows in batches were read: levels, blocks, memory, time. None for a frame.
 
     Raises
     ------
@@ -104,6 +89,8 @@ class Model:
         If a prior is unknown or cannot be honoured.
     ModelError
         If the family is unknown.
+    InputFileError
+        If a file is not there, cut off or corrupt.
 
     Examples
     --------
@@ -115,12 +102,13 @@ class Model:
     ('Intercept', 'edu')
     """
 
-    __slots__ = ("_statistics", "family", "formula", "priors", "recipe")
+    __slots__ = ("_statistics", "family", "formula", "plan", "priors", "recipe")
 
     family: str
     formula: Formula
     recipe: Recipe
     priors: Priors
+    plan: Plan | None
 
     def __init__(
         self,
@@ -131,21 +119,71 @@ class Model:
         family: str = "gaussian",
         weights: object = None,
         center_predictors: bool = True,
+        progress: bool | Literal["auto"] = "auto",
     ) -> None:
         check_family(family)
         self.family = family
         self.formula = parse_formula(formula)
-        self.recipe = build_design(
-            self.formula, data, weights=weights, gaussian=family == "gaussian"
-        )
+        gaussian = family == "gaussian"
+        source = open_source(data)
+        if source is None:
+            self.recipe = build_design(
+                self.formula, data, weights=weights, gaussian=gaussian
+            )
+            self._statistics = cross_products(self.recipe.design) if gaussian else None
+            self.plan = None
+        else:
+            check_streamable(family, source)
+            streamed = stream_model(
+                self.formula, source, weights=weights, progress=progress
+            )
+            self.recipe, self._statistics = streamed.recipe, streamed.statistics
+            self.plan = streamed.plan
         self.priors = make_priors(
             priors,
             self.recipe.design,
             center_predictors=center_predictors,
             family=family,
         )
-        gaussian = family == "gaussian"
-        self._statistics = cross_products(self.recipe.design) if gaussian else None
+
+    @classmethod
+    def from_tally(
+        cls,
+        scan: Scan,
+        tally: Tally,
+        *,
+        priors: str | Mapping[str, object] = "weak",
+        center_predictors: bool = True,
+    ) -> "Model":
+        """Gaussian model of data that were summed in parts, on any machines.
+
+        Parameters
+        ----------
+        scan : Scan
+            What `bayeslmm.scan_rows` found in all the data.
+        tally : Tally
+            The sum of what `bayeslmm.sum_partition` gave for every part.
+        priors, center_predictors
+            As for `Model`.
+
+        Returns
+        -------
+        Model
+            The same as from all the data at once, up to rounding.
+
+        Raises
+        ------
+        DataError
+            If parts are missing, or the design cannot carry the model.
+        """
+        model = cls.__new__(cls)
+        model.family, model.formula = "gaussian", scan.formula
+        model.plan = make_plan(scan, 1)
+        model.recipe, model._statistics = finish(scan, tally)
+        model.priors = make_priors(
+            priors, model.recipe.design, center_predictors=center_predictors
+        )
+        return model
 
     @property
     def design(self) -> Design:
@@ -288,10 +326,11 @@ class Model:
         return to_pymc(self, marginal=marginal)
 
 
-def check_family(family: str) -> None:
-    """Raise `ModelError` if `family` is none of `FAMILIES`."""
-    if family not in FAMILIES:
+def check_streamable(family: str, source: Source) -> None:
+    """Raise unless a family can be fitted to sums of batches."""
+    if family != "gaussian":
         raise ModelError(
-            f"Unknown family {family!r}.{nearest_names(str(family), FAMILIES)} "
-            f"Families: {', '.join(FAMILIES)}."
+            f"The rows of {source.name} are read in batches and summed, which only a "
+            f"Gaussian model can do with. For family {family!r} read them into a data "
+            f"frame (pandas.read_parquet), a sample if they are too many."
         )

@@ -5,9 +5,16 @@ computed with it, so that no number can come from rows that are not there. Needs
 only.
 """
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import numpy as np
 
 from bayeslmm.errors import DataError
+
+if TYPE_CHECKING:
+    Stand = np.ndarray  # what readers take the rows for
+else:
+    Stand = object
 
 
 class AbsentRows:
@@ -48,6 +55,11 @@ class AbsentRows:
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = __matmul__ = _refuse
     __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = __rmatmul__ = _refuse
+
+
+def absent_rows(source: str, what: str) -> Stand:
+    """`AbsentRows` where an array is meant."""
+    return cast("np.ndarray", AbsentRows(source, what))
 
 
 def check_rows(rows: object, what: str) -> None:

@@ -7,15 +7,15 @@ any work starts.
 
 import numpy as np
 
-from bayeslmm.design.arrays import Design, EffectVariable, FixedVariable, GroupTerm
+from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups
 from bayeslmm.design.matrices import (
     CodedTerm,
-    MatrixVariable,
     code_terms,
+    effect_variable,
     matrix_variables,
     model_matrix,
 )
@@ -149,12 +149,6 @@ def _learn_term(
         codes=factor.codes,
         levels=factor.levels,
         structure=bar.structure,
-        variables=tuple(_effect_variable(v, bar.group_label) for v in found),
+        variables=tuple(effect_variable(v, bar.group_label) for v in found),
     )
     return term, index, coding
-
-
-def _effect_variable(variable: MatrixVariable, group: str) -> EffectVariable:
-    """Bambi's name of an effect that varies by group, ``1|g`` for the intercept."""
-    expr = "1" if variable.name == "Intercept" else variable.name
-    return EffectVariable(f"{expr}|{group}", expr, variable.columns, variable.coords)

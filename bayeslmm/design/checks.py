@@ -4,13 +4,18 @@ Takes the arrays and gives nothing, or a `DataError` that names the columns and 
 what to do. The limits on levels and effects are those of lme4's ``lmerControl``.
 """
 
+import math
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
+from bayeslmm.design.scan import Scan
 from bayeslmm.errors import DataError, FormulaError
-from bayeslmm.formula import Formula, Name
+from bayeslmm.formula import Formula, Name, RandomTerm
 
 # R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
 # that the columns before it leave, relative to its length.
@@ -31,29 +36,61 @@ def check_not_swapped(formula: Formula, columns: Columns) -> None:
     whole, is different in every row, or is itself a slope of the fixed part while the
     left-hand side is not.
     """
-    fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
+    for bar in _suspects(formula, lambda node: _kind(node, columns)):
+        refuse_swapped(formula, bar, columns[bar.group[0].columns[0]].values)
+
+
+def _suspects(
+    formula: Formula, kind: Callable[[object], str | None]
+) -> Iterator[RandomTerm]:
+    """Bar terms of one text column by one number."""
     for bar in formula.random:
         atoms = [atom for term in bar.predictor.terms for atom in term.atoms]
-        text = [a for a in atoms if _kind(a.node, columns) == "text"]
-        group = bar.group[0]
-        if len(bar.group) > 1 or len(atoms) != 1 or not text:
-            continue
-        if _kind(group.node, columns) != "number":
-            continue
-        left, right = text[0].label, group.label
-        values = columns[group.columns[0]].values
-        whole = bool((values % 1 == 0).all())
-        slope = right in fixed and left not in fixed
-        if not whole or slope or len(np.unique(values)) == len(values):
-            raise FormulaError(
-                f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
-                f"{right!r}, a number with {len(np.unique(values))} different values. "
-                f"The grouping factor stands on the right of the bar: did you mean "
-                f"({right} | {left})? If {right!r} is a code, write "
-                f"({left} | factor({right})).",
-                formula.text,
-                bar.position,
-            )
+        alone = len(bar.group) == len(atoms) == 1
+        if alone and [kind(a.node) for a in (*atoms, *bar.group)] == ["text", "number"]:
+            yield bar
+
+
+def refuse_swapped(
+    formula: Formula,
+    bar: RandomTerm,
+    values: np.ndarray,
+    n: int | None = None,
+) -> None:
+    """Raise if the numbers that a term groups by look like measurements.
+
+    `values` are those of all rows, or the different ones of `n` rows.
+    """
+    fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
+    left, right = bar.predictor.terms[0].atoms[0].label, bar.group[0].label
+    whole = bool((values % 1 == 0).all())
+    slope = right in fixed and left not in fixed
+    n_different = len(np.unique(values))
+    if not whole or slope or n_different == (len(values) if n is None else n):
+        raise FormulaError(
+            f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
+            f"{right!r}, a number with {n_different} different values. "
+            f"The grouping factor stands on the right of the bar: did you mean "
+            f"({right} | {left})? If {right!r} is a code, write "
+            f"({left} | factor({right})).",
+            formula.text,
+            bar.position,
+        )
+
+
+def check_scan_not_swapped(scan: Scan) -> None:
+    """`check_not_swapped` from what the first pass over batches found."""
+
+    def kind(node: object) -> str | None:
+        if not isinstance(node, Name):
+            return None
+        own = scan.kinds[node.name]
+        return "number" if own in ("integer", "real", "null") else own
+
+    for bar in _suspects(scan.formula, kind):
+        numbers = scan.factors[bar.group[0].label].numbers
+        assert numbers is not None  # the column is one of numbers
+        refuse_swapped(scan.formula, bar, numbers.values, scan.n_rows)
 
 
 def _kind(node: object, columns: Columns) -> str | None:
@@ -71,6 +108,17 @@ def check_design(design: Design, *, gaussian: bool) -> None:
     _check_labels(design)
     _check_n_rows(design, gaussian=gaussian)
     check_full_rank(design.X, design.fixed_names)
+
+
+def check_streamed(design: Design) -> None:
+    """`check_design`, and that the response varies, from the moments of all rows."""
+    y = design.moments.y
+    check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
+    for term in design.groups:
+        _check_levels(design, term, gaussian=True)
+    _check_labels(design)
+    _check_n_rows(design, gaussian=True)
+    _check_moments_rank(design)
 
 
 def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
@@ -125,6 +173,40 @@ def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None
     if not names:
         return
     size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
+    _check_not_zero(size, names)
+    scaled = X / size
+    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
+    scaled /= length
+    if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
+        return
+    triangle = np.linalg.qr(scaled, mode="r")
+    _refuse_dependent(triangle, length * size, names, RANK_TOLERANCE)
+
+
+def _check_moments_rank(design: Design) -> None:
+    """The same from means and centred cross-products, where rows are not in memory.
+
+    These give the columns only up to a rotation and about sqrt(machine epsilon), which
+    is what the tolerance is raised to if there are many columns (a heuristic: ten times
+    the error of a root of p eigenvalues).
+    """
+    X, names = design.moments.X, design.fixed_names
+    if not names:
+        return
+    _check_not_zero(X.size, names)
+    spread = np.sqrt(np.maximum(np.diagonal(X.products), 0.0))
+    spread[X.constant] = 0.0
+    unit = np.where(spread > 0.0, spread, 1.0)
+    values, vectors = np.linalg.eigh(X.products / np.outer(unit, unit))
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * spread
+    columns = np.vstack([math.sqrt(X.n) * X.mean, root])
+    length = np.linalg.norm(columns, axis=0)
+    tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
+    _refuse_dependent(columns / length, length, names, tolerance)
+
+
+def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> None:
+    """Raise for columns that are zero in every row."""
     if (size == 0.0).any():
         zero = [name for name, s in zip(names, size, strict=True) if s == 0.0]
         raise DataError(
@@ -132,17 +214,19 @@ def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None
             f"effect to estimate (a combination of levels that does not occur?). Drop "
             f"the term or merge levels."
         )
-    scaled = X / size
-    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
-    scaled /= length
-    if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
-        return
-    length = length * size
-    triangle = np.linalg.qr(scaled, mode="r")
-    dependent = _dependent_columns(triangle)
+
+
+def _refuse_dependent(
+    root: Float[np.ndarray, "r p"],
+    length: Float[np.ndarray, " p"],
+    names: tuple[str, ...],
+    tolerance: float,
+) -> None:
+    """Raise if columns are dependent, given any matrix with their cross-products."""
+    dependent = _dependent_columns(root, tolerance)
     if dependent:
         said = "; ".join(
-            _combination(j, before, triangle, length, names) for j, before in dependent
+            _combination(j, before, root, length, names) for j, before in dependent
         )
         repeated = ", ".join(repr(names[j]) for j, _ in dependent)
         raise DataError(
@@ -152,7 +236,7 @@ def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None
 
 
 def _dependent_columns(
-    triangle: Float[np.ndarray, "p p"],
+    triangle: Float[np.ndarray, "r p"], tolerance: float
 ) -> list[tuple[int, list[int]]]:
     """Columns that earlier ones determine, with the independent ones before each.
 
@@ -166,7 +250,7 @@ def _dependent_columns(
         for _ in range(2):  # once more, as the first pass leaves rounding
             rest = rest - basis @ (basis.T @ rest)
         size = np.linalg.norm(rest)
-        if size < RANK_TOLERANCE:
+        if size < tolerance:
             dependent.append((j, independent.copy()))
         else:
             basis = np.column_stack([basis, rest / size])
@@ -177,7 +261,7 @@ def _dependent_columns(
 def _combination(
     j: int,
     before: list[int],
-    triangle: Float[np.ndarray, "p p"],
+    triangle: Float[np.ndarray, "r p"],
     length: Float[np.ndarray, " p"],
     names: tuple[str, ...],
 ) -> str:

@@ -157,17 +157,39 @@ def is_factor_call(atom: Atom) -> bool:
     return _is_factor_call(atom.node)
 
 
+def nodes_in(node: Node) -> Iterator[Node]:
+    """Every node below a node and itself, inner ones first."""
+    children: tuple[Node, ...] = ()
+    if isinstance(node, Call):
+        children = node.args
+    elif isinstance(node, Unary):
+        children = (node.operand,)
+    elif isinstance(node, Binary):
+        children = (node.left, node.right)
+    for child in children:
+        yield from nodes_in(child)
+    yield node
+
+
 def calls_in(node: Node) -> Iterator[Call]:
     """Every call below a node, inner ones first."""
-    if isinstance(node, Call):
-        for child in node.args:
-            yield from calls_in(child)
-        yield node
-    elif isinstance(node, Unary):
-        yield from calls_in(node.operand)
-    elif isinstance(node, Binary):
-        yield from calls_in(node.left)
-        yield from calls_in(node.right)
+    return (found for found in nodes_in(node) if isinstance(found, Call))
+
+
+def check_comparisons(node: Node, text: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise if a text column is compared with a value that it has not."""
+    for found in nodes_in(node):
+        sides = (found.left, found.right) if isinstance(found, Binary) else ()
+        names = [side.name for side in sides if isinstance(side, Name)]
+        values = [side.value for side in sides if isinstance(side, String)]
+        for name, value in zip(names, values, strict=False):
+            if name in text and value not in text[name]:
+                raise no_such_value(name, value)
+
+
+def no_such_value(name: str, value: str) -> DataError:
+    """The error for a text column that has not the value it is compared with."""
+    return DataError(f"Column {name!r} has no value {value!r} to compare with.")
 
 
 def argument_values(node: Call, rows: Rows) -> Float[np.ndarray, " n"]:
@@ -270,7 +292,7 @@ def _compare_text(node: Binary, side: Name, value: str, rows: Rows) -> np.ndarra
         )
     code = column.levels.index(value) if value in column.levels else -1
     if code < 0 and rows.learn:
-        raise DataError(f"Column {side.name!r} has no value {value!r} to compare with.")
+        raise no_such_value(side.name, value)
     same = column.values == code
     return same if node.operator == "==" else ~same
 

@@ -46,8 +46,8 @@ def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn
         cells = np.arange(len(parts[0]))
         return GroupIndex(parts, cells, parts[0]), factors[0]
     codes, cells = pd.factorize(_cell(factors, term.group_label), sort=True)
-    levels = _cell_labels(np.asarray(cells), parts)
-    _check_labels(levels, term.group_label)
+    levels = cell_labels(np.asarray(cells), parts)
+    check_cell_labels(levels, term.group_label)
     index = GroupIndex(parts, np.asarray(cells), levels)
     return index, FactorColumn(codes.astype(np.int64, copy=False), levels)
 
@@ -60,7 +60,7 @@ def find_groups(
 
     given = [evaluate_factor(atom, rows) for atom in term.group]
     codes, cells = pd.factorize(_cell(given, term.group_label))
-    labels = _cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
+    labels = cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
     known = [match_levels(f, p) for f, p in zip(given, index.parts, strict=True)]
     seen = np.logical_and.reduce([factor.codes >= 0 for factor in known])
     cell = np.where(seen, _cell(known, term.group_label), -1)
@@ -82,7 +82,7 @@ def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:
     return cell
 
 
-def _cell_labels(
+def cell_labels(
     cells: Int[np.ndarray, " j"], parts: tuple[tuple[str, ...], ...]
 ) -> tuple[str, ...]:
     """Labels of combinations, the columns' labels joined by colons."""
@@ -95,7 +95,7 @@ def _cell_labels(
     return tuple(":".join(cell) for cell in zip(*columns, strict=True))
 
 
-def _check_labels(levels: tuple[str, ...], label: str) -> None:
+def check_cell_labels(levels: tuple[str, ...], label: str) -> None:
     """Raise if two combinations have the same label, as A:b with c and A with b:c."""
     if len(set(levels)) < len(levels):
         repeated = next(level for level in levels if levels.count(level) > 1)

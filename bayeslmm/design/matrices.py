@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import EffectVariable
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.errors import DataError
@@ -139,6 +140,12 @@ def _group_names(
             labels = zip(at, coords, strict=True)
             found += [MatrixVariable(f"{name}[{coord}]", (c,)) for c, coord in labels]
     return found
+
+
+def effect_variable(variable: MatrixVariable, group: str) -> EffectVariable:
+    """Bambi's name of an effect that varies by group, ``1|g`` for the intercept."""
+    expr = "1" if variable.name == "Intercept" else variable.name
+    return EffectVariable(f"{expr}|{group}", expr, variable.columns, variable.coords)
 
 
 # --- columns --------------------------------------------------------------------------

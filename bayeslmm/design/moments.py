@@ -132,12 +132,13 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
         return ColumnMoments(
             n, np.zeros(c), np.zeros((c, c)), np.full(c, np.inf), np.full(c, -np.inf)
         )
-    low, high = columns.min(axis=0), columns.max(axis=0)
+    rows = np.ascontiguousarray(columns.T)  # runs along memory, several times faster
+    low, high = rows.min(axis=1), rows.max(axis=1)
     varies = np.flatnonzero(low < high)
     mean, products = low.astype(float), np.zeros((c, c))
     if len(varies):
-        some = columns if len(varies) == c else columns[:, varies]
-        mean[varies] = some.mean(axis=0)
-        deviations = some - mean[varies]
-        products[np.ix_(varies, varies)] = deviations.T @ deviations
+        some = rows if len(varies) == c else rows[varies]
+        mean[varies] = some.mean(axis=1)
+        deviations = some - mean[varies, None]
+        products[np.ix_(varies, varies)] = deviations @ deviations.T
     return ColumnMoments(n, mean, products, low.astype(float), high.astype(float))

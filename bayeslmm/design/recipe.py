@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Codes, Design
 from bayeslmm.design.evaluate import (
     Column,
     Memory,
@@ -102,7 +102,7 @@ class Recipe:
     formula: Formula
     design: Design
     frame: ModelFrame
-    kept: Int[np.ndarray, " n"]
+    kept: Codes
     trials: Float[np.ndarray, " n"] | None
     response_levels: tuple[str, ...]
     fixed_coding: tuple[CodedTerm, ...]

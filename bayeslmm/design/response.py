@@ -16,18 +16,25 @@ Vector = Float[np.ndarray, " n"]
 
 def gaussian_response(label: str, column: Column) -> Vector:
     """The response of a Gaussian model: numbers that are not all the same."""
-    if isinstance(column, FactorColumn):
-        two = len(column.levels) == 2
-        advice = (
-            "Use family='bernoulli', or convert it to numbers."
-            if two
-            else "Convert it to numbers, or choose another response."
-        )
-        raise DataError(
-            f"The response {label!r} is not numeric: it has the values "
-            f"{listed(column.levels)}. A Gaussian model needs numbers. {advice}"
-        )
+    check_numeric(label, column)
+    assert isinstance(column, NumericColumn)
     return _checked(label, column)
+
+
+def check_numeric(label: str, column: Column) -> None:
+    """Raise if the response of a Gaussian model is a factor."""
+    if not isinstance(column, FactorColumn):
+        return
+    two = len(column.levels) == 2
+    advice = (
+        "Use family='bernoulli', or convert it to numbers."
+        if two
+        else "Convert it to numbers, or choose another response."
+    )
+    raise DataError(
+        f"The response {label!r} is not numeric: it has the values "
+        f"{listed(column.levels)}. A Gaussian model needs numbers. {advice}"
+    )
 
 
 def count_response(label: str, column: Column) -> tuple[Vector, tuple[str, ...]]:
@@ -49,18 +56,30 @@ def count_response(label: str, column: Column) -> tuple[Vector, tuple[str, ...]]
 
 def _checked(label: str, column: NumericColumn) -> Vector:
     """The one column of a response that varies."""
+    y = response_column(label, column)
+    check_varies(label, float(y.min()), float(y.max()), len(y))
+    return y
+
+
+def response_column(label: str, column: Column) -> Vector:
+    """The one column of a numeric response."""
+    check_numeric(label, column)
+    assert isinstance(column, NumericColumn)
     if column.values.shape[1] != 1:
         raise DataError(
             f"The response {label!r} has {column.values.shape[1]} columns; it must "
             f"have one."
         )
-    y = np.ascontiguousarray(column.values[:, 0])
-    if y.min() == y.max():
+    return np.ascontiguousarray(column.values[:, 0])
+
+
+def check_varies(label: str, low: float, high: float, n: int) -> None:
+    """Raise if the response is the same in all n rows used."""
+    if low == high:
         raise DataError(
-            f"The response {label!r} is constant: it is {y[0]:.6g} in all {len(y)} "
-            f"rows used, so there is nothing to explain. Choose another response."
+            f"The response {label!r} is constant: it is {low:.6g} in all {n} rows "
+            f"used, so there is nothing to explain. Choose another response."
         )
-    return y
 
 
 def binomial_trials(label: str, column: Column, y: Vector) -> Vector:

@@ -31,7 +31,7 @@ def read_columns(
                 f"There is no column {name!r} in the data."
                 f"{nearest_names(name, frame.columns)}",
                 formula.text,
-                _position(formula, name),
+                column_position(formula, name),
             )
     columns = {name: read_column(frame, name) for name in names}
     for name, column in columns.items():
@@ -45,7 +45,7 @@ def read_columns(
     return columns
 
 
-def _position(formula: Formula, name: str) -> int | None:
+def column_position(formula: Formula, name: str) -> int | None:
     """Where the formula first uses a column."""
     uses = (use for atom in formula.atoms for use in names_in(atom.node))
     return next((use.position for use in uses if use.name == name), None)
@@ -118,7 +118,7 @@ def read_weights(
             f"There are {len(values)} weights for {len(frame)} rows. Give one for each "
             f"row of the data, or the name of a column."
         )
-    _check_weights(values[kept], label)
+    check_weights(values[kept], label)
     return values[kept]
 
 
@@ -152,7 +152,7 @@ def _weight_values(
     return values
 
 
-def _check_weights(values: Float[np.ndarray, " m"], label: str) -> None:
+def check_weights(values: Float[np.ndarray, " m"], label: str) -> None:
     """Raise unless every weight is positive and finite."""
     for word, bad, advice in (
         ("missing", np.isnan(values), "Fill them in or drop those rows."),

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.marginal.kernels.blocked import accumulate_levels
+from bayeslmm.marginal.kernels.rows import accumulate_rows
 from bayeslmm.marginal.layout import Block, Layout
 
 # Rows handled at a time: [X y] of a chunk stays in the second-level cache.
@@ -41,13 +41,7 @@ class Cells:
 
     def __add__(self, other: "Cells") -> "Cells":
         """Cells of either, equal ones added."""
-        if not len(other.keys):
-            return self
-        keys = np.concatenate([self.keys, other.keys])
-        found, cell = np.unique(keys, return_inverse=True)
-        values = np.zeros((len(found), *self.values.shape[1:]))
-        np.add.at(values, cell, np.concatenate([self.values, other.values]))
-        return Cells(found, values)
+        return self if not len(other.keys) else merge_cells([self, other])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +81,66 @@ class Sums:
         )
 
 
+def merge_cells(parts: list[Cells]) -> Cells:
+    """Cells of any of the parts, equal ones added."""
+    keys = np.concatenate([part.keys for part in parts])
+    found, cell = np.unique(keys, return_inverse=True)
+    values = np.zeros((len(found), *parts[0].values.shape[1:]))
+    np.add.at(values, cell, np.concatenate([part.values for part in parts]))
+    return Cells(found, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Sums while rows are added to them, in place.
+
+    ``WW`` (w, w) is ``[X y]'W[X y]``; ``P`` has for each block an array (J, k, k + w),
+    ``Z_j'WZ_j`` and ``Z_j'W[X y]`` side by side.
+    """
+
+    WW: Float[np.ndarray, "w w"]
+    P: tuple[Float[np.ndarray, "_j _k _kw"], ...]
+
+    def absorb(self, other: "Packed") -> None:
+        """Add what another thread has added up."""
+        self.WW[:] += other.WW
+        for own, theirs in zip(self.P, other.P, strict=True):
+            own += theirs
+
+    def sums(self, n: int, log_weights: float, cells: tuple[Cells, ...]) -> Sums:
+        """The sums, completed by what is not added to in place."""
+        A = tuple(np.ascontiguousarray(P[:, :, : P.shape[1]]) for P in self.P)
+        F = tuple(np.ascontiguousarray(P[:, :, P.shape[1] :]) for P in self.P)
+        return Sums(n, log_weights, self.WW, A, F, cells)
+
+
+def empty_packed(layout: Layout, w: int) -> Packed:
+    """Sums over no rows; w is the width of [X y]."""
+    blocks = layout.blocks
+    P = tuple(np.zeros((b.n_levels, b.k, b.k + w)) for b in blocks)
+    return Packed(np.zeros((w, w)), P)
+
+
+def add_rows(
+    packed: Packed, design: Design, layout: Layout, rows: slice
+) -> tuple[float, tuple[Cells, ...]]:
+    """Add a run of rows in place; gives their log weights and cells."""
+    for start in range(rows.start, rows.stop, CHUNK):
+        chunk = slice(start, min(start + CHUNK, rows.stop))
+        W, weights = _xy(design, chunk), _weights(design, chunk)
+        scaled = W if design.weights is None else W * weights[:, None]
+        packed.WW[:] += W.T @ scaled
+        for b, block in enumerate(layout.blocks):
+            codes, Z = _block_rows(design, block, chunk)
+            accumulate_rows(codes, Z, weights, W, packed.P[b])
+    log_weights = 0.0
+    if design.weights is not None:
+        log_weights = float(np.log(design.weights[rows]).sum())
+    return log_weights, tuple(
+        _cells(design, a, b, rows) for a, b in block_pairs(layout)
+    )
+
+
 def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:
     """Every pair of different blocks, the earlier one first."""
     blocks = layout.blocks
@@ -124,23 +178,9 @@ def sum_rows(design: Design, layout: Layout, threads: int | None = None) -> Sums
 
 def _sum_part(design: Design, layout: Layout, part: slice) -> Sums:
     """Sums over a run of rows."""
-    w = design.p + 1
-    A = [np.zeros((b.n_levels, b.k, b.k)) for b in layout.blocks]
-    F = [np.zeros((b.n_levels, b.k, w)) for b in layout.blocks]
-    WW = np.zeros((w, w))
-    for start in range(part.start, part.stop, CHUNK):
-        rows = slice(start, min(start + CHUNK, part.stop))
-        W, weights = _xy(design, rows), _weights(design, rows)
-        WW += W.T @ (W * weights[:, None])
-        for b, block in enumerate(layout.blocks):
-            codes, Z = _block_rows(design, block, rows)
-            accumulate_levels(codes, Z, weights, W, A[b], F[b])
-    log_weights = 0.0
-    if design.weights is not None:
-        log_weights = float(np.log(design.weights[part]).sum())
-    cells = tuple(_cells(design, a, b, part) for a, b in block_pairs(layout))
-    n = part.stop - part.start
-    return Sums(n, log_weights, WW, tuple(A), tuple(F), cells)
+    packed = empty_packed(layout, design.p + 1)
+    log_weights, cells = add_rows(packed, design, layout, part)
+    return packed.sums(part.stop - part.start, log_weights, cells)
 
 
 def _xy(design: Design, rows: slice) -> Float[np.ndarray, "n w"]:
@@ -173,7 +213,7 @@ def _cells(design: Design, block: Block, other: Block, part: slice) -> Cells:
     codes, Z = _block_rows(design, block, part)
     other_codes, other_Z = _block_rows(design, other, part)
     key = codes.astype(np.int64) * other.n_levels + other_codes
-    keys, cell = np.unique(key, return_inverse=True)
+    keys, cell = _numbered(key, block.n_levels * other.n_levels)
     weighted = Z * _weights(design, part)[:, None]
     values = np.empty((len(keys), block.k, other.k))
     for a in range(block.k):
@@ -181,3 +221,16 @@ def _cells(design: Design, block: Block, other: Block, part: slice) -> Cells:
             product = weighted[:, a] * other_Z[:, b]
             values[:, a, b] = np.bincount(cell, product, len(keys))
     return Cells(keys, values)
+
+
+def _numbered(
+    key: Int[np.ndarray, " n"], size: int
+) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " n"]]:
+    """The different keys, rising, and which of them each is; by a table if small."""
+    if size > 4 * len(key):
+        keys, cell = np.unique(key, return_inverse=True)
+        return keys, cell
+    keys = np.flatnonzero(np.bincount(key, minlength=size))
+    place = np.empty(size, dtype=np.int64)
+    place[keys] = np.arange(len(keys))
+    return keys, place[key]

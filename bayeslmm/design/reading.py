@@ -1,0 +1,150 @@
+"""One pass over the batches of a source, in threads.
+
+Takes a source and what is to be done with a batch; gives the state of each thread at
+the end. The result is of all rows or there is none: an error in one thread, or Ctrl-C,
+stops the others and is raised.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Literal
+
+from bayeslmm.design.source import Batch, Source, Stream
+
+# Below this a thread costs more to start than it reads.
+ROWS_PER_THREAD = 500_000
+# Seconds: how often progress is looked at, when it can be judged, what is worth a bar.
+POLL, JUDGE, LONG = 0.1, 1.0, 5.0
+
+Progress = bool | Literal["auto"]
+
+
+def n_threads(source: Source, most: int | None = None) -> int:
+    """Threads that are worth starting for a source."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    most = most or available or os.cpu_count() or 1
+    if source.n_rows is None:
+        return most
+    return max(1, min(most, source.n_rows // ROWS_PER_THREAD))
+
+
+def read_batches[State](
+    source: Source,
+    columns: tuple[str, ...],
+    start: Callable[[], State],
+    see: Callable[[State, Batch], None],
+    *,
+    threads: int,
+    n_rows: int | None = None,
+    title: str = "Reading",
+    progress: Progress = "auto",
+) -> list[State]:
+    """Show every batch to the state of one of the threads.
+
+    Parameters
+    ----------
+    source : Source
+        Rows.
+    columns : tuple of str
+        Columns to read.
+    start : callable
+        Makes the state of a thread.
+    see : callable
+        Takes a state and a batch, and changes the state.
+    threads : int
+        Threads at most.
+    n_rows : int, optional
+        Rows that are expected, if known.
+    title : str
+        What is being read, for the progress bar.
+    progress : bool or "auto"
+        Whether to show a bar; "auto" for reads that take more than 5 s.
+
+    Returns
+    -------
+    list
+        The states, in the order of the threads' shares.
+
+    Raises
+    ------
+    Exception
+        The first that a thread met; KeyboardInterrupt when interrupted.
+    """
+    stop, done = threading.Event(), [0] * threads
+
+    def work(t: int, stream: Stream) -> State:
+        state = start()
+        for batch in stream():
+            if stop.is_set():
+                break
+            see(state, batch)
+            done[t] += batch.n
+        return state
+
+    streams = source.open(columns, threads)
+    with ThreadPoolExecutor(len(streams)) as pool:
+        jobs = [pool.submit(work, t, stream) for t, stream in enumerate(streams)]
+        try:
+            _watch(jobs, done, n_rows or source.n_rows, title, progress)
+        finally:
+            stop.set()  # after an error or Ctrl-C the others end at their next batch
+    return [job.result() for job in jobs]
+
+
+def _watch(
+    jobs: list[Future],
+    done: list[int],
+    n_rows: int | None,
+    title: str,
+    progress: Progress,
+) -> None:
+    """Wait for all threads, or the first error, with a bar if it takes long."""
+    started = time.monotonic()
+    waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
+    while waiting.not_done and not _failed(waiting.done):
+        elapsed = time.monotonic() - started
+        expected = elapsed * (n_rows or 0) / max(sum(done), 1)
+        if progress is not False and elapsed > JUDGE and expected > LONG:
+            break
+        waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
+    if waiting.not_done and not _failed(waiting.done):
+        with _bar(title, n_rows) as advance:
+            while waiting.not_done and not _failed(waiting.done):
+                advance(sum(done))
+                waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
+            advance(sum(done))
+
+
+def _failed(jobs: set[Future]) -> bool:
+    """Whether one of the finished jobs ended in an error."""
+    return any(job.exception() is not None for job in jobs)
+
+
+@contextmanager
+def _bar(title: str, n_rows: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal's error stream."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress as Bar,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(title, total=n_rows)
+        yield lambda rows: bar.update(task, completed=rows)

