@@ -86,6 +86,19 @@ def shrinkage_table(
     ----------
     .. [1] Gelman and Pardoe (2006). Technometrics 48(2).
        https://doi.org/10.1198/004017005000000517
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(3, 10, seed=1).data
+    >>> reml = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> table = lmm.shrinkage_table(reml).set_index("level")
+    >>> table[["no_pooling", "partial_pooling", "shrinkage"]].round(2)
+           no_pooling  partial_pooling  shrinkage
+    level
+    c00         11.02            10.99       0.11
+    c01          9.57             9.71       0.11
+    c02         11.76            11.65       0.11
     """
     if post is not None:
         check_same_model(reml, post)

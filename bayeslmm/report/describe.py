@@ -23,6 +23,14 @@ def describe_text(model: "Model") -> str:
     -------
     str
         A few lines.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(3, 10, seed=1).data
+    >>> print(describe_text(lmm.Model("score ~ edu + (1 | classroom)", pupils)))
+    30 rows, all used
+    classroom: 3 levels, 10 rows each
     """
     lines = account_lines(model.design.account)
     return "\n".join(lines + group_lines(model.design))
