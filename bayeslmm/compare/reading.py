@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from bayeslmm.compare.pull import prior_pull
 from bayeslmm.compare.table import compare
+from bayeslmm.fit.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -27,7 +28,6 @@ WIDER = 1.15
 SKEWED = 0.2  # (mean - median) / SD; 0.15 for a gamma of shape 5, 0.31 for exponential
 FEW_LEVELS = 6  # Gelman and Hill (2007), section 12.9: below five, little to learn
 MODE_DRAWS = 4000  # a mode is known no better from more, and the kernel sum grows
-GOOD_RHAT, GOOD_ESS = 1.01, 400.0  # Vehtari et al. (2021)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _trust(facts: _Facts) -> list[str]:
             "made, and its numbers are coarser than asked for."
         )
     rhat, ess = facts.table["rhat"].max(), facts.table["ess_bulk"].min()
-    if rhat > GOOD_RHAT or ess < GOOD_ESS:
+    if rhat > MAX_RHAT or ess < MIN_ESS_PER_CHAIN * facts.post.status.chains:
         found.append(
             f"The draws are not good enough to read small differences (largest R-hat "
             f"{rhat:.3f}, smallest effective sample {ess:.0f}); draw more, or see "
