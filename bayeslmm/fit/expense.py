@@ -7,16 +7,29 @@ must not depend on how busy the machine is.
 
 import numpy as np
 
-from bayeslmm.fit.proposal import MAX_DIMENSION
 from bayeslmm.marginal import Statistics
 
-# Seconds on one core of 2026, measured on 13 designs, InstEval among them; the largest
-# error of the sum was a factor of 1.6.
-PER_CALL = 1e-5
-PER_CROSSED_CALL = 3e-4  # a dozen numpy calls on small arrays
-PER_CUBED_LEVEL = 2.5e-11  # dense factor and inverse of the m effects outside the lead
-PER_PAIR_OF_COUPLINGS = 4.3e-9  # of one level of the lead, into the m x m matrix
-PER_LEVEL = {"pooled": 1.5e-7, "pairs": 2.1e-8, "levels": 2.7e-8}  # levels: times k**2
+# Seconds on one core of 2026, measured on 20 designs, InstEval among them; the largest
+# error of their sum was a factor of 1.6.
+PER_CALL = {
+    "pooled": 1e-5,
+    "pairs": 1e-5,
+    "levels": 1e-5,
+    "crossed": 1e-5,
+    "blocked": 3e-4,  # a dozen numpy calls on small arrays
+}
+# For each level of the lead ("pooled": each distinct level; "levels": times k**2).
+PER_LEVEL = {
+    "pooled": 1.5e-7,
+    "pairs": 2.1e-8,
+    "levels": 2.7e-8,
+    "crossed": 2e-7,
+    "blocked": 2e-7,
+}
+# Factor and inverse of the m effects outside the lead, times m**3: loops, or LAPACK.
+PER_CUBED_EFFECT = {"crossed": 6e-10, "blocked": 2.5e-11}
+# Each pair of couplings of one level of the lead, added into the m x m matrix.
+PER_PAIR_OF_COUPLINGS = 4.3e-9
 
 # NUTS in whitened coordinates takes about this many gradients for a draw.
 GRADIENTS_PER_DRAW = 8
@@ -25,6 +38,12 @@ GRADIENTS_PER_DRAW = 8
 EXPENSIVE = 2e-3
 # Shorter runs of NUTS than this, in seconds of one core, are not worth avoiding.
 SHORT_RUN = 10.0
+# Importance sampling is for few coordinates: the effective share of the points falls
+# with them (0.11 of 4000 with 11, 0.06 with 22), and so does the trust in checks made
+# of the points themselves.
+MAX_DIMENSION = 7
+# Below this, threads wait for each other's Python code longer than they help.
+WORTH_A_THREAD = 5e-4
 # Effective sample per chain that importance sampling stops at where an evaluation is
 # expensive: what `diagnose` asks of every parameter (Vehtari et al. 2021).
 ESS_PER_CHAIN = 100
@@ -43,18 +62,19 @@ def gradient_seconds(stats: Statistics) -> float:
     float
         Seconds, right to a factor of about 2.
     """
-    if stats.kernel == "blocked":
-        couplings = np.diff(stats.indptr).astype(float)
-        return (
-            PER_CROSSED_CALL
-            + PER_CUBED_LEVEL * float(stats.m) ** 3
-            + PER_PAIR_OF_COUPLINGS * float(couplings @ couplings)
-        )
-    if stats.kernel == "pooled":
-        distinct = len(stats.arrays[0])
-        return PER_CALL + PER_LEVEL["pooled"] * distinct
+    levels = len(stats.arrays[0]) if stats.kernel == "pooled" else stats.lead.n_levels
     effects = stats.lead.k**2 if stats.kernel == "levels" else 1
-    return PER_CALL + PER_LEVEL[stats.kernel] * stats.lead.n_levels * effects
+    seconds = PER_CALL[stats.kernel] + PER_LEVEL[stats.kernel] * levels * effects
+    if not stats.rest:
+        return seconds
+    couplings = np.diff(stats.indptr).astype(float)
+    seconds += PER_PAIR_OF_COUPLINGS * float(couplings @ couplings)
+    return seconds + PER_CUBED_EFFECT[stats.kernel] * float(stats.m) ** 3
+
+
+def useful_threads(stats: Statistics, cores: int) -> int:
+    """Threads that make evaluations faster: all of them, or one."""
+    return cores if gradient_seconds(stats) > WORTH_A_THREAD else 1
 
 
 def prefers_importance(

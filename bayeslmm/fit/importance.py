@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.draws import effect_draws, parameter_draws
+from bayeslmm.fit.expense import MAX_DIMENSION, useful_threads
 from bayeslmm.fit.independence import (
     Chains,
     WeightCheck,
@@ -23,13 +24,7 @@ from bayeslmm.fit.independence import (
     metropolis,
     smallest_ess,
 )
-from bayeslmm.fit.proposal import (
-    CHAINS,
-    MAX_DIMENSION,
-    Proposal,
-    Visit,
-    make_proposal,
-)
+from bayeslmm.fit.proposal import CHAINS, Proposal, Visit, make_proposal
 from bayeslmm.fit.target import Laplace, Target
 from bayeslmm.fit.visits import in_threads
 
@@ -41,6 +36,9 @@ PILOT = 400
 MAX_PARETO_K, MIN_EFFICIENCY = 0.7, 0.2
 # Points are added for a little more than the effective sample that is missing.
 MARGIN = 1.05
+# A run that would need this many times the points that it may have is given up at once;
+# its own estimate of what it needs may be off by half.
+HOPELESS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def sample_importance(
     chains: int,
     seed: int,
     cores: int,
-    ess: float | None = None,
+    ess: int | None = None,
     keep: tuple[int, ...] | None = None,
 ) -> ImportanceDraws | Declined:
     """Draw from the posterior by weighted points at its mode.
@@ -165,8 +163,8 @@ def sample_importance(
     seed : int
         The same seed gives the same draws, whatever `cores` is.
     cores : int
-        Threads that evaluate points.
-    ess : float, optional
+        Most threads that evaluate points.
+    ess : int, optional
         Stop as soon as every variance parameter has this effective sample size, for
         bulk and tails; by default all draws are made.
     keep : tuple of int, optional
@@ -175,8 +173,8 @@ def sample_importance(
     Returns
     -------
     ImportanceDraws or Declined
-        Draws if Pareto k < 0.7, the effective share of the points > 0.2 and there are
-        at most 7 coordinates; else why not.
+        Draws if Pareto k < 0.7, the effective share of the points > 0.2, there are at
+        most 7 coordinates, and `ess` was reached; else why not.
 
     References
     ----------
@@ -192,6 +190,7 @@ def sample_importance(
         checks = ImportanceChecks(m, 0, math.nan, math.nan, math.nan, 0.0)
         return Declined(_too_many(m), checks)
     terms = tuple(range(len(target.terms))) if keep is None else keep
+    cores = useful_threads(target.statistics, cores)
     proposal = make_proposal(target, normal, seed, terms, cores)
     batch, complete = _grow(proposal, draws, chains, cores, ess)
     checks = ImportanceChecks(
@@ -204,32 +203,37 @@ def sample_importance(
     )
     if not _trusted(batch.weights):
         return Declined(_not_trusted(checks), checks)
+    if complete and ess is not None and batch.ess < ess:
+        return Declined(_too_few(checks, ess), checks)
     return _collect(proposal, batch, checks, cores, partial=not complete)
 
 
 def _grow(
-    proposal: Proposal, draws: int, chains: int, cores: int, ess: float | None
+    proposal: Proposal, draws: int, chains: int, cores: int, ess: int | None
 ) -> tuple[_Batch, bool]:
     """Points until there are enough or they are not trusted; whether that was reached.
 
     After Ctrl-C, the batches that are complete.
     """
-    wanted = draws * chains
+    most = draws * chains
     goal = math.inf if ess is None else ess
-    n = min(wanted, -(-PILOT // chains) * chains)
+    n = min(most, _round_up(float(PILOT), chains))
     batch = _extend(proposal, [], n, chains, cores)
     try:
-        while n < wanted and batch.ess < goal and _trusted(batch.weights):
-            missing = n * max(MARGIN * goal / batch.ess, 1.1)
-            n = (
-                wanted
-                if missing >= wanted
-                else -(-math.ceil(missing) // chains) * chains
-            )
+        while n < most and batch.ess < goal and _trusted(batch.weights):
+            needed = n * max(MARGIN * goal / max(batch.ess, 1.0), 1.1)
+            if ess is not None and needed > HOPELESS * most:
+                break
+            n = most if needed >= most else _round_up(needed, chains)
             batch = _extend(proposal, batch.visits, n, chains, cores)
     except KeyboardInterrupt:
         return batch, False
     return batch, True
+
+
+def _round_up(n: float, chains: int) -> int:
+    """The next number of points that the chains share evenly."""
+    return math.ceil(n / chains) * chains
 
 
 def _extend(
@@ -321,6 +325,15 @@ def _not_trusted(checks: ImportanceChecks) -> str:
         f"mode have Pareto k {checks.pareto_k:.2f} (to be below {MAX_PARETO_K}) and an "
         f"effective share of {checks.efficiency:.2f} (to be above {MIN_EFFICIENCY}), "
         "so they do not cover the posterior well enough."
+    )
+
+
+def _too_few(checks: ImportanceChecks, wanted: int) -> str:
+    """Why chains that move too little are not used."""
+    return (
+        f"Importance sampling was tried and set aside: {checks.n_points} points at the "
+        f"mode gave an effective sample of {checks.ess:.0f}, too far from the "
+        f"{wanted} wanted for so few draws."
     )
 
 

@@ -126,9 +126,14 @@ def metropolis(
 
 
 def smallest_ess(draws: Float[np.ndarray, "chain draw m"]) -> float:
-    """Smallest effective sample size of the coordinates, of bulk and of tails."""
+    """Smallest effective sample size of the coordinates, of bulk and of tails.
+
+    0 if no chain has moved: ArviZ takes constants for known exactly.
+    """
     from arviz_stats.base import array_stats
 
+    if (np.ptp(draws, axis=(0, 1)) == 0.0).any():
+        return 0.0
     ordered = np.moveaxis(draws, 2, 0)  # ArviZ's default axes: chain and draw last
     bulk = array_stats.ess(ordered)
     tail = array_stats.ess(ordered, method="tail", prob=(0.05, 0.95))

@@ -34,9 +34,6 @@ NU = 8.0
 PROBES = (2.0, 4.0)
 # Scales of a side, whatever the probes say; an SD near 0 asked for 1.9.
 NARROWEST, WIDEST = 0.5, 5.0
-# The effective share falls with the dimension (0.11 of 4000 points with 11 coordinates,
-# 0.06 with 22), and so does the trust in checks made of the points themselves.
-MAX_DIMENSION = 7
 # Streams of the seed.
 POINTS, CHAINS = 0, 1
 

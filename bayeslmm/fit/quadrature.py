@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.expense import useful_threads
 from bayeslmm.fit.lattice import Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
 from bayeslmm.fit.options import available_cores, warn_user
@@ -135,7 +136,7 @@ def quadrature(
         Largest change from one lattice to the next, in posterior SDs, and of the log
         evidence, at which the refinement stops.
     cores : int, optional
-        Threads; the result does not depend on it. By default all cores.
+        Most threads; the result does not depend on it. By default all cores.
 
     Returns
     -------
@@ -169,7 +170,8 @@ def quadrature(
         raise ModelError(_too_many(target.start.size))
     check_proper(target)
     moments = existing_moments(target)
-    refined = _refine(model, target, moments, prob, tolerance, cores)
+    threads = useful_threads(model.statistics, cores or available_cores())
+    refined = _refine(model, target, moments, prob, tolerance, threads)
     if not refined.converged:
         warn_user(_not_converged(refined, tolerance))
     flat = _has_flat_prior(model, target)
@@ -216,7 +218,7 @@ def _refine(
     moments: Int[np.ndarray, " m"],
     prob: float,
     tolerance: float,
-    cores: int | None,
+    cores: int,
 ) -> _Refined:
     """Finer lattices until two agree, or to the finest."""
     normal = laplace(target)
@@ -224,9 +226,7 @@ def _refine(
     last: _Refined | None = None
     for i, step in enumerate(STEPS):
         cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
-        lattice = grow_lattice(
-            target, normal, step * unit, moments, cut, cores or available_cores()
-        )
+        lattice = grow_lattice(target, normal, step * unit, moments, cut, cores)
         table = _table(model, target, lattice, moments, prob)
         if last is None:
             table["error"] = np.inf
