@@ -91,7 +91,7 @@ def to_datatree(
     sample_stats: Mapping[str, np.ndarray],
     attrs: Mapping[str, Any],
 ) -> "xr.DataTree":
-    """DataTree of posterior, sample_stats and observed_data.
+    """DataTree of posterior, sample_stats and observed_data (rows in memory).
 
     Parameters
     ----------
@@ -113,14 +113,15 @@ def to_datatree(
 
     layout = posterior_layout(design)
     response = safe_name(design.response)
+    n_observed = design.n if design.in_memory else 0
     tree = az.from_dict(
         {
             "posterior": {safe_name(name): draws for name, draws in posterior.items()},
             "sample_stats": dict(sample_stats),
-            "observed_data": {response: design.y},
+            **({"observed_data": {response: design.y}} if design.in_memory else {}),
         },
         dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: np.arange(design.n)},
+        coords={**layout.coords, OBSERVATIONS: np.arange(n_observed)},
         attrs={"posterior": dict(attrs)},
     )
     tree.attrs.update(attrs)

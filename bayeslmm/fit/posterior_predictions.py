@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.covariance import n_sd, theta_to_factor
-from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.absent import check_rows
+from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.errors import ModelError
 from bayeslmm.fit.draws import OBSERVATIONS
 from bayeslmm.fit.posterior_tables import (
@@ -178,6 +179,7 @@ def _n_draws(tree: "xr.DataTree") -> int:
 
 def old_rows(design: Design, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
     """The rows that were fitted."""
+    check_rows(design.y, "fitted values of all rows")
     terms = (
         tuple(TermRows(t.Z, t.codes, term_draws(t, tree)) for t in design.groups)
         if random
@@ -327,6 +329,7 @@ def log_likelihood_draws(
     design: Design, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw n"]:
     """Log p(y_i | beta, b, sigma), Normal with SD sigma / sqrt(weight)."""
+    check_rows(design.y, "log likelihoods row by row")
     sigma = label_draws(design, tree, "sigma")[..., None]
     check_size(sigma.size, design.n, "The log likelihood")
     rows = old_rows(design, tree, random=True)
@@ -346,18 +349,16 @@ def variance_draws(model: Model, tree: "xr.DataTree") -> VarianceDraws:
         )
     design = model.design
     beta = beta_draws(design, tree)
-    centred = design.X - design.X.mean(axis=0)
-    spread = centred.T @ centred / max(design.n - 1, 1)
+    spread = design.moments.X.covariance(1)
     fixed = np.einsum("cdp,pq,cdq->cd", beta, spread, beta)
     random = np.zeros_like(fixed)
-    for t, term in enumerate(design.groups):
-        random += mean_variance(term, factor_draws(design, tree, t))
+    for t, columns in enumerate(design.moments.Z):
+        random += mean_variance(columns.second(), factor_draws(design, tree, t))
     return VarianceDraws(fixed, random, label_draws(design, tree, "sigma") ** 2)
 
 
 def mean_variance(
-    term: GroupTerm, root: Float[np.ndarray, "chain draw k k"]
+    second: Float[np.ndarray, "k k"], root: Float[np.ndarray, "chain draw k k"]
 ) -> Float[np.ndarray, "chain draw"]:
-    """Mean of diag(Z Sigma Z') over the rows."""
-    moments = term.Z.T @ term.Z / len(term.Z)
-    return np.einsum("cdia,ij,cdja->cd", root, moments, root)
+    """Mean of diag(Z Sigma Z') over the rows; `second` is Z'Z / n."""
+    return np.einsum("cdia,ij,cdja->cd", root, second, root)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import DataError, ModelError
 
@@ -44,6 +45,7 @@ def fitted_values(
     b: Sequence[Float[np.ndarray, "_j _k"]] | None,
 ) -> Float[np.ndarray, " n"]:
     """X beta + offset, and Z b if there are random effects, for the rows used."""
+    check_rows(design.y, "fitted values of all rows")
     values = design.X @ beta
     if design.offset is not None:
         values = values + design.offset
@@ -96,10 +98,10 @@ def variance_shares(
     sigma: float,
 ) -> VarianceShares:
     """Variances of the fixed and random part over the rows, and of the residual."""
-    fixed = float(np.var(design.X @ beta, ddof=1))
+    fixed = float(beta @ design.moments.X.covariance(1) @ beta)
     random = sum(
-        float(np.square(term.Z @ factor).sum(axis=1).mean())
-        for term, factor in zip(design.groups, factors, strict=True)
+        float(np.trace(factor.T @ columns.second() @ factor))
+        for columns, factor in zip(design.moments.Z, factors, strict=True)
     )
     return VarianceShares(fixed, random, sigma**2)
 

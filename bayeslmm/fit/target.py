@@ -249,15 +249,19 @@ def start_point(design: Design, statistics: Statistics) -> Float[np.ndarray, " m
         )
     log_sd = 0.5 * math.log(left / max(design.n - design.p, 1))
     start = [np.array([log_sd])]
-    start += [_term_start(group, log_sd) for group in design.groups]
+    start += [
+        _term_start(group, np.sqrt(np.diagonal(columns.second())), log_sd)
+        for group, columns in zip(design.groups, design.moments.Z, strict=True)
+    ]
     return np.concatenate(start)
 
 
-def _term_start(group: GroupTerm, log_sd: float) -> Float[np.ndarray, " m"]:
+def _term_start(
+    group: GroupTerm, rms: Float[np.ndarray, " k"], log_sd: float
+) -> Float[np.ndarray, " m"]:
     """SDs that give each column of Z the same share of y; correlations 0."""
     start = np.zeros(covariance.n_theta(group.structure, group.k))
     m = covariance.n_sd(group.structure, group.k)
-    rms = np.sqrt(np.mean(group.Z**2, axis=0))
     start[:m] = log_sd - np.log(np.maximum(rms, 1e-300))[:m]
     return start
 

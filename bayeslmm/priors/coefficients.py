@@ -65,6 +65,6 @@ def _centring(design: Design, centred: bool) -> np.ndarray:
     """T, shape (p, p): raw coefficients to those of centred predictors."""
     transform = np.eye(design.p)
     if centred and design.intercept is not None:
-        transform[design.intercept] = design.X.mean(axis=0)
+        transform[design.intercept] = design.moments.X.mean
         transform[design.intercept, design.intercept] = 1.0
     return transform

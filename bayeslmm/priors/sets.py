@@ -14,6 +14,8 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import is_homogeneous, n_corr, n_sd
 from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.moments import ColumnMoments, column_moments
+from bayeslmm.errors import PriorError
 from bayeslmm.priors.families import FAMILIES
 from bayeslmm.priors.prior import Prior
 
@@ -64,20 +66,24 @@ def linear_scales(design: Design, family: str) -> Scales:
     Identity links use mean and SD of the response (less its offset); log and inverse
     links the link of the mean, where a unit is a factor e or the mean itself.
     """
-    y = design.y if design.offset is None else design.y - design.offset
-    mean = float(design.y.mean())
+    y, net = design.moments.y, design.moments.net
+    mean = float(y.mean[0])
     link = FAMILIES[family][1]
     if family in ("lognormal", "hurdle_lognormal"):
-        y = np.log(design.y[design.y > 0])
+        net = column_moments(np.log(design.y[design.y > 0])[:, None])
     if link == "identity":
-        return Scales(float(y.mean()), float(y.std(ddof=1)), "sd y")
+        return Scales(float(net.mean[0]), float(net.sd(1)[0]), "sd y")
     if link == "log" and mean > 0.0:
-        shift = 0.0 if design.offset is None else float(design.offset.mean())
-        return Scales(math.log(mean) - shift, 1.0, "log scale")
+        return Scales(math.log(mean) - _mean_offset(design), 1.0, "log scale")
     if link in ("inverse", "inverse_squared") and mean > 0.0:
         value = mean ** (-1.0 if link == "inverse" else -2.0)
         return Scales(value, value, f"{link} of mean y")
     return Scales(0.0, 1.0, f"{link} scale")
+
+
+def _mean_offset(design: Design) -> float:
+    """Mean of the offset, 0 without one."""
+    return float(design.moments.y.mean[0] - design.moments.net.mean[0])
 
 
 def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
@@ -86,7 +92,10 @@ def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
     eta = tuple(2.0 for _ in design.groups)
     return PriorSet(
         _weak_fixed(design, scales, centred),
-        tuple(_weak_sd(term, scales) for term in design.groups),
+        tuple(
+            _weak_sd(term, columns, scales)
+            for term, columns in zip(design.groups, design.moments.Z, strict=True)
+        ),
         eta,
         _half_t(3.0, scales.spread, scales.words),
         "mildly against correlations of +-1",
@@ -95,12 +104,12 @@ def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
 
 def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, ...]:
     """Normal priors of the coefficients."""
-    intercept, X = design.intercept, design.X
+    intercept, X = design.intercept, design.moments.X
     if intercept is None:
         return _weak_without_intercept(design, scales)
     slopes = [j for j in range(design.p) if j != intercept]
     sd = np.zeros(design.p)
-    sd[slopes] = WIDTH * scales.spread / X[:, slopes].std(axis=0, ddof=1)
+    sd[slopes] = WIDTH * scales.spread / X.sd(1)[slopes]
     priors = [
         _normal(0.0, float(sd[j]), f"{WIDTH:g} {scales.words} / sd x") for j in slopes
     ]
@@ -109,7 +118,7 @@ def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, .
         reason += ", at the mean of the predictors"
     elif slopes:
         # The same prior, carried from the mean of the predictors to x = 0.
-        width = float(np.hypot(width, np.linalg.norm(sd * X.mean(axis=0))))
+        width = float(np.hypot(width, np.linalg.norm(sd * X.mean)))
         reason += ", widened to x = 0"
     priors.insert(intercept, _normal(scales.centre, width, reason))
     return tuple(priors)
@@ -118,21 +127,21 @@ def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, .
 def _weak_without_intercept(design: Design, scales: Scales) -> tuple[Prior, ...]:
     """Without an intercept the columns must carry the level of y: root mean squares."""
     size = math.hypot(scales.centre, scales.spread)
-    rms = np.sqrt((design.X**2).mean(axis=0))
+    rms = np.sqrt(np.diagonal(design.moments.X.second()))
     reason = f"{WIDTH:g} rms y / rms x (no intercept)"
     return tuple(_normal(0.0, WIDTH * size / float(r), reason) for r in rms)
 
 
-def effect_sds(term: GroupTerm) -> Float[np.ndarray, " k"]:
+def effect_sds(columns: ColumnMoments) -> Float[np.ndarray, " k"]:
     """Sample SD of each varying column; 1 for a constant one such as the intercept."""
-    sd = term.Z.std(axis=0, ddof=1)
-    constant = sd <= 1e-12 * np.maximum(np.abs(term.Z).max(axis=0), 1e-300)
-    return np.where(constant, 1.0, sd)
+    return np.where(columns.constant, 1.0, columns.sd(1))
 
 
-def _weak_sd(term: GroupTerm, scales: Scales) -> tuple[Prior, ...]:
+def _weak_sd(
+    term: GroupTerm, moments: ColumnMoments, scales: Scales
+) -> tuple[Prior, ...]:
     """Half-t priors of the SDs of one term."""
-    columns = effect_sds(term)
+    columns = effect_sds(moments)
     scale = scales.spread / columns
     if is_homogeneous(term.structure):
         reason = f"{scales.words}, shared by {term.k} effects"
@@ -161,6 +170,12 @@ def flat_set(design: Design, family: str, centred: bool) -> PriorSet:
 def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
     """Defaults of brms: half-t of width max(2.5, mad y), flat slopes, LKJ(1)."""
     del centred
+    if not design.in_memory:
+        raise PriorError(
+            "The set 'brms' has the median of the response and its median absolute "
+            "deviation, which cannot be had from rows that are read in batches. Use "
+            "'weak', which has the mean and the SD, or give priors by name."
+        )
     location, scale = _brms_scale(design, family)
     fixed = [Prior("Flat", (), "brms leaves slopes flat") for _ in range(design.p)]
     if design.intercept is not None:
@@ -195,8 +210,7 @@ def _brms_scale(design: Design, family: str) -> tuple[float, float]:
     y = np.log(y) if logged else transforms[link](y)
     median = float(np.median(y))
     mad = round(1.4826 * float(np.median(np.abs(y - median))), 1)
-    shift = 0.0 if design.offset is None else float(design.offset.mean())
-    return round(median, 1) - shift, max(2.5, mad)
+    return round(median, 1) - _mean_offset(design), max(2.5, mad)
 
 
 def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSet:
@@ -213,8 +227,8 @@ def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSe
     """
     scales, flat = linear_scales(design, family), flat_set(design, family, centred)
     sd = []
-    for term in design.groups:
-        scale = scales.spread / effect_sds(term)
+    for term, columns in zip(design.groups, design.moments.Z, strict=True):
+        scale = scales.spread / effect_sds(columns)
         if is_homogeneous(term.structure):
             scale = scale.max(keepdims=True)
         reason = f"zero at 0 as in blme; rate {BOUNDARY_RATE:g} / ({scales.words})"
@@ -239,16 +253,14 @@ def bambi_set(design: Design, family: str, centred: bool) -> PriorSet:
     """Bambi 0.21's own defaults; correlations, which bambi has not, get LKJ(2)."""
     del centred  # bambi's numbers do not depend on it; their meaning does
     located = family in ("gaussian", "t")
-    mean = float(design.y.mean()) if located else 0.0
-    sd_y = float(design.y.std()) if located else 1.0
+    mean = float(design.moments.y.mean[0]) if located else 0.0
+    sd_y = float(design.moments.y.sd()[0]) if located else 1.0
     fixed, intercept_sd = _bambi_fixed(design, family, mean, sd_y)
     sd = []
-    for term in design.groups:
+    for term, columns in zip(design.groups, design.moments.Z, strict=True):
         values = [
-            intercept_sd
-            if effect == "Intercept"
-            else WIDTH * sd_y / float(column.std())
-            for effect, column in zip(term.effects, term.Z.T, strict=True)
+            intercept_sd if effect == "Intercept" else WIDTH * sd_y / float(sd_column)
+            for effect, sd_column in zip(term.effects, columns.sd(), strict=True)
         ]
         if is_homogeneous(term.structure):
             values = [max(values)]
@@ -274,13 +286,13 @@ def _bambi_fixed(
     for variable in design.fixed:
         columns = list(variable.columns)
         if variable.name != "Intercept":
-            block = design.X[:, columns]
             sd[columns] = (
-                _bambi_binary_sd(block, bool(variable.coords))
+                _bambi_binary_sd(design.X[:, columns], bool(variable.coords))
                 if binary
-                else WIDTH * sd_y / block.std(axis=0)
+                else WIDTH * sd_y / design.moments.X.sd()[columns]
             )
-    width = math.hypot(WIDTH * sd_y, float(np.linalg.norm(sd * design.X.mean(axis=0))))
+    centre = float(np.linalg.norm(sd * design.moments.X.mean))
+    width = math.hypot(WIDTH * sd_y, centre)
     own = (0.0, 1.5) if binary else (mean, width)
     priors = tuple(
         _normal(*own, "bambi: 2.5 sd y, widened by the slopes")
