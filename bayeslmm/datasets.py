@@ -356,7 +356,7 @@ def simulate_classrooms(
     edu = rng.integers(0, 11, size=len(codes))
     intercept, slope = (np.array(_BETA) + effects[codes]).T
     score = intercept + slope * edu + _SIGMA * rng.standard_normal(len(codes))
-    classroom = pd.Categorical.from_codes(codes, categories=names)
+    classroom = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(names))
     return SimulatedClassrooms(
         pd.DataFrame({"classroom": classroom, "edu": edu, "score": score}),
         _classroom_truth(),

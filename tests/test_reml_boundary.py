@@ -7,7 +7,7 @@ import pytest
 from reml_cases import estimates, fit, toy
 
 from bayeslmm import FitWarning, Model, ModelError, simulate_classrooms
-from bayeslmm.fit import optimise, reml as reml_module
+from bayeslmm.fit import descend, optimise, reml as reml_module
 from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.optimise import minimise
 
@@ -159,7 +159,7 @@ def test_collapsing_sigma_is_reported():
 
 def test_failed_search_is_reported(monkeypatch):
     """No step allowed: what is found is reported as no minimum, in a sentence."""
-    monkeypatch.setattr(optimise, "ROUGH", {"maxiter": 1})
+    monkeypatch.setattr(descend, "ROUGH", {"maxiter": 1})
     monkeypatch.setattr(optimise, "NEWTON_STEPS", 1)
     with pytest.warns(FitWarning, match="did not converge: after [0-9]+ evaluations"):
         reml = Model("y ~ x + (x | g)", toy(9)).fit_reml()

@@ -25,7 +25,12 @@ from bayeslmm.covariance import (
 )
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.conditioning import Conditioned, condition
-from bayeslmm.marginal import Statistics, profiled_gradient
+from bayeslmm.marginal import (
+    Direction,
+    Statistics,
+    profiled_curvature,
+    profiled_gradient,
+)
 
 # How far from the ends of their range the correlations of cs and ar1 are searched: the
 # criterion there differs from that at the end by about as much.
@@ -90,12 +95,62 @@ class ProfiledProblem:
         criterion, d_factors = profiled_gradient(
             self.statistics, self.factors(theta), restricted=self.restricted
         )
+        return criterion, self._pulled(theta, d_factors)
+
+    def with_curvature(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"], Float[np.ndarray, "m m"]]:
+        """Criterion, gradient and average information, from one factorisation."""
+        self.calls["evaluations"] += 1
+        directions = [
+            Direction(t, slope)
+            for t, block in enumerate(self.blocks)
+            for slope in factor_slopes(block, theta[block.where])
+        ]
+        criterion, d_factors, curvature = profiled_curvature(
+            self.statistics,
+            self.factors(theta),
+            directions,
+            restricted=self.restricted,
+        )
+        return criterion, self._pulled(theta, d_factors), curvature
+
+    def expectation_step(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> Float[np.ndarray, " m"]:
+        """One step of the EM algorithm: safe from afar, slow when near.
+
+        ``Sigma + Sigma H Sigma / J``, with H of the module `likelihood`; terms whose
+        structure shares parameters between effects stay as they are.
+        """
+        self.calls["evaluations"] += 1
+        factors = self.factors(theta)
+        _, d_factors = profiled_gradient(
+            self.statistics, factors, restricted=self.restricted
+        )
+        moved = theta.copy()
+        for block, factor, slope in zip(self.blocks, factors, d_factors, strict=True):
+            inner = factor.T @ slope / (2 * block.n_levels)
+            inner = np.eye(block.k) - 0.5 * (inner + inner.T)
+            if block.structure == "us":
+                grown = factor @ np.linalg.cholesky(inner)
+                moved[block.where] = grown.T[np.triu_indices(block.k)]
+            elif block.structure == "diag":
+                moved[block.where] *= np.sqrt(np.diag(inner))
+        return moved
+
+    def _pulled(
+        self,
+        theta: Float[np.ndarray, " m"],
+        d_factors: tuple[Float[np.ndarray, "_k _k"], ...],
+    ) -> Float[np.ndarray, " m"]:
+        """Gradient with respect to theta from those with respect to the factors."""
         gradient = np.empty(self.m)
         for block, d_factor in zip(self.blocks, d_factors, strict=True):
             gradient[block.where] = theta_pullback(
                 block.structure, theta[block.where], block.k, d_factor
             )
-        return criterion, gradient
+        return gradient
 
     def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """Lower and upper bounds; infinite where the criterion is even.
@@ -149,6 +204,21 @@ def profiled_problem(design: Design, *, restricted: bool) -> ProfiledProblem:
         where = slice(start, stop)
         blocks.append(ThetaBlock(term.structure, term.k, term.n_levels, where))
     return ProfiledProblem(condition(design), restricted, tuple(blocks))
+
+
+def factor_slopes(
+    block: ThetaBlock, theta: Float[np.ndarray, " m"]
+) -> list[Float[np.ndarray, "k k"]]:
+    """Derivative of a term's factor with respect to each of its thetas.
+
+    Read off the pullback, entry by entry of the lower triangle.
+    """
+    slopes = np.zeros((len(theta), block.k, block.k))
+    for i, j in zip(*np.tril_indices(block.k), strict=True):
+        unit = np.zeros((block.k, block.k))
+        unit[i, j] = 1.0
+        slopes[:, i, j] = theta_pullback(block.structure, theta, block.k, unit)
+    return list(slopes)
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:

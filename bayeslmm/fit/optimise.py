@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import minimize
 
 from bayeslmm.fit.boundary import (
     active_bounds,
@@ -21,11 +20,9 @@ from bayeslmm.fit.boundary import (
     snap_candidates,
 )
 from bayeslmm.fit.criterion import ProfiledProblem
+from bayeslmm.fit.descend import descend
+from bayeslmm.fit.newton import FLAT, Curvature, newton_step
 
-# L-BFGS-B only has to come near: the Newton steps do the rest.
-# The gradient is asked for per row, as its rounding is.
-ROUGH = {"ftol": 1e-12, "maxiter": 500, "maxcor": 20}
-ROUGH_GRADIENT = 1e-6
 # Fall of the criterion that a Newton step still promises: far below what a reader can
 # see (lme4's optimisers stop at 1e-7 or so of their own), above rounding for n = 1e6.
 DECREMENT = 1e-9
@@ -33,12 +30,8 @@ DECREMENT = 1e-9
 # tests.
 ENOUGH = 1e-6
 NEWTON_STEPS, DIFFERENCE = 40, 1e-4
-# Directions with less curvature than this share of the largest are not stepped along.
-FLAT = 1e-7
 # A Hessian this near to the optimum is one at the optimum, to 1e-5 or so.
 CLOSE = 1e-5
-# Longest Newton step, in `units`.
-MAX_STEP = 2.0
 # Beyond this relative SD sigma has collapsed: the random effects fit every response.
 MAX_THETA = 1e6
 # Starting values as multiples of "every effect as large as the noise": the second is
@@ -87,13 +80,13 @@ def minimise(problem: ProfiledProblem) -> Optimum:
         the boundary or failed, or where a term has a shared correlation (cs, ar1).
     """
     first, *others = _starts(problem)
-    best = _settle(problem, _descend(problem, first))
+    best = _settle(problem, descend(problem, first))
     shared = bool(problem.correlations().any())  # several minima are common
     for attempt, start in enumerate(others):
         doubtful = attempt == 0 and _is_singular(problem, best.theta)
         if best.converged and not (doubtful or shared):
             break
-        found = _settle(problem, _descend(problem, start))
+        found = _settle(problem, descend(problem, start))
         best = found if _is_better(found, best) else best
     return replace(best, theta=problem.at_bounds(best.theta))
 
@@ -130,33 +123,6 @@ def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bo
     return at_bound or bool(null_columns(problem, theta).any())
 
 
-def _descend(
-    problem: ProfiledProblem, start: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, " m"]:
-    """L-BFGS-B from a start, with whatever it says ignored: `_settle` checks.
-
-    It works on theta times `steepness`: half the evaluations on InstEval.
-    """
-    lower, upper = problem.bounds()
-    scale = problem.steepness()
-
-    def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
-        criterion, gradient = problem(x / scale)
-        if np.isfinite(criterion) and np.isfinite(gradient).all():
-            return criterion, gradient / scale
-        return 1e100, np.zeros_like(x)  # a wall where the factorisation breaks down
-
-    found = minimize(
-        scaled,
-        start * scale,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=list(zip(lower * scale, upper * scale, strict=True)),
-        options={**ROUGH, "gtol": ROUGH_GRADIENT * problem.statistics.n},
-    )
-    return np.clip(found.x / scale, lower, upper)
-
-
 def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
     """Newton steps, then the boundary, until nothing moves any more."""
     optimum = _polish(problem, canonical(problem, theta))
@@ -167,7 +133,7 @@ def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
         lower = _release(problem, optimum)
         if lower is None:
             return optimum
-        optimum = _polish(problem, canonical(problem, _descend(problem, lower)))
+        optimum = _polish(problem, canonical(problem, descend(problem, lower)))
     return optimum
 
 
@@ -232,21 +198,6 @@ def steps(
         yield int(i), up, down
 
 
-@dataclass(frozen=True, slots=True)
-class Curvature:
-    """Hessian at a theta over its free parameters.
-
-    ``values`` and ``vectors`` are eigenvalues and vectors per `units` of theta.
-    """
-
-    theta: Float[np.ndarray, " m"]
-    units: Float[np.ndarray, " m"]
-    free: Bool[np.ndarray, " m"]
-    hessian: Float[np.ndarray, "f f"]
-    values: Float[np.ndarray, " f"]
-    vectors: Float[np.ndarray, "f f"]
-
-
 def _newton(
     problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
 ) -> tuple[
@@ -268,7 +219,7 @@ def _newton(
             curvature = _curvature(problem, theta, free)
         if curvature is None:
             return theta, value, gradient, np.inf, None
-        step, decrement = _newton_step(curvature, gradient)
+        step, decrement = newton_step(curvature, gradient)
         moved = _line_search(problem, theta, value, gradient, step)
         if moved is None:
             break
@@ -329,22 +280,6 @@ def _curvature(
         return None
     scaled = matrix * np.outer(units[free], units[free])
     return Curvature(theta, units, free, matrix, *np.linalg.eigh(scaled))
-
-
-def _newton_step(
-    curvature: Curvature, gradient: Float[np.ndarray, " m"]
-) -> tuple[Float[np.ndarray, " m"], float]:
-    """Newton step, every curvature made positive, and the fall it promises."""
-    units = curvature.units[curvature.free]
-    slope = curvature.vectors.T @ (units * gradient[curvature.free])
-    size = np.abs(curvature.values)
-    used = size > FLAT * max(size.max(), 1e-300)
-    along = np.where(used, -slope / np.where(used, size, 1.0), 0.0)
-    length = max(float(np.linalg.norm(along)), 1e-300)
-    step = np.zeros_like(gradient)
-    step[curvature.free] = units * (curvature.vectors @ along)
-    step *= min(1.0, MAX_STEP / length)
-    return step, 0.5 * float(-(along * slope).sum())
 
 
 def _line_search(

@@ -11,10 +11,14 @@ from bayeslmm.marginal.effects import (
 )
 from bayeslmm.marginal.likelihood import (
     BetaPrior as BetaPrior,
-    Profile as Profile,
     log_density as log_density,
     log_density_gradient as log_density_gradient,
+)
+from bayeslmm.marginal.profile import (
+    Direction as Direction,
+    Profile as Profile,
     profiled_criterion as profiled_criterion,
+    profiled_curvature as profiled_curvature,
     profiled_gradient as profiled_gradient,
 )
 from bayeslmm.marginal.statistics import (

@@ -111,7 +111,7 @@ def eliminate(
         log_det += 2.0 * np.log(np.diagonal(schur)).sum()
     else:
         log_det = np.nan
-    kappa = _left_transposed(Fr, stats.rest, factors[1:])
+    kappa = left_transposed(Fr, stats.rest, factors[1:])
     solve_in_place(schur, kappa)
     G = mirror(G) - kappa.T @ kappa
     solve_in_place(schur, kappa, transposed=True)
@@ -149,7 +149,7 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     )
     rest_Q = done.reduced_rhs - done.reduced @ t
     # rows of (Z_r'P Z_r) Lambda_r, to be met by the columns of S^-1 block by block
-    scaled = _left_transposed(done.reduced, stats.rest, done.factors[1:]).T
+    scaled = left_transposed(done.reduced, stats.rest, done.factors[1:]).T
     found = [(Q, D)]
     for block in stats.rest:
         span = slice(block.offset, block.offset + block.n_levels * block.k)
@@ -196,7 +196,7 @@ def _left(
     return product
 
 
-def _left_transposed(
+def left_transposed(
     matrix: Float[np.ndarray, "m c"],
     blocks: tuple[Block, ...],
     factors: Sequence[Float[np.ndarray, "_k _k"]],
@@ -211,7 +211,7 @@ def _sandwich(
     factors: Sequence[Float[np.ndarray, "_k _k"]],
 ) -> Float[np.ndarray, "m m"]:
     """``Lambda_r' R Lambda_r + I`` for a symmetric R."""
-    half = _left_transposed(R, blocks, factors)
-    S = _left_transposed(half.T, blocks, factors)
+    half = left_transposed(R, blocks, factors)
+    S = left_transposed(half.T, blocks, factors)
     S[np.diag_indices_from(S)] += 1.0
     return S

@@ -2,8 +2,7 @@
 
 Takes `Statistics`, the factors of the random-effect covariances, sigma and a prior for
 beta; gives ``log p(y | factors, sigma)`` with the fixed effects beta and the random
-effects b integrated out exactly, the exact gradient, and the profiled REML and ML
-criteria.
+effects b integrated out exactly, and the exact gradient.
 With V = sigma**2 W^-1 + Z Sigma Z' and a flat or Normal prior of precision P0 on beta:
 
     C = (X'V^-1X + P0)^-1,   bhat = C (X'V^-1y + P0 m0)
@@ -25,6 +24,7 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.elimination import (
     Elimination,
+    Projection,
     block_factor,
     eliminate,
     mirror,
@@ -73,15 +73,6 @@ class Coefficients:
     covariance: Float[np.ndarray, "p p"]
     log_det: float
     quad: float
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Criterion with sigma and beta at their best for the given relative factors."""
-
-    criterion: float
-    sigma: float
-    beta: Float[np.ndarray, " p"]
 
 
 def log_density(
@@ -145,70 +136,12 @@ def log_density_gradient(
     gamma = np.append(-fixed.beta, 1.0)
     weight = np.outer(gamma, gamma)
     weight[:-1, :-1] += fixed.covariance
-    d_factors = _factor_gradients(stats, done, weight, sigma)
+    d_factors = factor_gradients(stats, done, projections(stats, done), weight, sigma)
     trace = sum(
         float((d * np.tril(L)).sum()) for d, L in zip(d_factors, factors, strict=True)
     )
     d_log_sigma = float((weight * done.G).sum()) / sigma**2 - stats.n - trace
     return value, d_factors, d_log_sigma
-
-
-def profiled_criterion(
-    stats: Statistics, relative: Factors, *, restricted: bool = True
-) -> Profile:
-    """REML or ML criterion, sigma and beta profiled out.
-
-    Parameters
-    ----------
-    stats : Statistics
-        Cross-products of the design.
-    relative : sequence of ndarray, shape (k_t, k_t)
-        Relative factors Lambda_t = L_t / sigma, unit-free.
-    restricted : bool, default True
-        REML (beta integrated over a flat prior) rather than ML (beta maximised).
-
-    Returns
-    -------
-    Profile
-        ``criterion`` is minus twice the maximised (restricted) log likelihood, the
-        density of y, weights included.
-
-    References
-    ----------
-    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
-    """
-    log_det, G, _ = gram(stats, relative)
-    return _profile(stats, log_det, G, restricted)
-
-
-def profiled_gradient(
-    stats: Statistics, relative: Factors, *, restricted: bool = True
-) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...]]:
-    """Profiled criterion with its gradient with respect to each Lambda_t.
-
-    The profile is flat in sigma and beta, so the gradient is that of the log density
-    at their best values (envelope theorem).
-    """
-    log_det, G, kept = gram(stats, relative)
-    profile = _profile(stats, log_det, G, restricted)
-    gamma = np.append(-profile.beta, 1.0)
-    weight = np.outer(gamma, gamma)
-    covariance = np.zeros((stats.p, stats.p))
-    if restricted:
-        covariance = solve_beta(G, profile.sigma, None).covariance
-        weight[:-1, :-1] += covariance
-    scale = profile.sigma**2
-    if isinstance(kept, Elimination):
-        gradients = _factor_gradients(stats, kept, weight, profile.sigma)
-        return profile.criterion, tuple(-2.0 * profile.sigma * d for d in gradients)
-    factor = block_factor(stats.lead, relative)
-    gradient = np.empty_like(factor)
-    if stats.kernel == "pooled":
-        pooled.pooled_gradient(*stats.arrays, factor, weight, scale, gradient)
-    else:
-        arguments = (factor, profile.beta, covariance, scale, gradient)
-        pairs.pairs_gradient(*stats.arrays, kept, *arguments)
-    return profile.criterion, _by_term(stats, relative, -2.0 * gradient)
 
 
 def solve_beta(
@@ -257,7 +190,7 @@ def _compiled_density(
     gradient = np.zeros_like(relative)
     prepared = (stats.WW, relative, sigma, precision, mean, constants, slope, gradient)
     value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
-    return value, _by_term(stats, factors, gradient), d_log_sigma
+    return value, by_term(stats, factors, gradient), d_log_sigma
 
 
 def _kernel_factors(
@@ -291,7 +224,7 @@ def gram(
     return log_det, mirror(G), kept
 
 
-def _by_term(
+def by_term(
     stats: Statistics, factors: Factors, gradient: Float[np.ndarray, "..."]
 ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
     """Gradient of the leading block, or of all blocks padded, cut into terms."""
@@ -326,34 +259,17 @@ def _log_density(
     )
 
 
-def _profile(
-    stats: Statistics, log_det: float, G: Float[np.ndarray, "w w"], restricted: bool
-) -> Profile:
-    """Criterion, sigma and beta from the factorisation."""
-    fixed = solve_beta(G, 1.0, None)
-    dof = stats.n - stats.p if restricted else stats.n
-    sigma2 = fixed.quad / dof
-    if not sigma2 > 0.0:
-        return Profile(math.nan, math.nan, fixed.beta)
-    criterion = log_det - stats.log_weights
-    criterion += dof * (1.0 + LOG_2PI + math.log(sigma2))
-    if restricted:
-        criterion += fixed.log_det
-    return Profile(criterion, math.sqrt(sigma2), fixed.beta)
-
-
-def _factor_gradients(
+def factor_gradients(
     stats: Statistics,
     done: Elimination,
+    projected: Sequence[Projection],
     weight: Float[np.ndarray, "w w"],
     sigma: float,
 ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
     """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma, each term."""
     gradients: dict[int, Float[np.ndarray, "_k _k"]] = {}
     blocks: tuple[Block, ...] = (stats.lead, *stats.rest)
-    for block, factor, (Q, D) in zip(
-        blocks, done.factors, projections(stats, done), strict=True
-    ):
+    for block, factor, (Q, D) in zip(blocks, done.factors, projected, strict=True):
         edges = (*block.starts, block.k)
         for i, t in enumerate(block.terms):
             gradient = np.zeros((edges[i + 1] - edges[i],) * 2)

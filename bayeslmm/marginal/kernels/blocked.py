@@ -305,3 +305,26 @@ def draw_levels(
                 for c in range(a + 1):
                     value += Lam[s, a, c] * u[c]
                 out[s, i, a] = value
+
+
+@compiled
+def couple_columns(indptr, columns, B, lead, rest, lead_out, rest_out):
+    """Add the couplings' part of ``Z'WZ c``: lead += B rest, rest += B'lead."""
+    k, n_columns = B.shape[1], lead.shape[2]
+    for j in range(indptr.size - 1):
+        for e in range(indptr[j], indptr[j + 1]):
+            for a in range(k):
+                for c in range(n_columns):
+                    lead_out[j, a, c] += B[e, a] * rest[columns[e], c]
+                    rest_out[columns[e], c] += B[e, a] * lead[j, a, c]
+
+
+@compiled
+def reduce_columns(indptr, columns, V, U, rest):
+    """Take the lead out of more right-hand sides: rest -= V'U."""
+    k, n_columns = V.shape[1], U.shape[2]
+    for j in range(indptr.size - 1):
+        for e in range(indptr[j], indptr[j + 1]):
+            for a in range(k):
+                for c in range(n_columns):
+                    rest[columns[e], c] -= V[e, a] * U[j, a, c]

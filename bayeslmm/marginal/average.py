@@ -1,0 +1,184 @@
+"""Average information: curvature of the likelihood for the price of a few columns.
+
+Takes a factorisation and directions in which the factors may move; gives the average of
+observed and expected information, ``AI_ij = y'P V_i P V_j P y / 2``, whose working
+vectors ``V_i P y`` need only more right-hand sides of the factorisation at hand. Newton
+steps with it converge about as fast as with the Hessian.
+
+References
+----------
+.. [1] Gilmour, Thompson and Cullis (1995). Biometrics 51(4).
+   https://doi.org/10.2307/2533274
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.marginal.elimination import (
+    Elimination,
+    Projection,
+    left_transposed,
+)
+from bayeslmm.marginal.kernels import blocked
+from bayeslmm.marginal.lapack import solve_in_place
+from bayeslmm.marginal.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """One way in which a relative factor may move: dLambda_t / dtheta_i."""
+
+    term: int
+    slope: Float[np.ndarray, "_k _k"]
+
+
+def average_information(
+    stats: Statistics,
+    done: Elimination,
+    projected: Sequence[Projection],
+    relative: Sequence[Float[np.ndarray, "_k _k"]],
+    directions: Sequence[Direction],
+    beta: Float[np.ndarray, " p"],
+    sigma: float,
+    *,
+    restricted: bool,
+) -> Float[np.ndarray, "i i"]:
+    """Curvature of the profiled criterion over the directions.
+
+    Parameters
+    ----------
+    stats, done, projected
+        Cross-products, the factorisation at the relative factors, its projections.
+    relative : sequence of ndarray, shape (k_t, k_t)
+        Relative factors, unit-free.
+    directions : sequence of Direction
+        The i parameters.
+    beta, sigma
+        Profiled fixed effects and residual SD.
+    restricted : bool
+        REML rather than ML.
+
+    Returns
+    -------
+    ndarray, shape (i, i)
+        Twice the average information, sigma profiled out: about the Hessian of the
+        criterion near its minimum.
+    """
+    gamma = np.append(-beta, 1.0)
+    residual = _by_term(stats, [Q @ gamma for Q, _ in projected])  # sigma^2 Z'V^-1 r
+    working = [
+        _working(stats, d, np.asarray(relative[d.term]), residual[d.term])
+        for d in directions
+    ]
+    lead = np.stack([w[0] for w in working], axis=-1)
+    rest = np.stack([w[1] for w in working], axis=-1)
+    lead_F, rest_F = _times_gram(stats, lead, rest)
+    F, Fr = stats.F, stats.Fr
+    own = np.einsum("jki,jkl->il", lead, lead_F) + rest.T @ rest_F
+    with_xy = np.einsum("jki,jkw->iw", lead, F) + rest.T @ Fr
+    gram = _gram(stats, done, lead_F, rest_F, own, with_xy)
+    i, p = len(directions), stats.p
+    scaled = gram / sigma**2
+    information = scaled[:i, :i]
+    if restricted:
+        cross = scaled[:i, i : i + p]
+        information -= cross @ np.linalg.solve(done.G[:p, :p] / sigma**2, cross.T)
+    # with sigma^2: half of c'(Z'V^-1 r) and of dof, both over sigma^2
+    dof = stats.n - (p if restricted else 0)
+    with_sigma = _dots(working, stats, residual) / sigma**2
+    return information - np.outer(with_sigma, with_sigma) / dof
+
+
+def _working(
+    stats: Statistics,
+    direction: Direction,
+    relative: Float[np.ndarray, "_k _k"],
+    residual: Float[np.ndarray, "_j _k"],
+) -> tuple[Float[np.ndarray, "j k"], Float[np.ndarray, " m"]]:
+    """Coefficients c of V_i P y = Z c: those of the lead, and those of the rest."""
+    moved = direction.slope @ relative.T
+    own = residual @ (moved + moved.T)
+    lead = np.zeros((stats.lead.n_levels, stats.lead.k))
+    rest = np.zeros(stats.m)
+    for block in stats.layout.blocks:
+        if direction.term not in block.terms:
+            continue
+        start = block.starts[block.terms.index(direction.term)]
+        if block is stats.lead:
+            lead[:, start : start + own.shape[1]] = own
+        else:
+            levels = rest[block.span].reshape(block.n_levels, block.k)
+            levels[:, start : start + own.shape[1]] = own
+    return lead, rest
+
+
+def _by_term(
+    stats: Statistics, of_blocks: Sequence[Float[np.ndarray, "_j _k"]]
+) -> dict[int, Float[np.ndarray, "_j _k"]]:
+    """Values of the blocks, cut into those of the bar terms."""
+    found = {}
+    for block, values in zip(stats.layout.blocks, of_blocks, strict=True):
+        edges = (*block.starts, block.k)
+        for i, t in enumerate(block.terms):
+            found[t] = values[:, edges[i] : edges[i + 1]]
+    return found
+
+
+def _times_gram(
+    stats: Statistics,
+    lead: Float[np.ndarray, "j k i"],
+    rest: Float[np.ndarray, "m i"],
+) -> tuple[Float[np.ndarray, "j k i"], Float[np.ndarray, "m i"]]:
+    """``Z'WZ c`` for each column of coefficients."""
+    lead_F, rest_F = stats.A @ lead, stats.R @ rest
+    if stats.rest:
+        blocked.couple_columns(
+            stats.indptr, stats.columns, stats.B, lead, rest, lead_F, rest_F
+        )
+    return lead_F, rest_F
+
+
+def _gram(
+    stats: Statistics,
+    done: Elimination,
+    lead_F: Float[np.ndarray, "j k i"],
+    rest_F: Float[np.ndarray, "m i"],
+    own: Float[np.ndarray, "i i"],
+    with_xy: Float[np.ndarray, "i w"],
+) -> Float[np.ndarray, "i c"]:
+    """``Q'V0^-1[Q X y]`` for the working vectors Q, by the factorisation at hand."""
+    factor = done.factors[0]
+    U = np.linalg.solve(done.root * np.tri(stats.lead.k), factor.T @ lead_F)
+    gram = np.hstack([own, with_xy])
+    gram -= np.einsum("jki,jkc->ic", U, np.concatenate([U, done.U], axis=2))
+    if stats.rest:
+        reduced = rest_F.copy()
+        blocked.reduce_columns(stats.indptr, stats.columns, done.V, U, reduced)
+        half = left_transposed(reduced, stats.rest, done.factors[1:])
+        solve_in_place(done.schur, half)
+        xy = left_transposed(done.reduced_rhs, stats.rest, done.factors[1:])
+        solve_in_place(done.schur, xy)
+        gram -= half.T @ np.hstack([half, xy])
+    return gram
+
+
+def _dots(
+    working: Sequence[tuple[Float[np.ndarray, "j k"], Float[np.ndarray, " m"]]],
+    stats: Statistics,
+    residual: dict[int, Float[np.ndarray, "_j _k"]],
+) -> Float[np.ndarray, " i"]:
+    """c'(sigma^2 Z'V^-1 r) for each working vector."""
+    lead = np.zeros((stats.lead.n_levels, stats.lead.k))
+    rest = np.zeros(stats.m)
+    for block in stats.layout.blocks:
+        for t, start in zip(block.terms, block.starts, strict=True):
+            span = slice(start, start + residual[t].shape[1])
+            if block is stats.lead:
+                lead[:, span] = residual[t]
+            else:
+                levels = rest[block.span].reshape(block.n_levels, block.k)
+                levels[:, span] = residual[t]
+    return np.array([(a * lead).sum() + b @ rest for a, b in working])
