@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import Elimination, eliminate, projections
-from bayeslmm.marginal.kernels import blocked
+from bayeslmm.marginal.elimination import (
+    Elimination,
+    eliminate,
+    left,
+    projections,
+)
 from bayeslmm.marginal.lapack import solve_in_place
-from bayeslmm.marginal.layout import Block
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.likelihood import BetaPrior, Factors, gram, solve_beta
 from bayeslmm.marginal.statistics import Statistics
@@ -107,6 +110,8 @@ def draw_effects(
     sigma: Float[np.ndarray, " s"],
     rng: np.random.Generator,
     prior: BetaPrior | None = None,
+    *,
+    lead: bool = True,
 ) -> tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]:
     """Exact joint draws of the fixed and random effects, one per parameter draw.
 
@@ -122,13 +127,16 @@ def draw_effects(
         Source of randomness; the draws depend on it and on nothing else.
     prior : BetaPrior, optional
         Prior of beta; flat if None.
+    lead : bool, default True
+        Whether to draw the effects of the leading block. Those of chosen levels can be
+        drawn later, the same ones, by `draw_levels` with a generator like `rng`.
 
     Returns
     -------
     beta : ndarray, shape (s, p)
         Fixed effects.
     b : tuple of ndarray, shape (s, J_t, k_t)
-        Random effects of each bar term.
+        Random effects of each bar term; J_t = 0 for those of a lead left out.
 
     Notes
     -----
@@ -138,27 +146,27 @@ def draw_effects(
     it.
     """
     n_draws = len(sigma)
-    beta = np.empty((n_draws, stats.p))
-    if not stats.rest:
-        relative = _lead_factors(stats, factors) / sigma[:, None, None]
-        for s in range(n_draws):
-            own = [factor[s] / sigma[s] for factor in factors]
-            beta[s] = _draw_beta(gram(stats, own)[1], float(sigma[s]), rng, prior)
-        none = np.empty((n_draws, 0))
-        lead = draw_levels(stats, relative, sigma, beta, none, rng)
-        return beta, _by_term(stats, (stats.lead,), [lead])
-    blocks = (stats.lead, *stats.rest)
-    drawn = [np.empty((n_draws, block.n_levels, block.k)) for block in blocks]
+    beta, rest_b = np.empty((n_draws, stats.p)), np.empty((n_draws, stats.m))
     for s in range(n_draws):
         scale = float(sigma[s])
-        done = eliminate(stats, [factor[s] / scale for factor in factors])
-        beta[s] = _draw_beta(done.G, scale, rng, prior)
-        gamma = np.append(-beta[s], 1.0)
-        _draw_random(stats, done, gamma, scale, rng, [b[s] for b in drawn])
-    return beta, _by_term(stats, blocks, drawn)
+        _, G, done = gram(stats, [factor[s] / scale for factor in factors])
+        beta[s] = draw_beta(G, scale, rng, prior)
+        if isinstance(done, Elimination) and stats.rest:
+            gamma = np.append(-beta[s], 1.0)
+            rest_b[s] = draw_rest(stats, done, gamma, scale, rng)
+    drawn = [
+        rest_b[:, block.span].reshape(n_draws, block.n_levels, block.k)
+        for block in stats.rest
+    ]
+    if lead:
+        relative = lead_factors(stats, factors) / sigma[:, None, None]
+        own = draw_levels(stats, relative, sigma, beta, rest_b, rng)
+    else:
+        own = np.empty((n_draws, 0, stats.lead.k))
+    return beta, by_term(stats, [own, *drawn])
 
 
-def _draw_beta(
+def draw_beta(
     G: Float[np.ndarray, "w w"],
     sigma: float,
     rng: np.random.Generator,
@@ -170,7 +178,7 @@ def _draw_beta(
     return fixed.beta + root @ rng.standard_normal(len(fixed.beta))
 
 
-def _lead_factors(
+def lead_factors(
     stats: Statistics, factors: Sequence[Float[np.ndarray, "s _k _k"]]
 ) -> Float[np.ndarray, "s k k"]:
     """Draws of the factor of the leading block, its terms along the diagonal."""
@@ -181,50 +189,29 @@ def _lead_factors(
     return found
 
 
-def _draw_random(
+def draw_rest(
     stats: Statistics,
     done: Elimination,
     gamma: Float[np.ndarray, " w"],
     sigma: float,
     rng: np.random.Generator,
-    out: list[Float[np.ndarray, "_j _k"]],
-) -> None:
-    """One draw of the random effects of every block given beta, written into `out`."""
-    noise = rng.standard_normal(stats.m)
-    rest_b = np.zeros(stats.m)
-    if stats.rest:
-        # S^-1 Lambda'Fr gamma + sigma chol(S)^-T z, then b = Lambda u
-        spread = noise[:, None].copy()
-        solve_in_place(done.schur, spread, transposed=True)
-        u = done.kappa @ gamma + sigma * spread[:, 0]
-        for block, factor, b in zip(stats.rest, done.factors[1:], out[1:], strict=True):
-            span = slice(block.offset, block.offset + block.n_levels * block.k)
-            b[:] = u[span].reshape(block.n_levels, block.k) @ factor.T
-            rest_b[span] = b.ravel()
-    z = rng.standard_normal(out[0].shape)
-    blocked.draw_lead(
-        done.factors[0],
-        done.root,
-        done.U,
-        stats.indptr,
-        stats.columns,
-        done.V,
-        gamma,
-        rest_b,
-        sigma,
-        z,
-        out[0],
-    )
+) -> Float[np.ndarray, " m"]:
+    """One draw of the random effects of all blocks but the lead, given beta.
+
+    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma chol(S)^-T z).
+    """
+    spread = rng.standard_normal((stats.m, 1))
+    solve_in_place(done.schur, spread, transposed=True)
+    u = (done.kappa @ gamma)[:, None] + sigma * spread
+    return left(u, stats.rest, done.factors[1:])[:, 0]
 
 
-def _by_term(
-    stats: Statistics,
-    blocks: tuple[Block, ...],
-    drawn: list[Float[np.ndarray, "s _j _k"]],
+def by_term(
+    stats: Statistics, drawn: Sequence[Float[np.ndarray, "s _j _k"]]
 ) -> tuple[Float[np.ndarray, "s _j _k"], ...]:
     """Draws of the blocks, cut into those of the bar terms."""
     terms: dict[int, np.ndarray] = {}
-    for block, b in zip(blocks, drawn, strict=True):
+    for block, b in zip(stats.layout.blocks, drawn, strict=True):
         edges = (*block.starts, block.k)
         for i, t in enumerate(block.terms):
             terms[t] = b[:, :, edges[i] : edges[i + 1]]

@@ -131,9 +131,9 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     inverse = done.schur.copy()
     inverse_in_place(inverse)
     inverse = mirror(inverse)
-    t = _left(done.kappa, stats.rest, done.factors[1:])
-    T = _left(inverse, stats.rest, done.factors[1:])
-    T = np.ascontiguousarray(_left(T.T, stats.rest, done.factors[1:]))
+    t = left(done.kappa, stats.rest, done.factors[1:])
+    T = left(inverse, stats.rest, done.factors[1:])
+    T = np.ascontiguousarray(left(T.T, stats.rest, done.factors[1:]))
     blocked.couple_projections(
         stats.A,
         lead,
@@ -179,7 +179,7 @@ def mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
     return lower
 
 
-def _left(
+def left(
     matrix: Float[np.ndarray, "m c"],
     blocks: tuple[Block, ...],
     factors: Sequence[Float[np.ndarray, "_k _k"]],
@@ -202,7 +202,7 @@ def left_transposed(
     factors: Sequence[Float[np.ndarray, "_k _k"]],
 ) -> Float[np.ndarray, "m c"]:
     """Lambda_r' times `matrix`."""
-    return _left(matrix, blocks, [factor.T for factor in factors])
+    return left(matrix, blocks, [factor.T for factor in factors])
 
 
 def _sandwich(

@@ -105,7 +105,7 @@ def log_density(
         return _compiled_density(stats, factors, sigma, prior, slope=False)[0]
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    return _log_density(stats, done.log_det, fixed, sigma, prior)
+    return log_density_given(stats, done.log_det, fixed, sigma, prior)
 
 
 def log_density_gradient(
@@ -132,7 +132,7 @@ def log_density_gradient(
         return _compiled_density(stats, factors, sigma, prior, slope=True)
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    value = _log_density(stats, done.log_det, fixed, sigma, prior)
+    value = log_density_given(stats, done.log_det, fixed, sigma, prior)
     gamma = np.append(-fixed.beta, 1.0)
     weight = np.outer(gamma, gamma)
     weight[:-1, :-1] += fixed.covariance
@@ -239,14 +239,14 @@ def by_term(
     return tuple(found[t] for t in range(stats.n_terms))
 
 
-def _log_density(
+def log_density_given(
     stats: Statistics,
     log_det: float,
     fixed: Coefficients,
     sigma: float,
     prior: BetaPrior | None,
 ) -> float:
-    """The formula of the module paragraph, from its pieces."""
+    """Log density from the pieces: the formula of the module paragraph."""
     n_flat = stats.p - (prior.n_proper if prior else 0)
     log_det_prior = prior.log_det if prior else 0.0
     log_det_V = log_det + 2.0 * stats.n * math.log(sigma) - stats.log_weights

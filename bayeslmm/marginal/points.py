@@ -11,14 +11,15 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.effects import _by_term, _draw_random
+from bayeslmm.marginal.effects import by_term, draw_beta, draw_rest
 from bayeslmm.marginal.elimination import eliminate
+from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.likelihood import (
     BetaPrior,
     Coefficients,
     Factors,
-    _log_density,
     gram,
+    log_density_given,
     solve_beta,
 )
 from bayeslmm.marginal.statistics import Statistics
@@ -43,7 +44,7 @@ def density_with_coefficients(
     """
     log_det, G, _ = gram(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(G, sigma, prior)
-    return _log_density(stats, log_det, fixed, sigma, prior), fixed
+    return log_density_given(stats, log_det, fixed, sigma, prior), fixed
 
 
 def density_with_effects(
@@ -71,15 +72,23 @@ def density_with_effects(
     b : tuple of ndarray, shape (J_t, k_t)
         Random effects of each bar term, units of y per unit of z.
     """
-    blocks = (stats.lead, *stats.rest)
-    drawn = [np.full((1, block.n_levels, block.k), np.nan) for block in blocks]
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    value = _log_density(stats, done.log_det, fixed, sigma, prior)
-    beta = np.full(stats.p, np.nan)
-    if math.isfinite(value):
-        root = np.linalg.cholesky(fixed.covariance)
-        beta = fixed.beta + root @ rng.standard_normal(stats.p)
-        gamma = np.append(-beta, 1.0)
-        _draw_random(stats, done, gamma, sigma, rng, [b[0] for b in drawn])
-    return value, beta, tuple(b[0] for b in _by_term(stats, blocks, drawn))
+    value = log_density_given(stats, done.log_det, fixed, sigma, prior)
+    if not math.isfinite(value):
+        blank = [np.full((1, b.n_levels, b.k), np.nan) for b in stats.layout.blocks]
+        return value, np.full(stats.p, np.nan), _first(by_term(stats, blank))
+    beta = draw_beta(done.G, sigma, rng, prior)
+    gamma = np.append(-beta, 1.0)
+    rest = draw_rest(stats, done, gamma, sigma, rng) if stats.rest else np.empty(0)
+    relative, scale = done.factors[0][None], np.array([sigma])
+    lead = draw_levels(stats, relative, scale, beta[None], rest[None], rng)
+    drawn = [rest[b.span].reshape(1, b.n_levels, b.k) for b in stats.rest]
+    return value, beta, _first(by_term(stats, [lead, *drawn]))
+
+
+def _first(
+    terms: tuple[Float[np.ndarray, "s _j _k"], ...],
+) -> tuple[Float[np.ndarray, "_j _k"], ...]:
+    """The one draw of each term."""
+    return tuple(b[0] for b in terms)

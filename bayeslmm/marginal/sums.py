@@ -8,7 +8,7 @@ whole.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
@@ -139,6 +139,56 @@ def add_rows(
     return log_weights, tuple(
         _cells(design, a, b, rows) for a, b in block_pairs(layout)
     )
+
+
+def turn_sums(
+    sums: Sums,
+    layout: Layout,
+    turn: Float[np.ndarray, "w w"],
+    bases: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Sums:
+    """Sums of ``[X y] turn`` and ``Z_t basis_t`` from those of [X y] and Z_t.
+
+    Parameters
+    ----------
+    sums : Sums
+        Sums of the columns of the data.
+    layout : Layout
+        Blocks of the model.
+    turn : ndarray, shape (w, w)
+        New columns of [X y] in terms of the old.
+    bases : sequence of ndarray, shape (k_t, k_t)
+        The same for every bar term.
+
+    Returns
+    -------
+    Sums
+        Equal to sums over rows of the new columns, up to rounding.
+    """
+    by_block = {b.terms: _block_basis(b, bases) for b in layout.blocks}
+    own = [by_block[block.terms] for block in layout.blocks]
+    return Sums(
+        n=sums.n,
+        log_weights=sums.log_weights,
+        WW=turn.T @ sums.WW @ turn,
+        A=tuple(T.T @ A @ T for A, T in zip(sums.A, own, strict=True)),
+        F=tuple(T.T @ F @ turn for F, T in zip(sums.F, own, strict=True)),
+        cells=tuple(
+            Cells(part.keys, by_block[a.terms].T @ part.values @ by_block[b.terms])
+            for (a, b), part in zip(block_pairs(layout), sums.cells, strict=True)
+        ),
+    )
+
+
+def _block_basis(
+    block: Block, bases: Sequence[Float[np.ndarray, "_k _k"]]
+) -> Float[np.ndarray, "k k"]:
+    """The bases of the terms of a block along the diagonal."""
+    whole = np.zeros((block.k, block.k))
+    for t, start in zip(block.terms, block.starts, strict=True):
+        span = slice(start, start + len(bases[t]))
+        whole[span, span] = bases[t]
+    return whole
 
 
 def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:

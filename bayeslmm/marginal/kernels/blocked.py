@@ -228,29 +228,6 @@ def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
 
 
 @compiled
-def draw_lead(Lam, root, U, indptr, columns, V, gamma, rest_b, sigma, z, out):
-    """Random effects of the lead given beta and the rest: b_j = Lambda u_j.
-
-    u_j = root^-T (U_j gamma - V_j'b_rest + sigma z_j).
-    """
-    J, k, w = U.shape
-    u = np.empty(k)
-    for j in range(J):
-        for a in range(k):
-            u[a] = sigma * z[j, a]
-            for d in range(w):
-                u[a] += U[j, a, d] * gamma[d]
-        for e in range(indptr[j], indptr[j + 1]):
-            for a in range(k):
-                u[a] -= V[e, a] * rest_b[columns[e]]
-        solve_lower_transposed(root[j], u, k)
-        for a in range(k):
-            out[j, a] = 0.0
-            for c in range(a + 1):
-                out[j, a] += Lam[a, c] * u[c]
-
-
-@compiled
 def accumulate_levels(codes, Z, weights, W, A, F):
     """Add Z_j'WZ_j and Z_j'W[X y] of the rows given to those of their levels."""
     n, k = Z.shape
