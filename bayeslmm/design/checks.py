@@ -194,12 +194,7 @@ def _check_moments_rank(design: Design) -> None:
     if not names:
         return
     _check_not_zero(X.size, names)
-    spread = np.sqrt(np.maximum(np.diagonal(X.products), 0.0))
-    spread[X.constant] = 0.0
-    unit = np.where(spread > 0.0, spread, 1.0)
-    values, vectors = np.linalg.eigh(X.products / np.outer(unit, unit))
-    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * spread
-    columns = np.vstack([math.sqrt(X.n) * X.mean, root])
+    columns = math.sqrt(X.n) * X.root()
     length = np.linalg.norm(columns, axis=0)
     tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
     _refuse_dependent(columns / length, length, names, tolerance)

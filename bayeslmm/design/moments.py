@@ -64,6 +64,18 @@ class ColumnMoments:
         """Means over rows of products of columns, not centred."""
         return self.covariance() + np.outer(self.mean, self.mean)
 
+    def root(self) -> Float[np.ndarray, "r c"]:
+        """A few rows with the same products, root'root = `second`.
+
+        Its QR gives what that of all rows gives; unlike a root of `second` it does not
+        suffer from means that are large against the SDs.
+        """
+        spread = self.sd()
+        unit = np.where(spread > 0.0, spread, 1.0)
+        values, vectors = np.linalg.eigh(self.covariance() / np.outer(unit, unit))
+        centred = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * spread
+        return np.vstack([self.mean, centred])
+
     @property
     def size(self) -> Float[np.ndarray, " c"]:
         """Largest absolute value of each column."""

@@ -16,9 +16,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import is_homogeneous
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.covariance import Structure, is_homogeneous
+from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import EffectsMean, Statistics, conditional_mean, cross_products
+from bayeslmm.marginal.statistics import make_statistics
+from bayeslmm.marginal.sums import turn_sums
 
 # Beyond this condition number the columns of a term are rescaled but not
 # orthogonalised: they are linearly dependent to nearly all digits.
@@ -34,7 +36,7 @@ class Conditioned:
     Attributes
     ----------
     design : Design
-        The design in those coordinates.
+        The design in those coordinates; that of the data where its rows are absent.
     statistics : Statistics
         Its cross-products.
     root : ndarray, shape (p, p)
@@ -90,24 +92,31 @@ class Conditioned:
         )
 
 
-def condition(design: Design) -> Conditioned:
+def condition(design: Design, statistics: Statistics | None = None) -> Conditioned:
     """Put a design into safe coordinates.
+
+    Where its rows were read in batches its cross-products are turned instead; digits
+    that they lost to a mean far from zero are not won back.
 
     Parameters
     ----------
     design : Design
         Arrays of the model, X of full rank.
+    statistics : Statistics, optional
+        Its cross-products; needed where the rows are not in memory.
 
     Returns
     -------
     Conditioned
         The design in safe coordinates, with its cross-products.
     """
+    if statistics is not None and not design.in_memory:
+        return _condition_statistics(design, statistics)
     scale = np.sqrt(design.n)
     Q, R = np.linalg.qr(design.X)
     y = design.y if design.offset is None else design.y - design.offset
     along = Q.T @ y
-    bases = tuple(_basis(term) for term in design.groups)
+    bases = tuple(_basis(term.structure, term.Z) for term in design.groups)
     safe = replace(
         design,
         y=y - Q @ along,
@@ -122,17 +131,44 @@ def condition(design: Design) -> Conditioned:
     return Conditioned(safe, cross_products(safe), R / scale, beta, bases)
 
 
-def _basis(term: GroupTerm) -> Float[np.ndarray, "k k"]:
-    """Lower-triangular T for which the columns of Z T have mean square 1."""
-    mean_square = np.square(term.Z).mean(axis=0)
+def _condition_statistics(design: Design, statistics: Statistics) -> Conditioned:
+    """The same from moments and cross-products."""
+    p, sums = design.p, statistics.sums
+    root = np.linalg.qr(design.moments.X.root(), mode="r")
+    inverse = solve_triangular(root, np.eye(p))
+    turn = np.eye(p + 1)
+    turn[:p, :p] = inverse
+    products = turn.T @ sums.WW @ turn
+    # the regression on safe columns; any will do, as long as it is taken off exactly
+    along = np.linalg.lstsq(products[:p, :p], products[:p, p], rcond=None)[0]
+    beta = inverse @ along
+    turn[:p, p] = -beta
+    moments = zip(design.groups, design.moments.Z, strict=True)
+    bases = tuple(
+        _basis(term.structure, np.sqrt(Z.n) * Z.root(), Z.n) for term, Z in moments
+    )
+    turned = turn_sums(sums, statistics.layout, turn, bases)
+    safe = make_statistics(turned, statistics.layout)
+    return Conditioned(design, safe, root, beta, bases)
+
+
+def _basis(
+    structure: Structure, Z: Float[np.ndarray, "n k"], n: int | None = None
+) -> Float[np.ndarray, "k k"]:
+    """Lower-triangular T for which the columns of Z T have mean square 1.
+
+    `Z` may be any rows with the same products, of `n` rows.
+    """
+    n, k = len(Z) if n is None else n, Z.shape[1]
+    mean_square = np.square(Z).sum(axis=0) / n
     mean_square[mean_square == 0.0] = 1.0
-    if is_homogeneous(term.structure):
-        return np.eye(term.k) / np.sqrt(mean_square.mean())
+    if is_homogeneous(structure):
+        return np.eye(k) / np.sqrt(mean_square.mean())
     scale = np.diag(1.0 / np.sqrt(mean_square))
-    if term.structure != "us" or term.k == 1:
+    if structure != "us" or k == 1:
         return scale
     # From the last column up: reversed, Z T = Q has T lower triangular.
-    R = np.linalg.qr((term.Z @ scale)[:, ::-1], mode="r") / np.sqrt(len(term.Z))
+    R = np.linalg.qr((Z @ scale)[:, ::-1], mode="r") / np.sqrt(n)
     if np.linalg.cond(R) > MAX_CONDITION:
         return scale
     inverse = solve_triangular(R, np.diag(np.sign(np.diag(R))))  # pivots > 0

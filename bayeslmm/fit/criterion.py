@@ -196,14 +196,20 @@ class ProfiledProblem:
         return np.concatenate([theta_start(b.structure, b.k) for b in self.blocks])
 
 
-def profiled_problem(design: Design, *, restricted: bool) -> ProfiledProblem:
-    """The problem of a design, REML if restricted, else ML."""
+def profiled_problem(
+    design: Design, statistics: Statistics | None = None, *, restricted: bool
+) -> ProfiledProblem:
+    """The problem of a design, REML if restricted, else ML.
+
+    `statistics` are needed where the rows of the design are not in memory.
+    """
     blocks, stop = [], 0
     for term in design.groups:
         start, stop = stop, stop + n_theta(term.structure, term.k)
         where = slice(start, stop)
         blocks.append(ThetaBlock(term.structure, term.k, term.n_levels, where))
-    return ProfiledProblem(condition(design), restricted, tuple(blocks))
+    safe = condition(design, statistics)
+    return ProfiledProblem(safe, restricted, tuple(blocks))
 
 
 def factor_slopes(

@@ -73,7 +73,8 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     """
     _check(model, method)
     design = model.design
-    problem = profiled_problem(design, restricted=method == "REML")
+    restricted = method == "REML"
+    problem = profiled_problem(design, model.statistics, restricted=restricted)
     optimum = minimise(problem)
     safe = problem.factors(optimum.theta)
     profile = profiled_criterion(
