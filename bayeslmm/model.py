@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
 
+    from bayeslmm.fit.ondemand import Keep
     from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.quadrature import Quadrature
     from bayeslmm.fit.remlfit import RemlFit
 
-Method = Literal["auto", "nuts", "joint"]
+Method = Literal["auto", "nuts", "importance", "joint"]
 
 
 class Model:
@@ -266,17 +268,18 @@ class Model:
         cores: int | None = None,
         progress: bool | Literal["auto"] = "auto",
         log_likelihood: bool = False,
+        keep: "Keep" = "auto",
     ) -> "Posterior":
         """Draw from the posterior.
 
-        See `bayeslmm.fit.nuts.sample`, which this calls, for the parameters.
+        See `bayeslmm.fit.sampling.sample`, which this calls, for the parameters.
 
         Returns
         -------
         Posterior
             Draws as an ArviZ DataTree, tables, and how sampling ended.
         """
-        from bayeslmm.fit.nuts import sample
+        from bayeslmm.fit.sampling import sample
 
         return sample(
             self,
@@ -289,7 +292,24 @@ class Model:
             cores=cores,
             progress=progress,
             log_likelihood=log_likelihood,
+            keep=keep,
         )
+
+    def quadrature(
+        self, *, prob: float = 0.95, tolerance: float = 1e-4
+    ) -> "Quadrature":
+        """The posterior without Monte Carlo error, for up to 4 variance parameters.
+
+        See `bayeslmm.fit.quadrature.quadrature`, which this calls.
+
+        Returns
+        -------
+        Quadrature
+            Moments and quantiles of every parameter with error estimates; evidence.
+        """
+        from bayeslmm.fit.quadrature import quadrature
+
+        return quadrature(self, prob=prob, tolerance=tolerance)
 
     def simulate(
         self,

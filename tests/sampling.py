@@ -10,7 +10,7 @@ from typing import Any
 import jaxtyping
 
 from bayeslmm import Model, Posterior
-from bayeslmm.fit.nuts import sample
+from bayeslmm.fit.sampling import sample
 
 
 @contextmanager

@@ -333,7 +333,7 @@ def test_a_bad_formula_is_one_message(csv, formula):
         (("--family", "poisson", "--reml-only"), "REML exists for family 'gaussian'"),
         (("--weights", "negative"), "1 of 60 values is negative"),
         (("--weights", "wait"), "no column 'wait'"),
-        (("--method", "nutz"), "Methods: auto, nuts, joint"),
+        (("--method", "nutz"), "Methods: auto, nuts, importance, joint"),
         (("--draws", 0), "--draws"),
         (("--chains", "many"), "--chains"),
     ],

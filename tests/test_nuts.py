@@ -28,8 +28,9 @@ from bayeslmm import (
     covariance,
 )
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.nuts import complete_part, sample
+from bayeslmm.fit.nuts import complete_part
 from bayeslmm.fit.options import check_options, choose_method
+from bayeslmm.fit.sampling import sample
 from bayeslmm.fit.target import (
     FARTHEST,
     Target,
@@ -398,7 +399,7 @@ import os, signal, threading, time, warnings
 import numpy as np, pandas as pd
 from bayeslmm.fit import target as target_module
 from bayeslmm import Model, SamplingError
-from bayeslmm.fit.nuts import sample
+from bayeslmm.fit.sampling import sample
 
 inner = target_module.log_density_gradient
 began = threading.Event()
@@ -461,9 +462,9 @@ def test_ctrl_c_returns_what_was_drawn() -> None:
 
 
 def test_auto_takes_the_marginal_route_where_it_can(small: Model) -> None:
-    """Gaussian with Normal priors: nuts; else joint, with the reason."""
+    """Gaussian with Normal priors: the marginal density; else joint, with the reason."""
     assert choose_method(small, "auto") == choose_method(small, "nuts")
-    assert choose_method(small, "auto")[0] == "nuts"
+    assert choose_method(small, "auto")[0] == "marginal"
     assert choose_method(small, "joint")[0] == "joint"
 
 
@@ -521,8 +522,10 @@ def test_both_routes_give_one_posterior(small: Model) -> None:
 
 
 def test_unknown_method_lists_the_methods(small: Model) -> None:
-    """With the nearest name."""
-    with pytest.raises(ModelError, match=r"'nut'.*Did you mean 'nuts'.*'auto', 'nuts'"):
+    """All of them are short enough to list."""
+    with pytest.raises(
+        ModelError, match=r"'nut'.*'auto', 'nuts', 'importance', 'joint'"
+    ):
         choose_method(small, "nut")
 
 

@@ -7,7 +7,7 @@ means and what to do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -40,6 +40,8 @@ class SamplingStatus:
         Divergent transitions after tuning.
     without_mean : tuple of str
         SDs whose posterior has no mean: their density falls no faster than sd**-2.
+    sampler : {"nuts", "importance"}
+        What made the draws; only NUTS has divergences.
     """
 
     chains: int
@@ -47,6 +49,7 @@ class SamplingStatus:
     partial: bool = False
     n_divergent: int = 0
     without_mean: tuple[str, ...] = ()
+    sampler: Literal["nuts", "importance"] = "nuts"
 
     @property
     def clean(self) -> bool:
@@ -56,10 +59,9 @@ class SamplingStatus:
     @property
     def message(self) -> str:
         """How the run ended, in plain sentences."""
-        return " ".join(status_messages(self)) or (
-            f"Sampling ended as planned: {self.chains} chains of {self.draws} draws, "
-            "no divergences."
-        )
+        made = f"{self.chains} chains of {self.draws} draws"
+        made += ", no divergences" if self.sampler == "nuts" else ""
+        return " ".join(status_messages(self)) or f"Sampling ended as planned: {made}."
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -118,7 +120,7 @@ def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Dia
     ]
     if problems:
         return Diagnosis(False, tuple(problems), table)
-    return Diagnosis(True, (_all_is_well(table),), table)
+    return Diagnosis(True, (_all_is_well(table, status),), table)
 
 
 def status_messages(status: SamplingStatus) -> list[str]:
@@ -215,13 +217,15 @@ def _sampler_messages(tree: "xr.DataTree") -> list[str]:
     return messages
 
 
-def _all_is_well(table: "pd.DataFrame") -> str:
+def _all_is_well(table: "pd.DataFrame", status: SamplingStatus) -> str:
     """What was checked, with the worst value of each."""
+    others = f", no divergences, E-BFMI above {MIN_BFMI}"
+    if status.sampler == "importance":
+        others = "; the weights of the points passed their checks"
     return (
         f"No problem found: R-hat at most {table['rhat'].max():.3f}, at least "
         f"{table['ess_bulk'].min():.0f} effective draws for means and "
-        f"{table['ess_tail'].min():.0f} for interval ends, no divergences, E-BFMI "
-        f"above {MIN_BFMI}."
+        f"{table['ess_tail'].min():.0f} for interval ends{others}."
     )
 
 

@@ -114,14 +114,18 @@ def to_datatree(
     layout = posterior_layout(design)
     response = safe_name(design.response)
     n_observed = design.n if design.in_memory else 0
+    named = {safe_name(name): draws for name, draws in posterior.items()}
+    dims = {name: own for name, own in layout.dims.items() if name in named}
+    used = {dim for own in dims.values() for dim in own}
+    coords = {dim: labels for dim, labels in layout.coords.items() if dim in used}
     tree = az.from_dict(
         {
-            "posterior": {safe_name(name): draws for name, draws in posterior.items()},
+            "posterior": named,
             "sample_stats": dict(sample_stats),
             **({"observed_data": {response: design.y}} if design.in_memory else {}),
         },
-        dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: np.arange(n_observed)},
+        dims={**dims, response: [OBSERVATIONS]},
+        coords={**coords, OBSERVATIONS: np.arange(n_observed)},
         attrs={"posterior": dict(attrs)},
     )
     tree.attrs.update(attrs)

@@ -101,6 +101,8 @@ class ImportanceDraws:
         Why the run was accepted.
     partial : bool
         Whether it was interrupted before it had all the points wanted.
+    with_effects : bool
+        Whether ``beta`` and ``b`` were drawn.
     """
 
     proposal: Proposal
@@ -113,6 +115,7 @@ class ImportanceDraws:
     log_evidence_error: float
     checks: ImportanceChecks
     partial: bool
+    with_effects: bool
 
     @property
     def reason(self) -> str:
@@ -147,6 +150,7 @@ def sample_importance(
     cores: int,
     ess: int | None = None,
     keep: tuple[int, ...] | None = None,
+    effects: bool = True,
 ) -> ImportanceDraws | Declined:
     """Draw from the posterior by weighted points at its mode.
 
@@ -169,6 +173,8 @@ def sample_importance(
         bulk and tails; by default all draws are made.
     keep : tuple of int, optional
         Bar terms whose effects are kept, by position in the design; by default all.
+    effects : bool, default True
+        Whether the points' effects are drawn at all; if not, ``beta`` has no columns.
 
     Returns
     -------
@@ -205,7 +211,9 @@ def sample_importance(
         return Declined(_not_trusted(checks), checks)
     if complete and ess is not None and batch.ess < ess:
         return Declined(_too_few(checks, ess), checks)
-    return _collect(proposal, batch, checks, cores, partial=not complete)
+    return _collect(
+        proposal, batch, checks, cores, partial=not complete, effects=effects
+    )
 
 
 def _grow(
@@ -264,13 +272,14 @@ def _collect(
     cores: int,
     *,
     partial: bool,
+    effects: bool,
 ) -> ImportanceDraws:
     """The draws at the points where the chains stood."""
     index = batch.chains.index
     stood, position = np.unique(index, return_inverse=True)
     position = position.reshape(index.shape)
     visits = [batch.visits[i] for i in stood.tolist()]
-    if not proposal.draws_at_once:
+    if effects and not proposal.draws_at_once:
         visits = in_threads(proposal.effects, stood.tolist(), cores)
     log_mean, log_error = _log_mean(batch.log_weights)
     return ImportanceDraws(
@@ -278,7 +287,11 @@ def _collect(
         index=index,
         x=np.array([visit.x for visit in visits])[position],
         beta=np.array([visit.beta for visit in visits])[position],
-        b={t: np.array([v.b[t] for v in visits])[position] for t in proposal.keep},
+        b={
+            t: np.array([v.b[t] for v in visits])[position]
+            for t in (proposal.keep if effects else ())
+        },
+        with_effects=effects,
         stats={
             "lp": np.array([visit.log_density for visit in visits])[position],
             "acceptance_rate": batch.chains.acceptance,

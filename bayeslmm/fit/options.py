@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bayeslmm.errors import FitWarning, ModelError, PriorError, nearest_names
+from bayeslmm.errors import FitWarning, ModelError, PriorError
 from bayeslmm.model import Method, Model
 from bayeslmm.priors import beta_prior, scale_logp
 
@@ -126,23 +126,27 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], str]:
-    """The method that runs, and why, in one sentence.
+def choose_method(
+    model: Model, method: str
+) -> tuple[Literal["marginal", "joint"], str]:
+    """Whether the marginal density or the joint model is sampled, and why.
 
     Raises
     ------
     ModelError
-        If the method is unknown, or ``"nuts"`` is asked for a family whose effects
-        cannot be integrated out.
+        If the method is unknown, or ``"nuts"`` or ``"importance"`` is asked for a
+        family whose effects cannot be integrated out.
     PriorError
-        If ``"nuts"`` is asked with a prior that it cannot honour.
+        If one of these is asked with a prior that it cannot honour.
     """
+    if method == "quadrature":
+        raise ModelError(
+            "Quadrature gives numbers with an error estimate, not draws: call "
+            "model.quadrature(), for up to four variance parameters."
+        )
     if method not in get_args(Method):
         known = ", ".join(repr(name) for name in get_args(Method))
-        raise ModelError(
-            f"Unknown method {method!r}.{nearest_names(str(method), get_args(Method))} "
-            f"Methods: {known}."
-        )
+        raise ModelError(f"Unknown method {method!r}. Methods: {known}.")
     if method == "joint":
         return "joint", "The joint PyMC model was asked for."
     if model.family != "gaussian":
@@ -150,7 +154,7 @@ def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], 
             f"With family {model.family!r} the effects cannot be integrated out in "
             "closed form"
         )
-        if method == "nuts":
+        if method != "auto":
             raise ModelError(f"{cause}; use method='joint' (or 'auto').")
         return "joint", f"{cause}, so the joint PyMC model is sampled."
     try:
@@ -158,10 +162,10 @@ def choose_method(model: Model, method: str) -> tuple[Literal["nuts", "joint"], 
         for prior in (model.priors.sigma, *(p for sds in model.priors.sd for p in sds)):
             scale_logp(prior)
     except PriorError as error:
-        if method == "nuts":
+        if method != "auto":
             raise
         return "joint", str(error)
-    return "nuts", (
+    return "marginal", (
         "Fixed and random effects are integrated out exactly, so NUTS runs over the "
         "variance parameters alone."
     )

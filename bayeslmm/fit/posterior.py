@@ -5,6 +5,7 @@ labels of `parameters`. Every table takes the probability and the kind of its in
 equal-tailed (``"eti"``) or highest density (``"hdi"``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -150,17 +151,62 @@ class Posterior:
 
     # --- levels ---------------------------------------------------------------------
 
-    def ranef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+    def ranef(
+        self,
+        prob: float = 0.95,
+        kind: IntervalKind = "eti",
+        *,
+        levels: Sequence[str] | None = None,
+    ) -> "pd.DataFrame":
         """Random effects.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Probability of the intervals.
+        kind : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+        levels : sequence of str, optional
+            Levels wanted; by default all.
 
         Returns
         -------
         DataFrame
             One row for each group, level and effect: ``group``, ``level``, ``effect``,
             ``mean``, ``median``, ``sd``, ``lower``, ``upper``, units of y per unit of
-            the column. All uncertainty is in them, that of the variances too.
+            the column. All uncertainty is in them, that of the variances too. Effects
+            that were not stored are drawn again, 1000 draws of each.
         """
-        return tables.ranef_table(self.model.design, self.idata, prob, kind)
+        from bayeslmm.fit.ondemand import ranef_summary
+
+        return ranef_summary(self.model, self.idata, prob, kind, levels)
+
+    def ranef_draws(self, levels: Sequence[str]) -> "xr.DataArray":
+        """Draws of the random effects of chosen levels.
+
+        Use it where a model has too many levels to store them all: these are drawn on
+        demand, the same numbers that `sample(keep="all")` would have stored.
+
+        Parameters
+        ----------
+        levels : sequence of str
+            Levels wanted, of any grouping factor.
+
+        Returns
+        -------
+        DataArray
+            Dimensions chain, draw, effect; coordinates ``effect``
+            (``Days|Subject[308]``), ``group``, ``level``; units of y per unit of the
+            column.
+
+        Raises
+        ------
+        ModelError
+            If a level is in none of the grouping factors.
+        """
+        from bayeslmm.fit.ondemand import ranef_draws
+
+        return ranef_draws(self.model, self.idata, levels)
 
     def coef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Coefficients of each level: fixed effects plus random effects.

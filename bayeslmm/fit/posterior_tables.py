@@ -207,8 +207,20 @@ def _effect_names(
 def term_draws(
     term: GroupTerm, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw j k"]:
-    """Draws of the effects of one term."""
+    """Draws of the effects of one term.
+
+    Raises
+    ------
+    ModelError
+        If they were not stored.
+    """
     posterior = tree["posterior"]
+    if safe_name(term.variables[0].name) not in posterior.data_vars:
+        raise ModelError(
+            f"The draws of the {term.n_levels} levels of {term.group!r} were not "
+            f"stored. Their summary is post.ranef(), draws of chosen levels "
+            f"post.ranef_draws(levels); sample(keep='all') stores all."
+        )
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     b = np.empty((chains, draws, term.n_levels, term.k))
     for variable in term.variables:
@@ -233,21 +245,6 @@ def beta_draws(
     return beta
 
 
-def ranef_table(
-    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
-) -> "pd.DataFrame":
-    """Random effects, one row for each group, level and effect."""
-    import pandas as pd
-
-    parts = [
-        _levels_table(
-            term.group, term.levels, term.effects, term_draws(term, tree), prob, kind
-        )
-        for term in design.groups
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
 def coef_table(
     design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
@@ -269,13 +266,11 @@ def coef_table(
                 columns[effect] = columns.get(effect, 0.0) + b[..., i]
         stacked = np.stack(list(columns.values()), axis=-1)
         effects = tuple(columns)
-        parts.append(
-            _levels_table(group, terms[0].levels, effects, stacked, prob, kind)
-        )
+        parts.append(levels_table(group, terms[0].levels, effects, stacked, prob, kind))
     return pd.concat(parts, ignore_index=True)
 
 
-def _levels_table(
+def levels_table(
     group: str,
     levels: tuple[str, ...],
     effects: tuple[str, ...],

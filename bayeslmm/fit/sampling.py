@@ -1,0 +1,323 @@
+"""From a model to its posterior: which sampler runs, and what becomes of its draws.
+
+Takes a `Model`, gives a `Posterior`. Gaussian models with Normal or flat priors on the
+fixed effects go through the marginal density: NUTS or weighted points give draws of the
+few variance parameters, and (beta, b) are drawn exactly given each. All other models go
+through the joint PyMC model of the room `graph`.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.fit.diagnose import SamplingStatus
+from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
+from bayeslmm.fit.expense import ESS_PER_CHAIN, prefers_importance
+from bayeslmm.fit.importance import (
+    Declined,
+    ImportanceDraws,
+    importance_posterior,
+    sample_importance,
+)
+from bayeslmm.fit.nuts import TUNE, run_nutpie
+from bayeslmm.fit.ondemand import Keep, effect_generator, kept_terms
+from bayeslmm.fit.options import (
+    Options,
+    available_cores,
+    check_options,
+    choose_method,
+    run_attributes,
+    warn_user,
+)
+from bayeslmm.fit.posterior import Posterior
+from bayeslmm.fit.target import Laplace, Target, check_proper, laplace, make_target
+from bayeslmm.graph.sampling import sample_joint
+from bayeslmm.marginal import draw_effects
+from bayeslmm.model import Method, Model
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def sample(
+    model: Model,
+    *,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    seed: int | np.random.Generator | None = None,
+    target_accept: float | None = None,
+    method: Method = "auto",
+    cores: int | None = None,
+    progress: bool | Literal["auto"] = "auto",
+    log_likelihood: bool = False,
+    keep: Keep = "auto",
+) -> Posterior:
+    """Draw from the posterior.
+
+    Parameters
+    ----------
+    model : Model
+        Formula, data and priors.
+    draws : int, default 1000
+        Draws kept of each chain.
+    tune : int, optional
+        Tuning draws of each chain, discarded; by default 300 on the marginal density
+        and the sampler's own choice on the joint model.
+    chains : int, default 4
+        Independent chains, each from its own start.
+    seed : int or Generator, optional
+        The same seed gives the same draws, whatever `cores` is. Without one, the seed
+        that was used is in ``idata.attrs["seed"]``.
+    target_accept : float, optional
+        Average acceptance that the step size aims at, between 0 and 1; by default 0.95.
+        Larger values take smaller steps, against divergences.
+    method : {"auto", "nuts", "importance", "joint"}, default "auto"
+        ``"nuts"`` samples the variance parameters with beta and b integrated out
+        (Gaussian family, Normal or flat priors of the fixed effects);
+        ``"importance"`` weights independent points at the mode, for the same models
+        where an evaluation is expensive, and falls back to NUTS if its checks fail;
+        ``"joint"`` samples the PyMC model with explicit effects (any family, any
+        prior). ``"auto"`` chooses; ``Posterior.reason`` says why.
+    cores : int, optional
+        Chains run at the same time; by default all that there are cores for.
+    progress : bool or "auto", default "auto"
+        Whether to show a progress bar; ``"auto"`` does for runs over 5 s.
+    log_likelihood : bool, default False
+        Whether to keep log p(y_i | beta, b, sigma), for `arviz.loo`.
+    keep : {"auto", "all", "summary"} or sequence of str, default "auto"
+        Whose draws of the random effects to store: all; all but those of the grouping
+        factor with the most levels, which `Posterior.ranef` then draws on demand; or
+        the groups named. ``"auto"`` stores all up to 20 million numbers.
+
+    Returns
+    -------
+    Posterior
+        Draws, tables and diagnostics. After Ctrl-C it has what was drawn until then,
+        and ``status.partial`` is true.
+
+    Raises
+    ------
+    ModelError
+        If the method is unknown or cannot do this model, or an option is out of range.
+    PriorError
+        If the posterior is improper.
+    SamplingError
+        If no draw could be made.
+
+    Warns
+    -----
+    FitWarning
+        If there were divergences, the run was interrupted, or an SD has no posterior
+        mean.
+    """
+    options = check_options(draws, tune, chains, seed, target_accept, cores, progress)
+    chosen, reason = choose_method(model, method)
+    if chosen == "joint":
+        post = _sample_joint(model, options, reason)
+    else:
+        kept = kept_terms(model.design, keep, options)
+        post = _sample_marginal(model, options, method, reason, kept)
+    if not post.status.clean:
+        warn_user(post.status.message)
+    return post.compute_log_likelihood() if log_likelihood else post
+
+
+def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
+    """Posterior by NUTS over the joint PyMC model."""
+    started = time.perf_counter()
+    tree = sample_joint(
+        model,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        seed=options.seed,
+        target_accept=options.target_accept,
+        cores=options.cores,
+        progress=options.progress is not False,
+    )
+    timing = {"sampling": time.perf_counter() - started}
+    attrs = run_attributes(model, options, "joint", reason)
+    tree.attrs.update(attrs)
+    tree["posterior"].attrs.update(attrs)
+    return Posterior(model, tree, "joint", reason, _status(tree, options), timing)
+
+
+def _sample_marginal(
+    model: Model, options: Options, method: str, reason: str, kept: tuple[int, ...]
+) -> Posterior:
+    """Posterior over the marginal density, by weighted points or by NUTS."""
+    started = time.perf_counter()
+    target = make_target(model.design, model.statistics, model.priors)
+    without_mean = check_proper(target)
+    normal = laplace(target)
+    timing = {"mode": time.perf_counter() - started}
+    if method == "importance" or (
+        method == "auto" and _is_expensive(target, normal, options)
+    ):
+        drawn = _run_importance(target, normal, options, kept, auto=method == "auto")
+        if isinstance(drawn, ImportanceDraws):
+            timing["sampling"] = drawn.checks.seconds
+            return _from_points(
+                model, target, drawn, options, kept, without_mean, timing
+            )
+        reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
+    return _by_nuts(model, target, normal, options, kept, without_mean, reason, timing)
+
+
+def _is_expensive(target: Target, normal: Laplace, options: Options) -> bool:
+    """Whether NUTS would take long, and weighted points are worth a try."""
+    return prefers_importance(
+        target.statistics,
+        dimension=normal.mode.size,
+        draws=options.draws,
+        tune=TUNE if options.tune is None else options.tune,
+        chains=options.chains,
+    )
+
+
+def _run_importance(
+    target: Target,
+    normal: Laplace,
+    options: Options,
+    kept: tuple[int, ...],
+    *,
+    auto: bool,
+) -> ImportanceDraws | Declined:
+    """Weighted points; in auto mode no more than the diagnosis asks for."""
+    return sample_importance(
+        target,
+        normal,
+        draws=options.draws,
+        chains=options.chains,
+        seed=options.seed,
+        cores=available_cores(),
+        ess=ESS_PER_CHAIN * options.chains if auto else None,
+        keep=kept,
+        effects=target.statistics.kernel == "blocked",
+    )
+
+
+def _from_points(
+    model: Model,
+    target: Target,
+    drawn: ImportanceDraws,
+    options: Options,
+    kept: tuple[int, ...],
+    without_mean: tuple[str, ...],
+    timing: dict[str, float],
+) -> Posterior:
+    """Posterior of accepted points; the effects come with them, or are drawn now."""
+    started = time.perf_counter()
+    chains = tuple(range(len(drawn.x)))
+    if drawn.with_effects:
+        posterior = importance_posterior(model.design, target, drawn)
+    else:
+        posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
+    attrs = run_attributes(model, options, "importance", drawn.reason)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs)
+    timing = {**timing, "effects": time.perf_counter() - started}
+    status = SamplingStatus(
+        chains=len(chains),
+        draws=drawn.x.shape[1],
+        partial=drawn.partial,
+        without_mean=without_mean,
+        sampler="importance",
+    )
+    return Posterior(model, tree, "importance", drawn.reason, status, timing)
+
+
+def _by_nuts(
+    model: Model,
+    target: Target,
+    normal: Laplace,
+    options: Options,
+    kept: tuple[int, ...],
+    without_mean: tuple[str, ...],
+    reason: str,
+    timing: dict[str, float],
+) -> Posterior:
+    """Posterior by NUTS over the variance parameters."""
+    times = [time.perf_counter()]
+    drawn = run_nutpie(target, normal, options)
+    times.append(time.perf_counter())
+    x = normal.mode + drawn.z @ normal.basis.T
+    posterior = draw_posterior(model, target, x, options.seed, drawn.chains, kept)
+    times.append(time.perf_counter())
+    attrs = run_attributes(model, options, "nuts", reason)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs)
+    sampling, effects = np.diff(times).tolist()
+    timing = {**timing, "sampling": sampling, "effects": effects}
+    status = _status(tree, options, without_mean)
+    return Posterior(model, tree, "nuts", reason, status, timing)
+
+
+def draw_posterior(
+    model: Model,
+    target: Target,
+    x: Float[np.ndarray, "chain draw m"],
+    seed: int,
+    chains: tuple[int, ...],
+    kept: tuple[int, ...],
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Draws of all parameters and effects, given those of the coordinates.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian model.
+    target : Target
+        Its target.
+    x : ndarray, shape (chain, draw, m)
+        Draws of the coordinates of the variance parameters.
+    seed : int
+        Chain c uses the c-th generator spawned from it.
+    chains : tuple of int
+        Number of each chain in `x`.
+    kept : tuple of int
+        Bar terms whose effects are returned, by position in the design.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By bambi variable, (chain, draw, ...).
+    """
+    sigma = np.exp(x[..., 0])
+    factors = [target.factors(own) for own in x]
+    drawn = [
+        draw_effects(
+            target.statistics,
+            factors[i],
+            sigma[i],
+            effect_generator(seed, chain),
+            target.beta,
+            lead=bool(set(target.statistics.lead.terms) & set(kept)),
+        )
+        for i, chain in enumerate(chains)
+    ]
+    by_term = [np.stack(own) for own in zip(*factors, strict=True)]
+    beta = np.stack([own[0] for own in drawn])
+    posterior = parameter_draws(model.design, beta, by_term, sigma)
+    for t in kept:
+        b = np.stack([own[1][t] for own in drawn])
+        posterior |= effect_draws(model.design.groups[t], b)
+    return posterior
+
+
+def _status(
+    tree: "xr.DataTree", options: Options, without_mean: tuple[str, ...] = ()
+) -> SamplingStatus:
+    """How the run ended, read off the draws."""
+    sizes: dict[Any, int] = dict(tree["posterior"].sizes)
+    stats = tree["sample_stats"]
+    return SamplingStatus(
+        chains=sizes["chain"],
+        draws=sizes["draw"],
+        partial=(sizes["chain"], sizes["draw"]) != (options.chains, options.draws),
+        n_divergent=int(stats["diverging"].to_numpy().sum())
+        if "diverging" in stats
+        else 0,
+        without_mean=without_mean,
+    )
