@@ -462,7 +462,7 @@ def test_ctrl_c_returns_what_was_drawn() -> None:
 
 
 def test_auto_takes_the_marginal_route_where_it_can(small: Model) -> None:
-    """Gaussian with Normal priors: the marginal density; else joint, with the reason."""
+    """Gaussian with Normal priors: marginal density; else joint, with the reason."""
     assert choose_method(small, "auto") == choose_method(small, "nuts")
     assert choose_method(small, "auto")[0] == "marginal"
     assert choose_method(small, "joint")[0] == "joint"
