@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import ModelError
 
@@ -142,6 +143,7 @@ def _one_response(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " n"]:
     """X beta + offset + Z b + e with b drawn or given."""
+    check_rows(design.y, "simulated responses")
     y = design.X @ beta
     if design.offset is not None:
         y += design.offset

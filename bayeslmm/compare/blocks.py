@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.graph.names import safe_name
+from bayeslmm.model import Model
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # A column of X counts as carried by the varying columns if regression on them leaves
 # less than this fraction of its length.
 NEGLIGIBLE = 1e-9
+# The same from cross-products, which keep half of the digits of a length.
+NEGLIGIBLE_IN_SUMS = 1e-6
 LEVELS_AT_ONCE = 512  # keeps the draws in work below 512 * 4000 * 8 bytes = 16 MB
 
 
@@ -28,7 +30,7 @@ LEVELS_AT_ONCE = 512  # keeps the draws in work below 512 * 4000 * 8 bytes = 16 
 class Block:
     """All effects of one grouping factor.
 
-    ``Z`` (n, k), ``codes`` (n,) and ``levels`` as in `GroupTerm`; ``terms`` and
+    ``levels`` and ``sizes`` (j,), the rows of each, as in `GroupTerm`; ``terms`` and
     ``effects`` name each column; ``carried`` (k, p) turns fixed effects into their part
     of the level coefficients; ``common`` (p,) marks the columns of X that do not vary.
     """
@@ -37,16 +39,15 @@ class Block:
     terms: tuple[int, ...]
     labels: tuple[str, ...]
     effects: tuple[str, ...]
-    Z: Float[np.ndarray, "n k"]
-    codes: Int[np.ndarray, " n"]
     levels: tuple[str, ...]
+    sizes: Int[np.ndarray, " j"]
     carried: Float[np.ndarray, "k p"]
     common: Bool[np.ndarray, " p"]
 
 
-def find_block(design: Design, group: str | None) -> Block:
+def find_block(model: Model, group: str | None) -> Block:
     """The effects of one grouping factor, the first one for None."""
-    blocks = group_blocks(design)
+    blocks = group_blocks(model)
     if group is None:
         return blocks[0]
     names = tuple(block.group for block in blocks)
@@ -56,33 +57,63 @@ def find_block(design: Design, group: str | None) -> Block:
     return blocks[name_index(names, group, "grouping factors")]
 
 
-def group_blocks(design: Design) -> list[Block]:
+def group_blocks(model: Model) -> list[Block]:
     """The effects of each grouping factor, in formula order."""
     by_group: dict[str, list[int]] = {}
-    for t, term in enumerate(design.groups):
+    for t, term in enumerate(model.design.groups):
         by_group.setdefault(term.group, []).append(t)
-    return [_block(design, group, tuple(ts)) for group, ts in by_group.items()]
+    return [_block(model, group, tuple(ts)) for group, ts in by_group.items()]
 
 
-def _block(design: Design, group: str, terms: tuple[int, ...]) -> Block:
+def _block(model: Model, group: str, terms: tuple[int, ...]) -> Block:
     """All terms of one grouping factor side by side."""
+    design = model.design
     members = [design.groups[t] for t in terms]
-    Z = np.hstack([member.Z for member in members])
-    carried = np.linalg.lstsq(Z, design.X, rcond=None)[0]
-    left = np.linalg.norm(design.X - Z @ carried, axis=0)
-    common = left > NEGLIGIBLE * np.linalg.norm(design.X, axis=0)
+    if design.in_memory:
+        carried, left = _regression(np.hstack([m.Z for m in members]), design.X)
+        common = left > NEGLIGIBLE
+    else:
+        carried, left = _regression_of_sums(model, terms)
+        common = left > NEGLIGIBLE_IN_SUMS
     carried[:, common] = 0.0
     return Block(
         group=group,
         terms=terms,
         labels=tuple(member.label for member in members for _ in member.effects),
         effects=tuple(effect for member in members for effect in member.effects),
-        Z=Z,
-        codes=members[0].codes,
         levels=members[0].levels,
+        sizes=design.moments.sizes[terms[0]],
         carried=carried,
         common=common,
     )
+
+
+def _regression(
+    Z: Float[np.ndarray, "n k"], X: Float[np.ndarray, "n p"]
+) -> tuple[Float[np.ndarray, "k p"], Float[np.ndarray, " p"]]:
+    """Coefficients of the columns of X on Z, and the share of length that is left."""
+    carried = np.linalg.lstsq(Z, X, rcond=None)[0]
+    left = np.linalg.norm(X - Z @ carried, axis=0)
+    return carried, left / np.linalg.norm(X, axis=0)
+
+
+def _regression_of_sums(
+    model: Model, terms: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "k p"], Float[np.ndarray, " p"]]:
+    """The same from cross-products, where the rows are not in memory."""
+    statistics, p = model.statistics, model.design.p
+    at = [block.terms for block in statistics.layout.blocks].index(terms)
+    A = statistics.sums.A[at].sum(axis=0)
+    F = statistics.sums.F[at].sum(axis=0)[:, :p]
+    length = np.sqrt(np.diagonal(A))
+    scaled = np.linalg.lstsq(
+        A / np.outer(length, length), F / length[:, None], rcond=None
+    )[0]
+    carried = scaled / length[:, None]
+    whole = np.diagonal(statistics.WW)[:p]
+    left = whole - 2.0 * np.sum(F * carried, axis=0)
+    left += np.einsum("ap,ab,bp->p", carried, A, carried)
+    return carried, np.sqrt(np.maximum(left, 0.0) / whole)
 
 
 def coefficient_draws(

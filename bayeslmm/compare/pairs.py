@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslmm.design.arrays import Design, parameters
+from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
+
+# Sums over rows in another order differ by rounding, in units of the largest value.
+ROUNDING = 1e-10
 
 
 def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
@@ -56,6 +60,8 @@ def _first_difference(one: Design, other: Design) -> str:
         return "their parameters differ (" + ", ".join(odd[:6]) + ")"
     if one.n != other.n:
         return f"one uses {one.n} rows, the other {other.n}"
+    if not (one.in_memory and other.in_memory):
+        return _first_streamed_difference(one, other)
     if not np.array_equal(one.y, other.y):
         return f"their responses {one.response!r} and {other.response!r} differ"
     if not np.array_equal(one.X, other.X):
@@ -65,6 +71,37 @@ def _first_difference(one: Design, other: Design) -> str:
     if not _same_or_none(one.offset, other.offset):
         return "their offsets differ"
     return _first_group_difference(one, other)
+
+
+def _first_streamed_difference(one: Design, other: Design) -> str:
+    """The same where rows were read in batches: all that is known of them."""
+    a, b = one.moments, other.moments
+    if not _close(a.y, b.y):
+        return f"their responses {one.response!r} and {other.response!r} differ"
+    if not _close(a.net, b.net):
+        return "their offsets differ"
+    if not _close(a.X, b.X):
+        return "their fixed-effect columns differ in value"
+    if (one.weights is None) != (other.weights is None):
+        return "their weights differ"
+    for t, (term, theirs) in enumerate(zip(one.groups, other.groups, strict=True)):
+        if term.structure != theirs.structure:
+            said = f"{term.structure} in one and {theirs.structure} in the other"
+            return f"{term.label} is {said}"
+        if term.levels != theirs.levels or not np.array_equal(a.sizes[t], b.sizes[t]):
+            return f"the levels of {term.group!r} differ"
+        if not _close(a.Z[t], b.Z[t]):
+            return f"the columns that vary in {term.label} differ in value"
+    return ""
+
+
+def _close(one: ColumnMoments, other: ColumnMoments) -> bool:
+    """Whether the moments of columns agree up to the rounding of sums."""
+    size = np.maximum(one.size, other.size)
+    same = np.array_equal(one.low, other.low) and np.array_equal(one.high, other.high)
+    mean = np.abs(one.mean - other.mean) <= ROUNDING * size
+    spread = np.abs(one.sd() - other.sd()) <= ROUNDING * size
+    return bool(same and mean.all() and spread.all())
 
 
 def _first_group_difference(one: Design, other: Design) -> str:

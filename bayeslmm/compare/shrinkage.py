@@ -26,6 +26,7 @@ from bayeslmm.fit.posterior_tables import (
     check_interval,
     interval_bounds,
 )
+from bayeslmm.marginal.sums import block_pairs
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -104,7 +105,7 @@ def shrinkage_table(
         check_same_model(reml, post)
     check_interval(prob, kind)
     parts = []
-    for block in group_blocks(reml.model.design):
+    for block in group_blocks(reml.model):
         part = _pooling_of_block(reml, block)
         if post is not None:
             part = part.join(_posterior_of_block(post, block, prob, kind))
@@ -140,7 +141,7 @@ def shrinkage_covariances(
     ModelError
         If there is no such group or effect.
     """
-    block = find_block(post.model.design, group)
+    block = find_block(post.model, group)
     columns = [
         name_index(block.effects, effect, f"effects of {group}") for effect in effects
     ]
@@ -154,13 +155,10 @@ def shrinkage_covariances(
 
 def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     """Point estimates of one grouping factor, long by level and effect."""
-    design = reml.model.design
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    rest = _everything_else(reml, block)
-    gram, score = _level_products(block, weights, rest)
+    gram, score = _level_products(reml, block)
     complete = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
     center = block.carried @ reml.beta
-    effects = np.hstack([reml.effects.b[t] for t in block.terms])
+    effects = _effects(reml, block.terms)
     j, k = effects.shape
     return pd.DataFrame(
         {
@@ -168,7 +166,7 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
             "group": block.group,
             "level": np.repeat(block.levels, k),
             "effect": np.tile(block.effects, j),
-            "n": np.repeat(np.bincount(block.codes, minlength=j), k),
+            "n": np.repeat(block.sizes, k),
             "no_pooling": _own_regressions(gram, score).ravel(),
             "partial_pooling": (center + effects).ravel(),
             "complete_pooling": np.tile(complete, j),
@@ -178,31 +176,33 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     )
 
 
-def _everything_else(reml: "RemlFit", block: Block) -> Float[np.ndarray, " n"]:
-    """Response less all that does not vary within this block, at REML values."""
-    design = reml.model.design
-    rest = design.y - design.X[:, block.common] @ reml.beta[block.common]
-    if design.offset is not None:
-        rest = rest - design.offset
-    for t, term in enumerate(design.groups):
-        if t not in block.terms:
-            rest = rest - (term.Z * reml.effects.b[t][term.codes]).sum(axis=1)
-    return rest
-
-
 def _level_products(
-    block: Block, weights: Float[np.ndarray, " n"], rest: Float[np.ndarray, " n"]
+    reml: "RemlFit", block: Block
 ) -> tuple[Float[np.ndarray, "j k k"], Float[np.ndarray, "j k"]]:
-    """Z_j'W Z_j and Z_j'W r_j of each level."""
-    j, k = len(block.levels), block.Z.shape[1]
-    gram, score = np.empty((j, k, k)), np.empty((j, k))
-    weighted = block.Z * weights[:, None]
-    for a in range(k):
-        score[:, a] = np.bincount(block.codes, weighted[:, a] * rest, minlength=j)
-        for b in range(k):
-            product = weighted[:, a] * block.Z[:, b]
-            gram[:, a, b] = np.bincount(block.codes, product, minlength=j)
-    return gram, score
+    """Z_j'W Z_j and Z_j'W r_j of each level, from the cross-products.
+
+    r is the response less all that does not vary within this block, at REML values.
+    """
+    statistics = reml.model.statistics
+    layout, sums = statistics.layout, statistics.sums
+    at = [own.terms for own in layout.blocks].index(block.terms)
+    common = np.append(np.where(block.common, -reml.beta, 0.0), 1.0)
+    score = sums.F[at] @ common
+    for (one, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
+        level, other_level = np.divmod(cells.keys, other.n_levels)
+        if one.terms == block.terms:
+            theirs = _effects(reml, other.terms)[other_level]
+            np.subtract.at(score, level, np.einsum("cab,cb->ca", cells.values, theirs))
+        elif other.terms == block.terms:
+            theirs = _effects(reml, one.terms)[level]
+            products = np.einsum("cba,cb->ca", cells.values, theirs)
+            np.subtract.at(score, other_level, products)
+    return sums.A[at], score
+
+
+def _effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:
+    """BLUPs of the terms of one grouping factor, side by side."""
+    return np.hstack([reml.effects.b[t] for t in terms])
 
 
 def _own_regressions(

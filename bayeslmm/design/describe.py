@@ -45,9 +45,14 @@ def describe_table(design: Design) -> "pd.DataFrame":
 
     terms = list({term.group: term for term in reversed(design.groups)}.values())[::-1]
     rows = []
+    by_group = dict(
+        zip((t.group for t in design.groups), design.moments.sizes, strict=True)
+    )
     for term in terms:
-        sizes = np.bincount(term.codes, minlength=term.n_levels)
-        others = [_relation(term, other) for other in terms if other is not term]
+        sizes = by_group[term.group]
+        others = [
+            _relation(design, term, other) for other in terms if other is not term
+        ]
         rows.append(
             {
                 "group": term.group,
@@ -62,9 +67,12 @@ def describe_table(design: Design) -> "pd.DataFrame":
     return pd.DataFrame(rows).set_index("group")
 
 
-def _relation(term: GroupTerm, other: GroupTerm) -> str:
+def _relation(design: Design, term: GroupTerm, other: GroupTerm) -> str:
     """How the levels of a factor lie in those of another, in words."""
-    cells = len(np.unique(term.codes * other.n_levels + other.codes))
+    if design.in_memory:
+        cells = len(np.unique(term.codes * other.n_levels + other.codes))
+    else:
+        cells = design.moments.cells[term.group, other.group]
     if cells == term.n_levels == other.n_levels:
         return f"same groups as {other.group}"
     if cells == term.n_levels:

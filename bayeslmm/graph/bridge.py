@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import add_effects, add_factors
@@ -78,6 +79,7 @@ def _check_indicators(model: Model) -> None:
 
 def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
     """A bambi model with our random part; with bambi's own terms for it if `groups`."""
+    check_rows(model.design.y, "a graph with every row, and what is sampled from it,")
     _check_names(model)
     if model.design.weights is not None and model.family not in WITH_WEIGHTS:
         raise ModelError(

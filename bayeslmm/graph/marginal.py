@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale
@@ -90,6 +91,7 @@ def marginal_model(model: Model) -> "pm.Model":
 
 def make_products(design: Design) -> Products:
     """Cross-products of a design, y less its fit so that nothing cancels."""
+    check_rows(design.y, "the PyMC graph of the integrated model")
     main = int(np.argmax([term.n_levels for term in design.groups]))
     rest = tuple(t for t in range(len(design.groups)) if t != main)
     term = design.groups[main]

@@ -66,7 +66,7 @@ def plot_shrinkage(
     shrinkage_table : The numbers of this figure.
     """
     design = reml.model.design
-    block = find_block(design, term)
+    block = find_block(reml.model, term)
     chosen = block.effects[:2] if effects is None else tuple(effects)
     for effect in chosen:
         name_index(block.effects, effect, f"effects of {block.group}")

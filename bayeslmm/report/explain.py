@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import Structure, n_corr, n_sd
 from bayeslmm.design import FactorColumn, NumericColumn
+from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.formula import Atom
 from bayeslmm.priors import FAMILIES
@@ -307,6 +308,7 @@ def _notes(model: "Model") -> list[str]:
 
 def _matrix_sections(design: Design) -> dict[str, list[str]]:
     """First rows of y and X, and of each Z with the level of the row."""
+    check_rows(design.y, "the first rows of the matrices")
     n = min(FIRST_ROWS, design.n)
     names = (design.response, *design.fixed_names)
     found = {

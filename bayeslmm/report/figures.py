@@ -37,7 +37,7 @@ def _shrinkage_figures(
     reml: "RemlFit", post: "Posterior | None"
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Shrinkage by each grouping factor: rows, a plane, or rows for each of many."""
-    for block in group_blocks(reml.model.design):
+    for block in group_blocks(reml.model):
         caption = f"What pooling did to each level of {block.group}"
         if len(block.effects) <= 2:
             figure = plot_shrinkage(reml, post, term=block.group)
