@@ -23,8 +23,12 @@ from bayeslmm.fit.importance import (
     sample_importance,
 )
 from bayeslmm.fit.independence import check_weights, metropolis, smallest_ess
+from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.target import Laplace, Target, laplace, make_target
+from bayeslmm.fit.target import (
+    Target,
+    make_target,
+)
 from bayeslmm.fit.visits import in_threads
 from bayeslmm.marginal import conditional_mean, log_density
 from bayeslmm.marginal.points import density_with_coefficients, density_with_effects

@@ -28,6 +28,7 @@ from bayeslmm import (
     covariance,
 )
 from bayeslmm.design.arrays import Design
+from bayeslmm.fit.mode import laplace, negative_hessian, whitening_basis
 from bayeslmm.fit.nuts import complete_part
 from bayeslmm.fit.options import check_options, choose_method
 from bayeslmm.fit.sampling import sample
@@ -36,10 +37,7 @@ from bayeslmm.fit.target import (
     Target,
     TermTarget,
     check_proper,
-    laplace,
     make_target,
-    negative_hessian,
-    whitening_basis,
 )
 from bayeslmm.marginal import cross_products
 from bayeslmm.priors import make_priors

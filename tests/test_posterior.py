@@ -30,7 +30,9 @@ from bayeslmm.fit.posterior_predictions import (
     row_chunks,
 )
 from bayeslmm.fit.posterior_tables import interval_bounds
-from bayeslmm.fit.target import TermTarget
+from bayeslmm.fit.target import (
+    TermTarget,
+)
 
 # Same algebra by two routes.
 EXACT = 1e-10

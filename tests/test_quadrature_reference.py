@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from sampling import sample_unchecked, unchecked
 
 from bayeslmm import Model, Posterior
-from bayeslmm.fit.target import Target, laplace, make_target
+from bayeslmm.fit.mode import laplace
+from bayeslmm.fit.target import (
+    Target,
+    make_target,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 SETS = ("dyestuff2", "penicillin", "scoreint", "sleep")

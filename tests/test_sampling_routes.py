@@ -8,7 +8,9 @@ from sampling import sample_unchecked
 
 from bayeslmm import Model, ModelError, simulate_classrooms
 from bayeslmm.fit.sampling import draw_posterior
-from bayeslmm.fit.target import make_target
+from bayeslmm.fit.target import (
+    make_target,
+)
 
 # Weighted points and NUTS agree within so many joint Monte Carlo errors; 4 parameters.
 MAX_Z = 4.0

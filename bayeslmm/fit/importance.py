@@ -24,8 +24,11 @@ from bayeslmm.fit.independence import (
     metropolis,
     smallest_ess,
 )
+from bayeslmm.fit.mode import Laplace
 from bayeslmm.fit.proposal import CHAINS, Proposal, Visit, make_proposal
-from bayeslmm.fit.target import Laplace, Target
+from bayeslmm.fit.target import (
+    Target,
+)
 from bayeslmm.fit.visits import in_threads
 
 # The first points, which say whether to go on and how many more there must be.

@@ -16,7 +16,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.target import Laplace, Target, negative_hessian
+from bayeslmm.fit.mode import Laplace, negative_hessian
+from bayeslmm.fit.target import (
+    Target,
+)
 from bayeslmm.fit.visits import in_threads, is_far, natural_point, or_impossible
 from bayeslmm.marginal.points import density_with_coefficients
 

@@ -18,7 +18,9 @@ from scipy.special import ndtr
 from bayeslmm.design.arrays import Parameter
 from bayeslmm.fit.draws import sd_corr_draws
 from bayeslmm.fit.lattice import Lattice
-from bayeslmm.fit.target import Target
+from bayeslmm.fit.target import (
+    Target,
+)
 
 # Points between two nodes at which a margin is interpolated for its quantiles.
 BETWEEN = 32

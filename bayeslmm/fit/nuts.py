@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
+from bayeslmm.fit.mode import Laplace
 from bayeslmm.fit.options import (
     Options,
 )
-from bayeslmm.fit.target import Laplace, Target
+from bayeslmm.fit.target import (
+    Target,
+)
 from bayeslmm.graph.sampling import SAMPLE_STATS, complete_chains
 
 if TYPE_CHECKING:

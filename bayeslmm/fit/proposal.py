@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.fit.target import Laplace, Target
+from bayeslmm.fit.mode import Laplace
+from bayeslmm.fit.target import (
+    Target,
+)
 from bayeslmm.fit.visits import (
     in_threads,
     is_far,

@@ -19,13 +19,13 @@ from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.expense import useful_threads
 from bayeslmm.fit.lattice import Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
+from bayeslmm.fit.mode import laplace
 from bayeslmm.fit.options import available_cores, warn_user
 from bayeslmm.fit.target import (
     FLAT_SLOPE,
     TAIL,
     Target,
     check_proper,
-    laplace,
     make_target,
 )
 from bayeslmm.model import Model

@@ -21,6 +21,7 @@ from bayeslmm.fit.importance import (
     importance_posterior,
     sample_importance,
 )
+from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.nuts import TUNE, run_nutpie
 from bayeslmm.fit.ondemand import Keep, effect_generator, kept_terms
 from bayeslmm.fit.options import (
@@ -32,7 +33,11 @@ from bayeslmm.fit.options import (
     warn_user,
 )
 from bayeslmm.fit.posterior import Posterior
-from bayeslmm.fit.target import Laplace, Target, check_proper, laplace, make_target
+from bayeslmm.fit.target import (
+    Target,
+    check_proper,
+    make_target,
+)
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.marginal import draw_effects
 from bayeslmm.model import Method, Model

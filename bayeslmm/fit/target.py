@@ -5,10 +5,9 @@ Takes a `Design` with its priors, gives its `Target`: value and gradient of
     log p(y | sigma, Sigma) + log p(sigma) + sum log p(sd) + sum log p(corr)
 
 over x = [log sigma, then per bar term: log SDs, atanh of the canonical partial
-correlations], with beta and b integrated out and all Jacobians included; its mode; and
-the coordinates whitened by the curvature there. The samplers call a target tens of
-thousands of times: the one-effect term and the two-effect unstructured term are written
-out in scalars, all others go through `covariance`.
+correlations], with beta and b integrated out and all Jacobians included. The samplers
+call a target tens of thousands of times: the one-effect term and the two-effect
+unstructured term are written out in scalars, all others go through `covariance`.
 """
 
 import math
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
@@ -35,13 +33,6 @@ FARTHEST = 60.0
 TAIL = 12.0
 # Slopes this close to 0 are taken as 0: rounding of the likelihood at such ratios.
 FLAT_SLOPE = 0.05
-# A search that ends further than a factor exp(30) from the start has found no mode.
-SEARCH = 30.0
-# Step of the central differences of the gradient; coordinates are of order 1.
-HESSIAN_STEP = 1e-4
-# Whitened SDs are at most 1 / sqrt(this): where the curvature at the mode is less, or
-# negative, it does not describe the density and adaptation finds the scale.
-LEAST_CURVATURE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +161,6 @@ class Target:
             np.array([term.factor(x) for x in points]).reshape(-1, term.k, term.k)
             for term in self.terms
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Laplace:
-    """Normal approximation of a target at its mode: x = mode + basis z, z ~ N(0, I).
-
-    ``value`` is the log density at the mode, ``gradient_norm`` the largest entry of the
-    gradient there.
-    """
-
-    mode: Float[np.ndarray, " m"]
-    basis: Float[np.ndarray, "m m"]
-    value: float
-    gradient_norm: float
 
 
 def make_target(design: Design, statistics: Statistics, priors: Priors) -> Target:
@@ -347,57 +324,3 @@ def _improper_left(label: str) -> str:
         f"because {cause}. Use a prior with a finite density at 0, or drop the term "
         "that cannot be told from the residual."
     )
-
-
-def laplace(target: Target) -> Laplace:
-    """Mode of a target and the normal approximation there.
-
-    Returns
-    -------
-    Laplace
-        The mode is inside even where REML is singular: the density is that of log SDs
-        and of partial correlations through tanh.
-
-    Raises
-    ------
-    SamplingError
-        If the search runs off: there is no mode.
-    """
-    found = optimize.minimize(
-        lambda x: tuple(-part for part in target(x)),
-        target.start,
-        jac=True,
-        method="BFGS",
-        options={"gtol": 1e-6},
-    )
-    off = np.abs(found.x - target.start) >= SEARCH
-    if off.any() or not math.isfinite(found.fun):
-        runaway = ", ".join(repr(target.labels[i]) for i in np.flatnonzero(off))
-        raise SamplingError(
-            f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
-            "density keeps growing. Give it a proper prior, for example "
-            "priors='weak', or simplify the random-effects term."
-        )
-    basis = whitening_basis(negative_hessian(target, found.x))
-    norm = float(np.abs(found.jac).max())
-    return Laplace(found.x, basis, -float(found.fun), norm)
-
-
-def negative_hessian(
-    target: Target, x: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, "m m"]:
-    """Minus the Hessian at x, by central differences of the gradient."""
-    rows = []
-    for i in range(x.size):
-        step = np.zeros(x.size)
-        step[i] = HESSIAN_STEP
-        rows.append((target(x - step)[1] - target(x + step)[1]) / (2 * HESSIAN_STEP))
-    hessian = np.array(rows)
-    return 0.5 * (hessian + hessian.T)
-
-
-def whitening_basis(hessian: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:
-    """Root of the inverse curvature, with curvatures below the least one raised."""
-    curvature, vectors = np.linalg.eigh(hessian)
-    raised = (vectors * np.maximum(curvature, LEAST_CURVATURE)) @ vectors.T
-    return np.linalg.inv(np.linalg.cholesky(raised)).T

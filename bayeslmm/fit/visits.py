@@ -13,7 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.fit.target import FARTHEST, Target
+from bayeslmm.fit.target import (
+    FARTHEST,
+    Target,
+)
 from bayeslmm.marginal import log_density
 
 # Points that a thread takes at a time: few, so that all threads end together, but where
