@@ -423,7 +423,7 @@ threading.Thread(target=interrupt, daemon=True).start()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     try:
-        post = sample(model, draws=100_000, tune=30, seed=1, progress=False)
+        post = sample(model, draws=100_000, tune=30, seed=1, progress=False, cores=4)
         print(post.status.partial, post.status.chains, post.status.draws >= 4)
         print(post.idata["posterior"].sizes["draw"] == post.status.draws)
         print(bool(np.isfinite(post.draws("sigma")).all()), post.diagnose().ok)

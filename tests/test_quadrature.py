@@ -15,9 +15,9 @@ from scipy import stats
 
 from bayeslmm import Model, simulate_classrooms
 from bayeslmm.errors import FitWarning, ModelError
-from bayeslmm.fit import nuts
 from bayeslmm.fit.expense import useful_threads
 from bayeslmm.fit.quadrature import STEPS, Quadrature, quadrature
+from bayeslmm.fit.sampling import sample
 
 REFERENCE = Path(__file__).parent / "reference"
 # The reference cut its boxes off where the density is below 1e-4 of the highest, and
@@ -136,7 +136,7 @@ def test_evidence_and_mean_of_a_dense_oracle() -> None:
 
 def test_sampler_agrees(simulated: Quadrature) -> None:
     """NUTS gives the same figures within its Monte Carlo errors."""
-    post = nuts.sample(simulated.model, draws=1500, seed=11, method="nuts")
+    post = sample(simulated.model, draws=1500, seed=11, method="nuts")
     for label, row in simulated.summary.iterrows():
         draws = post.draws(str(label))
         assert abs(draws.mean() - row["mean"]) < MCSE * az.mcse(draws, method="mean")
