@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     )
     from bayeslmm.fit.both import Fit as Fit, fit as fit
     from bayeslmm.formula import Formula as Formula, parse_formula as parse_formula
+    from bayeslmm.marginal.stream import (
+        scan_rows as scan_rows,
+        sum_partition as sum_partition,
+    )
     from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
         plot_forest as plot_forest,
@@ -89,10 +93,12 @@ _ROOM_OF = {
     "plot_trace": "plots",
     "reading": "compare",
     "report": "report",
+    "scan_rows": "marginal.stream",
     "sd_corr_to_factor": "simulate",
     "shrinkage_table": "compare",
     "simulate": "simulate",
     "simulate_classrooms": "datasets",
+    "sum_partition": "marginal.stream",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.frame import RawColumn, level_name
-from bayeslmm.design.source import Batch, Kind
+from bayeslmm.design.kinds import Kind
+from bayeslmm.design.source import Batch
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:

@@ -22,10 +22,11 @@ from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, RawColumn
 from bayeslmm.design.matrices import effect_variable, matrix_variables, model_matrix
+from bayeslmm.design.questions import SLICE, complete
 from bayeslmm.design.recipe import sum_offsets
 from bayeslmm.design.response import response_column
 from bayeslmm.design.rows import check_weights
-from bayeslmm.design.scan import SLICE, Scan, complete
+from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
 from bayeslmm.errors import DataError
 

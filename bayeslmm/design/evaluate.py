@@ -10,7 +10,7 @@ formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, `
 ``factor``) and costs 1.5 s to import.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,15 @@ from bayeslmm.design.frame import (
     RawColumn,
     to_factor,
     to_flag_factor,
+)
+from bayeslmm.design.stateful import (
+    check_poly,
+    is_raw_poly,
+    poly_degree,
+    poly_state,
+    poly_values,
+    scale_state,
+    setting,
 )
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula import (
@@ -311,18 +320,8 @@ def _call(node: Call, rows: Rows) -> np.ndarray:
     if name == "poly":
         return _poly(node, x, rows)
     value = np.asarray(FUNCTIONS[name](x))
-    base = _setting(node, 1, "base", None) if name == "log" else None
+    base = setting(node, 1, "base", None) if name == "log" else None
     return value if base is None else np.asarray(value / np.log(base))
-
-
-def _setting(
-    node: Call, position: int, keyword: str, default: float | bool | None
-) -> float | bool | None:
-    """A constant argument of a call, by position or keyword."""
-    given = dict(node.keywords).get(keyword)
-    if given is None and len(node.args) > position:
-        given = node.args[position]
-    return given.value if isinstance(given, Number | Constant) else default
 
 
 def _scale(
@@ -338,22 +337,6 @@ def _scale(
     return (x - mean) / sd
 
 
-def scale_state(node: Call, n: int, mean: float, squares: float) -> tuple[float, float]:
-    """What scale() or center() takes off and divides by, from the moments of x."""
-    center = _setting(node, 1, "center", True)
-    shift = mean if center is True else float(center or 0.0)
-    scale = _setting(node, 2, "scale", node.function == "scale")
-    # Without centring R divides by the root mean square, also with n - 1.
-    spread = np.sqrt((squares + n * (mean - shift) ** 2) / max(n - 1, 1))
-    sd = float(spread if scale is True else scale or 1.0)
-    if not sd > 0.0:
-        raise DataError(
-            f"{render(node)} divides by the SD, and {render(node.args[0])} has the "
-            f"same value in all {n} rows. Drop the term."
-        )
-    return shift, sd
-
-
 def _poly(
     node: Call, x: Float[np.ndarray, " n"], rows: Rows
 ) -> Float[np.ndarray, "n d"]:
@@ -364,60 +347,5 @@ def _poly(
     key = render(node)
     if rows.learn:
         check_poly(node, len(np.unique(x)))
-        rows.memory[key] = _poly_state(x, degree)
-    return _poly_values(x, rows.memory[key])
-
-
-def poly_degree(node: Call) -> int:
-    """Degree of a call of poly()."""
-    return int(_setting(node, 1, "degree", 1.0) or 1)
-
-
-def is_raw_poly(node: Call) -> bool:
-    """Whether a call of poly() asks for plain powers."""
-    return bool(_setting(node, 2, "raw", False))
-
-
-def check_poly(node: Call, n_values: int) -> None:
-    """Raise if a variable has too few different values for poly()."""
-    degree = poly_degree(node)
-    if degree >= n_values:
-        raise DataError(
-            f"{render(node)} needs more than {degree} different values, and "
-            f"{render(node.args[0])} has {n_values}. Lower the degree."
-        )
-
-
-def _poly_state(x: Float[np.ndarray, " n"], degree: int) -> tuple[float, ...]:
-    """Coefficients of the three-term recurrence: alpha, then squared norms."""
-    alpha: list[float] = []
-    norm: list[float] = []
-    for d in range(degree + 1):
-        last = poly_basis(x, alpha, norm)[-1]
-        norm.append(float((last**2).sum()))
-        if d < degree:
-            alpha.append(float((x * last**2).sum() / norm[-1]))
-    return (*alpha, *norm)
-
-
-def _poly_values(
-    x: Float[np.ndarray, " n"], state: tuple[float, ...]
-) -> Float[np.ndarray, "n d"]:
-    """Orthonormal polynomials of degree 1, 2, ... at x."""
-    degree = (len(state) - 1) // 2
-    alpha, norm = state[:degree], state[degree:]
-    basis = poly_basis(x, alpha, norm)
-    return np.column_stack(basis[1:]) / np.sqrt(norm[1:])
-
-
-def poly_basis(
-    x: Float[np.ndarray, " n"], alpha: Sequence[float], norm: Sequence[float]
-) -> list[Float[np.ndarray, " n"]]:
-    """Orthogonal polynomials of degree 0, 1, ..., one more than there are alpha."""
-    basis = [np.ones_like(x)]
-    for d in range(len(alpha)):
-        new = (x - alpha[d]) * basis[-1]
-        if d:
-            new = new - norm[d] / norm[d - 1] * basis[-2]
-        basis.append(new)
-    return basis
+        rows.memory[key] = poly_state(x, degree)
+    return poly_values(x, rows.memory[key])

@@ -17,10 +17,10 @@ from bayeslmm.design.evaluate import (
     argument_values,
     factor_node,
     factor_values,
-    poly_basis,
 )
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.design.source import Batch
+from bayeslmm.design.stateful import poly_basis
 from bayeslmm.formula import Atom, Call, Name
 
 

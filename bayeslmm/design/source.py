@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from bayeslmm.design.frame import open_frame
+from bayeslmm.design.kinds import Kind, check_kind, column_kinds, is_string
 from bayeslmm.errors import DataError, InputFileError, nearest_names
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 # Rows that one thread has in memory at a time: a few MB for each column.
 BATCH = 1 << 20
+# Bytes on disk from which `is_large` asks for batches.
+LARGE = 500_000_000
 SUFFIXES = (".parquet", ".pq", ".parq")
 
-Kind = Literal["integer", "real", "flag", "text", "null"]
 TWO_PASSES = (
     "Batches are read twice: once for the levels of the factors, once for the sums"
 )
@@ -110,6 +112,18 @@ def open_source(data: object) -> Source | None:
     return None
 
 
+def is_large(path: Path) -> bool:
+    """Whether a Parquet file, or a folder of them, is better read in batches.
+
+    Above 500 MB on disk, which may be several times as much in memory; False for other
+    files.
+    """
+    if path.suffix.lower() not in SUFFIXES and not path.is_dir():
+        return False
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) > LARGE
+
+
 def frame_source(data: object) -> Source:
     """One data frame in memory as a source of its rows."""
     open_frame(data)  # raises if it is none
@@ -167,7 +181,7 @@ def _open_files(files: list[Path]) -> "ds.Dataset":
 
     at = files[0]
     try:
-        strings = [field.name for field in pq.read_schema(at) if _is_string(field.type)]
+        strings = [field.name for field in pq.read_schema(at) if is_string(field.type)]
         format = ds.ParquetFileFormat(dictionary_columns=strings)
         found = ds.dataset(
             [str(file) for file in files], format=format, partitioning="hive"
@@ -204,7 +218,7 @@ def _dataset_source(dataset: "ds.Dataset", name: str) -> Source:
             pieces += [(group, group.count_rows()) for group in groups]
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
-    kinds, declared = _column_kinds(dataset.schema)
+    kinds, declared = column_kinds(dataset.schema)
 
     def open(columns: tuple[str, ...], n: int) -> list[Stream]:
         filled = [piece for piece, n_rows in pieces if n_rows]
@@ -305,7 +319,7 @@ def _batch_source(make: Callable[[], object], name: str) -> Source:
         raise DataError(
             "There are no batches, so there is nothing to fit. Check how they are made."
         )
-    kinds, declared = _column_kinds(first.schema)
+    kinds, declared = column_kinds(first.schema)
 
     def open(columns: tuple[str, ...], n: int) -> list[Stream]:
         turns = _Turns(_record_batches(make))
@@ -364,51 +378,3 @@ def _missing_column(name: str, names: list[str], where: str) -> DataError:
 
 
 # --- kinds ----------------------------------------------------------------------------
-
-
-def _column_kinds(schema: "pa.Schema") -> tuple[dict[str, Kind], frozenset[str]]:
-    """Kind of each column that can be used, and which declare their categories."""
-    import pyarrow.types as pt
-
-    strings = (schema.metadata or {}).get(b"bayeslmm_strings", b"").decode().split("\n")
-    kinds = {field.name: kind_of(field.type) for field in schema}
-    declared = {
-        field.name
-        for field in schema
-        if pt.is_dictionary(field.type) and field.name not in strings
-    }
-    return kinds, frozenset(declared)  # pyright: ignore[reportReturnType]
-
-
-def kind_of(type: "pa.DataType") -> Kind | str:
-    """What a column of an Arrow type holds; the type's own name if it is of no use."""
-    import pyarrow.types as pt
-
-    if pt.is_integer(type):
-        return "integer"
-    if pt.is_floating(type) or pt.is_decimal(type):
-        return "real"
-    if pt.is_boolean(type):
-        return "flag"
-    if pt.is_dictionary(type) or _is_string(type):
-        return "text"
-    return "null" if pt.is_null(type) else str(type)
-
-
-def _is_string(type: "pa.DataType") -> bool:
-    """Whether an Arrow type is one of the string types."""
-    import pyarrow.types as pt
-
-    view = getattr(pt, "is_string_view", lambda _: False)
-    return pt.is_string(type) or pt.is_large_string(type) or view(type)
-
-
-def check_kind(name: str, type: "pa.DataType", first: Kind, where: str) -> None:
-    """Raise unless a column holds what it held in the first rows (or only nulls)."""
-    now = kind_of(type)
-    numbers = {"integer", "real"}
-    if now != first and {now, first} != numbers and "null" not in (now, first):
-        raise DataError(
-            f"Column {name!r} is {now} in {where} and {first} in the first rows. All "
-            f"files and batches must have the same types: convert it."
-        )

@@ -7,126 +7,35 @@ Takes a source and a formula; gives what a model needs of the rows: `Statistics`
 """
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from bayeslmm.design.absent import absent_rows
 from bayeslmm.design.arrays import Design, RowAccount
-from bayeslmm.design.arrow import TextCodes
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
-from bayeslmm.design.encode import EncodedRows, empty_design, encode_batch
+from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.groups import GroupIndex
-from bayeslmm.design.memory import available_bytes, check_fits
-from bayeslmm.design.moments import ColumnMoments, Moments, column_moments
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
 from bayeslmm.design.scan import Scan, scan_source
-from bayeslmm.design.source import Batch, Source, frame_source, open_source
+from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.errors import DataError
-from bayeslmm.formula import Formula
-from bayeslmm.marginal.kernels.rows import count_levels
-from bayeslmm.marginal.layout import Block, Layout, make_layout
+from bayeslmm.formula import Formula, parse_formula
+from bayeslmm.marginal.layout import Layout, make_layout
+from bayeslmm.marginal.plan import Plan, make_plan
 from bayeslmm.marginal.statistics import Statistics, make_statistics
 from bayeslmm.marginal.sums import (
     Cells,
-    Packed,
     Sums,
-    add_rows,
     block_pairs,
-    empty_packed,
-    merge_cells,
 )
-
-# Cells of batches wait for each other until they are this many, as merging sorts.
-CELLS_WAITING = 1 << 20
-# Copies of A and F: the statistics, their layout for the kernel, one factorisation.
-COPIES = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """All that is kept of some rows; ``tally + tally`` is that of both.
-
-    Attributes
-    ----------
-    sums : Sums
-        Cross-products.
-    moments : Moments
-        Of the columns, with sizes of levels.
-    n_rows : int
-        Rows given, of which ``sums.n`` were used.
-    missing : dict
-        Missing values by column.
-    """
-
-    sums: Sums
-    moments: Moments
-    n_rows: int
-    missing: dict[str, int]
-
-    def __add__(self, other: "Tally") -> "Tally":
-        """Tally of the rows of both; exact up to rounding, in any grouping."""
-        counts = dict(self.missing)
-        count_missing(counts, other.missing)
-        return Tally(
-            self.sums + other.sums,
-            self.moments + other.moments,
-            self.n_rows + other.n_rows,
-            counts,
-        )
-
-
-def count_missing(counts: dict[str, int], more: dict[str, int]) -> None:
-    """Add counts of missing values to others, in place."""
-    for name, n in more.items():
-        counts[name] = counts.get(name, 0) + n
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a model read in batches takes, known before the second pass.
-
-    Attributes
-    ----------
-    source : str
-        Name of the source.
-    n_rows : int
-        Rows.
-    levels : dict
-        Levels of each grouping factor.
-    blocks : tuple of str
-        Blocks of the cross-products, the one that is eliminated first.
-    bytes : float
-        Memory of the statistics and of the sums of all threads.
-    threads : int
-        Threads that read.
-    seconds : float
-        Time that the reading took, both passes.
-    """
-
-    source: str
-    n_rows: int
-    levels: dict[str, int]
-    blocks: tuple[str, ...]
-    bytes: float
-    threads: int
-    seconds: float = float("nan")
-
-    def __str__(self) -> str:
-        """The plan in a few words."""
-        levels = ", ".join(f"{name}: {j:,}" for name, j in self.levels.items())
-        text = (
-            f"{self.source}: {self.n_rows:,} rows in batches, {self.threads} threads; "
-            f"levels {levels}; {' + '.join(self.blocks)}; {self.bytes / 1e6:,.0f} MB"
-        )
-        done = f"; read in {self.seconds:.1f} s" if self.seconds == self.seconds else ""
-        return text + done
+from bayeslmm.marginal.tally import Tally, see_batch, start_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +85,7 @@ def stream_model(
     """
     started = time.monotonic()
     threads = n_threads(source, threads)
-    scan = scan_rows(
+    scan = scan_for_sums(
         formula, source, weights=weights, threads=threads, progress=progress
     )
     plan = make_plan(scan, threads)
@@ -191,14 +100,61 @@ def stream_model(
 
 
 def scan_rows(
+    formula: str | Formula,
+    data: object,
+    *,
+    weights: object = None,
+    threads: int | None = None,
+    progress: Progress = "auto",
+) -> Scan:
+    """First pass over all the data, before its parts are summed apart.
+
+    Use it with `sum_partition` and `bayeslmm.Model.from_tally` to spread the second
+    pass over machines; `bayeslmm.Model` does all three by itself.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        lme4's grammar.
+    data : object
+        All the data: path of a Parquet file or of a folder of them, pyarrow Dataset,
+        list of batches or a function that gives them, or a data frame.
+    weights : str, optional
+        Column of the precision weights.
+    threads : int, optional
+        Threads at most; by default as many as there are processors.
+    progress : bool or "auto"
+        Whether to show a bar.
+
+    Returns
+    -------
+    Scan
+        Levels, state of scale() and poly(), and coding of the terms; can be pickled.
+
+    Raises
+    ------
+    FormulaError
+        If the formula cannot be read, or names a column that is not there.
+    DataError
+        If columns hold what cannot be used, or batches do not fit together.
+    """
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    source = open_source(data) or frame_source(data)
+    most = n_threads(source, threads)
+    return scan_for_sums(
+        parsed, source, weights=weights, threads=most, progress=progress
+    )
+
+
+def scan_for_sums(
     formula: Formula,
     source: Source,
     *,
-    weights: object = None,
-    threads: int = 1,
-    progress: Progress = "auto",
+    weights: object,
+    threads: int,
+    progress: Progress,
 ) -> Scan:
-    """First pass: levels, states of scale() and poly(), coding of the terms."""
+    """First pass, and what can be refused before the second."""
     if formula.trials is not None:
         raise DataError(
             "Rows that are read in batches are summed for a Gaussian model, which has "
@@ -254,8 +210,8 @@ def sum_source(
     states = read_batches(
         source,
         scan.columns,
-        partial(_start, scan, skeleton, layout),
-        partial(_see, scan, skeleton, layout),
+        partial(start_sums, scan, skeleton, layout),
+        partial(see_batch, scan, skeleton, layout),
         threads=plan.threads,
         n_rows=source.n_rows or scan.n_rows,
         title=f"Adding up {scan.source}",
@@ -311,156 +267,6 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Statistics]:
         memory=scan.memory,
     )
     return recipe, make_statistics(sums, small)
-
-
-# --- plan -----------------------------------------------------------------------------
-
-
-def make_plan(scan: Scan, threads: int) -> Plan:
-    """Blocks and memory; fewer threads if their sums would not fit beside each other.
-
-    Raises
-    ------
-    DataError
-        If the statistics themselves are beyond memory.
-    """
-    skeleton = empty_design(scan)
-    layout = make_layout(skeleton.groups)
-    w = skeleton.p + 1
-    own = 8.0 * sum(b.n_levels * b.k * (b.k + w) for b in layout.blocks)
-    dense = 8.0 * COPIES * layout.m**2
-    levels = {term.group: term.n_levels for term in skeleton.groups}
-    said = ", ".join(f"{name!r} {count:,}" for name, count in levels.items())
-    check_fits(
-        own * (COPIES + 1.0) + dense,
-        f"The cross-products of the levels ({said}; {w} columns)",
-        "The square of the levels of all grouping factors but the largest counts. "
-        "Group by a coarser column, let fewer effects vary, or use a larger machine."
-        if dense > own
-        else "",
-    )
-    room = available_bytes() - own * COPIES - dense
-    threads = max(1, min(threads, int(room / max(2.0 * own, 1.0))))
-    return Plan(
-        scan.source,
-        scan.n_rows,
-        levels,
-        tuple(_block_words(skeleton, block) for block in layout.blocks),
-        own * (COPIES + threads) + dense,
-        threads,
-    )
-
-
-def _block_words(design: Design, block: Block) -> str:
-    """A block as ``g (1,000 x 2)``."""
-    return f"{design.groups[block.terms[0]].group} ({block.n_levels:,} x {block.k})"
-
-
-# --- one thread -----------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _State:
-    """Sums of one thread so far; packed sums and sizes are added to in place."""
-
-    packed: Packed
-    cells: tuple[Cells, ...]
-    sizes: tuple[Int[np.ndarray, " _j"], ...]
-    y: ColumnMoments
-    net: ColumnMoments
-    X: ColumnMoments
-    Z: list[ColumnMoments]
-    text: dict[str, TextCodes]
-    n: int = 0
-    log_weights: float = 0.0
-    n_rows: int = 0
-    missing: dict[str, int] = field(default_factory=dict)
-    waiting: list[tuple[Cells, ...]] = field(default_factory=list)
-
-    def tally(self) -> Tally:
-        """What the thread has seen."""
-        self.fold()
-        sums = self.packed.sums(self.n, self.log_weights, self.cells)
-        moments = Moments(self.y, self.net, self.X, tuple(self.Z), self.sizes)
-        return Tally(sums, moments, self.n_rows, self.missing)
-
-    def fold(self) -> None:
-        """Merge the cells that wait."""
-        if self.waiting:
-            parts = zip(self.cells, *self.waiting, strict=True)
-            self.cells = tuple(merge_cells(list(part)) for part in parts)
-            self.waiting = []
-
-    def absorb(self, other: "_State") -> None:
-        """Add what another thread has seen."""
-        self.packed.absorb(other.packed)
-        self.waiting += [other.cells, *other.waiting] if other.cells else []
-        # terms of one grouping factor share their sizes: each array once
-        pairs = zip(self.sizes, other.sizes, strict=True)
-        for own, theirs in {id(own): (own, theirs) for own, theirs in pairs}.values():
-            own += theirs
-        self.y, self.net = self.y + other.y, self.net + other.net
-        self.X = self.X + other.X
-        self.Z = [a + b for a, b in zip(self.Z, other.Z, strict=True)]
-        self.n, self.n_rows = self.n + other.n, self.n_rows + other.n_rows
-        self.log_weights += other.log_weights
-        count_missing(self.missing, other.missing)
-
-
-def _start(scan: Scan, skeleton: Design, layout: Layout) -> _State:
-    """A thread that has seen nothing."""
-    none = column_moments(np.empty((0, 1)))
-    sizes = {b.terms[0]: np.zeros(b.n_levels, dtype=np.int64) for b in layout.blocks}
-    first = {t: b.terms[0] for b in layout.blocks for t in b.terms}
-    return _State(
-        packed=empty_packed(layout, skeleton.p + 1),
-        cells=tuple(
-            Cells(np.empty(0, dtype=np.int64), np.empty((0, a.k, b.k)))
-            for a, b in block_pairs(layout)
-        ),
-        sizes=tuple(sizes[first[t]] for t in range(len(skeleton.groups))),
-        y=none,
-        net=none,
-        X=column_moments(np.empty((0, skeleton.p))),
-        Z=[column_moments(np.empty((0, term.k))) for term in skeleton.groups],
-        text=scan.text_codes(),
-    )
-
-
-def _see(
-    scan: Scan, skeleton: Design, layout: Layout, state: _State, batch: Batch
-) -> None:
-    """Add a batch."""
-    for rows in encode_batch(scan, skeleton, batch, state.text):
-        _add(state, layout, rows)
-    waiting = sum(len(cells.keys) for parts in state.waiting for cells in parts)
-    merged = sum(len(cells.keys) for cells in state.cells)
-    if waiting > max(CELLS_WAITING, merged):
-        state.fold()
-
-
-def _add(state: _State, layout: Layout, rows: EncodedRows) -> None:
-    """Add a run of rows."""
-    state.n_rows += rows.n_rows
-    count_missing(state.missing, rows.missing)
-    design = rows.design
-    if design is None:
-        return
-    log_weights, cells = add_rows(state.packed, design, layout, slice(0, design.n))
-    state.n += design.n
-    state.log_weights += log_weights
-    if cells:
-        state.waiting.append(cells)
-    y = column_moments(design.y[:, None])
-    net = y
-    if design.offset is not None:
-        net = column_moments((design.y - design.offset)[:, None])
-    state.y, state.net = state.y + y, state.net + net
-    state.X = state.X + column_moments(design.X)
-    for t, term in enumerate(design.groups):
-        state.Z[t] = state.Z[t] + column_moments(term.Z)
-    for block in layout.blocks:
-        count_levels(design.groups[block.terms[0]].codes, state.sizes[block.terms[0]])
 
 
 # --- after all rows -------------------------------------------------------------------

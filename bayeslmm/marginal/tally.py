@@ -1,0 +1,173 @@
+"""Sums and moments of batches, one thread at a time.
+
+Takes encoded rows; gives a `Tally`, which adds up over threads, files and machines.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrow import TextCodes
+from bayeslmm.design.encode import EncodedRows, encode_batch
+from bayeslmm.design.moments import ColumnMoments, Moments, column_moments
+from bayeslmm.design.scan import Scan
+from bayeslmm.design.source import Batch
+from bayeslmm.marginal.kernels.rows import count_levels
+from bayeslmm.marginal.layout import Layout
+from bayeslmm.marginal.sums import (
+    Cells,
+    Packed,
+    Sums,
+    add_rows,
+    block_pairs,
+    empty_packed,
+    merge_cells,
+)
+
+# Cells of batches wait for each other until they are this many, as merging sorts.
+CELLS_WAITING = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """All that is kept of some rows; ``tally + tally`` is that of both.
+
+    Attributes
+    ----------
+    sums : Sums
+        Cross-products.
+    moments : Moments
+        Of the columns, with sizes of levels.
+    n_rows : int
+        Rows given, of which ``sums.n`` were used.
+    missing : dict
+        Missing values by column.
+    """
+
+    sums: Sums
+    moments: Moments
+    n_rows: int
+    missing: dict[str, int]
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Tally of the rows of both; exact up to rounding, in any grouping."""
+        counts = dict(self.missing)
+        count_missing(counts, other.missing)
+        return Tally(
+            self.sums + other.sums,
+            self.moments + other.moments,
+            self.n_rows + other.n_rows,
+            counts,
+        )
+
+
+def count_missing(counts: dict[str, int], more: dict[str, int]) -> None:
+    """Add counts of missing values to others, in place."""
+    for name, n in more.items():
+        counts[name] = counts.get(name, 0) + n
+
+
+@dataclass(slots=True)
+class SumState:
+    """Sums of one thread so far; packed sums and sizes are added to in place."""
+
+    packed: Packed
+    cells: tuple[Cells, ...]
+    sizes: tuple[Int[np.ndarray, " _j"], ...]
+    y: ColumnMoments
+    net: ColumnMoments
+    X: ColumnMoments
+    Z: list[ColumnMoments]
+    text: dict[str, TextCodes]
+    n: int = 0
+    log_weights: float = 0.0
+    n_rows: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    waiting: list[tuple[Cells, ...]] = field(default_factory=list)
+
+    def tally(self) -> Tally:
+        """What the thread has seen."""
+        self.fold()
+        sums = self.packed.sums(self.n, self.log_weights, self.cells)
+        moments = Moments(self.y, self.net, self.X, tuple(self.Z), self.sizes)
+        return Tally(sums, moments, self.n_rows, self.missing)
+
+    def fold(self) -> None:
+        """Merge the cells that wait."""
+        if self.waiting:
+            parts = zip(self.cells, *self.waiting, strict=True)
+            self.cells = tuple(merge_cells(list(part)) for part in parts)
+            self.waiting = []
+
+    def absorb(self, other: "SumState") -> None:
+        """Add what another thread has seen."""
+        self.packed.absorb(other.packed)
+        self.waiting += [other.cells, *other.waiting] if other.cells else []
+        # terms of one grouping factor share their sizes: each array once
+        pairs = zip(self.sizes, other.sizes, strict=True)
+        for own, theirs in {id(own): (own, theirs) for own, theirs in pairs}.values():
+            own += theirs
+        self.y, self.net = self.y + other.y, self.net + other.net
+        self.X = self.X + other.X
+        self.Z = [a + b for a, b in zip(self.Z, other.Z, strict=True)]
+        self.n, self.n_rows = self.n + other.n, self.n_rows + other.n_rows
+        self.log_weights += other.log_weights
+        count_missing(self.missing, other.missing)
+
+
+def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
+    """A thread that has seen nothing."""
+    none = column_moments(np.empty((0, 1)))
+    sizes = {b.terms[0]: np.zeros(b.n_levels, dtype=np.int64) for b in layout.blocks}
+    first = {t: b.terms[0] for b in layout.blocks for t in b.terms}
+    return SumState(
+        packed=empty_packed(layout, skeleton.p + 1),
+        cells=tuple(
+            Cells(np.empty(0, dtype=np.int64), np.empty((0, a.k, b.k)))
+            for a, b in block_pairs(layout)
+        ),
+        sizes=tuple(sizes[first[t]] for t in range(len(skeleton.groups))),
+        y=none,
+        net=none,
+        X=column_moments(np.empty((0, skeleton.p))),
+        Z=[column_moments(np.empty((0, term.k))) for term in skeleton.groups],
+        text=scan.text_codes(),
+    )
+
+
+def see_batch(
+    scan: Scan, skeleton: Design, layout: Layout, state: SumState, batch: Batch
+) -> None:
+    """Add a batch."""
+    for rows in encode_batch(scan, skeleton, batch, state.text):
+        _add(state, layout, rows)
+    waiting = sum(len(cells.keys) for parts in state.waiting for cells in parts)
+    merged = sum(len(cells.keys) for cells in state.cells)
+    if waiting > max(CELLS_WAITING, merged):
+        state.fold()
+
+
+def _add(state: SumState, layout: Layout, rows: EncodedRows) -> None:
+    """Add a run of rows."""
+    state.n_rows += rows.n_rows
+    count_missing(state.missing, rows.missing)
+    design = rows.design
+    if design is None:
+        return
+    log_weights, cells = add_rows(state.packed, design, layout, slice(0, design.n))
+    state.n += design.n
+    state.log_weights += log_weights
+    if cells:
+        state.waiting.append(cells)
+    y = column_moments(design.y[:, None])
+    net = y
+    if design.offset is not None:
+        net = column_moments((design.y - design.offset)[:, None])
+    state.y, state.net = state.y + y, state.net + net
+    state.X = state.X + column_moments(design.X)
+    for t, term in enumerate(design.groups):
+        state.Z[t] = state.Z[t] + column_moments(term.Z)
+    for block in layout.blocks:
+        count_levels(design.groups[block.terms[0]].codes, state.sizes[block.terms[0]])
