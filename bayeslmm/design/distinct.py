@@ -92,9 +92,10 @@ class TextSet:
     """Different values of a text column: those given, and those of the rows used.
 
     ``declared`` holds the dictionaries, each different one once, with its place in the
-    order of the rows.
+    order of the rows; only if ``ordered``, where categories are declared.
     """
 
+    ordered: bool = True
     declared: "list[tuple[tuple[int, int], pa.Array]]" = field(default_factory=list)
     given: "list[pa.Array]" = field(default_factory=list)
     used: "list[pa.Array]" = field(default_factory=list)
@@ -117,7 +118,8 @@ class TextSet:
             self._last = array.dictionary
             self._marks = np.zeros((2, len(array.dictionary) + 1), dtype=bool)
             self._labels = labels = dictionary_labels(array)
-            if not any(labels.equals(known) for _, known in self.declared[-2:]):
+            last = self.declared[-2:]
+            if self.ordered and not any(labels.equals(known) for _, known in last):
                 self.declared.append((order, labels))
                 check_levels(sum(len(known) for _, known in self.declared))
         codes = dictionary_codes(array)
@@ -145,10 +147,10 @@ class TextSet:
         self.given += other.given
         self.used += other.used
 
-    def levels(self, *, declared: bool) -> tuple[str, ...]:
+    def levels(self) -> tuple[str, ...]:
         """Labels of the column: its categories in their order, or values sorted."""
         self.flush()
-        if declared:
+        if self.ordered:
             ordered = [labels for _, labels in sorted(self.declared, key=_first)]
             return tuple(_unique(ordered).drop_null().to_pylist())
         return tuple(sorted(_unique(self.given).drop_null().to_pylist()))

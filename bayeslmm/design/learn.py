@@ -42,7 +42,7 @@ class TextLearner:
     """Categories and values of a text column."""
 
     name: str
-    found: TextSet = field(default_factory=TextSet)
+    found: TextSet
 
     def see(self, view: View) -> None:
         """Take in some rows."""

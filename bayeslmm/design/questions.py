@@ -40,7 +40,7 @@ from bayeslmm.design.learn import (
     TextLearner,
     View,
 )
-from bayeslmm.design.source import Batch, Source
+from bayeslmm.design.source import Batch
 from bayeslmm.design.stateful import check_poly, is_raw_poly, poly_degree, scale_state
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Call, Formula, Name, Node, render
@@ -54,6 +54,7 @@ STATEFUL = ("scale", "center", "poly")
 class Found:
     """What is known so far in the first pass."""
 
+    declared: frozenset[str] = frozenset()
     n_rows: int = 0
     text: dict[str, tuple[str, ...]] = field(default_factory=dict)
     given: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -94,7 +95,7 @@ def questions(
     asked: dict[str, Callable[[], Learner]] = {}
     for name, kind in kinds.items():
         if kind == "text" and name not in found.text:
-            asked[f"text {name}"] = partial(TextLearner, name)
+            asked[f"text {name}"] = partial(_text_learner, name, name in found.declared)
     for atom in formula.atoms:
         for call in calls_in(atom.node):
             if _is_open(call, found) and _is_ready(call.args[0], found):
@@ -120,6 +121,11 @@ def questions(
             check_combinations(bar, [len(part.levels) for part in known])
             asked[f"cells {bar.group_label}"] = partial(CellLearner, coder)
     return asked
+
+
+def _text_learner(name: str, ordered: bool) -> TextLearner:
+    """The learner of a text column, which may declare its categories."""
+    return TextLearner(name, TextSet(ordered))
 
 
 def _is_open(call: Call, found: Found) -> bool:
@@ -226,12 +232,10 @@ def added(states: list[ScanState]) -> dict[str, Learner]:
     return first.learners
 
 
-def answer(
-    key: str, learner: Learner, source: Source, exact: bool, found: Found
-) -> None:
+def answer(key: str, learner: Learner, exact: bool, found: Found) -> None:
     """Put what a learner has seen with what is known."""
     if isinstance(learner, TextLearner):
-        _answer_text(learner.name, learner.found, source, exact, found)
+        _answer_text(learner.name, learner.found, exact, found)
     elif isinstance(learner, NumberLearner):
         _answer_number(learner, exact, found)
     elif isinstance(learner, CellLearner):
@@ -245,11 +249,9 @@ def answer(
         _answer_poly(key.removeprefix("call "), learner, found)
 
 
-def _answer_text(
-    name: str, values: TextSet, source: Source, exact: bool, found: Found
-) -> None:
+def _answer_text(name: str, values: TextSet, exact: bool, found: Found) -> None:
     """Labels of a text column, and which of them occur."""
-    levels = values.levels(declared=name in source.declared)
+    levels = values.levels()
     given, used = values.present()
     found.text[name] = levels
     found.given[name] = tuple(level for level in levels if level in given)

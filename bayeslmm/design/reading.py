@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bayeslmm.design.source import Batch, Source, Stream
 
@@ -41,6 +41,7 @@ def read_batches[State](
     threads: int,
     n_rows: int | None = None,
     title: str = "Reading",
+    note: str = "",
     progress: Progress = "auto",
 ) -> list[State]:
     """Show every batch to the state of one of the threads.
@@ -61,8 +62,11 @@ def read_batches[State](
         Rows that are expected, if known.
     title : str
         What is being read, for the progress bar.
+    note : str
+        What is printed above the bar, if there is one.
     progress : bool or "auto"
-        Whether to show a bar; "auto" for reads that take more than 5 s.
+        Whether to show a bar; "auto" for reads that take more than 5 s. Only on a
+        terminal or in a notebook.
 
     Returns
     -------
@@ -89,34 +93,45 @@ def read_batches[State](
     with ThreadPoolExecutor(len(streams)) as pool:
         jobs = [pool.submit(work, t, stream) for t, stream in enumerate(streams)]
         try:
-            _watch(jobs, done, n_rows or source.n_rows, title, progress)
+            _watch(jobs, done, n_rows or source.n_rows, _Words(title, note), progress)
         finally:
             stop.set()  # after an error or Ctrl-C the others end at their next batch
     return [job.result() for job in jobs]
+
+
+class _Words(NamedTuple):
+    """What is shown with a bar."""
+
+    title: str
+    note: str
 
 
 def _watch(
     jobs: list[Future],
     done: list[int],
     n_rows: int | None,
-    title: str,
+    words: _Words,
     progress: Progress,
 ) -> None:
     """Wait for all threads, or the first error, with a bar if it takes long."""
-    started = time.monotonic()
-    waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
-    while waiting.not_done and not _failed(waiting.done):
+    started, expected = time.monotonic(), 0.0
+    while not _ended(jobs):
         elapsed = time.monotonic() - started
         expected = elapsed * (n_rows or 0) / max(sum(done), 1)
-        if progress is not False and elapsed > JUDGE and expected > LONG:
+        long = elapsed > JUDGE and expected > LONG
+        if progress is True or (progress == "auto" and long):
             break
-        waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
-    if waiting.not_done and not _failed(waiting.done):
-        with _bar(title, n_rows) as advance:
-            while waiting.not_done and not _failed(waiting.done):
+    if not _ended(jobs):
+        with _bar(words, n_rows, expected) as advance:
+            while not _ended(jobs):
                 advance(sum(done))
-                waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
             advance(sum(done))
+
+
+def _ended(jobs: list[Future]) -> bool:
+    """Wait a little; whether all threads are done, or one has failed."""
+    waiting = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
+    return not waiting.not_done or _failed(waiting.done)
 
 
 def _failed(jobs: set[Future]) -> bool:
@@ -125,8 +140,10 @@ def _failed(jobs: set[Future]) -> bool:
 
 
 @contextmanager
-def _bar(title: str, n_rows: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the terminal's error stream."""
+def _bar(
+    words: _Words, n_rows: int | None, expected: float
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the terminal's error stream, under the plan and its time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -136,6 +153,10 @@ def _bar(title: str, n_rows: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
+    shown = console.is_terminal or console.is_jupyter
+    if shown and words.note:
+        console.print(f"{words.note}; about {expected:.0f} s", highlight=False)
     with Bar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -143,8 +164,9 @@ def _bar(title: str, n_rows: int | None) -> Iterator[Callable[[int], None]]:
         TextColumn("rows,"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not shown,
     ) as bar:
-        task = bar.add_task(title, total=n_rows)
+        task = bar.add_task(words.title, total=n_rows)
         yield lambda rows: bar.update(task, completed=rows)

@@ -146,7 +146,7 @@ def scan_source(
     exact = _needs_all_columns(formula, kinds)
     grouping = [name for bar in formula.random for a in bar.group for name in a.columns]
     columns = tuple(kinds) if exact else tuple(dict.fromkeys(grouping))
-    found = Found()
+    found = Found(source.declared)
     while asked := questions(formula, kinds, found):
         states = read_batches(
             source,
@@ -167,7 +167,7 @@ def scan_source(
                 f"nothing to fit. Check how the data were written or filtered."
             )
         for key, learner in added(states).items():
-            answer(key, learner, source, exact, found)
+            answer(key, learner, exact, found)
     return _make_scan(formula, source, kinds, weights, exact, found)
 
 

@@ -215,6 +215,7 @@ def sum_source(
         threads=plan.threads,
         n_rows=source.n_rows or scan.n_rows,
         title=f"Adding up {scan.source}",
+        note=str(plan),
         progress=progress,
     )
     first = states.pop(0)

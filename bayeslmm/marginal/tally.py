@@ -11,6 +11,7 @@ from jaxtyping import Int
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.arrow import TextCodes
 from bayeslmm.design.encode import EncodedRows, encode_batch
+from bayeslmm.design.memory import check_fits
 from bayeslmm.design.moments import ColumnMoments, Moments, column_moments
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
@@ -27,6 +28,8 @@ from bayeslmm.marginal.sums import (
 )
 
 # Cells of batches wait for each other until they are this many, as merging sorts.
+# Bytes of a cell while cells are merged: key, value and their sorted copies.
+CELL_BYTES = 64.0
 CELLS_WAITING = 1 << 20
 
 
@@ -98,6 +101,15 @@ class SumState:
         """Merge the cells that wait."""
         if self.waiting:
             parts = zip(self.cells, *self.waiting, strict=True)
+            n_cells = sum(
+                len(c.keys) for part in [self.cells, *self.waiting] for c in part
+            )
+            check_fits(
+                CELL_BYTES * n_cells,
+                f"The {n_cells:,} combinations of levels of different grouping factors "
+                f"found so far",
+                "Leave one of the factors out, or use a larger machine.",
+            )
             self.cells = tuple(merge_cells(list(part)) for part in parts)
             self.waiting = []
 
