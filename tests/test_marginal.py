@@ -18,7 +18,8 @@ from hypothesis import given, strategies as st
 
 import bayeslmm.marginal.levels as levels_room
 import bayeslmm.marginal.sums as sums_room
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, RowAccount
+from bayeslmm.errors import DataError
 from bayeslmm.marginal import (
     BetaPrior,
     conditional_mean,
@@ -304,6 +305,28 @@ def test_levels_with_the_same_rows_are_pooled():
     stats = cross_products(replace(design, groups=(same,)))
     assert stats.kernel == "pooled"
     assert stats.arrays[1].tolist() == [30.0]
+
+
+def test_crossed_factors_beyond_memory_are_refused_before_they_are_made():
+    rng = np.random.default_rng(6)
+    n = 400_000
+    codes = [np.concatenate([np.arange(200_000), rng.integers(0, 200_000, 200_000)])]
+    codes.append(rng.permutation(codes[0]))
+    base = random_design(rng, layout="crossed", effects=(1, 1))
+    groups = tuple(
+        replace(
+            term,
+            Z=np.ones((n, 1)),
+            codes=code,
+            levels=tuple(map(str, range(200_000))),
+        )
+        for term, code in zip(base.groups, codes, strict=True)
+    )
+    account = RowAccount(n, n)
+    rows = {"y": rng.normal(size=n), "X": np.ones((n, 2)), "account": account}
+    design = replace(base, **rows, groups=groups)
+    with pytest.raises(DataError, match=r"200,000 random effects .* would take 1920"):
+        cross_products(design)
 
 
 def shuffle(design: Design, rng: np.random.Generator) -> Design:

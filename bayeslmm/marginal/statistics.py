@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.memory import check_fits
 from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
 from bayeslmm.marginal.layout import Block, Layout, make_layout
 from bayeslmm.marginal.sums import Cells, Sums, block_pairs, sum_rows
@@ -21,6 +22,8 @@ Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked"]
 # Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
 # between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
 SMALL_REST = 100
+# Matrices of the size of the rest that an evaluation with its gradient holds.
+MATRICES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,19 @@ def cross_products(design: Design) -> Statistics:
 
 
 def make_statistics(sums: Sums, layout: Layout) -> Statistics:
-    """The sums over rows in the layout of the kernels."""
+    """The sums over rows in the layout of the kernels.
+
+    Raises
+    ------
+    DataError
+        If the matrices of the rest would not fit into memory.
+    """
+    check_fits(
+        8.0 * MATRICES * layout.m**2,
+        f"The {layout.m:,} random effects outside the largest grouping factor",
+        "Their covariance is dense: group the smaller factors by coarser columns, or "
+        "leave one out.",
+    )
     kernel = choose_kernel(sums.A[0], sums.F[0], layout.m)
     coupling = indptr, columns, B = _couplings(sums, layout)
     R, Fr = _rest_products(sums, layout)
