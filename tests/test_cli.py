@@ -15,6 +15,7 @@ import bayeslmm as lmm
 from bayeslmm.cli import app
 from bayeslmm.cli.app import INTERRUPTED
 from bayeslmm.cli.files import check_writable, file_hash, read_table
+from bayeslmm.design import source
 from bayeslmm.errors import InputFileError, OutputError
 from bayeslmm.model import Model
 
@@ -388,3 +389,12 @@ def test_an_interrupt_before_there_are_results_writes_nothing(csv, monkeypatch):
     assert code == INTERRUPTED
     assert "interrupted before there were results" in err
     assert not Path("results").exists()
+
+
+def test_a_large_parquet_file_is_read_in_batches(folder, monkeypatch, pupils):
+    pupils.to_parquet("large.parquet")
+    whole = run("fit", "large.parquet", INTERCEPTS, "--reml-only")
+    monkeypatch.setattr(source, "LARGE", 0)
+    assert read_table(Path("large.parquet")) == Path("large.parquet")
+    assert run("fit", "large.parquet", INTERCEPTS, "--reml-only") == whole
+    assert whole[0] == 0

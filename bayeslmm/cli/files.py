@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeslmm.design.source import is_large
 from bayeslmm.errors import InputFileError, OutputError, nearest_names
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ CANDIDATES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "a comma"}
 PEEK = 65536  # bytes that are looked at to tell text from binary
 
 
-def read_table(path: Path, sep: str | None = None) -> "pd.DataFrame":
-    """Data frame from a CSV, TSV or Parquet file.
+def read_table(path: Path, sep: str | None = None) -> "pd.DataFrame | Path":
+    """Data frame from a CSV, TSV or Parquet file; a large Parquet file stays a path.
+
+    `Model` reads a path in batches.
 
     Parameters
     ----------
@@ -29,8 +32,8 @@ def read_table(path: Path, sep: str | None = None) -> "pd.DataFrame":
 
     Returns
     -------
-    DataFrame
-        All columns.
+    DataFrame or Path
+        All columns, or the path as it is.
 
     Raises
     ------
@@ -38,6 +41,8 @@ def read_table(path: Path, sep: str | None = None) -> "pd.DataFrame":
         If there is no such file, or it is not what its ending says.
     """
     _check_file(path)
+    if is_large(path):
+        return path
     if path.suffix.lower() in PARQUET:
         return _read_parquet(path)
     return _read_text(path, sep)
