@@ -111,10 +111,8 @@ class Posterior:
 
         Parameters
         ----------
-        prob : float, default 0.95
-            Probability of the intervals.
-        kind : {"eti", "hdi"}, default "eti"
-            Equal-tailed or highest density.
+        prob, kind
+            As for `summary`.
         """
         return self.summary(prob, kind).loc[:, ["lower", "upper"]]
 
@@ -162,10 +160,8 @@ class Posterior:
 
         Parameters
         ----------
-        prob : float, default 0.95
-            Probability of the intervals.
-        kind : {"eti", "hdi"}, default "eti"
-            Equal-tailed or highest density.
+        prob, kind
+            As for `summary`.
         levels : sequence of str, optional
             Levels wanted; by default all.
 
@@ -174,8 +170,8 @@ class Posterior:
         DataFrame
             One row for each group, level and effect: ``group``, ``level``, ``effect``,
             ``mean``, ``median``, ``sd``, ``lower``, ``upper``, units of y per unit of
-            the column. All uncertainty is in them, that of the variances too. Effects
-            that were not stored are drawn again, 1000 draws of each.
+            the column, all uncertainty included. Effects that were not stored are drawn
+            again, 1000 draws of each.
         """
         from bayeslmm.fit.ondemand import ranef_summary
 
@@ -184,8 +180,8 @@ class Posterior:
     def ranef_draws(self, levels: Sequence[str]) -> "xr.DataArray":
         """Draws of the random effects of chosen levels.
 
-        Use it where a model has too many levels to store them all: these are drawn on
-        demand, the same numbers that `sample(keep="all")` would have stored.
+        Those that were not stored are drawn now, the same numbers that
+        ``sample(keep="all")`` would have stored.
 
         Parameters
         ----------
@@ -195,9 +191,8 @@ class Posterior:
         Returns
         -------
         DataArray
-            Dimensions chain, draw, effect; coordinates ``effect``
-            (``Days|Subject[308]``), ``group``, ``level``; units of y per unit of the
-            column.
+            Dimensions chain, draw, effect (``Days|Subject[308]``, with its ``group``
+            and ``level``); units of y per unit of the column.
 
         Raises
         ------

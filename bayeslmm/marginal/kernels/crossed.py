@@ -93,25 +93,39 @@ def crossed_density(
     part = np.zeros((k, k))
     sum_gradient(Q, D, lead, K, 0, k, scale, part)
     gradient[0, :k, :k] = part
+    rest = (R, Fr, RL, inverse, t)
+    _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
+    return value, _absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+
+
+@compiled
+def _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
+    """Gradient with respect to the relative factor of each rest block."""
+    R, Fr, RL, inverse, t = rest
     first = 0
     for b in range(1, sizes.size):
         k = sizes[b]
         count = 0
-        while first + count < m and block_of[first + count] == b:
+        while first + count < block_of.size and block_of[first + count] == b:
             count += 1
         Q, D = _rest_projections(R, Fr, RL, inverse, t, first, count // k, k)
         part = np.zeros((k, k))
         sum_gradient(Q, D, factors[b, :k, :k].copy(), K, 0, k, scale, part)
         gradient[b, :k, :k] = part
         first += count
-    d_log_sigma = slope_of_sigma(G, K, sigma, constants[0])
+
+
+@compiled
+def _absolute(G, K, sizes, factors, sigma, n, gradient):
+    """Scale the gradients to the absolute factors; slope in log sigma, these held."""
+    slope = slope_of_sigma(G, K, sigma, n)
     for b in range(sizes.size):
         for i in range(sizes[b]):
             for j in range(sizes[b]):
                 if j <= i:
-                    d_log_sigma -= gradient[b, i, j] * factors[b, i, j]
+                    slope -= gradient[b, i, j] * factors[b, i, j]
                 gradient[b, i, j] /= sigma
-    return value, d_log_sigma
+    return slope
 
 
 @compiled
