@@ -1,8 +1,7 @@
 """`Posterior`: the draws of a model, and every table that is read off them.
 
 Takes a `Model` and an ArviZ DataTree of its draws; gives tidy DataFrames under the
-labels of `parameters`. Every table takes the probability and the kind of its intervals:
-equal-tailed (``"eti"``) or highest density (``"hdi"``).
+labels of `parameters`.
 """
 
 from collections.abc import Sequence
@@ -38,11 +37,10 @@ class Posterior:
     model : Model
         What was fitted.
     idata : DataTree
-        ArviZ's groups ``posterior``, ``sample_stats``, ``observed_data`` (and
-        ``log_likelihood`` on request), with bambi's names. ``lp`` is the log density of
-        the unconstrained coordinates, Jacobians included.
-    method : {"nuts", "joint"}
-        What was sampled: variance parameters alone, or the joint model.
+        ArviZ's groups ``posterior``, ``sample_stats`` (``lp`` is the log density of the
+        unconstrained coordinates), ``observed_data``, with bambi's names.
+    method : {"nuts", "importance", "joint"}
+        How it was drawn; see `Model.sample`.
     reason : str
         Why this method, in one sentence.
     status : SamplingStatus
