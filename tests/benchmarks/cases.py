@@ -4,45 +4,104 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import bayeslmm as lmm
 
 if TYPE_CHECKING:
     import pandas as pd
 
+BAYESIAN = ("ours", "pymc-lkj-nutpie", "pymc-lkj", "bambi")
+ROWS_PER_GROUP = 100  # on average
+SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)  # rows
+LARGEST_OF_LME4 = 10**6
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One data set with one formula, and the methods that can fit it.
+    """One data set with one formula, and the samplers that can fit it.
 
     ``columns`` are response, predictor and group of ``y ~ x + (x | g)``, for the
-    methods that are written by hand.
     """
 
     name: str
     suite: str
     formula: str
     load: Callable[[], "pd.DataFrame"]
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()
     columns: tuple[str, str, str] = field(default=("", "", ""))
+    in_lme4: bool = True
 
 
-BAYESIAN = ("ours", "pymc-lkj-nutpie", "pymc-lkj", "bambi")
+def simulated(rows: int, effects: int) -> "pd.DataFrame":
+    """y, x1, x2 and g: groups of 81 to 120 rows, `effects` effects in each.
+
+    SDs 0.5, 0.3, 0.3 without correlation, residual SD 1; whatever the number of rows,
+    the sizes of the groups are the same 40 numbers over and over.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(rows + effects)
+    n_groups = rows // ROWS_PER_GROUP
+    sizes = 81 + np.arange(n_groups) % 40
+    g = np.repeat(np.arange(n_groups, dtype=np.int32), sizes)
+    g = np.resize(g, rows)
+    Z = np.column_stack([np.ones(rows), rng.normal(size=(rows, effects - 1))])
+    b = rng.normal(size=(n_groups, effects)) * np.array([0.5, 0.3, 0.3])[:effects]
+    y = Z.sum(axis=1) + np.einsum("ij,ij->i", Z, b[g]) + rng.normal(size=rows)
+    columns = {f"x{j}": Z[:, j] for j in range(1, effects)}
+    return pd.DataFrame({"y": y, **columns, "g": g})
+
+
+def _simulated_case(rows: int, effects: int) -> Case:
+    """Simulated rows with 1 to 3 correlated effects per group."""
+    right = " + ".join(["1", *(f"x{j}" for j in range(1, effects))])
+    return Case(
+        name=f"{rows:.0e} rows, {effects} effect{'s' * (effects > 1)}".replace(
+            "e+0", "e"
+        ),
+        suite="large",
+        formula=f"y ~ {right} + ({right} | g)",
+        load=lambda: simulated(rows, effects),
+        in_lme4=rows <= LARGEST_OF_LME4,
+    )
+
+
+def _public(
+    name: str,
+    data: str,
+    formula: str,
+    methods: tuple[str, ...] = (),
+    columns: tuple[str, str, str] = ("", "", ""),
+) -> Case:
+    """A case of `load_data`."""
+    return Case(name, "engine", formula, lambda: lmm.load_data(data), methods, columns)
+
 
 CASES = (
-    Case(
+    _public(
         "sleepstudy",
-        "small",
+        "sleepstudy",
         "Reaction ~ Days + (Days | Subject)",
-        lambda: lmm.load_data("sleepstudy"),
         BAYESIAN,
         ("Reaction", "Days", "Subject"),
     ),
-    Case(
+    _public(
         "classroom",
-        "small",
+        "score_parentedu_byclass",
         "score ~ edu + (edu | classroom)",
-        lambda: lmm.load_data("score_parentedu_byclass"),
         BAYESIAN,
         ("score", "edu", "classroom"),
     ),
+    _public("Penicillin", "Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+    _public("Pastes", "Pastes", "strength ~ 1 + (1 | batch / cask)"),
+    _public("Machines", "Machines", "score ~ Machine + (0 + Machine | Worker)"),
+    _public("InstEval A", "InstEval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)"),
+    _public("InstEval B", "InstEval", "y ~ service * dept + (1 | s) + (1 | d)"),
+    *(_simulated_case(rows, effects) for effects in (1, 2, 3) for rows in SIZES),
 )
+
+
+def find_case(name: str) -> Case:
+    """Case of a name."""
+    return next(case for case in CASES if case.name == name)
