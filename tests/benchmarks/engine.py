@@ -7,10 +7,12 @@ and statsmodels are timed in their own processes, from data frame to fit.
 
 import argparse
 import importlib.util
+import math
 import shutil
 import sys
 import tempfile
 import timeit
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 from cases import CASES, Case, find_case
 
 PATIENCE = 900.0  # seconds for lme4
+POINTS = 1000
 STORED = 50_000_000  # effects times draws that are stored for "with all effects"
 
 
@@ -59,6 +62,7 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
         "sampler": posterior.method,
         **_quality(posterior),
     }
+    found |= _weighted(model, seed)
     sizes = (group.n_levels * group.k for group in model.design.groups)
     if sum(sizes) * draws * chains <= STORED:
         found["stored"] = best(lambda: sample("all"))
@@ -66,10 +70,30 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
     return found
 
 
+def _weighted(model: "Model", seed: int) -> dict[str, Any]:
+    """Seconds and ESS of a posterior by 1000 weighted points, if they are accepted."""
+
+    def sample() -> "Posterior":
+        return model.sample(
+            draws=POINTS // 4,
+            chains=4,
+            seed=seed,
+            progress=False,
+            method="importance",
+            keep="summary",
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        posterior = sample()
+        if posterior.method != "importance":
+            return {}
+        seconds = best(sample)
+    return {"weighted": seconds, "weighted_ess": _quality(posterior)["min_ess"]}
+
+
 def statsmodels(case: str) -> dict[str, Any]:
     """Seconds of statsmodels' REML fit."""
-    import warnings
-
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     chosen = find_case(case)
@@ -88,8 +112,6 @@ def statsmodels(case: str) -> dict[str, Any]:
 
 def _evaluation(model: "Model") -> dict[str, Any]:
     """Seconds of one log density and its gradient, with and without the priors."""
-    import math
-
     from bayeslmm.fit.mode import laplace
     from bayeslmm.fit.target import make_target
     from bayeslmm.marginal import log_density_gradient
@@ -209,11 +231,13 @@ HEADER = (
     "sampler",
     "min ESS, variances",
     "with all effects, s",
+    "1000 weighted points, s (ESS)",
     "peak, MB",
     "lme4, s",
     "statsmodels, s",
     "lme4 / (build + REML)",
     "lme4 / (build + posterior)",
+    "lme4 / (build + weighted points)",
     "criterion - lme4's",
 )
 
@@ -234,6 +258,9 @@ def line(row: Row) -> str:
         ours["sampler"],
         f"{ours['min_ess']:.0f}",
         f"{ours['stored']:.3g}" if "stored" in ours else "",
+        f"{ours['weighted']:.3g} ({ours['weighted_ess']:.0f})"
+        if "weighted" in ours
+        else "",
         f"{ours['peak_mb']:.0f}",
         f"{row.lme4['seconds']:.3g}" if row.lme4 else "",
         f"{row.statsmodels['seconds']:.3g}" if row.statsmodels else "",
@@ -245,11 +272,13 @@ def line(row: Row) -> str:
 def _ratios(row: Row) -> list[str]:
     """lme4's time over ours, and the difference of the criteria."""
     if row.lme4 is None:
-        return ["", "", ""]
+        return [""] * 4
     ours, theirs = row.ours, row.lme4["seconds"]
+    weighted = ours["build"] + ours.get("weighted", math.nan)
     return [
         f"{theirs / (ours['build'] + ours['reml']):.1f}x",
         f"{theirs / (ours['build'] + ours['posterior']):.2g}x",
+        f"{theirs / weighted:.2g}x" if "weighted" in ours else "",
         f"{ours['criterion'] - row.lme4['criterion']:.0e}",
     ]
 
