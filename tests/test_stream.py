@@ -29,7 +29,7 @@ from bayeslmm import (
     scan_rows,
     sum_partition,
 )
-from bayeslmm.design import memory
+from bayeslmm.design import checks, memory
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.distinct import NumberSet, number_codes
 from bayeslmm.design.moments import column_moments
@@ -556,6 +556,37 @@ def test_values_that_cannot_be_used(tmp_path):
         model("y ~ log(k) + (1 | g)", **GOOD, k=[0.0, 1.0, 2.0, 1.0, 2.0])
     with pytest.raises(DataError, match="'t' holds timestamp"):
         model("y ~ t + (1 | g)", **GOOD, t=pd.date_range("2020", periods=5))
+
+
+@pytest.mark.parametrize("far", ["y", "x"])
+def test_columns_far_from_zero_are_refused_not_rounded_off(tmp_path, far):
+    """Sigma was 2.35 instead of 1.10, without a word, for y = 1e8 + noise."""
+    rng = np.random.default_rng(0)
+    g, x = rng.integers(0, 20, ROWS), rng.normal(size=ROWS)
+    near = pd.DataFrame({"g": g, "x": x, "y": x + 0.1 * g + rng.normal(size=ROWS)})
+    path = tmp_path / "far.parquet"
+    near.assign(**{far: near[far] + 1e8}).to_parquet(path)
+    with pytest.raises(DataError, match=rf"'{far}' has mean 1e\+08 and SD .*center"):
+        Model("y ~ x + (1 | g)", path)
+    # the way out that is named gives the fit of the numbers near zero
+    formula = "center(y) ~ center(x) + (1 | g)"
+    ours = Model(formula, path).fit_reml().criterion
+    theirs = Model(formula, near).fit_reml().criterion
+    assert ours == pytest.approx(theirs, abs=PEER_OPTIMUM)
+    # a mean that costs no digits that matter is no reason to refuse
+    near.assign(**{far: near[far] + 2000.0}).to_parquet(path)
+    Model("y ~ x + (1 | g)", path)
+
+
+def test_a_rare_flag_is_not_far_from_zero(tmp_path, monkeypatch):
+    """Sums of zeros and ones are exact, however rare one of them is."""
+    monkeypatch.setattr(checks, "LARGEST_ROUNDING", 1e-12)
+    y, rare = np.random.default_rng(0).normal(size=ROWS), np.arange(ROWS) > 1
+    columns = {"y": y - y.mean(), "g": np.arange(ROWS) % 7, "b": rare}
+    Model("y ~ b + (1 | g)", write(tmp_path / "a.parquet", **columns))
+    columns["b"] = 5 + rare
+    with pytest.raises(DataError, match="'b' has mean"):
+        Model("y ~ b + (1 | g)", write(tmp_path / "b.parquet", **columns))
 
 
 def test_levels_beyond_memory_are_refused_before_they_are_made(parquet, monkeypatch):
