@@ -1,28 +1,14 @@
-"""Compiled linear algebra on small matrices, and the two ways to compile.
+"""Compiled linear algebra on small matrices.
 
 Loops written out for matrices of a few rows, where a call to LAPACK costs more than the
 work. Results overwrite what is given.
 """
 
-import inspect
 import math
-from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
-
-def compiled(function: Callable) -> Callable:
-    """Compile without the GIL, cached on disk; sees through run-time type checkers."""
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
-
-
-def compiled_fast(function: Callable) -> Callable:
-    """As `compiled`, sums reordered so that they vectorise; NaN keeps its meaning."""
-    flags = {"reassoc", "contract", "nsz", "arcp"}
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(
-        inspect.unwrap(function)
-    )
+from bayeslmm.marginal.kernels.compiling import compiled
 
 
 @compiled
@@ -88,5 +74,6 @@ def solve_normal(precision, rhs, quad):
         column[c] = 1.0
         solve_lower(L, column, p)
         solve_lower_transposed(L, column, p)
-        precision[:, c] = column
+        for i in range(p):  # assigning a slice would compile numba's messages, 1 s
+            precision[i, c] = column[i]
     return log_det, quad

@@ -12,10 +12,10 @@ import numpy as np
 
 from bayeslmm.marginal.kernels.algebra import (
     cholesky,
-    compiled,
     solve_lower,
     solve_lower_transposed,
 )
+from bayeslmm.marginal.kernels.compiling import compiled
 
 
 @compiled

@@ -12,7 +12,6 @@ import numpy as np
 
 from bayeslmm.marginal.kernels.algebra import (
     cholesky,
-    compiled,
     solve_lower,
     solve_lower_transposed,
 )
@@ -24,6 +23,7 @@ from bayeslmm.marginal.kernels.blocked import (
     mirror_in_place,
     sum_gradient,
 )
+from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.single import condition, slope_of_sigma, weight_of
 
 
@@ -68,7 +68,8 @@ def crossed_density(
     for c in range(w):
         column = kappa[:, c].copy()
         solve_lower(schur, column, m)
-        kappa[:, c] = column
+        for i in range(m):
+            kappa[i, c] = column[i]
     for c in range(w):
         for d in range(c + 1):
             for i in range(m):
@@ -81,7 +82,8 @@ def crossed_density(
     for c in range(w):
         column = kappa[:, c].copy()
         solve_lower_transposed(schur, column, m)
-        kappa[:, c] = column
+        for i in range(m):
+            kappa[i, c] = column[i]
     inverse = _inverse(schur)
     t = _left(kappa, factors, block_of, start_of)
     T = _left(inverse, factors, block_of, start_of)
@@ -92,10 +94,21 @@ def crossed_density(
     gradient[:] = 0.0
     part = np.zeros((k, k))
     sum_gradient(Q, D, lead, K, 0, k, scale, part)
-    gradient[0, :k, :k] = part
+    _put(part, gradient[0])
     rest = (R, Fr, RL, inverse, t)
     _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
     return value, _absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+
+
+@compiled
+def _put(part, padded):
+    """Copy a matrix into the corner of a larger one, entry by entry.
+
+    Assigning a slice would compile numba's checks of shapes and their messages, 1 s.
+    """
+    for a in range(part.shape[0]):
+        for b in range(part.shape[0]):
+            padded[a, b] = part[a, b]
 
 
 @compiled
@@ -111,7 +124,7 @@ def _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
         Q, D = _rest_projections(R, Fr, RL, inverse, t, first, count // k, k)
         part = np.zeros((k, k))
         sum_gradient(Q, D, factors[b, :k, :k].copy(), K, 0, k, scale, part)
-        gradient[b, :k, :k] = part
+        _put(part, gradient[b])
         first += count
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.algebra import compiled_fast
+from bayeslmm.marginal.kernels.compiling import compiled_fast
 
 CHUNK = 256  # levels at a time: the scratch arrays stay in the first-level cache
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.kernels.algebra import cholesky, compiled
+from bayeslmm.marginal.kernels.algebra import cholesky
+from bayeslmm.marginal.kernels.compiling import compiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ the commonest models, one predictor with one or two effects that vary, are writt
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.algebra import compiled
+from bayeslmm.marginal.kernels.compiling import compiled
 
 
 @compiled

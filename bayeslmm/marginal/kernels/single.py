@@ -11,12 +11,13 @@ import math
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.algebra import compiled, solve_normal
+from bayeslmm.marginal.kernels.algebra import solve_normal
 from bayeslmm.marginal.kernels.blocked import (
     eliminate_lead,
     lead_projections,
     sum_gradient,
 )
+from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.pairs import pairs_gradient, pairs_gram
 from bayeslmm.marginal.kernels.pooled import pooled_gradient, pooled_gram
 
