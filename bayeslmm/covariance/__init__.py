@@ -13,6 +13,8 @@ from bayeslmm.covariance.coordinates import (
     coordinates_to_sd_corr as coordinates_to_sd_corr,
     corr_logp as corr_logp,
     factor_to_coordinates as factor_to_coordinates,
+    log_beta_constant as log_beta_constant,
+    partial_exponents as partial_exponents,
 )
 from bayeslmm.covariance.structures import (
     STRUCTURES as STRUCTURES,

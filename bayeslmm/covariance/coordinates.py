@@ -136,12 +136,20 @@ def corr_logp(
     """
     m, logp = n_sd(structure, k), 0.0
     gradient = np.zeros(len(x))
-    for c in range(n_corr(structure, k)):
-        b = eta + (0.5 * (k - 2 - _row_columns(k)[c][1]) if structure == "us" else 0.0)
+    n = n_corr(structure, k)
+    for c, b in enumerate(partial_exponents(k, eta) if structure == "us" else [eta] * n):
         t = math.tanh(x[m + c])
-        logp += b * _log_sech2(x[m + c]) - _log_beta_constant(b)
+        logp += b * _log_sech2(x[m + c]) - log_beta_constant(b)
         gradient[m + c] = -2.0 * b * t
     return logp, gradient
+
+
+def partial_exponents(k: int, eta: float) -> list[float]:
+    """Exponent b of (1 - w**2)**(b - 1) of each partial correlation under LKJ(eta).
+
+    By rows of the strict lower triangle, the order of the coordinates.
+    """
+    return [eta + 0.5 * (k - 2 - j) for i in range(1, k) for j in range(i)]
 
 
 def _log_sech2(z: float) -> float:
@@ -149,11 +157,6 @@ def _log_sech2(z: float) -> float:
     return 2.0 * (math.log(2.0) - abs(z) - math.log1p(math.exp(-2.0 * abs(z))))
 
 
-def _log_beta_constant(b: float) -> float:
+def log_beta_constant(b: float) -> float:
     """Log normaliser of (1 - w**2)**(b - 1) on (-1, 1)."""
     return (2 * b - 1) * math.log(2.0) + 2 * math.lgamma(b) - math.lgamma(2 * b)
-
-
-def _row_columns(k: int) -> list[tuple[int, int]]:
-    """(row, column) of the strict lower triangle by rows, order of the partials."""
-    return [(i, j) for i in range(1, k) for j in range(i)]

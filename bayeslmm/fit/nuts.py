@@ -14,17 +14,15 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
+from bayeslmm.fit.compiled import callback_model
 from bayeslmm.fit.mode import Laplace
-from bayeslmm.fit.options import (
-    Options,
-)
-from bayeslmm.fit.target import (
-    Target,
-)
+from bayeslmm.fit.options import Options
+from bayeslmm.fit.target import Target
 from bayeslmm.graph.sampling import SAMPLE_STATS, complete_chains
 
 if TYPE_CHECKING:
     import xarray as xr
+    from nutpie.sample import CompiledModel
 
 # Tuning draws: in whitened coordinates only the step size and the scales are left to
 # find. On sleepstudy, the three classrooms and Dyestuff2, 100, 500 and 1000 gave no
@@ -85,26 +83,13 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
        https://jmlr.org/papers/v15/hoffman14a.html
     """
     import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
 
-    m = normal.mode.size
-    compiled = from_pyfunc(
-        m,
-        lambda: _whitened(target, normal),
-        lambda *_: lambda z: {"z": z},
-        [np.dtype("float64")],
-        [(m,)],
-        ["z"],
-        make_initial_point_fn=lambda seed: np.random.default_rng(seed).uniform(
-            -START_RADIUS, START_RADIUS, m
-        ),
-    )
     with warnings.catch_warnings():
         # ArviZ supposes a mistake where there are fewer draws than chains
         warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
         try:
             tree = nutpie.sample(
-                compiled,
+                _nutpie_model(target, normal),
                 draws=options.draws,
                 tune=TUNE if options.tune is None else options.tune,
                 chains=options.chains,
@@ -117,6 +102,29 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
         except RuntimeError as error:
             raise SamplingError(_no_start(error)) from error
     return complete_part(tree, options.draws, normal.value)
+
+
+def _nutpie_model(target: Target, normal: Laplace) -> "CompiledModel":
+    """The whitened target for nutpie: a C callback, or else a function in Python."""
+    m = normal.mode.size
+
+    def start(seed: int) -> Float[np.ndarray, " m"]:
+        """Where a chain starts."""
+        return np.random.default_rng(seed).uniform(-START_RADIUS, START_RADIUS, m)
+
+    if target.compiled is not None:
+        return callback_model(target.compiled, normal, start)
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    return from_pyfunc(
+        m,
+        lambda: _whitened(target, normal),
+        lambda *_: lambda z: {"z": z},
+        [np.dtype("float64")],
+        [(m,)],
+        ["z"],
+        make_initial_point_fn=start,
+    )
 
 
 def _whitened(

@@ -6,8 +6,8 @@ Takes a `Design` with its priors, gives its `Target`: value and gradient of
 
 over x = [log sigma, then per bar term: log SDs, atanh of the canonical partial
 correlations], with beta and b integrated out and all Jacobians included. The samplers
-call a target tens of thousands of times: the one-effect term and the two-effect
-unstructured term are written out in scalars, all others go through `covariance`.
+call a target tens of thousands of times: where `compiled` has a kernel for the model a
+call is compiled as a whole, else it goes through `covariance` term by term.
 """
 
 import math
@@ -20,14 +20,19 @@ from jaxtyping import Float
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.fit.compiled import (
+    CompiledTarget,
+    Plan,
+    compile_target,
+    make_plan,
+    spread_factors,
+)
+from bayeslmm.fit.kernels.coordinates import FARTHEST
 from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
 from bayeslmm.priors import Priors, beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
 
-# Coordinates further than this from the start count as impossible: a factor exp(60) in
-# an SD, where no proper posterior has mass and squares are still far from overflow.
-FARTHEST = 60.0
 # Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
 # slope is then within exp(-24) of its limit.
 TAIL = 12.0
@@ -51,35 +56,13 @@ class TermTarget:
 
     def factor(self, x: list[float]) -> Float[np.ndarray, "k k"]:
         """Cholesky factor of the covariance at all coordinates x."""
-        if self.k == 1:
-            return np.array([[math.exp(x[self.first])]])
-        if self.k == 2 and self.structure == "us":
-            z = x[self.first + 2]
-            sd = math.exp(x[self.first + 1])
-            return np.array(
-                [
-                    [math.exp(x[self.first]), 0.0],
-                    [sd * math.tanh(z), sd / math.cosh(z)],
-                ]
-            )
         own = np.array(x[self.first : self.last])
         return covariance.coordinates_to_factor(self.structure, own, self.k)
 
     def pullback(
-        self,
-        x: list[float],
-        factor: Float[np.ndarray, "k k"],
-        d_factor: Float[np.ndarray, "k k"],
+        self, x: list[float], d_factor: Float[np.ndarray, "k k"]
     ) -> list[float]:
         """Gradient with respect to the term's coordinates from that to its factor."""
-        if self.k == 1:
-            return [float(d_factor[0, 0] * factor[0, 0])]
-        if self.k == 2 and self.structure == "us":
-            (a, _), (b, c) = factor.tolist()
-            (d_a, _), (d_b, d_c) = d_factor.tolist()
-            # b = sd tanh z, c = sd sech z: db/dz = c sech z, dc/dz = -b sech z
-            sech = 1.0 / math.cosh(x[self.first + 2])
-            return [d_a * a, d_b * b + d_c * c, (d_b * c - d_c * b) * sech]
         own = np.array(x[self.first : self.last])
         pulled = covariance.coordinates_pullback(self.structure, own, self.k, d_factor)
         return pulled.tolist()
@@ -118,6 +101,10 @@ class Target:
         What each coordinate is about (``edu|classroom_sigma``), for messages.
     scales : tuple of int
         Which coordinates are logarithms of SDs.
+    plan : Plan or None
+        Terms and priors in numbers, where the structures of all terms allow.
+    compiled : CompiledTarget or None
+        The target in one compiled call, where there is a kernel as well.
     """
 
     statistics: Statistics
@@ -127,11 +114,15 @@ class Target:
     start: Float[np.ndarray, " m"]
     labels: tuple[str, ...]
     scales: tuple[int, ...]
+    plan: Plan | None
+    compiled: CompiledTarget | None
 
     def __call__(
         self, x: Float[np.ndarray, " m"]
     ) -> tuple[float, Float[np.ndarray, " m"]]:
         """Log posterior density at x, with its gradient; minus infinity if too far."""
+        if self.compiled is not None:
+            return self.compiled(x)
         point = x.tolist()
         for value, center in zip(point, self.start.tolist(), strict=True):
             if not abs(value - center) < FARTHEST:  # also NaN
@@ -143,10 +134,10 @@ class Target:
         logp, slope = self.sigma_logp(point[0])
         total += logp
         gradient = [d_log_sigma + slope]
-        for term, factor, d_factor in zip(self.terms, factors, d_factors, strict=True):
+        for term, d_factor in zip(self.terms, d_factors, strict=True):
             logp, slopes = term.prior(point)
             total += logp
-            pulled = term.pullback(point, factor, d_factor)
+            pulled = term.pullback(point, d_factor)
             gradient += [p + s for p, s in zip(pulled, slopes, strict=True)]
         if not math.isfinite(total):  # no positive definite factor, or no prior density
             return -math.inf, np.zeros(len(point))
@@ -156,6 +147,8 @@ class Target:
         self, draws: Float[np.ndarray, "s m"]
     ) -> tuple[Float[np.ndarray, "s k k"], ...]:
         """Cholesky factors of every term at each of s points."""
+        if self.plan is not None:
+            return spread_factors(self.plan, self.statistics, draws)
         points = draws.tolist()
         return tuple(
             np.array([term.factor(x) for x in points]).reshape(-1, term.k, term.k)
@@ -195,14 +188,18 @@ def make_target(design: Design, statistics: Statistics, priors: Priors) -> Targe
         terms.append(TermTarget(group.structure, group.k, first, last, logps, eta))
         first = last
     labels, scales = _coordinate_labels(design)
+    beta, start = beta_prior(priors, design), start_point(design, statistics)
+    plan = make_plan(design.groups, statistics, priors, start)
     return Target(
         statistics=statistics,
-        beta=beta_prior(priors, design),
+        beta=beta,
         sigma_logp=scale_logp(priors.sigma),
         terms=tuple(terms),
-        start=start_point(design, statistics),
+        start=start,
         labels=labels,
         scales=scales,
+        plan=plan,
+        compiled=compile_target(plan, statistics, beta),
     )
 
 

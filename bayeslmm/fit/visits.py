@@ -13,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.fit.target import (
-    FARTHEST,
-    Target,
-)
+from bayeslmm.fit.kernels.coordinates import FARTHEST
+from bayeslmm.fit.target import Target
 from bayeslmm.marginal import log_density
 
 # Points that a thread takes at a time: few, so that all threads end together, but where
@@ -43,6 +41,8 @@ def natural_point(
 
 def log_target(target: Target, x: Float[np.ndarray, " m"]) -> float:
     """Log posterior density at x without its gradient; minus infinity if impossible."""
+    if target.compiled is not None:
+        return target.compiled.density(x)
     if is_far(target, x):
         return -math.inf
     factors, sigma, log_prior = natural_point(target, x)

@@ -179,18 +179,32 @@ def _compiled_density(
     slope: bool,
 ) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
     """Density and gradient in one compiled call."""
+    precision, mean, constants = beta_arrays(stats, prior)
+    relative = _kernel_factors(stats, factors, sigma)
+    gradient = np.zeros_like(relative)
+    fixed = (precision, mean, tuple(constants.tolist()))
+    prepared = (stats.WW, relative, sigma, *fixed, slope, gradient)
+    value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
+    return value, by_term(stats, factors, gradient), d_log_sigma
+
+
+def beta_arrays(
+    stats: Statistics, prior: BetaPrior | None
+) -> tuple[
+    Float[np.ndarray, "p p"], Float[np.ndarray, " p"], Float[np.ndarray, " 2"]
+]:
+    """Precision and mean of beta's prior as the kernels take them, and two constants.
+
+    These are n and the terms of the log density that no parameter moves.
+    """
     if prior is None:
         precision, mean = np.zeros((stats.p, stats.p)), np.zeros(stats.p)
     else:
         precision, mean = prior.precision, prior.mean
     n_flat = stats.p - (prior.n_proper if prior else 0)
     constant = stats.log_weights + (prior.log_det if prior else 0.0)
-    constants = (float(stats.n), 0.5 * (constant - (stats.n - n_flat) * LOG_2PI))
-    relative = _kernel_factors(stats, factors, sigma)
-    gradient = np.zeros_like(relative)
-    prepared = (stats.WW, relative, sigma, precision, mean, constants, slope, gradient)
-    value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
-    return value, by_term(stats, factors, gradient), d_log_sigma
+    own = 0.5 * (constant - (stats.n - n_flat) * LOG_2PI)
+    return precision, mean, np.array([float(stats.n), own])
 
 
 def _kernel_factors(

@@ -9,7 +9,7 @@ from bayeslmm.priors.coefficients import beta_prior
 from bayeslmm.priors.families import FAMILIES, check_family
 from bayeslmm.priors.make import make_priors
 from bayeslmm.priors.prior import Prior, Priors
-from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp
+from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp, scale_table
 from bayeslmm.priors.sets import NAMED_SETS
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "make_priors",
     "scale_form",
     "scale_logp",
+    "scale_table",
 ]

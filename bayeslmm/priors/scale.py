@@ -23,7 +23,7 @@ _BIG = 700.0  # exp overflows just above
 # The table: knots every 1/500 in log units keep the cubic's error below 1e-8, and 25
 # units below and 12 above the mode of log sd leave only the power-law tails outside,
 # which continue linearly.
-_STEP, _BELOW, _ABOVE = 0.002, 25.0, 12.0
+TABLE_STEP, _BELOW, _ABOVE = 0.002, 25.0, 12.0
 _NEGLIGIBLE = 100.0  # log units below the mode at which a density counts as 0
 
 
@@ -72,6 +72,18 @@ def scale_form(prior: Prior) -> ScaleForm | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleTable:
+    """A log density of x = log sd and its slope, on knots `TABLE_STEP` apart.
+
+    ``low`` is the first knot; ``knots`` (2, number of knots) has values and slopes, the
+    number the same for all priors.
+    """
+
+    low: float
+    knots: Float[np.ndarray, "2 knots"]
+
+
 def scale_logp(prior: Prior) -> LogScaleDensity:
     """Log density of log sd and its derivative, as a function of log sd.
 
@@ -93,7 +105,7 @@ def scale_logp(prior: Prior) -> LogScaleDensity:
     """
     form = scale_form(prior)
     if form is None:
-        return _tabulated(prior)
+        return _tabulated(scale_table(prior))
     return _CLOSED[form.kind](form.a, form.b, form.constant)
 
 
@@ -181,32 +193,43 @@ _CLOSED: dict[Kind, Callable[[float, float, float], LogScaleDensity]] = {
 }
 
 
-def _tabulated(prior: Prior) -> LogScaleDensity:
-    """Cubic Hermite table of PyMC's density with exact slopes, linear beyond it."""
+def scale_table(prior: Prior) -> ScaleTable:
+    """PyMC's density with exact slopes, for a cubic Hermite table.
+
+    Raises
+    ------
+    PriorError
+        If the density is zero on part of the positive numbers (a hard bound).
+    """
     evaluate = _pymc_density(prior)
     mode = _mode(prior, evaluate)
-    x = np.arange(mode - _BELOW, mode + _ABOVE, _STEP)
+    x = mode - _BELOW + TABLE_STEP * np.arange(round((_BELOW + _ABOVE) / TABLE_STEP))
     value, slope = _finite_part(prior, x, *evaluate(x))
-    low, last = float(x[0]), len(x) - 1
+    return ScaleTable(float(x[0]), np.array([value, slope]))
+
+
+def _tabulated(table: ScaleTable) -> LogScaleDensity:
+    """Cubic Hermite interpolation of a table, linear beyond it."""
+    low, last = table.low, table.knots.shape[1] - 1
     # Python floats: a list is read several times faster than an array by scalar code.
-    values, slopes = value.tolist(), slope.tolist()
+    values, slopes = table.knots.tolist()
 
     def logp(log_sd: float) -> tuple[float, float]:
-        position = (log_sd - low) / _STEP
+        position = (log_sd - low) / TABLE_STEP
         if position <= 0.0 or position >= last:
             end = 0 if position <= 0.0 else last
             return (
-                values[end] + slopes[end] * (log_sd - low - end * _STEP),
+                values[end] + slopes[end] * (log_sd - low - end * TABLE_STEP),
                 slopes[end],
             )
         i = int(position)
         t = position - i
         rise = values[i + 1] - values[i]
-        d0, d1 = _STEP * slopes[i] - rise, rise - _STEP * slopes[i + 1]
+        d0, d1 = TABLE_STEP * slopes[i] - rise, rise - TABLE_STEP * slopes[i + 1]
         u = 1.0 - t
         bend = t * u * (d0 * u + d1 * t)
         slope = rise + (u - t) * (d0 * u + d1 * t) + t * u * (d1 - d0)
-        return values[i] + t * rise + bend, slope / _STEP
+        return values[i] + t * rise + bend, slope / TABLE_STEP
 
     return logp
 

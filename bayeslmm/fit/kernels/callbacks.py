@@ -1,0 +1,192 @@
+"""C callbacks for nutpie: the whitened target without Python, so without the GIL.
+
+nutpie hands over pointers: to the whitened coordinates z, to where gradient and value
+go, and one of ours, to a table of arrays by address and shape (`pack`). The compiled
+targets do the rest.
+"""
+
+import inspect
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from numba import carray, cfunc, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bayeslmm.fit.kernels.targets import (
+    crossed_target,
+    levels_target,
+    pairs_target,
+    pooled_target,
+)
+from bayeslmm.marginal.kernels.compiling import compiled
+
+# Address and up to three lengths of an array; most arrays that a target takes.
+RECORD, MOST = 4, 24
+# The first arrays are the same for all kernels, the statistics follow.
+MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START, PRECISION, MEAN, CONSTANTS, WW = range(
+    11
+)
+FIRST = 11
+# What a callback returns: fine, or a point that counts as divergent.
+DONE, IMPOSSIBLE = 0, 4
+
+_NUMBERS = types.CPointer(types.float64)
+_LOGP = types.int64(types.uint64, _NUMBERS, _NUMBERS, _NUMBERS, types.voidptr)
+_EXPAND = types.int64(
+    types.uint64, types.uint64, _NUMBERS, _NUMBERS, types.voidptr
+)
+
+
+def pack(arrays: tuple[np.ndarray, ...]) -> Int[np.ndarray, " records"]:
+    """Addresses and shapes of arrays, which must be kept alive by the caller."""
+    records = np.ones((MOST, RECORD), np.int64)
+    for record, array in zip(records, arrays, strict=False):
+        assert array.flags.c_contiguous, "callbacks read whole arrays"
+        record[0] = array.ctypes.data
+        record[1 : 1 + array.ndim] = array.shape
+    return records.ravel()
+
+
+@intrinsic
+def _pointer(typing_context: Any, address: Any) -> Any:  # numba gives the meaning
+    """An integer as a pointer."""
+    del typing_context
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), code
+
+
+@compiled
+def _vector(head, i):
+    """Array i, one index."""
+    at = RECORD * i
+    return carray(_pointer(head[at]), (head[at + 1],), np.float64)
+
+
+@compiled
+def _matrix(head, i):
+    """Array i, two indices."""
+    at = RECORD * i
+    return carray(_pointer(head[at]), (head[at + 1], head[at + 2]), np.float64)
+
+
+@compiled
+def _cube(head, i):
+    """Array i, three indices."""
+    at = RECORD * i
+    shape = (head[at + 1], head[at + 2], head[at + 3])
+    return carray(_pointer(head[at]), shape, np.float64)
+
+
+@compiled
+def _integers(head, i):
+    """Array i of integers, one index."""
+    at = RECORD * i
+    return carray(_pointer(head[at]), (head[at + 1],), np.int64)
+
+
+@compiled
+def _common(head):
+    """Plan and prior as the targets take them."""
+    at = RECORD * TERMS
+    terms = carray(_pointer(head[at]), (head[at + 1], head[at + 2]), np.int64)
+    plan = (terms, _matrix(head, FORMS), _cube(head, TABLES), _vector(head, START))
+    prior = (_matrix(head, PRECISION), _vector(head, MEAN), _vector(head, CONSTANTS))
+    return plan, prior, _matrix(head, WW)
+
+
+@compiled
+def _enter(z, head):
+    """Coordinates of a whitened point, and an empty gradient."""
+    mode, basis = _vector(head, MODE), _matrix(head, BASIS)
+    x = mode.copy()
+    for i in range(x.size):
+        for j in range(x.size):
+            x[i] += basis[i, j] * z[j]
+    return x, np.zeros(x.size)
+
+
+@compiled
+def _leave(value, gradient, head, out, logp):
+    """Value relative to the mode's and whitened gradient, written for nutpie."""
+    basis = _matrix(head, BASIS)
+    logp[0] = value - _vector(head, OFFSET)[0]
+    finite = np.isfinite(value)
+    for j in range(gradient.size):
+        total = 0.0
+        for i in range(gradient.size):
+            total += basis[i, j] * gradient[i]
+        out[j] = total
+        finite = finite and np.isfinite(total)
+    return DONE if finite else IMPOSSIBLE
+
+
+def _pooled(m, z, out, logp, data):
+    head = carray(data, (RECORD * MOST,), np.int64)
+    plan, prior, WW = _common(head)
+    x, gradient = _enter(carray(z, (m,)), head)
+    arrays = (_cube(head, FIRST), _vector(head, FIRST + 1), _cube(head, FIRST + 2))
+    value = pooled_target(x, plan, prior, WW, arrays, True, gradient)
+    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+
+
+def _pairs(m, z, out, logp, data):
+    head = carray(data, (RECORD * MOST,), np.int64)
+    plan, prior, WW = _common(head)
+    x, gradient = _enter(carray(z, (m,)), head)
+    arrays = (_matrix(head, FIRST), _cube(head, FIRST + 1))
+    value = pairs_target(x, plan, prior, WW, arrays, True, gradient)
+    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+
+
+def _levels(m, z, out, logp, data):
+    head = carray(data, (RECORD * MOST,), np.int64)
+    plan, prior, WW = _common(head)
+    x, gradient = _enter(carray(z, (m,)), head)
+    arrays = (_cube(head, FIRST), _cube(head, FIRST + 1))
+    value = levels_target(x, plan, prior, WW, arrays, True, gradient)
+    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+
+
+def _crossed(m, z, out, logp, data):
+    head = carray(data, (RECORD * MOST,), np.int64)
+    plan, prior, WW = _common(head)
+    x, gradient = _enter(carray(z, (m,)), head)
+    arrays = (
+        *(_cube(head, FIRST), _cube(head, FIRST + 1)),
+        *(_integers(head, FIRST + 2), _integers(head, FIRST + 3)),
+        *(_matrix(head, FIRST + 4), _matrix(head, FIRST + 5)),
+        _matrix(head, FIRST + 6),
+        *(_integers(head, FIRST + 7), _integers(head, FIRST + 8)),
+        _integers(head, FIRST + 9),
+    )
+    value = crossed_target(x, plan, prior, WW, arrays, True, gradient)
+    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+
+
+def _copy(m, n, z, out, data):
+    """What nutpie stores of a draw: z itself."""
+    for i in range(n):
+        out[i] = z[i]
+    return DONE
+
+
+_LOGP_OF = {"pooled": _pooled, "pairs": _pairs, "levels": _levels, "crossed": _crossed}
+
+
+@cache
+def logp_callback(kernel: str) -> Any:
+    """Compiled callback of a kernel: has the ``address`` that nutpie calls."""
+    return cfunc(_LOGP, cache=True)(inspect.unwrap(_LOGP_OF[kernel]))
+
+
+@cache
+def expand_callback() -> Any:
+    """Compiled callback that stores a draw."""
+    return cfunc(_EXPAND, cache=True)(inspect.unwrap(_copy))

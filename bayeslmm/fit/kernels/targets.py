@@ -1,0 +1,108 @@
+"""The target of each kernel of `statistics.choose_kernel` as one compiled call.
+
+Takes coordinates x, the `plan` (terms, forms, tables, start), the Normal prior of beta
+(precision, mean, constants) and the arrays of `Statistics`; gives the log posterior
+density and, with `slope`, its gradient.
+"""
+
+import math
+
+import numpy as np
+
+from bayeslmm.fit.kernels.coordinates import gather, is_far, log_prior, spread
+from bayeslmm.marginal.kernels.compiling import compiled
+from bayeslmm.marginal.kernels.crossed import crossed_density
+from bayeslmm.marginal.kernels.single import (
+    levels_density,
+    pairs_density,
+    pooled_density,
+)
+
+
+@compiled
+def pooled_target(x, plan, prior, WW, arrays, slope, gradient):
+    """One grouping factor whose levels share few different cross-products."""
+    A, count, T = arrays
+    factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
+    if value == -math.inf:
+        return value
+    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    logp, d_log_sigma = pooled_density(
+        *(A, count, T, WW, factors[0] / sigma, sigma),
+        *(precision, mean, (constants[0], constants[1]), slope, d[0]),
+    )
+    return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
+
+
+@compiled
+def pairs_target(x, plan, prior, WW, arrays, slope, gradient):
+    """One grouping factor with two effects."""
+    A, F = arrays
+    factors, d, value = _begin(x, plan, 1, 2, gradient)
+    if value == -math.inf:
+        return value
+    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    logp, d_log_sigma = pairs_density(
+        *(A, F, WW, factors[0] / sigma, sigma),
+        *(precision, mean, (constants[0], constants[1]), slope, d[0]),
+    )
+    return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
+
+
+@compiled
+def levels_target(x, plan, prior, WW, arrays, slope, gradient):
+    """One grouping factor with any number of effects."""
+    A, F = arrays
+    factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
+    if value == -math.inf:
+        return value
+    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    logp, d_log_sigma = levels_density(
+        *(A, F, WW, factors[0] / sigma, sigma),
+        *(precision, mean, (constants[0], constants[1]), slope, d[0]),
+    )
+    return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
+
+
+@compiled
+def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
+    """Several grouping factors, all but the largest of them small."""
+    A, F, indptr, columns, B, R, Fr, block_of, start_of, sizes = arrays
+    factors, d, value = _begin(x, plan, sizes.size, sizes.max(), gradient)
+    if value == -math.inf:
+        return value
+    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    logp, d_log_sigma = crossed_density(
+        *(A, F, indptr, columns, B, R, Fr, block_of, start_of, sizes),
+        *(WW, factors / sigma, sigma),
+        *(precision, mean, (constants[0], constants[1]), slope, d),
+    )
+    return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
+
+
+@compiled
+def _begin(x, plan, n_blocks, k, gradient):
+    """Padded factors at x, zeros for their gradient, and the log prior density."""
+    terms, forms, tables, start = plan
+    factors, d_factors = np.zeros((n_blocks, k, k)), np.zeros((n_blocks, k, k))
+    if is_far(x, start):
+        gradient[:] = 0.0
+        return factors, d_factors, -math.inf
+    spread(x, terms, factors)
+    value = log_prior(x, forms, tables, gradient)
+    if not math.isfinite(value):
+        gradient[:] = 0.0
+        return factors, d_factors, -math.inf
+    return factors, d_factors, value
+
+
+@compiled
+def _end(x, plan, factors, d_factors, value, d_log_sigma, slope, gradient):
+    """The value, with the likelihood's gradient added to the prior's."""
+    if not math.isfinite(value):  # no positive definite factor
+        gradient[:] = 0.0
+        return -math.inf
+    if slope:
+        gradient[0] += d_log_sigma
+        gather(x, plan[0], factors, d_factors, gradient)
+    return value
