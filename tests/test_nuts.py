@@ -1,4 +1,4 @@
-"""The target, its mode, and the run of the sampler: laws, seeds, faults, options."""
+"""The run of the sampler over the marginal density: seeds, tails, faults, options."""
 
 import math
 import os
@@ -13,14 +13,11 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
-from helpers import LAYOUTS, dense_log_density, finite_difference, random_design
-from hypothesis import given, strategies as st
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sampling import sample_unchecked, unchecked
 
 from bayeslmm import (
-    FitWarning,
     Model,
     ModelError,
     PriorError,
@@ -28,15 +25,12 @@ from bayeslmm import (
     covariance,
 )
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.mode import laplace, negative_hessian, whitening_basis
+from bayeslmm.fit.mode import laplace
 from bayeslmm.fit.nuts import complete_part
 from bayeslmm.fit.options import check_options, choose_method
 from bayeslmm.fit.sampling import sample
 from bayeslmm.fit.target import (
-    FARTHEST,
     Target,
-    TermTarget,
-    check_proper,
     make_target,
 )
 from bayeslmm.marginal import cross_products
@@ -64,179 +58,6 @@ def with_structure(design: Design, structure: covariance.Structure) -> Design:
 def target_of(design: Design, priors: Any = "weak") -> Target:
     """Target of a design under a set of priors."""
     return make_target(design, cross_products(design), make_priors(priors, design))
-
-
-# --- the target ---------------------------------------------------------------------
-
-
-@given(SEEDS, st.sampled_from(LAYOUTS), STRUCTURES, st.integers(1, 3), SETS)
-def test_gradient_is_that_of_the_value(
-    seed: int, layout: Any, structure: Any, k: int, priors: str
-) -> None:
-    """Gradient against differences: designs, structures and priors at random points."""
-    rng = np.random.default_rng(seed)
-    effects = (k,) if layout == "one" else (k, 1)
-    design = random_design(rng, layout=layout, effects=effects, weights=seed % 2 == 0)
-    target = target_of(with_structure(design, structure), priors)
-    x = target.start + rng.normal(0, 0.7, target.start.size)
-    with unchecked():
-        numeric = finite_difference(lambda point: target(point)[0], x)
-    np.testing.assert_allclose(
-        target(x)[1], numeric, rtol=DIFFERENCES, atol=DIFFERENCES
-    )
-
-
-@given(SEEDS, st.sampled_from([2.0, 1.0, 3.5]))
-def test_value_is_density_plus_priors(seed: int, eta: float) -> None:
-    """The dense normal density, half-t priors on log scales, LKJ on tanh."""
-    rng = np.random.default_rng(seed)
-    design = random_design(rng, effects=(2,))
-    spread = "HalfStudentT(nu=3, sigma=1.7)"
-    given_priors = {
-        "Intercept": "Normal(1, 2)",
-        "common": "Normal(0, 3)",
-        "group_specific": spread,
-        "sigma": spread,
-        "g_corr": eta,
-    }
-    priors = make_priors(given_priors, design, center_predictors=False)
-    target = make_target(design, cross_products(design), priors)
-    x = target.start + rng.normal(0, 0.7, 4)
-    factor = covariance.coordinates_to_factor("us", x[1:], 2)
-    expected = dense_log_density(
-        design,
-        [factor],
-        math.exp(x[0]),
-        np.array([1.0, 0.0]),
-        np.diag([1 / 4, 1 / 9]),
-    )
-    for log_sd in x[:3]:
-        expected += (
-            math.log(2) + scipy.stats.t.logpdf(math.exp(log_sd), 3, scale=1.7) + log_sd
-        )
-    # LKJ(eta) of one correlation: rho = 2 Beta(eta, eta) - 1, drho/dz = 1 - rho**2
-    rho = math.tanh(x[3])
-    expected += scipy.stats.beta.logpdf((1 + rho) / 2, eta, eta) - math.log(2)
-    expected += math.log(1 - rho**2)
-    assert target(x)[0] == pytest.approx(expected, rel=EXACT, abs=1e-8)
-
-
-@given(SEEDS, STRUCTURES, st.integers(1, 4))
-def test_scalar_terms_are_the_general_ones(seed: int, structure: Any, k: int) -> None:
-    """Factors and pullbacks written out in scalars equal those of `covariance`."""
-    rng = np.random.default_rng(seed)
-    m = covariance.n_theta(structure, k)
-    x = rng.normal(size=m + 1)
-    term = TermTarget(structure, k, 1, m + 1, (), 2.0)
-    factor = term.factor(x.tolist())
-    np.testing.assert_allclose(
-        factor, covariance.coordinates_to_factor(structure, x[1:], k), rtol=EXACT
-    )
-    d_factor = rng.normal(size=(k, k))
-    np.testing.assert_allclose(
-        term.pullback(x.tolist(), factor, d_factor),
-        covariance.coordinates_pullback(structure, x[1:], k, d_factor),
-        rtol=EXACT,
-    )
-
-
-@pytest.mark.parametrize("value", [FARTHEST + 1, -FARTHEST - 1, math.nan, math.inf])
-def test_far_points_are_impossible_without_a_warning(value: float) -> None:
-    """Overflow is met by density zero, not by a warning or NaN."""
-    target = target_of(random_design(np.random.default_rng(1), effects=(2,)))
-    for i in range(target.start.size):
-        x = target.start.copy()
-        x[i] += value
-        logp, gradient = target(x)
-        assert logp == -math.inf
-        np.testing.assert_array_equal(gradient, 0.0)
-
-
-@given(SEEDS, st.integers(1, 3))
-def test_near_the_edge_the_target_is_still_a_number(seed: int, k: int) -> None:
-    """SDs off by a factor exp(20) give a density, not an overflow."""
-    rng = np.random.default_rng(seed)
-    target = target_of(random_design(rng, effects=(k,)))
-    x = target.start + rng.choice([-20.0, 0.0, 20.0], target.start.size)
-    logp, gradient = target(x)
-    assert logp < 0.0
-    assert np.isfinite(gradient).all()
-
-
-# --- mode and whitening -------------------------------------------------------------
-
-
-@given(SEEDS, st.integers(1, 3))
-def test_whitened_curvature_is_the_identity(seed: int, k: int) -> None:
-    """At the mode the gradient is zero and basis' H basis = I."""
-    rng = np.random.default_rng(seed)
-    target = target_of(random_design(rng, effects=(k,), n=60, n_levels=12))
-    normal = laplace(target)
-    assert np.abs(target(normal.mode)[1]).max() < 1e-4
-    hessian = negative_hessian(target, normal.mode)
-    if np.linalg.eigvalsh(hessian).min() > 0.06:
-        whitened = normal.basis.T @ hessian @ normal.basis
-        np.testing.assert_allclose(whitened, np.eye(len(whitened)), atol=1e-6)
-
-
-def test_negative_curvature_is_raised() -> None:
-    """A saddle point still gives finite, independent directions."""
-    basis = whitening_basis(np.diag([4.0, -3.0, 0.0]))
-    np.testing.assert_allclose(basis @ basis.T, np.diag([0.25, 20.0, 20.0]))
-
-
-# --- improper posteriors ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n_levels", "improper", "without_mean"),
-    [(2, True, False), (3, False, True), (4, False, False)],
-)
-def test_flat_priors_need_levels(
-    n_levels: int, improper: bool, without_mean: bool
-) -> None:
-    """With a flat SD the tail is sd**-(J - 1): J = 2 improper, J = 3 without a mean."""
-    rng = np.random.default_rng(3)
-    target = target_of(random_design(rng, n_levels=n_levels), "flat")
-    if improper:
-        with pytest.raises(PriorError, match=r"1\|g_sigma' is improper.*3 levels"):
-            check_proper(target)
-    else:
-        assert check_proper(target) == (("1|g_sigma",) if without_mean else ())
-
-
-def test_a_covariate_of_the_levels_costs_one() -> None:
-    """A fixed effect that is constant within levels takes one level away."""
-    rng = np.random.default_rng(4)
-    design = random_design(rng, n_levels=3, p=2)
-    constant = rng.normal(size=3)[design.groups[0].codes]
-    design = replace(design, X=np.column_stack([design.X[:, 0], constant]))
-    with pytest.raises(PriorError, match="improper"):
-        check_proper(target_of(design, "flat"))
-    assert check_proper(target_of(design, "weak")) == ()
-
-
-def test_a_response_that_is_reproduced_is_refused() -> None:
-    """Exact fits: by the fixed effects, or by the effects of the levels."""
-    design = random_design(np.random.default_rng(5))
-    exact = replace(design, y=design.X @ np.array([1.0, 2.0]))
-    with pytest.raises(SamplingError, match="reproduce 'y' exactly"):
-        target_of(exact)
-    codes = design.groups[0].codes
-    constant = replace(design, y=np.array([3.0, 1.0, 4.0, 1.5, 9.0])[codes])
-    with pytest.raises(PriorError, match=r"'sigma' is improper.*reproduces"):
-        check_proper(target_of(constant))
-
-
-def test_sampling_says_that_an_sd_has_no_mean() -> None:
-    """A flat SD with three levels is sampled, and the reader is told."""
-    rng = np.random.default_rng(6)
-    group = np.repeat(["a", "b", "c"], 12)
-    frame = pd.DataFrame({"y": rng.normal(size=36), "g": group})
-    model = Model("y ~ 1 + (1 | g)", frame, priors="flat")
-    with pytest.warns(FitWarning, match=r"1\|g_sigma' has no mean"):
-        post = sample_unchecked(model, draws=200, seed=1)
-    assert post.status.without_mean == ("1|g_sigma",)
 
 
 # --- seeds ----------------------------------------------------------------------------
@@ -394,19 +215,16 @@ def test_nothing_drawn_is_an_error() -> None:
 
 INTERRUPTED = """
 import os, signal, threading, time, warnings
-import numpy as np, pandas as pd
-from bayeslmm.fit import target as target_module
+import numpy as np, nutpie, pandas as pd
 from bayeslmm import Model, SamplingError
 from bayeslmm.fit.sampling import sample
 
-inner = target_module.log_density_gradient
+inner = nutpie.sample
 began = threading.Event()
 
-def slow(*arguments):
-    if threading.current_thread() is not threading.main_thread():
-        began.set()
-        time.sleep(0.0005)
-    return inner(*arguments)
+def announced(*arguments, **options):
+    began.set()
+    return inner(*arguments, **options)
 
 def interrupt():
     began.wait()
@@ -418,12 +236,12 @@ group = np.repeat(np.arange(6), 8)
 y = rng.normal(size=6)[group] + rng.normal(size=48)
 model = Model("y ~ 1 + (1 | g)", pd.DataFrame({"y": y, "g": group}))
 sample(model, draws=4, tune=4, seed=1)  # compile and import first
-target_module.log_density_gradient = slow
+nutpie.sample = announced
 threading.Thread(target=interrupt, daemon=True).start()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     try:
-        post = sample(model, draws=100_000, tune=30, seed=1, progress=False, cores=4)
+        post = sample(model, draws=2_000_000, tune=30, seed=1, progress=False, cores=4)
         print(post.status.partial, post.status.chains, post.status.draws >= 4)
         print(post.idata["posterior"].sizes["draw"] == post.status.draws)
         print(bool(np.isfinite(post.draws("sigma")).all()), post.diagnose().ok)
@@ -449,7 +267,7 @@ def interrupted(seconds: float) -> str:
 @pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="no signals here")
 def test_ctrl_c_returns_what_was_drawn() -> None:
     """A partial posterior, said to be partial, by status, warning and diagnosis."""
-    lines = interrupted(1.5).splitlines()
+    lines = interrupted(1.0).splitlines()
     assert lines[0] == "True 4 True"
     assert lines[1] == "True"
     assert lines[2] == "True False"

@@ -137,7 +137,9 @@ def corr_logp(
     m, logp = n_sd(structure, k), 0.0
     gradient = np.zeros(len(x))
     n = n_corr(structure, k)
-    for c, b in enumerate(partial_exponents(k, eta) if structure == "us" else [eta] * n):
+    for c, b in enumerate(
+        partial_exponents(k, eta) if structure == "us" else [eta] * n
+    ):
         t = math.tanh(x[m + c])
         logp += b * _log_sech2(x[m + c]) - log_beta_constant(b)
         gradient[m + c] = -2.0 * b * t

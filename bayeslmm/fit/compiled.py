@@ -111,7 +111,7 @@ def make_plan(
     start: Float[np.ndarray, " m"],
 ) -> Plan | None:
     """Terms and priors in numbers; None if a structure needs more than products."""
-    if any(term.structure not in SPREAD for term in groups):
+    if any(term.structure not in SPREAD and term.k > 1 for term in groups):
         return None
     place = {
         t: (b, at)
@@ -135,16 +135,17 @@ def _scale_row(prior: Prior, tables: list[ScaleTable]) -> tuple[float, ...]:
     """Kind and numbers of the prior of an SD; a table is added where it needs one."""
     form = scale_form(prior)
     if form is not None:
-        return get_args(Kind).index(form.kind), form.a, form.b, form.constant
+        kind = float(get_args(Kind).index(form.kind))
+        return kind, form.a, form.b, form.constant
     tables.append(scale_table(prior))
-    return coordinates.TABLE, len(tables) - 1.0, tables[-1].low, 0.0
+    return float(coordinates.TABLE), len(tables) - 1.0, tables[-1].low, 0.0
 
 
 def _partial_rows(k: int, eta: float) -> list[tuple[float, ...]]:
     """LKJ(eta) as priors of the partial correlations, by rows."""
     exponents = covariance.partial_exponents(k, eta)
     return [
-        (coordinates.PARTIAL, b, 0.0, -covariance.log_beta_constant(b))
+        (float(coordinates.PARTIAL), b, 0.0, -covariance.log_beta_constant(b))
         for b in exponents
     ]
 

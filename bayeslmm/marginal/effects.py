@@ -11,15 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import (
-    Elimination,
-    eliminate,
-    left,
-    projections,
-)
+from bayeslmm.marginal.elimination import Elimination, eliminate, left, projections
+from bayeslmm.marginal.kernels import draws
 from bayeslmm.marginal.lapack import solve_in_place
 from bayeslmm.marginal.levels import draw_levels
-from bayeslmm.marginal.likelihood import BetaPrior, Factors, gram, solve_beta
+from bayeslmm.marginal.likelihood import BetaPrior, Factors, beta_arrays, solve_beta
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -146,47 +142,81 @@ def draw_effects(
     it.
     """
     n_draws = len(sigma)
+    z = rng.standard_normal((n_draws, stats.p + stats.m))
     beta, rest_b = np.empty((n_draws, stats.p)), np.empty((n_draws, stats.m))
-    for s in range(n_draws):
-        scale = float(sigma[s])
-        _, G, done = gram(stats, [factor[s] / scale for factor in factors])
-        beta[s] = draw_beta(G, scale, rng, prior)
-        if isinstance(done, Elimination) and stats.rest:
+    if stats.kernel in _FIXED_OF:
+        _draw_compiled(stats, factors, sigma, prior, z, beta, rest_b)
+    else:
+        for s in range(n_draws):
+            scale = float(sigma[s])
+            done = eliminate(stats, [factor[s] / scale for factor in factors])
+            beta[s] = draw_beta(done.G, scale, z[s, : stats.p], prior)
             gamma = np.append(-beta[s], 1.0)
-            rest_b[s] = draw_rest(stats, done, gamma, scale, rng)
+            rest_b[s] = draw_rest(stats, done, gamma, scale, z[s, stats.p :])
     drawn = [
         rest_b[:, block.span].reshape(n_draws, block.n_levels, block.k)
         for block in stats.rest
     ]
     if lead:
-        relative = lead_factors(stats, factors) / sigma[:, None, None]
+        k = stats.lead.k
+        relative = padded_factors(stats, factors)[:, 0, :k, :k] / sigma[:, None, None]
         own = draw_levels(stats, relative, sigma, beta, rest_b, rng)
     else:
         own = np.empty((n_draws, 0, stats.lead.k))
     return beta, by_term(stats, [own, *drawn])
 
 
+_FIXED_OF = {
+    "pooled": draws.pooled_fixed,
+    "pairs": draws.pairs_fixed,
+    "levels": draws.levels_fixed,
+    "crossed": draws.crossed_fixed,
+}
+
+
+def _draw_compiled(
+    stats: Statistics,
+    factors: Sequence[Float[np.ndarray, "s _k _k"]],
+    sigma: Float[np.ndarray, " s"],
+    prior: BetaPrior | None,
+    z: Float[np.ndarray, "s pm"],
+    beta: Float[np.ndarray, "s p"],
+    rest_b: Float[np.ndarray, "s m"],
+) -> None:
+    """Fill beta and the effects of the rest, all draws in one call of a kernel."""
+    relative = padded_factors(stats, factors) / sigma[:, None, None, None]
+    if not stats.rest:
+        relative = np.ascontiguousarray(relative[:, 0])
+    last = (beta, rest_b) if stats.rest else (beta,)
+    kernel = _FIXED_OF[stats.kernel]
+    kernel(
+        *stats.arrays, stats.WW, relative, sigma, *beta_arrays(stats, prior), z, *last
+    )
+
+
+def padded_factors(
+    stats: Statistics, factors: Sequence[Float[np.ndarray, "s _k _k"]]
+) -> Float[np.ndarray, "s b k k"]:
+    """Draws of the factors of all blocks, the terms of a block along the diagonal."""
+    blocks = stats.layout.blocks
+    widest = max(block.k for block in blocks)
+    found = np.zeros((len(factors[0]), len(blocks), widest, widest))
+    for b, block in enumerate(blocks):
+        for t, start in zip(block.terms, block.starts, strict=True):
+            span = slice(start, start + factors[t].shape[1])
+            found[:, b, span, span] = factors[t]
+    return found
+
+
 def draw_beta(
     G: Float[np.ndarray, "w w"],
     sigma: float,
-    rng: np.random.Generator,
+    z: Float[np.ndarray, " p"],
     prior: BetaPrior | None,
 ) -> Float[np.ndarray, " p"]:
-    """One draw of the fixed effects given the variances."""
+    """One draw of the fixed effects given the variances, from standard normals z."""
     fixed = solve_beta(G, sigma, prior)
-    root = np.linalg.cholesky(fixed.covariance)
-    return fixed.beta + root @ rng.standard_normal(len(fixed.beta))
-
-
-def lead_factors(
-    stats: Statistics, factors: Sequence[Float[np.ndarray, "s _k _k"]]
-) -> Float[np.ndarray, "s k k"]:
-    """Draws of the factor of the leading block, its terms along the diagonal."""
-    found = np.zeros((len(factors[0]), stats.lead.k, stats.lead.k))
-    for t, start in zip(stats.lead.terms, stats.lead.starts, strict=True):
-        span = slice(start, start + factors[t].shape[1])
-        found[:, span, span] = factors[t]
-    return found
+    return fixed.beta + np.linalg.cholesky(fixed.covariance) @ z
 
 
 def draw_rest(
@@ -194,13 +224,13 @@ def draw_rest(
     done: Elimination,
     gamma: Float[np.ndarray, " w"],
     sigma: float,
-    rng: np.random.Generator,
+    z: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, " m"]:
     """One draw of the random effects of all blocks but the lead, given beta.
 
     With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma chol(S)^-T z).
     """
-    spread = rng.standard_normal((stats.m, 1))
+    spread = z[:, None].copy()
     solve_in_place(done.schur, spread, transposed=True)
     u = (done.kappa @ gamma)[:, None] + sigma * spread
     return left(u, stats.rest, done.factors[1:])[:, 0]

@@ -190,9 +190,7 @@ def _compiled_density(
 
 def beta_arrays(
     stats: Statistics, prior: BetaPrior | None
-) -> tuple[
-    Float[np.ndarray, "p p"], Float[np.ndarray, " p"], Float[np.ndarray, " 2"]
-]:
+) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"], Float[np.ndarray, " 2"]]:
     """Precision and mean of beta's prior as the kernels take them, and two constants.
 
     These are n and the terms of the log density that no parameter moves.

@@ -78,9 +78,12 @@ def density_with_effects(
     if not math.isfinite(value):
         blank = [np.full((1, b.n_levels, b.k), np.nan) for b in stats.layout.blocks]
         return value, np.full(stats.p, np.nan), _first(by_term(stats, blank))
-    beta = draw_beta(done.G, sigma, rng, prior)
+    z = rng.standard_normal(stats.p + stats.m)
+    beta = draw_beta(done.G, sigma, z[: stats.p], prior)
     gamma = np.append(-beta, 1.0)
-    rest = draw_rest(stats, done, gamma, sigma, rng) if stats.rest else np.empty(0)
+    rest = np.empty(0)
+    if stats.rest:
+        rest = draw_rest(stats, done, gamma, sigma, z[stats.p :])
     relative, scale = done.factors[0][None], np.array([sigma])
     lead = draw_levels(stats, relative, scale, beta[None], rest[None], rng)
     drawn = [rest[b.span].reshape(1, b.n_levels, b.k) for b in stats.rest]

@@ -26,18 +26,14 @@ from bayeslmm.marginal.kernels.compiling import compiled
 # Address and up to three lengths of an array; most arrays that a target takes.
 RECORD, MOST = 4, 24
 # The first arrays are the same for all kernels, the statistics follow.
-MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START, PRECISION, MEAN, CONSTANTS, WW = range(
-    11
-)
-FIRST = 11
+MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START = range(7)
+PRECISION, MEAN, CONSTANTS, WW, FIRST = range(7, 12)
 # What a callback returns: fine, or a point that counts as divergent.
 DONE, IMPOSSIBLE = 0, 4
 
 _NUMBERS = types.CPointer(types.float64)
 _LOGP = types.int64(types.uint64, _NUMBERS, _NUMBERS, _NUMBERS, types.voidptr)
-_EXPAND = types.int64(
-    types.uint64, types.uint64, _NUMBERS, _NUMBERS, types.voidptr
-)
+_EXPAND = types.int64(types.uint64, types.uint64, _NUMBERS, _NUMBERS, types.voidptr)
 
 
 def pack(arrays: tuple[np.ndarray, ...]) -> Int[np.ndarray, " records"]:
@@ -50,16 +46,18 @@ def pack(arrays: tuple[np.ndarray, ...]) -> Int[np.ndarray, " records"]:
     return records.ravel()
 
 
-@intrinsic
-def _pointer(typing_context: Any, address: Any) -> Any:  # numba gives the meaning
+def _as_pointer(typing_context, address):
     """An integer as a pointer."""
     del typing_context
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def code(context, builder, signature, arguments):
         del context, signature
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(address), code
+
+
+_pointer: Any = intrinsic(_as_pointer)
 
 
 @compiled
@@ -170,7 +168,7 @@ def _crossed(m, z, out, logp, data):
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
 
 
-def _copy(m, n, z, out, data):
+def _copy(_m, n, z, out, _data):
     """What nutpie stores of a draw: z itself."""
     for i in range(n):
         out[i] = z[i]

@@ -10,8 +10,6 @@ factor lies in the padded factors of all blocks. Priors are separable: a row of 
 
 import math
 
-import numpy as np
-
 from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.priors.scale import TABLE_STEP
 
@@ -143,10 +141,10 @@ def gather(x, terms, factors, d_factors, gradient):
 @compiled
 def is_far(x, start):
     """Whether a coordinate is further from its start than `FARTHEST`, or NaN."""
+    far = False
     for i in range(x.size):
-        if not abs(x[i] - start[i]) < FARTHEST:
-            return True
-    return False
+        far = far or not abs(x[i] - start[i]) < FARTHEST
+    return far
 
 
 @compiled

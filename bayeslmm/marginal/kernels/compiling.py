@@ -40,7 +40,7 @@ class FirstCompilation(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         """Say so if the function is ours and nothing was said before."""
-        function = event.data["dispatcher"].py_func
+        function = (event.data or {})["dispatcher"].py_func
         if not self.said and function.__module__.startswith("bayeslmm."):
             self.said = True
             logging.getLogger("bayeslmm").warning(NOTICE)

@@ -50,30 +50,16 @@ def crossed_density(
 ):
     """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
     k, m, w = sizes[0], R0.shape[0], WW.shape[0]
-    lead = factors[0, :k, :k].copy()
-    G, R, Fr = WW.copy(), R0.copy(), Fr0.copy()
-    root, U, V = np.empty_like(A), np.empty_like(F), np.empty_like(B)
-    log_det = eliminate_lead(A, F, lead, G, root, U)
-    eliminate_couplings(indptr, columns, B, lead, root, U, V, R, Fr)
-    mirror_in_place(R)
-    RL = _left_transposed(R, factors, block_of, start_of).T.copy()
-    schur = _left_transposed(RL, factors, block_of, start_of)
-    for i in range(m):
-        schur[i, i] += 1.0
-    if not cholesky(schur, m):
+    log_det, G, schur, kappa, inner, outer = eliminate_crossed(
+        A,
+        F,
+        *((indptr, columns, B), (R0, Fr0)),
+        *(block_of, start_of, k, WW, factors),
+    )
+    if not math.isfinite(log_det):
         return np.nan, np.nan
-    kappa = _left_transposed(Fr, factors, block_of, start_of)
-    for i in range(m):
-        log_det += 2.0 * math.log(schur[i, i])
-    for c in range(w):
-        column = kappa[:, c].copy()
-        solve_lower(schur, column, m)
-        for i in range(m):
-            kappa[i, c] = column[i]
-    for c in range(w):
-        for d in range(c + 1):
-            for i in range(m):
-                G[c, d] -= kappa[i, c] * kappa[i, d]
+    lead, root, U, V = inner
+    R, Fr, RL = outer
     value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
     if not slope:
         return value, np.nan
@@ -85,9 +71,9 @@ def crossed_density(
         for i in range(m):
             kappa[i, c] = column[i]
     inverse = _inverse(schur)
-    t = _left(kappa, factors, block_of, start_of)
-    T = _left(inverse, factors, block_of, start_of)
-    T = _left(T.T.copy(), factors, block_of, start_of)
+    t = left_small(kappa, factors, block_of, start_of)
+    T = left_small(inverse, factors, block_of, start_of)
+    T = left_small(T.T.copy(), factors, block_of, start_of)
     Q, D = np.empty_like(F), np.empty_like(A)
     lead_projections(A, F, lead, root, U, Q, D)
     couple_projections(A, lead, root, indptr, columns, B, V, T, t, Q, D)
@@ -98,6 +84,45 @@ def crossed_density(
     rest = (R, Fr, RL, inverse, t)
     _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
     return value, _absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+
+
+@compiled
+def eliminate_crossed(A, F, couplings, products, block_of, start_of, k, WW, factors):
+    """Eliminate the lead, then the rest, at given relative factors.
+
+    Returns the log determinant (NaN if it breaks down), G, the Cholesky factor of the
+    Schur complement S, ``chol(S)^-1 Lambda'Fr``, and what the gradient needs again of
+    the lead (its factor, root, U, V) and of the rest (R, Fr, R Lambda, lead left out).
+    """
+    indptr, columns, B = couplings
+    lead = factors[0, :k, :k].copy()
+    G, R, Fr = WW.copy(), products[0].copy(), products[1].copy()
+    m, w = Fr.shape
+    root, U, V = np.empty_like(A), np.empty_like(F), np.empty_like(B)
+    log_det = eliminate_lead(A, F, lead, G, root, U)
+    eliminate_couplings(indptr, columns, B, lead, root, U, V, R, Fr)
+    mirror_in_place(R)
+    RL = left_transposed_small(R, factors, block_of, start_of).T.copy()
+    schur = left_transposed_small(RL, factors, block_of, start_of)
+    for i in range(m):
+        schur[i, i] += 1.0
+    if not cholesky(schur, m):
+        log_det = np.nan
+    kappa = left_transposed_small(Fr, factors, block_of, start_of)
+    for i in range(m):
+        log_det += 2.0 * math.log(schur[i, i])
+    column = np.empty(m)
+    for c in range(w):
+        for i in range(m):
+            column[i] = kappa[i, c]
+        solve_lower(schur, column, m)
+        for i in range(m):
+            kappa[i, c] = column[i]
+    for c in range(w):
+        for d in range(c + 1):
+            for i in range(m):
+                G[c, d] -= kappa[i, c] * kappa[i, d]
+    return log_det, G, schur, kappa, (lead, root, U, V), (R, Fr, RL)
 
 
 @compiled
@@ -163,7 +188,7 @@ def _rest_projections(R, Fr, RL, inverse, t, first, n_levels, k):
 
 
 @compiled
-def _left(matrix, factors, block_of, start_of):
+def left_small(matrix, factors, block_of, start_of):
     """Lambda_r times `matrix`."""
     product = np.zeros_like(matrix)
     for i in range(matrix.shape[0]):
@@ -176,7 +201,7 @@ def _left(matrix, factors, block_of, start_of):
 
 
 @compiled
-def _left_transposed(matrix, factors, block_of, start_of):
+def left_transposed_small(matrix, factors, block_of, start_of):
     """Lambda_r' times `matrix`."""
     product = np.zeros_like(matrix)
     for i in range(matrix.shape[0]):
