@@ -414,7 +414,7 @@ def test_expensive_evaluations_are_not(
     asked = functools.partial(prefers_importance, model.statistics)
     assert asked(dimension=4, draws=1000, tune=300, chains=4)
     assert not asked(dimension=8, draws=1000, tune=300, chains=4)
-    assert not asked(dimension=4, draws=10, tune=10, chains=1)
+    assert not asked(dimension=4, draws=5, tune=0, chains=1)
 
 
 # --- large ----------------------------------------------------------------------------

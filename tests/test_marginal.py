@@ -1,5 +1,6 @@
 """The marginal likelihood against the dense textbook formula, and its laws."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from bayeslmm.marginal import (
     draw_effects,
     log_density,
     log_density_gradient,
+    log_sigma_gradient,
     profiled_criterion,
     profiled_gradient,
 )
@@ -122,16 +124,21 @@ def test_profile_is_the_dense_criterion_and_its_gradient(spec, seed, restricted)
     assert profile.beta == pytest.approx(beta, rel=1e-8, abs=1e-8)
     value, gradients = profiled_gradient(stats, factors, restricted=restricted)
     assert value == profile.criterion
+    of_sigma = log_sigma_gradient(stats, factors, restricted=restricted)
     for t, L in enumerate(factors):
         lower = np.tril_indices(len(L))
 
         def at(entries, t=t, lower=lower):
             moved = [factor.copy() for factor in factors]
             moved[t][lower] = entries
-            return dense_criterion(design, moved, restricted=restricted)[0]
+            return dense_criterion(design, moved, restricted=restricted)
 
-        slopes = finite_difference(at, L[lower])
+        slopes = finite_difference(lambda entries, at=at: at(entries)[0], L[lower])
         assert gradients[t][lower] == pytest.approx(slopes, rel=1e-6, abs=DIFFERENCE)
+        slopes = finite_difference(
+            lambda entries, at=at: math.log(at(entries)[1]), L[lower]
+        )
+        assert of_sigma[t][lower] == pytest.approx(slopes, rel=1e-6, abs=DIFFERENCE)
 
 
 @given(specs, seeds)

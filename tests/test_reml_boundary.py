@@ -80,7 +80,7 @@ def test_search_leaves_a_zero_that_is_a_saddle():
     """A start with an SD of 0 is stationary, and must be left if the SD is not 0."""
     model = Model("y ~ x + (x | g)", toy(11))
     problem = profiled_problem(model.design, restricted=True)
-    found = optimise._settle(problem, np.zeros(problem.m))
+    found = optimise._settle(problem, descend.Descent(np.zeros(problem.m), None))
     assert found.criterion == pytest.approx(minimise(problem).criterion, abs=1e-8)
 
 
@@ -92,7 +92,9 @@ def test_shared_correlation_is_searched_from_both_sides():
     problem = profiled_problem(best.design, restricted=True)
     for sd in (0.05, 0.3, 1.0):
         for corr in (-0.45, -0.2, 0.3, 0.9):
-            found = optimise._settle(problem, np.array([sd, corr]))
+            found = optimise._settle(
+                problem, descend.Descent(np.array([sd, corr]), None)
+            )
             assert best.criterion < found.criterion + SAME_OPTIMUM
 
 

@@ -28,6 +28,7 @@ from bayeslmm.fit.conditioning import Conditioned, condition
 from bayeslmm.marginal import (
     Direction,
     Statistics,
+    log_sigma_gradient,
     profiled_curvature,
     profiled_gradient,
 )
@@ -114,6 +115,15 @@ class ProfiledProblem:
             restricted=self.restricted,
         )
         return criterion, self._pulled(theta, d_factors), curvature
+
+    def log_sigma_slope(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> Float[np.ndarray, " m"]:
+        """Derivative of log sigma_hat, the profiled residual SD, by each theta."""
+        d_factors = log_sigma_gradient(
+            self.statistics, self.factors(theta), restricted=self.restricted
+        )
+        return self._pulled(theta, d_factors)
 
     def expectation_step(
         self, theta: Float[np.ndarray, " m"]

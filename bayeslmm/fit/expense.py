@@ -33,11 +33,12 @@ PER_PAIR_OF_COUPLINGS = 4.3e-9
 
 # NUTS in whitened coordinates takes about this many gradients for a draw.
 GRADIENTS_PER_DRAW = 8
-# An evaluation is expensive beyond this: the default run of NUTS, 4 x 1300 draws, then
-# takes 80 s of one core, an effective sample of 400 by importance under 3 s.
-EXPENSIVE = 2e-3
+# An evaluation is expensive beyond this, seconds of one core: the default run of NUTS,
+# 4 x 1300 draws, then takes 4 s of one core. With 10,000 levels of two effects (0.2 ms)
+# NUTS took 10 s, an effective sample of 400 by importance 0.6 s.
+EXPENSIVE = 1e-4
 # Shorter runs of NUTS than this, in seconds of one core, are not worth avoiding.
-SHORT_RUN = 10.0
+SHORT_RUN = 3.0
 # Importance sampling is for few coordinates: the effective share of the points falls
 # with them (0.11 of 4000 with 11, 0.06 with 22), and so does the trust in checks made
 # of the points themselves.
@@ -94,8 +95,8 @@ def prefers_importance(
     Returns
     -------
     bool
-        True if an evaluation takes more than 2 ms, the whole run of NUTS more than 10 s
-        of one core, and there are at most 7 variance parameters. It does not depend on
+        True if an evaluation takes over 0.1 ms, the whole run of NUTS over 3 s of one
+        core, and there are at most 7 variance parameters. It does not depend on
         the number of cores, nor on the load of the machine.
     """
     seconds = gradient_seconds(stats)

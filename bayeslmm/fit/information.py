@@ -158,7 +158,8 @@ def _working_slopes(
     """Derivatives of the working parameters by theta, and by the error of log sigma."""
 
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
-        factors = _absolute_factors(problem, point)
+        """Working values with sigma held at 1."""
+        factors = problem.conditioned.factors(problem.factors(point)), 1.0
         return np.array([_working_scale(p, factors)[0] for p in kept])
 
     columns = [
@@ -166,7 +167,9 @@ def _working_slopes(
         for i, up, down in steps(problem, theta, free, DIFFERENCE)
     ]
     slopes = np.array(columns).T.reshape(len(kept), int(free.sum()))
-    return slopes, np.array([float(p.component != "corr") for p in kept])
+    in_sigma = np.array([float(p.component != "corr") for p in kept])
+    slopes += np.outer(in_sigma, problem.log_sigma_slope(theta)[free])
+    return slopes, in_sigma
 
 
 Factors = tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]

@@ -20,12 +20,14 @@ from bayeslmm.fit.boundary import (
     snap_candidates,
 )
 from bayeslmm.fit.criterion import ProfiledProblem
-from bayeslmm.fit.descend import descend
+from bayeslmm.fit.descend import Descent, descend
 from bayeslmm.fit.newton import FLAT, Curvature, newton_step
 
 # Fall of the criterion that a Newton step still promises: far below what a reader can
 # see (lme4's optimisers stop at 1e-7 or so of their own), above rounding for n = 1e6.
 DECREMENT = 1e-9
+# A step that promises less is not taken: it would cost more than it could show.
+ARRIVED = 1e-11
 # What counts as a minimum at the end: a fall of 1e-6 is the tolerance of the peer
 # tests.
 ENOUGH = 1e-6
@@ -123,9 +125,9 @@ def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bo
     return at_bound or bool(null_columns(problem, theta).any())
 
 
-def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
+def _settle(problem: ProfiledProblem, descent: Descent) -> Optimum:
     """Newton steps, then the boundary, until nothing moves any more."""
-    optimum = _polish(problem, canonical(problem, theta))
+    optimum = _polish_from(problem, descent)
     for _ in range(MAX_RELEASES):
         optimum = _snap(problem, optimum)
         if not optimum.converged:
@@ -133,8 +135,15 @@ def _settle(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum
         lower = _release(problem, optimum)
         if lower is None:
             return optimum
-        optimum = _polish(problem, canonical(problem, descend(problem, lower)))
+        optimum = _polish_from(problem, descend(problem, lower))
     return optimum
+
+
+def _polish_from(problem: ProfiledProblem, descent: Descent) -> Optimum:
+    """Newton's method where a descent ended, the pivots made positive."""
+    theta = canonical(problem, descent.theta)
+    same = np.array_equal(theta, descent.theta)
+    return _polish(problem, theta, descent.known if same else None)
 
 
 def _snap(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
@@ -160,9 +169,16 @@ def _release(
     return None
 
 
-def _polish(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> Optimum:
+def _polish(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    known: tuple[float, Float[np.ndarray, " m"]] | None = None,
+) -> Optimum:
     """Newton's method, and what it says of where it ended."""
-    theta, value, gradient, decrement, curvature = _newton(problem, theta)
+    value, gradient = known or problem(theta)
+    theta, value, gradient, decrement, curvature = _newton(
+        problem, theta, value, gradient
+    )
     final = canonical(problem, theta)
     hessian, convex = None, True
     if curvature is not None:
@@ -199,7 +215,10 @@ def steps(
 
 
 def _newton(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    value: float,
+    gradient: Float[np.ndarray, " m"],
 ) -> tuple[
     Float[np.ndarray, " m"], float, Float[np.ndarray, " m"], float, Curvature | None
 ]:
@@ -207,7 +226,6 @@ def _newton(
 
     The Hessian is kept as long as it brings the gradient down tenfold a step.
     """
-    value, gradient = problem(theta)
     decrement, curvature = np.inf, None
     for _ in range(NEWTON_STEPS):
         if not (np.isfinite(value) and np.abs(theta).max() < MAX_THETA):
@@ -220,6 +238,8 @@ def _newton(
         if curvature is None:
             return theta, value, gradient, np.inf, None
         step, decrement = newton_step(curvature, gradient)
+        if decrement < ARRIVED:
+            break
         moved = _line_search(problem, theta, value, gradient, step)
         if moved is None:
             break

@@ -17,6 +17,7 @@ from bayeslmm.marginal.likelihood import (
 from bayeslmm.marginal.profile import (
     Direction as Direction,
     Profile as Profile,
+    log_sigma_gradient as log_sigma_gradient,
     profiled_criterion as profiled_criterion,
     profiled_curvature as profiled_curvature,
     profiled_gradient as profiled_gradient,

@@ -140,6 +140,31 @@ def profiled_curvature(
     return profile.criterion, tuple(-2.0 * sigma * d for d in gradients), curvature
 
 
+def log_sigma_gradient(
+    stats: Statistics, relative: Factors, *, restricted: bool = True
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """Gradient of the logarithm of the profiled sigma with respect to each Lambda_t.
+
+    ``-(sum_j s_j s_j') Lambda_t / (dof sigma**2)`` with s_j = Z_j'V0^-1(y - X beta),
+    by the envelope theorem: beta is at its best, and dof sigma**2 is the minimum of
+    (y - X beta)'V0^-1(y - X beta).
+    """
+    done = eliminate(stats, relative)
+    profile = _profile(stats, done.log_det, done.G, restricted)
+    gamma = np.append(-profile.beta, 1.0)
+    dof = stats.n - stats.p if restricted else stats.n
+    found: dict[int, Float[np.ndarray, "_k _k"]] = {}
+    for block, (Q, _) in zip(
+        stats.layout.blocks, projections(stats, done), strict=True
+    ):
+        scores = Q @ gamma
+        edges = (*block.starts, block.k)
+        for i, t in enumerate(block.terms):
+            own = scores[:, edges[i] : edges[i + 1]]
+            found[t] = -(own.T @ own) @ relative[t] / (dof * profile.sigma**2)
+    return tuple(found[t] for t in range(stats.n_terms))
+
+
 def _profile_weight(
     profile: Profile, G: Float[np.ndarray, "w w"], restricted: bool
 ) -> Float[np.ndarray, "w w"]:
