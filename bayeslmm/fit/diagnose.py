@@ -157,7 +157,8 @@ def _convergence_messages(table: "pd.DataFrame", status: SamplingStatus) -> list
             "There is only one chain, so nothing shows whether it has converged. "
             "Sample with chains=4."
         )
-    elif len(stuck):
+    elif len(stuck) and status.sampler == "nuts":
+        # chains over weighted points start by their weights: those are what is checked
         worst = table["rhat"].max()
         messages.append(
             f"The chains disagree about {_names(stuck)} (R-hat up to {worst:.3f}, "

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
-from bayeslmm.fit.expense import ESS_PER_CHAIN, prefers_importance
+from bayeslmm.fit.expense import ESS_PER_CHAIN, prefers_importance, useful_threads
 from bayeslmm.fit.importance import (
     Declined,
     ImportanceDraws,
@@ -38,12 +38,15 @@ from bayeslmm.fit.target import (
     check_proper,
     make_target,
 )
+from bayeslmm.fit.visits import in_threads
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.marginal import draw_effects
 from bayeslmm.model import Method, Model
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
 
 
 def sample(
@@ -291,17 +294,17 @@ def draw_posterior(
     """
     sigma = np.exp(x[..., 0])
     factors = [target.factors(own) for own in x]
-    drawn = [
-        draw_effects(
-            target.statistics,
-            factors[i],
-            sigma[i],
-            effect_generator(seed, chain),
-            target.beta,
-            lead=bool(set(target.statistics.lead.terms) & set(kept)),
+    lead = bool(set(target.statistics.lead.terms) & set(kept))
+
+    def draw(i: int) -> Effects:
+        """Effects of one chain."""
+        rng = effect_generator(seed, chains[i])
+        return draw_effects(
+            target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
         )
-        for i, chain in enumerate(chains)
-    ]
+
+    cores = useful_threads(target.statistics, available_cores())
+    drawn = in_threads(draw, range(len(chains)), min(cores, len(chains) // 2 or 1))
     by_term = [np.stack(own) for own in zip(*factors, strict=True)]
     beta = np.stack([own[0] for own in drawn])
     posterior = parameter_draws(model.design, beta, by_term, sigma)

@@ -22,6 +22,8 @@ class Case:
     """One data set with one formula, and the samplers that can fit it.
 
     ``columns`` are response, predictor and group of ``y ~ x + (x | g)``, for the
+    samplers whose models are written by hand; ``in_lme4`` is false where that would
+    take too long.
     """
 
     name: str

@@ -52,7 +52,7 @@ def read_options() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", default="small", choices=[*SUITES, "all", "cell"]
+        "suite", nargs="?", default="all", choices=[*SUITES, "all", "cell"]
     )
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     parser.add_argument("--methods", nargs="*", help="small: only these samplers")
