@@ -11,6 +11,7 @@ for (
 os.environ.setdefault("MPLBACKEND", "agg")
 
 from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import hypothesis  # noqa: E402
@@ -56,6 +57,28 @@ def sleepstudy() -> "pd.DataFrame":
 def classrooms() -> "pd.DataFrame":
     """Scores of 60 pupils in 3 classrooms against their parents' education."""
     return _load_or_skip("score_parentedu_byclass")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pupils() -> "pd.DataFrame":
+    """Simulated pupils with columns that models must refuse."""
+    import cli_cases
+
+    return cli_cases.pupils()
+
+
+@pytest.fixture
+def csv(folder: Path, pupils: "pd.DataFrame") -> Path:
+    """The pupils as a CSV file in the working folder."""
+    pupils.to_csv("pupils.csv", index=False)
+    return Path("pupils.csv")
 
 
 @functools.cache
