@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sampling import unchecked
 from typer.testing import CliRunner
 
 import bayeslmm as lmm
@@ -18,6 +19,12 @@ def run(*arguments: object) -> tuple[int, str, str]:
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.exit_code, done.stdout, done.stderr
+
+
+def run_unchecked(*arguments: object) -> tuple[int, str, str]:
+    """The same at the speed that a user has, for commands that sample."""
+    with unchecked():
+        return run(*arguments)
 
 
 def pupils() -> pd.DataFrame:

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pytensor.compile.mode import Mode
 
 import bayeslmm as lmm
 from bayeslmm.covariance import coordinates_to_factor, corr_logp, n_corr, n_sd
 from bayeslmm.graph import names, to_pymc
 from bayeslmm.priors import scale_logp
 
-# FAST_COMPILE: the graphs are evaluated a few times only.
-MODE = "FAST_COMPILE"
+# Each graph is evaluated a few times only: PyTensor's rewriting, nearly all of the time
+# that compiling takes, would not pay.
+MODE = Mode(linker="py", optimizer=None)
 
 
 @functools.cache
@@ -86,10 +88,8 @@ def marginal_graph(model: lmm.Model) -> Any:
 def random_point(model: lmm.Model, seed: int) -> dict[str, np.ndarray]:
     """A point of the joint graph, on the unconstrained scale; SDs near 1."""
     graph, rng = joint_graph(model), np.random.default_rng(seed)
-    return {
-        v.name: rng.normal(0.0, 0.5, graph.initial_point()[v.name].shape)
-        for v in graph.value_vars
-    }
+    start = graph.initial_point()  # compiles a function at each call
+    return {v.name: rng.normal(0.0, 0.5, start[v.name].shape) for v in graph.value_vars}
 
 
 def log_p(graph: Any, point: dict[str, np.ndarray]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cli_cases import FORMULA, INTERCEPTS, run
+from cli_cases import FORMULA, INTERCEPTS, run, run_unchecked
 from typer.testing import CliRunner
 
 from bayeslmm.cli import app
@@ -23,7 +23,7 @@ from bayeslmm.model import Model
 
 def test_fit_prints_and_writes_everything(csv):
     sampling = ("--draws", 200, "--chains", 2, "--seed", 7)
-    code, out, err = run("fit", csv, FORMULA, *sampling, "--out", "results")
+    code, out, err = run_unchecked("fit", csv, FORMULA, *sampling, "--out", "results")
     assert (code, err) == (0, "")
     for words in (
         FORMULA,
@@ -63,14 +63,18 @@ def test_fit_prints_and_writes_everything(csv):
 
 def test_the_same_seed_prints_the_same(csv):
     arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1, "--seed")
-    assert run(*arguments, 3)[1] == run(*arguments, 3)[1] != run(*arguments, 4)[1]
+    assert (
+        run_unchecked(*arguments, 3)[1]
+        == run_unchecked(*arguments, 3)[1]
+        != run_unchecked(*arguments, 4)[1]
+    )
 
 
 def test_without_a_seed_the_one_used_is_printed(csv):
     arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1)
-    _, out, _ = run(*arguments)
+    _, out, _ = run_unchecked(*arguments)
     seed = re.search(r"--seed (\d+) repeats these draws", out)[1]
-    _, again, _ = run(*arguments, "--seed", seed)
+    _, again, _ = run_unchecked(*arguments, "--seed", seed)
     assert re.findall(r"sigma .*", again)[1] == re.findall(r"sigma .*", out)[1]
 
 
@@ -114,7 +118,7 @@ def test_other_families_have_no_reml(csv):
     formula = "passed ~ edu + (1 | classroom)"
     few = ("--draws", 100, "--tune", 200, "--chains", 2, "--seed", 1)
     options = ("--family", "bernoulli", *few, "--out", "results")
-    code, out, _ = run("fit", csv, formula, *options)
+    code, out, _ = run_unchecked("fit", csv, formula, *options)
     assert code == 0
     summary = json.loads(Path("results/summary.json").read_text())
     assert summary["reml"] is None
@@ -125,7 +129,9 @@ def test_other_families_have_no_reml(csv):
 
 
 def test_demo_shows_the_true_values_beside_both_fits(folder):
-    code, out, _ = run("demo", "--draws", 100, "--chains", 2, "--out", "results")
+    code, out, _ = run_unchecked(
+        "demo", "--draws", 100, "--chains", 2, "--out", "results"
+    )
     assert code == 0
     table = out[out.index("The values that made these data") :]
     assert re.search(r"edu\|classroom_sigma\s+0\.150+\s", table)
@@ -170,8 +176,8 @@ def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
         return replace(post, status=replace(post.status, partial=True))
 
     monkeypatch.setattr(Model, "sample", stopped)
-    options = ("--draws", 50, "--chains", 2, "--seed", 1, "--out", "results")
-    code, out, _ = run("fit", csv, INTERCEPTS, *options)
+    few = ("--draws", 50, "--tune", 50, "--chains", 2, "--seed", 1)
+    code, out, _ = run("fit", csv, INTERCEPTS, *few, "--out", "results")
     assert code == INTERRUPTED == 130
     assert "Interrupted: these are partial results." in out
     assert "The posterior is partial" in out

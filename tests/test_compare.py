@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from compare_cases import pupils
+from sampling import sample_unchecked
 
 import bayeslmm as lmm
 from bayeslmm.compare import prior_pull, shrinkage_covariances
@@ -27,14 +28,14 @@ def fitted(formula: str, data: pd.DataFrame, **options) -> lmm.RemlFit:
 def common_slope(classrooms):
     """REML and posterior of the random-intercept model of three classrooms."""
     model = lmm.Model("score ~ edu + (1 | classroom)", classrooms)
-    return model.fit_reml(), model.sample(draws=250, chains=2, seed=1, cores=1)
+    return model.fit_reml(), sample_unchecked(model, draws=250, chains=2, seed=1)
 
 
 @pytest.fixture(scope="module")
 def slopes():
     """REML and posterior of a model with correlated slopes."""
     model = lmm.Model("score ~ edu + (edu | classroom)", pupils(12, 20))
-    return model.fit_reml(), model.sample(draws=250, chains=2, seed=1, cores=1)
+    return model.fit_reml(), sample_unchecked(model, draws=250, chains=2, seed=1)
 
 
 # --- compare --------------------------------------------------------------------------

@@ -46,9 +46,6 @@ def test_order_of_rows_does_not_matter(order):
     data = small_frame(48)
     given_order = build(LAW_FORMULA, data).design
     permuted = build(LAW_FORMULA, data.iloc[order]).design
-    back = np.argsort(order)
-    restored = build(LAW_FORMULA, data.iloc[order].iloc[back]).design
-    designs_equal(given_order, restored)
     np.testing.assert_allclose(permuted.X, given_order.X[order], rtol=1e-10, atol=1e-12)
     np.testing.assert_array_equal(permuted.y, given_order.y[order])
     for s, t in zip(permuted.groups, given_order.groups, strict=True):

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
+from sampling import sample_unchecked
 
 import bayeslmm as lmm
 from bayeslmm.errors import OutputError
@@ -28,14 +28,10 @@ class Fits:
 
 
 @pytest.fixture(scope="module")
-def fits():
+def fits(gaps):
     """Both fits of simulated classrooms, some rows missing."""
-    data = lmm.simulate_classrooms(12, 20, seed=4).data
-    data.loc[:2, "score"] = np.nan
-    data.loc[5, "edu"] = np.nan
-    model = lmm.Model("score ~ edu + (edu | classroom)", data)
-    post = model.sample(draws=250, chains=2, seed=1, cores=1)
-    return Fits(model, model.fit_reml(), post)
+    post = sample_unchecked(gaps, draws=250, chains=2, seed=1)
+    return Fits(gaps, gaps.fit_reml(), post)
 
 
 # --- tables ---------------------------------------------------------------------------

@@ -143,11 +143,11 @@ def test_weights_are_explained(crossed):
     assert "e ~ Normal(0, sigma^2 / weight) in each row" in text
 
 
-def test_matrices_show_the_first_rows(fits, capsys):
-    fits.model.explain(matrices=True)
+def test_matrices_show_the_first_rows(gaps, capsys):
+    gaps.explain(matrices=True)
     shown = capsys.readouterr().out
     assert "y and X, first 6 of 236 rows" in shown
-    design = fits.model.design
+    design = gaps.design
     first = [f"{design.y[0]:.6g}", "1", f"{design.X[0, 1]:.6g}"]
     assert re.search(r"\s+".join(map(re.escape, first)), shown)
     assert "Z of (edu | classroom)" in shown
@@ -164,8 +164,8 @@ def test_wide_matrices_are_cut_and_say_so(crossed):
 # --- describe -------------------------------------------------------------------------
 
 
-def test_description_accounts_for_the_rows(fits):
-    text = describe_text(fits.model)
+def test_description_accounts_for_the_rows(gaps):
+    text = describe_text(gaps)
     assert "236 of 240 rows used; 4 dropped for missing values in" in text
     assert "score (3)" in text
     assert "edu (1)" in text
