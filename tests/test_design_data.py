@@ -18,7 +18,8 @@ from bayeslmm.errors import DataError
 # The same arithmetic by two routes.
 EXACT = 1e-12
 
-# A million rows build in about 0.1 s; a busy machine gets twenty times as long.
+# A million rows build in about 0.1 s; a slow machine gets twenty times as long. Of CPU:
+# the wall clock also counts what else runs.
 MILLION_ROWS_SECONDS = 2.0
 
 # --- laws -----------------------------------------------------------------------------
@@ -92,9 +93,9 @@ def test_a_million_rows_build_in_a_moment():
     n = 1_000_000
     data = pd.DataFrame({"y": rng.normal(size=n), "x": rng.normal(size=n)})
     data["g"] = pd.Series(rng.integers(0, 10_000, size=n)).astype(str)
-    start = time.perf_counter()
+    start = time.process_time()
     (term,) = build("y ~ x + (x | g)", data).design.groups
-    assert time.perf_counter() - start < MILLION_ROWS_SECONDS
+    assert time.process_time() - start < MILLION_ROWS_SECONDS
     assert (term.Z.shape, term.n_levels) == ((n, 2), 10_000)
 
 
