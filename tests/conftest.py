@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 for (
@@ -9,8 +10,13 @@ for (
 ) in THREAD_VARIABLES:  # before numpy, and for the processes that tests start
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+# A shell without job control starts what runs in the background deaf to Ctrl-C, and
+# then the tests of Ctrl-C never end.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import hypothesis  # noqa: E402
@@ -19,6 +25,8 @@ import threadpoolctl  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayeslmm import Model
 
 # pytest plug-ins load numpy before this file is read: too late for the variables.
 threadpoolctl.threadpool_limits(limits=1)
@@ -56,6 +64,39 @@ def sleepstudy() -> "pd.DataFrame":
 def classrooms() -> "pd.DataFrame":
     """Scores of 60 pupils in 3 classrooms against their parents' education."""
     return _load_or_skip("score_parentedu_byclass")
+
+
+@pytest.fixture(scope="session")
+def gaps() -> "Model":
+    """Model of 12 simulated classrooms of 20, 4 rows dropped for missing values."""
+    from bayeslmm import Model, simulate_classrooms
+
+    data = simulate_classrooms(12, 20, seed=4).data
+    data.loc[:2, "score"] = float("nan")
+    data.loc[5, "edu"] = float("nan")
+    return Model("score ~ edu + (edu | classroom)", data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pupils() -> "pd.DataFrame":
+    """Simulated pupils with columns that models must refuse."""
+    import cli_cases
+
+    return cli_cases.pupils()
+
+
+@pytest.fixture
+def csv(folder: Path, pupils: "pd.DataFrame") -> Path:
+    """The pupils as a CSV file in the working folder."""
+    pupils.to_csv("pupils.csv", index=False)
+    return Path("pupils.csv")
 
 
 @functools.cache

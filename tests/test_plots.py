@@ -10,6 +10,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyArrowPatch
+from sampling import sample_unchecked
 
 import bayeslmm as lmm
 from bayeslmm.compare import shrinkage_covariances
@@ -25,7 +26,7 @@ def intercepts():
     """REML and posterior of a random-intercept model, 12 classrooms."""
     data = lmm.simulate_classrooms(12, 8, seed=4).data
     model = lmm.Model("score ~ edu + (1 | classroom)", data)
-    return model.fit_reml(), model.sample(draws=200, chains=2, seed=1, cores=1)
+    return model.fit_reml(), sample_unchecked(model, draws=200, chains=2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def slopes():
     """REML and posterior with correlated slopes, 12 classrooms."""
     data = lmm.simulate_classrooms(12, 20, seed=4).data
     model = lmm.Model("score ~ edu + (edu | classroom)", data)
-    return model.fit_reml(), model.sample(draws=200, chains=2, seed=1, cores=1)
+    return model.fit_reml(), sample_unchecked(model, draws=200, chains=2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def many():
     """REML and posterior of 1,000 classrooms of 4."""
     data = lmm.simulate_classrooms(N_MANY, 4, seed=4).data
     model = lmm.Model("score ~ edu + (edu | classroom)", data)
-    return model.fit_reml(), model.sample(draws=50, chains=2, seed=1, cores=1)
+    return model.fit_reml(), sample_unchecked(model, draws=50, chains=2, seed=1)
 
 
 def line(figure: Figure, words: str) -> np.ndarray:

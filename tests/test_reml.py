@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import dense_conditional, dense_criterion, dense_V, response
 from hypothesis import given, settings, strategies as st
-from reml_cases import estimates, fit, toy
+from reml_cases import estimates, fit, fit_unchecked, toy
 
 # Two searches for one minimum: criteria agree to 1e-9, estimates to its square root.
 SAME_OPTIMUM, SAME_ESTIMATE = 1e-7, 1e-4
@@ -28,7 +28,7 @@ seeds = st.integers(0, 2**32 - 1)
 def test_adding_fixed_effects_to_y_moves_only_beta(method, seed):
     data = toy(seed)
     moved = data.assign(y=data["y"] + 3.0 - 1.7 * data["x"])
-    one, other = (fit("y ~ x + (x | g)", d, method) for d in (data, moved))
+    one, other = (fit_unchecked("y ~ x + (x | g)", d, method) for d in (data, moved))
     assert other.criterion == pytest.approx(one.criterion, abs=SAME_OPTIMUM)
     assert other.beta == pytest.approx(
         one.beta + np.array([3.0, -1.7]), abs=SAME_ESTIMATE
@@ -41,8 +41,8 @@ def test_adding_fixed_effects_to_y_moves_only_beta(method, seed):
 @given(seed=seeds, scale=st.sampled_from([1e-6, 1e-3, 1e4]))
 def test_scaling_y_scales_everything(method, seed, scale):
     data = toy(seed)
-    one = fit("y ~ x + (x || g)", data, method)
-    other = fit("y ~ x + (x || g)", data.assign(y=scale * data["y"]), method)
+    one = fit_unchecked("y ~ x + (x || g)", data, method)
+    other = fit_unchecked("y ~ x + (x || g)", data.assign(y=scale * data["y"]), method)
     dof = len(data) - (2 if method == "REML" else 0)
     assert other.criterion == pytest.approx(
         one.criterion + 2 * dof * np.log(scale), abs=SAME_OPTIMUM
@@ -58,8 +58,8 @@ def test_order_of_rows_and_names_of_levels_do_not_matter(seed):
     data = toy(seed)
     shuffled = data.sample(frac=1.0, random_state=seed % 1000)
     renamed = shuffled.assign(g=shuffled["g"].map(lambda s: f"z{9 - int(s[1:])}"))
-    one = fit("y ~ x + (x | g) + (1 | h)", data)
-    other = fit("y ~ x + (x | g) + (1 | h)", renamed)
+    one = fit_unchecked("y ~ x + (x | g) + (1 | h)", data)
+    other = fit_unchecked("y ~ x + (x | g) + (1 | h)", renamed)
     assert other.criterion == pytest.approx(one.criterion, abs=SAME_OPTIMUM)
     assert other.beta == pytest.approx(one.beta, abs=SAME_ESTIMATE)
 
@@ -102,7 +102,7 @@ def test_two_effects_with_one_correlation_are_unstructured(seed):
 def test_no_neighbour_is_lower_in_the_dense_criterion(method, formula, seed):
     """Any other covariance near the optimum has a higher criterion, boundary or not."""
     rng = np.random.default_rng(seed)
-    reml = fit(formula, toy(seed, n=40, sds=(0.6, 0.2)), method)
+    reml = fit_unchecked(formula, toy(seed, n=40, sds=(0.6, 0.2)), method)
     design, restricted = reml.design, method == "REML"
     relative = [factor / reml.sigma for factor in reml.factors]
     best = dense_criterion(design, relative, restricted=restricted)[0]
@@ -122,7 +122,7 @@ def test_no_neighbour_is_lower_in_the_dense_criterion(method, formula, seed):
 @settings(max_examples=10)
 @given(seed=seeds)
 def test_blups_are_the_conditional_mean(seed):
-    reml = fit("y ~ x + (x | g) + (1 | h)", toy(seed))
+    reml = fit_unchecked("y ~ x + (x | g) + (1 | h)", toy(seed))
     dense = dense_conditional(reml.design, reml.factors, reml.sigma)
     for t, term in enumerate(reml.design.groups):
         assert reml.effects.b[t] == pytest.approx(dense.b[t], abs=1e-8)

@@ -1,0 +1,171 @@
+"""The command line: files, and how bad input ends."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_cases import INTERCEPTS, run
+
+from bayeslmm.cli.files import check_writable, file_hash, read_table
+from bayeslmm.errors import InputFileError, OutputError
+from bayeslmm.model import Model
+
+# --- files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("p.csv", lambda d, p: d.to_csv(p, index=False)),
+        ("p.tsv", lambda d, p: d.to_csv(p, index=False, sep="\t")),
+        ("p.csv.gz", lambda d, p: d.to_csv(p, index=False)),
+        ("p.parquet", lambda d, p: d.to_parquet(p)),
+        ("p.PQ", lambda d, p: d.to_parquet(p)),
+    ],
+)
+def test_tables_are_read_by_their_ending(tmp_path, pupils, name, write):
+    plain = pupils.astype({"classroom": str})
+    write(plain, tmp_path / name)
+    found = read_table(tmp_path / name)
+    pd.testing.assert_frame_equal(found, plain, check_dtype=False)
+
+
+def test_a_separator_can_be_given(tmp_path, pupils):
+    pupils.to_csv(tmp_path / "p.csv", index=False, sep=";")
+    assert list(read_table(tmp_path / "p.csv", ";")) == list(pupils)
+    pupils.to_csv(tmp_path / "tabs.csv", index=False, sep="\t")
+    code, _, _ = run("explain", tmp_path / "tabs.csv", INTERCEPTS, "--sep", "\\t")
+    assert code == 0
+
+
+def test_one_column_is_a_table_too(tmp_path):
+    (tmp_path / "y.csv").write_text("y\n1\n2\n")
+    assert read_table(tmp_path / "y.csv").shape == (2, 1)
+
+
+UNREADABLE = {
+    "empty.csv": (b"", "is empty"),
+    "blank.csv": (b"\n\n", "is empty"),
+    "zeros.csv": (bytes(range(256)) * 9, "holds zero bytes"),
+    "latin.csv": ("a,b\nL\u00e4rm,1\n".encode("latin-1"), "not UTF-8"),
+    "semi.csv": (b"score;edu\n1;2\n", "--sep ';'"),
+    "tabs.csv": (b"score\tedu\n1\t2\n", r"--sep '\\t'"),
+    "comma.tsv": (b"score,edu\n1,2\n", "--sep ','"),
+    "ragged.csv": (b"a,b\n1,2\n1,2,3,4\n", "Expected 2 fields in line 3"),
+    "mixed.csv": (b"a;b\n1,5;2\n1,2,5;4\n", "--sep ';'"),
+    "quote.csv": (b'a,b\n"1,2\n', "EOF inside string"),
+    "bad.parquet": (b"hello", "cannot be read as Parquet"),
+    "book.xlsx": (b"PK", "Save it as CSV or Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_unreadable_file_is_one_message(folder, name):
+    content, words = UNREADABLE[name]
+    Path(name).write_bytes(content)
+    with pytest.raises(InputFileError, match=words):
+        read_table(Path(name))
+    code, out, err = run("fit", name, INTERCEPTS)
+    assert (code, out) == (2, "")
+    assert err.startswith("bayeslmm: ")
+    assert name in err
+
+
+def test_a_file_that_is_not_there_is_offered_the_nearest(csv):
+    _, _, err = run("fit", "pupil.csv", INTERCEPTS)
+    assert "There is no file 'pupil.csv'. Did you mean 'pupils.csv'?" in err
+    assert "is a folder" in run("fit", ".", INTERCEPTS)[2]
+
+
+def test_the_hash_is_that_of_the_bytes(csv):
+    assert file_hash(csv) == hashlib.sha256(csv.read_bytes()).hexdigest()
+
+
+def test_a_folder_is_checked_before_the_work_and_not_made(csv, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise AssertionError("the work was started")
+
+    monkeypatch.setattr(Model, "__init__", fail)
+    for out in (csv, csv / "below"):
+        code, shown, err = run("fit", csv, INTERCEPTS, "--out", out)
+        assert (code, shown) == (3, "")
+        assert "is a file, not a folder. Give another folder with --out." in err
+    check_writable(Path("new/deep"))
+    assert not Path("new").exists()
+
+
+def test_a_folder_that_refuses_files_is_an_error(folder, monkeypatch):
+    def refuse(**_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        check_writable(folder)
+
+
+# --- bad input ------------------------------------------------------------------------
+
+BAD_FORMULAS = {
+    "score ~ edu + 1|classroom": r"Write \(1 \| classroom\)",
+    "score ~ edu %in% classroom + (1 | classroom)": "%in%",
+    "score ~ edu + (edu | classroom": "bracket",
+    "~ edu + (1 | classroom)": "no response",
+    "score ~ edu": "no random term",
+    "": "empty",
+    "score ~ ed + (1 | classroom)": "Did you mean 'edu'",
+    "score ~ edu + (1 | klassroom)": "Did you mean 'classroom'",
+    "score ~ edu + (1 | one)": "1 level",
+    "score ~ edu + (1 | row)": "60 levels for 60 rows",
+    "constant ~ edu + (1 | classroom)": "constant",
+    "text ~ edu + (1 | classroom)": "not numeric",
+    "score ~ edu + double + (1 | classroom)": "linearly dependent",
+    "score ~ factor(row) * edu + (1 | classroom)": "60 rows for",
+    'score ~ __import__("os") + (1 | classroom)': "runs no code",
+}
+
+
+@pytest.mark.parametrize("formula", BAD_FORMULAS)
+def test_a_bad_formula_is_one_message(csv, formula):
+    code, out, err = run("fit", csv, formula, "--out", "results")
+    assert (code, out) == (2, "")
+    assert err.startswith("bayeslmm: ")
+    assert re.search(BAD_FORMULAS[formula], err)
+    assert "Traceback" not in err
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--priors", "weka"), "Unknown prior set 'weka'. Did you mean 'weak'"),
+        (("--family", "gausian"), "Did you mean 'gaussian'"),
+        (("--family", "poisson", "--reml-only"), "REML exists for family 'gaussian'"),
+        (("--weights", "negative"), "1 of 60 values is negative"),
+        (("--weights", "wait"), "no column 'wait'"),
+        (("--method", "nutz"), "Methods: auto, nuts, importance, joint"),
+        (("--draws", 0), "--draws"),
+        (("--chains", "many"), "--chains"),
+    ],
+)
+def test_a_bad_option_is_one_message(csv, options, words):
+    code, out, err = run("fit", csv, INTERCEPTS, *options)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d[:0], "no rows"),
+        (lambda d: d.assign(score=np.nan), "All 60 values of the response"),
+        (lambda d: d.assign(edu=d.edu.where(d.row > 0, np.inf)), "infinite in 1 of 60"),
+    ],
+)
+def test_bad_data_are_one_message(csv, pupils, change, words):
+    change(pupils).to_csv(csv, index=False)
+    code, out, err = run("fit", csv, INTERCEPTS)
+    assert (code, out) == (2, "")
+    assert words in err

@@ -1,0 +1,121 @@
+"""Joint graphs of other families, and draws from the joint graph."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from graph_cases import MODE, frame, model_of
+
+import bayeslmm as lmm
+from bayeslmm.errors import ModelError
+from bayeslmm.graph import names, sample_joint, to_pymc
+from bayeslmm.priors import FAMILIES
+
+FAMILY_FORMULAS = {
+    "bernoulli": "flag ~ x + (x | g)",
+    "binomial": "cbind(count, fails) ~ x + (1 | g)",
+    "poisson": "count ~ x + a + (1 | g) + (1 | h)",
+    "negativebinomial": "count ~ x + (1 | g)",
+    "gamma": "exp(y / 3) ~ x + (1 | g)",
+    "beta": "I(my.var - 1) ~ x + (1 | g)",
+    "t": "y ~ x + (x | g)",
+    "laplace": "y ~ x + (1 | g)",
+}
+
+
+@pytest.mark.parametrize("family", FAMILY_FORMULAS)
+def test_families_have_a_finite_joint_density(family: str):
+    model = lmm.Model(FAMILY_FORMULAS[family], frame(), family=family)
+    graph = to_pymc(model)
+    logp = graph.compile_logp(mode=MODE)(graph.initial_point())
+    assert np.isfinite(logp)
+    assert set(FAMILIES[family][2]) <= set(graph.named_vars)
+
+
+def test_poisson_density_is_the_products_of_poissons():
+    from scipy.stats import poisson
+
+    model = lmm.Model("count ~ x + (1 | g)", frame(), family="poisson")
+    graph = to_pymc(model)
+    point = {k: np.full_like(v, 0.1) for k, v in graph.initial_point().items()}
+    likelihood = graph.compile_logp(graph.observed_RVs, mode=MODE)(point)
+    term = model.design.groups[0]
+    eta = 0.1 + 0.1 * (model.design.X[:, 1] - model.design.X[:, 1].mean())
+    eta = eta + np.exp(0.1) * 0.1 * np.ones(term.n_levels)[term.codes]
+    assert likelihood == pytest.approx(
+        poisson.logpmf(model.design.y, np.exp(eta)).sum(), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "formula", "words"),
+    [
+        ("binomial", "count ~ x + (1 | g)", "write the response as cbind"),
+        ("poisson", "cbind(count, fails) ~ x + (1 | g)", "number of trials"),
+        ("poisson", "y ~ x + (1 | g)", r"whole numbers of at least 0.* of the 72"),
+        ("gamma", "y ~ x + (1 | g)", "numbers above 0"),
+    ],
+)
+def test_families_that_do_not_fit_the_response(family: str, formula: str, words: str):
+    model = lmm.Model(formula, frame(), family=family)
+    with pytest.raises((ModelError, lmm.DataError), match=words):
+        to_pymc(model)
+
+
+def test_weights_need_a_residual_variance():
+    model = lmm.Model(
+        "count ~ x + (1 | g)", frame(), family="poisson", weights="weight"
+    )
+    with pytest.raises(ModelError, match="divide a residual variance"):
+        to_pymc(model)
+
+
+# --- draws ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short_run() -> Any:
+    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
+    return sample_joint(model, draws=20, tune=50, chains=2, seed=3, progress=False)
+
+
+def test_joint_draws_have_the_names_of_the_marginal_ones(short_run: Any):
+    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
+    layout = names.posterior_layout(model.design)
+    posterior = short_run["posterior"]
+    assert list(posterior.data_vars) == list(layout.dims)
+    for name, dims in layout.dims.items():
+        assert posterior[name].dims == ("chain", "draw", *dims)
+    for dim in ("f:a_dim", "g:c__factor_dim"):
+        assert posterior[dim].to_numpy().tolist() == layout.coords[dim]
+    stats = {"diverging", "tree_depth", "energy", "lp", "acceptance_rate", "n_steps"}
+    assert stats <= set(short_run["sample_stats"].data_vars)
+    np.testing.assert_array_equal(short_run["observed_data"]["y"], model.design.y)
+
+
+def test_the_same_seed_gives_the_same_draws_whatever_the_cores(short_run: Any):
+    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
+    again = sample_joint(
+        model, draws=20, tune=50, chains=2, seed=3, cores=1, progress=False
+    )
+    for name, draws in short_run["posterior"].data_vars.items():
+        np.testing.assert_array_equal(draws, again["posterior"][name])
+
+
+@pytest.mark.slow
+def test_joint_and_marginal_routes_agree():
+    """Means of every parameter within 4 of their joint Monte Carlo errors."""
+    import arviz as az
+
+    model = model_of("y ~ x + (x | g)")
+    options: Any = {"draws": 2000, "target_accept": 0.99, "progress": False}
+    joint = model.sample(method="joint", seed=1, **options)
+    marginal = model.sample(method="nuts", seed=2, **options)
+    tables = [
+        az.summary(post.idata, round_to="none", ci_prob=0.95, ci_kind="eti")
+        for post in (joint, marginal)
+    ]
+    assert list(tables[0].index) == list(tables[1].index)
+    gap = tables[0]["mean"] - tables[1]["mean"]
+    error = np.hypot(tables[0]["mcse_mean"], tables[1]["mcse_mean"])
+    assert (np.abs(gap) < 4.0 * error).all()
