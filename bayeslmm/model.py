@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.fit.quadrature import Quadrature
     from bayeslmm.fit.remlfit import RemlFit
 
-Method = Literal["auto", "nuts", "importance", "joint"]
+Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
 
 
 class Model:

@@ -80,7 +80,7 @@ Weights = Annotated[
     str | None, typer.Option(help="Column of precision weights, as in lme4.")
 ]
 MethodName = Annotated[
-    str, typer.Option(help="auto, nuts, importance or joint (PyMC).")
+    str, typer.Option(help="auto, nuts, importance, quadrature or joint (PyMC).")
 ]
 RemlOnly = Annotated[
     bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")

@@ -39,7 +39,7 @@ class Posterior:
     idata : DataTree
         ArviZ's groups ``posterior``, ``sample_stats`` (``lp`` is the log density of the
         unconstrained coordinates), ``observed_data``, with bambi's names.
-    method : {"nuts", "importance", "joint"}
+    method : {"nuts", "importance", "quadrature", "joint"}
         How it was drawn; see `Model.sample`.
     reason : str
         Why this method, in one sentence.
