@@ -46,7 +46,8 @@ class Model:
     data : DataFrame or source of batches
         pandas, polars or Arrow table, one row per observation. Or rows that need not
         fit in memory: the path of a Parquet file or of a folder of them, a pyarrow
-        Dataset, a list of Arrow batches, or a function that gives an iterator of them.
+        Dataset, a DuckDB relation (a query on CSV files, joins, databases), a list of
+        Arrow batches, or a function that gives an iterator of them.
         These are read twice and summed (Gaussian models only): the numbers are the
         same, but there are no rows for residuals and fitted values.
     priors : str or mapping, default "weak"
