@@ -43,7 +43,7 @@ def test_the_connection_is_free_again() -> None:
     Model("y ~ d + (1 | g)", relation)
     assert connection.sql("SELECT 1").fetchall() == [(1,)]
     infinite = connection.sql("SELECT g, d, 'inf'::DOUBLE AS y FROM relation")
-    with pytest.raises(DataError, match=r"In batch 1 of the query: .*infinite"):
+    with pytest.raises(DataError, match=r"In batch 1: .*infinite"):
         Model("y ~ d + (1 | g)", infinite)
     assert connection.sql("SELECT 1").fetchall() == [(1,)]
 

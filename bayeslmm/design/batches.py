@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # Rows that one thread has in memory at a time: a few MB for each column.
 BATCH = 1 << 20
 
+TWO_PASSES = (
+    "Batches are read twice: once for the levels of the factors, once for the sums"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -86,6 +90,7 @@ class _Turns:
 
 def batch_source(make: Callable[[], object], name: str) -> Source:
     """Batches from a function that gives them anew each time."""
+    make = _anew(make)
     first = next(_record_batches(make), None)
     if first is None:
         raise DataError(
@@ -97,6 +102,23 @@ def batch_source(make: Callable[[], object], name: str) -> Source:
         return in_turns(_record_batches(make), kinds, columns, n)
 
     return Source(name, kinds, declared, None, open)
+
+
+def _anew(make: Callable[[], object]) -> Callable[[], object]:
+    """The same function, which may not give one iterator twice: it would be empty."""
+    last: object = None
+
+    def made() -> object:
+        nonlocal last
+        before, last = last, make()
+        if last is before and hasattr(last, "__next__"):
+            raise DataError(
+                f"The function gave the same {type(last).__name__} twice, which can be "
+                f"read only once. {TWO_PASSES}. Make the iterator inside the function."
+            )
+        return last
+
+    return made
 
 
 def in_turns(

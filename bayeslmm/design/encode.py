@@ -76,7 +76,7 @@ def encode_batch(
         try:
             yield _encode(scan, skeleton, part, text)
         except DataError as error:
-            raise DataError(f"In {batch.where} of {scan.source}: {error}") from error
+            raise DataError(f"In {batch.where}: {error}") from error
 
 
 def _encode(

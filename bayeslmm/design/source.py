@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design.batches import (
     BATCH,
+    TWO_PASSES,
     Batch,
     Source,
     Stream,
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 # Bytes on disk from which `is_large` asks for batches.
 LARGE = 500_000_000
 SUFFIXES = (".parquet", ".pq", ".parq")
-
-TWO_PASSES = (
-    "Batches are read twice: once for the levels of the factors, once for the sums"
-)
 
 
 def open_source(data: object) -> Source | None:
@@ -152,7 +149,10 @@ def _open_files(files: list[Path]) -> "ds.Dataset":
     at = files[0]
     try:
         strings = [field.name for field in pq.read_schema(at) if is_string(field.type)]
-        format = ds.ParquetFileFormat(dictionary_columns=strings)
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        format = ds.ParquetFileFormat(
+            dictionary_columns=strings, default_fragment_scan_options=checked
+        )
         found = ds.dataset(
             [str(file) for file in files], format=format, partitioning="hive"
         )

@@ -265,8 +265,8 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
     reason = exact.reason
     attrs = run_attributes(model, options, "quadrature", reason)
     tree = to_datatree(model.design, posterior, drawn.stats, attrs)
-    phases = ("lattice", "sampling", "effects")
-    timing = dict(zip(phases, np.diff(times).tolist(), strict=True))
+    lattice, sampling, effects = np.diff(times).tolist()
+    timing = {"lattice": lattice, "sampling": sampling, "effects": effects}
     status = SamplingStatus(
         chains=options.chains,
         draws=options.draws,
