@@ -18,6 +18,7 @@ from bayeslmm.cli.app import INTERRUPTED
 from bayeslmm.cli.files import check_writable, file_hash, read_table
 from bayeslmm.design import source
 from bayeslmm.errors import InputFileError, OutputError
+from bayeslmm.graph.sampling import complete_chains
 from bayeslmm.model import Model
 
 FORMULA = "score ~ edu + (edu | classroom)"
@@ -335,7 +336,7 @@ def test_a_bad_formula_is_one_message(csv, formula):
         (("--family", "poisson", "--reml-only"), "REML exists for family 'gaussian'"),
         (("--weights", "negative"), "1 of 60 values is negative"),
         (("--weights", "wait"), "no column 'wait'"),
-        (("--method", "nutz"), "Methods: auto, nuts, importance, joint"),
+        (("--method", "nutz"), "Methods: auto, nuts, importance, quadrature, joint"),
         (("--draws", 0), "--draws"),
         (("--chains", "many"), "--chains"),
     ],
@@ -420,6 +421,20 @@ def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch)
     assert run("fit", csv, "score ~ 1 + (1 | classroom)", *options)[0] == INTERRUPTED
     after = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_an_interrupt_while_the_sampler_tunes_is_one_too(csv, monkeypatch):
+    """No chain has a draw: there is nothing partial to give."""
+
+    def tuning(*_arguments, **_options):
+        complete_chains(np.empty((4, 0, 3)), fewest=4)
+
+    sampling = importlib.import_module("bayeslmm.fit.sampling")
+    monkeypatch.setattr(sampling, "run_nutpie", tuning)
+    code, _, err = run("fit", csv, INTERCEPTS, "--out", "results")
+    assert code == INTERRUPTED
+    assert "interrupted before a chain had 4 draws after tuning" in err
+    assert "Interrupted: nothing was written." in err
 
 
 def test_a_demo_that_is_interrupted_ends_as_such(folder, monkeypatch):

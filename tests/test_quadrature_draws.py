@@ -36,12 +36,12 @@ def worst_error(post: Posterior, exact: Quadrature) -> float:
     """Largest difference of a figure from the quadrature, in Monte Carlo errors."""
     errors = []
     for label, mean, sd in exact.summary[["mean", "sd"]].itertuples():
-        draws = post.draws(label)
+        draws = post.draws(str(label))
         errors.append((draws.mean() - mean) / az.mcse(draws, method="mean"))
         errors.append((draws.std() - sd) / az.mcse(draws, method="sd"))
         for prob in (0.025, 0.25, 0.5, 0.75, 0.975):
             error = az.mcse(draws, method="quantile", prob=prob)
-            wanted = exact.quantile(label, prob)
+            wanted = exact.quantile(str(label), prob)
             errors.append((np.quantile(draws, prob) - wanted) / error)
     return float(np.abs(errors).max())
 

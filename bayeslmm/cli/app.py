@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayeslmm.cli.stage import Stage
-from bayeslmm.errors import BayesLMMError, ModelError, OutputError
+from bayeslmm.errors import (
+    BayesLMMError,
+    ModelError,
+    OutputError,
+    SamplingInterruptedError,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -274,6 +279,9 @@ def _messages() -> Iterator[Stage]:
     stage = Stage()
     try:
         yield stage
+    except SamplingInterruptedError as error:
+        typer.echo(f"\nbayeslmm: {error} Interrupted: {stage.written}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except BayesLMMError as error:
         typer.echo(f"bayeslmm: {error}", err=True)
         raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None

@@ -132,7 +132,7 @@ def log_interpolant(
     for corner in product((0, 1), repeat=lattice.step.size):
         inside = tuple((lower + corner - first).T)
         key = np.ravel_multi_index(inside, shape, mode="clip")
-        at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+        at = np.minimum(np.searchsorted(keys, key), keys.size - 1)
         weight = np.where(corner, share, 1.0 - share).prod(axis=1)
         total += np.where(keys[at] == key, density[at] * weight, 0.0)
     with np.errstate(divide="ignore"):
