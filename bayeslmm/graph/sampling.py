@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import SamplingInterruptedError
+from bayeslmm.errors import SamplingError, SamplingInterruptedError
 from bayeslmm.graph.bridge import make_bambi
 from bayeslmm.graph.names import Foreign, Layout, posterior_layout, safe_name
 from bayeslmm.model import Model
