@@ -55,6 +55,10 @@ class SamplingError(BayesLMMError, RuntimeError):
     """Sampling that could not start or gave no draw."""
 
 
+class SamplingInterruptedError(SamplingError):
+    """Sampling was interrupted before there was a draw to report."""
+
+
 class BayesLMMWarning(UserWarning):
     """Base of every warning of bayeslmm."""
 

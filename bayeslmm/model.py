@@ -8,16 +8,17 @@ drawing and reporting lie further right than the model they take. This is the on
 write ``model.fit_reml()``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
+from bayeslmm.design.again import Rereader, SomeRows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, open_source
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal import Statistics, cross_products
 from bayeslmm.marginal.stream import Plan, Tally, finish, make_plan, stream_model
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bayeslmm.fit.quadrature import Quadrature
     from bayeslmm.fit.remlfit import RemlFit
 
-Method = Literal["auto", "nuts", "importance", "joint"]
+Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
 
 
 class Model:
@@ -46,9 +47,10 @@ class Model:
     data : DataFrame or source of batches
         pandas, polars or Arrow table, one row per observation. Or rows that need not
         fit in memory: the path of a Parquet file or of a folder of them, a pyarrow
-        Dataset, a list of Arrow batches, or a function that gives an iterator of them.
-        These are read twice and summed (Gaussian models only): the numbers are the
-        same, but there are no rows for residuals and fitted values.
+        Dataset, a DuckDB relation (a query on CSV files, joins, databases), a list of
+        Arrow batches, or a function that gives an iterator of them.
+        These are read twice and summed (Gaussian models only), to the same numbers;
+        ``residual_batches()`` of a fit reads them once more for what needs rows.
     priors : str or mapping, default "weak"
         A named set (``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"``,
         ``"boundary-avoiding"``) or priors by name in bambi's style.
@@ -104,13 +106,22 @@ class Model:
     ('Intercept', 'edu')
     """
 
-    __slots__ = ("_statistics", "family", "formula", "plan", "priors", "recipe")
+    __slots__ = (
+        "_rereader",
+        "_statistics",
+        "family",
+        "formula",
+        "plan",
+        "priors",
+        "recipe",
+    )
 
     family: str
     formula: Formula
     recipe: Recipe
     priors: Priors
     plan: Plan | None
+    _rereader: Rereader | None
 
     def __init__(
         self,
@@ -133,14 +144,14 @@ class Model:
                 self.formula, data, weights=weights, gaussian=gaussian
             )
             self._statistics = cross_products(self.recipe.design) if gaussian else None
-            self.plan = None
+            self.plan = self._rereader = None
         else:
             check_streamable(family, source)
             streamed = stream_model(
                 self.formula, source, weights=weights, progress=progress
             )
             self.recipe, self._statistics = streamed.recipe, streamed.statistics
-            self.plan = streamed.plan
+            self.plan, self._rereader = streamed.plan, streamed.rereader
         self.priors = make_priors(
             priors,
             self.recipe.design,
@@ -180,12 +191,17 @@ class Model:
         """
         model = cls.__new__(cls)
         model.family, model.formula = "gaussian", scan.formula
-        model.plan = make_plan(scan, 1)
+        model.plan, model._rereader = make_plan(scan, 1), None
         model.recipe, model._statistics = finish(scan, tally)
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors
         )
         return model
+
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        """State to be pickled: without the source of the rows, which may be open."""
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return None, {**state, "_rereader": None}
 
     @property
     def design(self) -> Design:
@@ -234,6 +250,31 @@ class Model:
         from bayeslmm.design import describe_table
 
         return describe_table(self.design)
+
+    def read_rows(self) -> Iterator[SomeRows]:
+        """The rows used, read again if they were read in batches.
+
+        Returns
+        -------
+        iterator of SomeRows
+            Positions and designs of some rows each, at most 65,536 if they are read;
+            of all rows of a frame in memory.
+
+        Raises
+        ------
+        DataError
+            If the model does not know where its rows are.
+        """
+        if self.plan is None:
+            return iter([SomeRows(self.recipe.kept, self.design)])
+        if self._rereader is None:
+            raise DataError(
+                f"This model has the sums of {self.plan.source} and does not know "
+                f"where the rows are, because it was made by from_tally(), pickled or "
+                f"copied. Read some rows at a time into a data frame and give it to "
+                f"predict()."
+            )
+        return self._rereader.read(self.design)
 
     def fit_reml(self, *, method: Literal["REML", "ML"] = "REML") -> "RemlFit":
         """Point estimate by restricted (or full) maximum likelihood.

@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and what Ctrl-C leaves."""
 
 import hashlib
+import importlib
 import json
 import re
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bayeslmm.cli import app
 from bayeslmm.cli.app import INTERRUPTED
 from bayeslmm.cli.files import read_table
 from bayeslmm.design import source
+from bayeslmm.graph.sampling import complete_chains
 from bayeslmm.model import Model
 
 # --- the whole job --------------------------------------------------------------------
@@ -185,15 +187,64 @@ def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
     assert 'class="warning"' in Path("results/report.html").read_text(encoding="utf-8")
 
 
-def test_an_interrupt_before_there_are_results_writes_nothing(csv, monkeypatch):
+PHASES = {
+    "bayeslmm.cli.app:_model": "while reading pupils.csv; nothing was written",
+    "bayeslmm.fit.reml:fit_reml": "while fitting by REML; nothing was written",
+    "bayeslmm.fit.sampling:laplace": "while sampling, after the fit by REML; nothing",
+    "bayeslmm.fit.sampling:draw_posterior": "while sampling, after the fit by REML",
+    "bayeslmm.cli.run:print_diagnosis": "while summarising the draws; nothing",
+    "bayeslmm.cli.run:save_figures": "while writing to results; nothing was written",
+    "bayeslmm.cli.run:_move_files": "some files may be of this run",
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, phase):
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Model, "sample", stop)
+    module, name = phase.split(":")
+    monkeypatch.setattr(importlib.import_module(module), name, stop)
+    options = ("--draws", 50, "--chains", 2, "--seed", 1, "--out", "results")
+    code, _, err = run("fit", csv, INTERCEPTS, *options)
+    assert code == INTERRUPTED
+    assert err.startswith("\nbayeslmm: interrupted while ")
+    assert PHASES[phase] in err
+    assert "Traceback" not in err
+    assert not Path("results").exists()
+
+
+def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch):
+    options = ("--reml-only", "--out", "results")
+    run("fit", csv, INTERCEPTS, *options)
+    before = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
+
+    def stop(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayeslmm.cli.run.report", stop)
+    assert run("fit", csv, "score ~ 1 + (1 | classroom)", *options)[0] == INTERRUPTED
+    after = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_an_interrupt_while_the_sampler_tunes_is_one_too(csv, monkeypatch):
+    """No chain has a draw: there is nothing partial to give."""
+
+    def tuning(*_arguments, **_options):
+        complete_chains(np.empty((4, 0, 3)), fewest=4)
+
+    sampling = importlib.import_module("bayeslmm.fit.sampling")
+    monkeypatch.setattr(sampling, "run_nutpie", tuning)
     code, _, err = run("fit", csv, INTERCEPTS, "--out", "results")
     assert code == INTERRUPTED
-    assert "interrupted before there were results" in err
-    assert not Path("results").exists()
+    assert "interrupted before a chain had 4 draws after tuning" in err
+    assert "Interrupted: nothing was written." in err
+
+
+def test_a_demo_that_is_interrupted_ends_as_such(folder, monkeypatch):
+    monkeypatch.setattr("bayeslmm.cli.run.run", lambda *_, **__: True)
+    assert run("demo")[0] == INTERRUPTED
 
 
 def test_a_large_parquet_file_is_read_in_batches(folder, monkeypatch, pupils):

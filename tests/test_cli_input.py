@@ -145,7 +145,7 @@ def test_a_bad_formula_is_one_message(csv, formula):
         (("--family", "poisson", "--reml-only"), "REML exists for family 'gaussian'"),
         (("--weights", "negative"), "1 of 60 values is negative"),
         (("--weights", "wait"), "no column 'wait'"),
-        (("--method", "nutz"), "Methods: auto, nuts, importance, joint"),
+        (("--method", "nutz"), "Methods: auto, nuts, importance, quadrature, joint"),
         (("--draws", 0), "--draws"),
         (("--chains", "many"), "--chains"),
     ],

@@ -65,11 +65,6 @@ def test_auto_takes_points_where_nuts_would_be_long(model, monkeypatch):
     assert not post.status.partial
 
 
-def test_quadrature_is_no_sampler(model):
-    with pytest.raises(ModelError, match=r"call model\.quadrature\(\)"):
-        sample_unchecked(model, method="quadrature")
-
-
 @pytest.mark.parametrize("make", ["one", "crossed"])
 def test_effects_left_out_are_drawn_later_the_same(make, model):
     model = model if make == "one" else crossed()

@@ -2,10 +2,12 @@
 
 import os
 import pickle
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -29,7 +31,7 @@ from bayeslmm import (
     scan_rows,
     sum_partition,
 )
-from bayeslmm.design import checks, memory
+from bayeslmm.design import checks, memory, reading
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.distinct import NumberSet, number_codes
 from bayeslmm.design.moments import column_moments
@@ -298,6 +300,55 @@ def test_pooling_and_description_need_no_rows(both):
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_residuals_in_batches_are_those_of_memory(frame, parquet, formula):
+    """At the same estimates; levels that lost all their rows are numbered anew."""
+    memory, streamed = Model(formula, frame), Model(formula, parquet)
+    fit = memory.fit_reml()
+    parts = list(replace(fit, model=streamed).residual_batches())
+    assert len(parts) == pq.ParquetFile(parquet).num_row_groups
+    table = pd.concat(parts)
+    assert table.index.equals(pd.Index(memory.recipe.kept, name="row"))
+    close(table["response"].to_numpy(), memory.design.y)
+    close(table["fitted"].to_numpy(), fit.fitted())
+    close(table["residual"].to_numpy(), fit.residuals())
+    (whole,) = fit.residual_batches()
+    pd.testing.assert_frame_equal(whole, table, rtol=EXACT, atol=EXACT)
+
+
+@pytest.mark.parametrize("keep", ["all", "summary"])
+def test_residuals_of_a_posterior_in_batches(both, keep):
+    memory, streamed = both
+    post = memory.sample(draws=20, tune=50, chains=2, seed=1, keep=keep)
+    parts = replace(post, model=streamed).residual_batches()
+    found = pd.concat(list(parts))["residual"].to_numpy()
+    full = memory.sample(draws=20, tune=50, chains=2, seed=1, keep="all")
+    assert found == pytest.approx(full.residuals(), rel=EXACT, abs=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
+def test_residuals_of_rows_that_cannot_be_read_again(frame, parquet, tmp_path):
+    formula, path = "y ~ x + (1 | g)", tmp_path / "data.parquet"
+    path.write_bytes(parquet.read_bytes())
+    fit = Model(formula, path).fit_reml()
+    elsewhere = replace(fit, model=pickle.loads(pickle.dumps(fit.model)))
+    with pytest.raises(DataError, match=r"does not know where the rows are.*predict"):
+        elsewhere.residual_batches()
+    path.unlink()
+    with pytest.raises(InputFileError, match="no file"):
+        list(fit.residual_batches())
+    opened = []
+
+    def shrinking() -> Iterator[pd.DataFrame]:
+        opened.append(1)
+        yield frame if len(opened) < 4 else frame[:500]
+
+    fit = Model(formula, shrinking).fit_reml()
+    with pytest.raises(DataError, match=r"500 rows.*fitted to 600.*changed since"):
+        list(fit.residual_batches())
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
 def test_what_needs_rows_says_so(both, parquet):
     model = both[1]
     fit = model.fit_reml()
@@ -349,6 +400,23 @@ def test_the_plan_says_what_is_read(both):
     assert "600 rows" in str(plan)
     assert plan.seconds > 0.0
     assert both[0].plan is None
+
+
+def test_the_plan_is_printed_with_its_time_before_a_long_pass(capsys, monkeypatch):
+    monkeypatch.setattr(reading, "POLL", 0.01)
+    monkeypatch.setattr(reading, "JUDGE", 0.05)
+
+    def slowly() -> Iterator[pa.RecordBatch]:
+        for batch in batches_of(*[GOOD] * 20):
+            time.sleep(0.02)
+            yield batch
+
+    Model("y ~ x + (1 | g)", slowly, progress=True)
+    said = " ".join(capsys.readouterr().err.split())
+    plan = r"the batches: 100 rows .*; levels g: 2; g \(2 x 1\); 0 MB; about \d s"
+    assert re.fullmatch(plan, said)
+    Model("y ~ x + (1 | g)", slowly)
+    assert capsys.readouterr().err == ""
 
 
 def test_streaming_is_for_gaussian_models(parquet):
@@ -483,7 +551,7 @@ def test_an_iterator_can_be_read_only_once():
     with pytest.raises(DataError, match="RecordBatchReader can be read only once"):
         Model("y ~ x + (1 | g)", reader)
     shared = iter(batches * 3)
-    with pytest.raises(DataError, match=r"saw \d+ rows, the second|has no rows"):
+    with pytest.raises(DataError, match=r"same list_iterator twice.*inside the func"):
         Model("y ~ x + (1 | g)", lambda: shared)
 
 
@@ -513,6 +581,18 @@ def test_a_file_that_is_cut_off_or_corrupt(parquet, tmp_path, damage):
         path.write_bytes(whole[:4] + b"\xff" * 4000 + whole[4004:])
     with pytest.raises(InputFileError, match=r"bad.parquet' cannot be read as Parquet"):
         Model("y ~ x + (1 | g)", path)
+
+
+def test_a_byte_that_changed_is_found_by_its_checksum(frame, tmp_path):
+    """The values would be numbers still; the writer must have asked for checksums."""
+    path = tmp_path / "bad.parquet"
+    numbers = pa.Table.from_pandas(frame[["g", "u", "y"]].dropna())
+    options = {"use_dictionary": False, "compression": "none"}
+    pq.write_table(numbers, path, write_page_checksum=True, **options)
+    whole, u = path.read_bytes(), numbers["u"].to_numpy()[100].tobytes()
+    path.write_bytes(whole.replace(u, bytes([u[0] ^ 1]) + u[1:], 1))
+    with pytest.raises(InputFileError, match=r"corrupt.*CRC checksum"):
+        Model("y ~ u + (1 | g)", path)
 
 
 def test_columns_that_are_not_there(parquet):
@@ -554,6 +634,8 @@ def test_values_that_cannot_be_used(tmp_path):
         model("y ~ scale(k) + (1 | g)", **GOOD, k=[1.0] * 5)
     with pytest.raises(DataError, match="infinite or undefined for 1 of 5"):
         model("y ~ log(k) + (1 | g)", **GOOD, k=[0.0, 1.0, 2.0, 1.0, 2.0])
+    with pytest.raises(DataError, match=r"row group 0 of 'a.*'k' reaches 1e\+300"):
+        model("y ~ k + (1 | g)", **GOOD, k=[1e300, np.nan, 2.0, 1.0, 2.0])
     with pytest.raises(DataError, match="'t' holds timestamp"):
         model("y ~ t + (1 | g)", **GOOD, t=pd.date_range("2020", periods=5))
 

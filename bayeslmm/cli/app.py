@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayeslmm.errors import BayesLMMError, ModelError, OutputError
+from bayeslmm.cli.stage import Stage
+from bayeslmm.errors import (
+    BayesLMMError,
+    ModelError,
+    OutputError,
+    SamplingInterruptedError,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +86,7 @@ Weights = Annotated[
     str | None, typer.Option(help="Column of precision weights, as in lme4.")
 ]
 MethodName = Annotated[
-    str, typer.Option(help="auto, nuts, importance or joint (PyMC).")
+    str, typer.Option(help="auto, nuts, importance, quadrature or joint (PyMC).")
 ]
 RemlOnly = Annotated[
     bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
@@ -136,7 +142,7 @@ def fit(
     compared (in numbers and in words), and a diagnosis.
     [bold]--out[/bold] writes all of it to a folder.
     """
-    with _messages():
+    with _messages() as stage:
         from bayeslmm.cli.files import check_writable, file_hash
         from bayeslmm.cli.run import Options, run
 
@@ -144,9 +150,10 @@ def fit(
         _check_reml(family, reml_only)
         if out is not None:
             check_writable(out)
+        stage.doing = f"reading {data.name}"
         model = _model(data, sep, formula, priors, family, weights)
         source = {"path": data.name, "sha256": file_hash(data)}
-        partial = run(_console(), model, options, out=out, data=source)
+        partial = run(_console(), model, options, out=out, data=source, stage=stage)
     raise typer.Exit(INTERRUPTED if partial else 0)
 
 
@@ -165,9 +172,10 @@ def explain(
     Equations, the meaning of every column, groups and how they lie to each other,
     parameters, priors.
     """
-    with _messages():
+    with _messages() as stage:
         from bayeslmm.report import explain_text
 
+        stage.doing = f"reading {data.name}"
         model = _model(data, sep, formula, priors, family, weights)
         typer.echo(explain_text(model, matrices=matrices))
 
@@ -184,7 +192,7 @@ def demo(
 
     The whole job on data that come with the program: nothing else is needed.
     """
-    with _messages():
+    with _messages() as stage:
         from bayeslmm.cli.files import check_writable
         from bayeslmm.cli.run import Options, run
         from bayeslmm.datasets import simulate_classrooms
@@ -202,8 +210,16 @@ def demo(
         model = Model(DEMO_FORMULA, simulated.data, priors=priors)
         options = Options(draws, None, chains, seed, "auto", False)
         source = {"path": f"simulate_classrooms(seed={DEMO_SEED})", "sha256": None}
-        code = run(console, model, options, out=out, data=source, truth=simulated.truth)
-    raise typer.Exit(code)
+        partial = run(
+            console,
+            model,
+            options,
+            out=out,
+            data=source,
+            truth=simulated.truth,
+            stage=stage,
+        )
+    raise typer.Exit(INTERRUPTED if partial else 0)
 
 
 def _model(
@@ -258,13 +274,17 @@ def _console() -> "Console":
 
 
 @contextmanager
-def _messages() -> Iterator[None]:
+def _messages() -> Iterator[Stage]:
     """Turn errors of ours into a message on stderr, and Ctrl-C into its exit code."""
+    stage = Stage()
     try:
-        yield
+        yield stage
+    except SamplingInterruptedError as error:
+        typer.echo(f"\nbayeslmm: {error} Interrupted: {stage.written}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except BayesLMMError as error:
         typer.echo(f"bayeslmm: {error}", err=True)
         raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None
     except KeyboardInterrupt:
-        typer.echo("\nbayeslmm: interrupted before there were results.", err=True)
+        typer.echo(f"\nbayeslmm: {stage.message}", err=True)
         raise typer.Exit(INTERRUPTED) from None

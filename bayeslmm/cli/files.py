@@ -100,10 +100,11 @@ def _read_parquet(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise InputFileError(
-            f"{str(path)!r} cannot be read as Parquet: {_first_line(error)}"
+            f"{str(path)!r} cannot be read as Parquet; it may be cut off or corrupt. "
+            f"Write it again. Arrow says: {_first_line(error)}."
         ) from error
 
 

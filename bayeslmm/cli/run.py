@@ -1,13 +1,15 @@
 """One run: header, fits, tables on the screen, files in a folder."""
 
 import secrets
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.cli.stage import Stage
 from bayeslmm.compare import compare
 from bayeslmm.errors import BayesLMMWarning, OutputError
 from bayeslmm.model import Method, Model
@@ -64,36 +66,41 @@ def run(
     *,
     out: Path | None,
     data: Mapping[str, Any],
+    stage: Stage,
     truth: Mapping[str, float] | None = None,
 ) -> bool:
     """Fit a model, print what came of it, write it to a folder.
 
-    Gives whether sampling was interrupted, so that the results are partial.
+    Gives whether sampling was interrupted, so that the results are partial. An
+    interrupt in another phase, which `stage` names, is raised.
     """
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     with _our_warnings_printed_elsewhere():
-        outcome = _fit_and_print(console, model, options, seed)
+        outcome = _fit_and_print(console, model, options, seed, stage)
         if truth is not None and outcome.reml and outcome.posterior:
             table = compare(outcome.reml, outcome.posterior)
             print_table(console, truth_table(table, dict(truth)))
         if out is not None:
-            _write(console, outcome, out, data, None if options.reml_only else seed)
+            kept = None if options.reml_only else seed
+            _write(console, outcome, out, data, kept, stage)
     if outcome.partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
     return outcome.partial
 
 
 def _fit_and_print(
-    console: "Console", model: Model, options: Options, seed: int
+    console: "Console", model: Model, options: Options, seed: int, stage: Stage
 ) -> Outcome:
     """Both fits, each printed as soon as it is there."""
     print_header(console, model)
     reml = None
     if model.family == "gaussian":
+        stage.doing = "fitting by REML"
         reml = model.fit_reml()
         print_reml(console, reml)
     if options.reml_only:
         return Outcome(model, reml, None)
+    stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
     post = model.sample(
         draws=options.draws,
         tune=options.tune,
@@ -101,6 +108,7 @@ def _fit_and_print(
         seed=seed,
         method=options.method,
     )
+    stage.doing = "summarising the draws"
     print_posterior(console, post)
     if options.seed is None:
         print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
@@ -124,23 +132,52 @@ def _write(
     out: Path,
     data: Mapping[str, Any],
     seed: int | None,
+    stage: Stage,
 ) -> None:
-    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``."""
-    figures = out / "figures"
+    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``.
+
+    They are written apart and moved when all are whole, so that an interrupt or a full
+    disk leaves none cut off.
+    """
+    stage.doing = f"writing to {out}"
     try:
-        figures.mkdir(parents=True, exist_ok=True)
-        summary = summary_json(outcome, data=data, seed=seed)
-        (out / "summary.json").write_text(summary + "\n", encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
+            n_figures = _write_files(outcome, Path(unfinished), data, seed)
+            stage.written = "some files may be of this run, others of an earlier one"
+            _move_files(Path(unfinished), out)
     except OSError as error:
         raise OutputError(
             f"The results could not be written to {str(out)!r}: {error}. Give another "
             "folder with --out."
         ) from error
-    if outcome.posterior is not None:
-        outcome.posterior.save(out / "posterior.nc")
-    n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
-    report(outcome, out / "report.html")
+    finally:
+        with suppress(OSError):  # it goes only if it is empty
+            out.rmdir()
     draws = ", posterior.nc" if outcome.posterior is not None else ""
     written = f"summary.json{draws}, report.html, {counted(n_figures, 'figure')}"
     console.print()
     print_lines(console, [f"wrote {written} to {out}"])
+
+
+def _write_files(
+    outcome: Outcome, folder: Path, data: Mapping[str, Any], seed: int | None
+) -> int:
+    """All files into a folder; gives the number of figures."""
+    figures = folder / "figures"
+    figures.mkdir()
+    summary = summary_json(outcome, data=data, seed=seed)
+    (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
+    if outcome.posterior is not None:
+        outcome.posterior.save(folder / "posterior.nc")
+    n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
+    report(outcome, folder / "report.html")
+    return n_figures
+
+
+def _move_files(unfinished: Path, out: Path) -> None:
+    """Whole files to their places, over those of an earlier run."""
+    (out / "figures").mkdir(exist_ok=True)
+    for path in sorted(unfinished.rglob("*")):
+        if path.is_file():
+            path.replace(out / path.relative_to(unfinished))

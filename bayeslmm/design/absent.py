@@ -85,7 +85,8 @@ def absence(source: str, what: str) -> DataError:
     """The error for something that needs rows, with the way out."""
     return DataError(
         f"The rows of {source} were read in batches and are not in memory: {what} "
-        f"would need them. For some of the rows, read these into a data frame and give "
-        f"it to predict(); for all of them, fit the model to a data frame in memory, a "
-        f"sample if need be."
+        f"would need them. For fitted values and residuals, iterate over "
+        f"residual_batches(), which reads them again; for predictions of some rows, "
+        f"read these into a data frame and give it to predict(); for anything else, "
+        f"fit the model to a data frame in memory, a sample if need be."
     )

@@ -19,6 +19,9 @@ from bayeslmm.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Sums of squares of smaller numbers stay finite for any number of rows.
+LARGEST = 1e140
+
 Codes = Int[np.ndarray, " n"]
 
 
@@ -38,15 +41,24 @@ def number_column(name: str, array: "pa.Array") -> RawColumn:
     if not pt.is_float64(array.type):
         array = array.cast(pa.float64())
     values = array.to_numpy(zero_copy_only=False)
-    finite = np.isfinite(values)
-    if finite.all():
+    with np.errstate(over="ignore"):
+        regular = np.isfinite(values @ values)  # one pass for values and squares
+    if regular:
         return RawColumn(name, "number", values, _none(len(values)))
+    finite = np.isfinite(values)
     missing = np.isnan(values)
     n_infinite = int((~finite & ~missing).sum())
     if n_infinite:
         raise DataError(
             f"Column {name!r} is infinite in {n_infinite} of {len(values)} rows. "
             f"Correct those values or drop the rows."
+        )
+    largest = float(np.abs(values[finite]).max(initial=0.0))
+    if largest > LARGEST:
+        raise DataError(
+            f"Column {name!r} reaches {largest:.3g}, whose square is beyond what a "
+            f"number can hold. If the file is corrupt, write it again; if the value "
+            f"stands for a missing one, replace it."
         )
     return RawColumn(name, "number", values, missing)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayeslmm.design.absent import absent_rows
 from bayeslmm.design.arrays import (
@@ -35,11 +35,13 @@ from bayeslmm.errors import DataError
 class EncodedRows:
     """Some rows of a streamed design.
 
-    ``design`` has the rows without missing values, None if there are none; ``missing``
-    counts missing values by column; ``n_rows`` the rows given.
+    ``design`` has the rows without missing values, None if there are none; ``kept``
+    their positions; ``missing`` counts missing values by column; ``n_rows`` the rows
+    given.
     """
 
     design: Design | None
+    kept: Int[np.ndarray, " m"]
     missing: dict[str, int]
     n_rows: int
 
@@ -74,7 +76,7 @@ def encode_batch(
         try:
             yield _encode(scan, skeleton, part, text)
         except DataError as error:
-            raise DataError(f"In {batch.where} of {scan.source}: {error}") from error
+            raise DataError(f"In {batch.where}: {error}") from error
 
 
 def _encode(
@@ -91,7 +93,7 @@ def _encode(
     }
     kept = complete(list(read.values()), part.n) if missing else np.arange(part.n)
     if not len(kept):
-        return EncodedRows(None, missing, part.n)
+        return EncodedRows(None, kept, missing, part.n)
     used = {name: column.take(kept) for name, column in read.items()}
     rows = Rows(used, len(kept), scan.memory, False, formula.text)
     columns = {label: _column(scan, label, rows) for label in scan.variables}
@@ -108,7 +110,7 @@ def _encode(
         response=skeleton.response,
         account=RowAccount(part.n, len(kept), missing),
     )
-    return EncodedRows(design, missing, part.n)
+    return EncodedRows(design, kept, missing, part.n)
 
 
 def _column(scan: Scan, label: str, rows: Rows) -> Column:

@@ -104,7 +104,10 @@ def _frame_advice(data: object) -> str:
     if hasattr(data, "collect"):
         return "Call its .collect() first."
     if isinstance(data, str):
-        return "Read the file first, for example with pandas.read_csv."
+        return (
+            "Read the file first, for example with pandas.read_csv, or with "
+            "duckdb.read_csv if it is larger than memory."
+        )
     return "Give a pandas, polars or Arrow data frame with named columns."
 
 

@@ -65,8 +65,8 @@ def read_batches[State](
     note : str
         What is printed above the bar, if there is one.
     progress : bool or "auto"
-        Whether to show a bar; "auto" for reads that take more than 5 s. Only on a
-        terminal or in a notebook.
+        Whether to show a bar, on a terminal or in a notebook; "auto" for reads that
+        take more than 5 s. With True the note is printed elsewhere too.
 
     Returns
     -------
@@ -117,12 +117,13 @@ def _watch(
     started, expected = time.monotonic(), 0.0
     while not _ended(jobs):
         elapsed = time.monotonic() - started
-        expected = elapsed * (n_rows or 0) / max(sum(done), 1)
-        long = elapsed > JUDGE and expected > LONG
-        if progress is True or (progress == "auto" and long):
+        if elapsed < JUDGE or not sum(done):
+            continue
+        expected = elapsed * n_rows / sum(done) if n_rows else elapsed
+        if progress is True or (progress == "auto" and expected > LONG):
             break
     if not _ended(jobs):
-        with _bar(words, n_rows, expected) as advance:
+        with _bar(words, n_rows, expected, always=progress is True) as advance:
             while not _ended(jobs):
                 advance(sum(done))
             advance(sum(done))
@@ -141,9 +142,12 @@ def _failed(jobs: set[Future]) -> bool:
 
 @contextmanager
 def _bar(
-    words: _Words, n_rows: int | None, expected: float
+    words: _Words, n_rows: int | None, expected: float, *, always: bool
 ) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the terminal's error stream, under the plan and its time."""
+    """A progress bar on the terminal's error stream, under the plan and its time.
+
+    Where there is no terminal the plan alone, if it is asked for.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -155,7 +159,7 @@ def _bar(
 
     console = Console(stderr=True)
     shown = console.is_terminal or console.is_jupyter
-    if shown and words.note:
+    if words.note and (shown or always):
         console.print(f"{words.note}; about {expected:.0f} s", highlight=False)
     with Bar(
         TextColumn("{task.description}"),

@@ -1,72 +1,36 @@
-"""Where batches of rows come from: Parquet files, Arrow data sets, iterables.
+"""Where batches of rows come from: Parquet files, Arrow data sets, queries, iterables.
 
 Takes what a user gives as data; gives a `Source`, which can be read more than once, a
 few columns at a time, by several threads; or None for a frame in memory. Files that
 cannot be read and batches that do not fit together are errors that name the place.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from bayeslmm.design.batches import (
+    BATCH,
+    TWO_PASSES,
+    Batch,
+    Source,
+    Stream,
+    batch_source,
+    is_frame,
+    missing_column,
+)
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds, is_string
-from bayeslmm.errors import DataError, InputFileError, nearest_names
+from bayeslmm.design.query import is_connection, is_relation, relation_source
+from bayeslmm.errors import DataError, InputFileError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-# Rows that one thread has in memory at a time: a few MB for each column.
-BATCH = 1 << 20
 # Bytes on disk from which `is_large` asks for batches.
 LARGE = 500_000_000
 SUFFIXES = (".parquet", ".pq", ".parq")
-
-TWO_PASSES = (
-    "Batches are read twice: once for the levels of the factors, once for the sums"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some rows: Arrow arrays by column, their place in the order, and in words."""
-
-    order: tuple[int, int]
-    where: str
-    columns: "dict[str, pa.Array]"
-    n: int
-
-
-Stream = Callable[[], Iterator[Batch]]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Rows that can be read in batches, more than once.
-
-    Attributes
-    ----------
-    name : str
-        For messages, ``'data.parquet'``.
-    kinds : dict
-        What each column holds.
-    declared : frozenset of str
-        Text columns that declare their categories (Arrow dictionaries).
-    n_rows : int or None
-        Rows in all, where that is known before reading.
-    open : callable
-        ``open(columns, n)`` gives at most n streams, which together yield every batch
-        once; each may run in a thread of its own.
-    """
-
-    name: str
-    kinds: dict[str, Kind]
-    declared: frozenset[str]
-    n_rows: int | None
-    open: Callable[[tuple[str, ...], int], list[Stream]]
 
 
 def open_source(data: object) -> Source | None:
@@ -75,9 +39,9 @@ def open_source(data: object) -> Source | None:
     Parameters
     ----------
     data : object
-        Path of a Parquet file or of a folder of them, pyarrow Dataset, list of Arrow
-        batches, other iterable of them that can be read again, or a function that gives
-        an iterable.
+        Path of a Parquet file or of a folder of them, pyarrow Dataset, DuckDB relation,
+        list of Arrow batches, other iterable of them that can be read again, or a
+        function that gives an iterable.
 
     Returns
     -------
@@ -95,8 +59,16 @@ def open_source(data: object) -> Source | None:
         return _open_path(Path(data))
     if _is_dataset(data):
         return _dataset_source(data, "the data set")
+    if is_relation(data):
+        return relation_source(data)
+    if is_connection(data):
+        raise DataError(
+            f"A {type(data).__name__} holds a result that can be read only once. "
+            f"{TWO_PASSES}. Give a relation, which is run again for each: "
+            f"connection.sql(...) instead of connection.execute(...)."
+        )
     if callable(data) and not isinstance(data, type):
-        return _batch_source(data, "the batches")
+        return batch_source(data, "the batches")
     if hasattr(data, "__next__") or type(data).__name__ == "RecordBatchReader":
         raise DataError(
             f"A {type(data).__name__} can be read only once. {TWO_PASSES}. Give a "
@@ -108,7 +80,7 @@ def open_source(data: object) -> Source | None:
         and not isinstance(data, Mapping)
         and _of_batches(data)
     ):
-        return _batch_source(lambda: iter(data), "the batches")
+        return batch_source(lambda: iter(data), "the batches")
     return None
 
 
@@ -127,20 +99,15 @@ def is_large(path: Path) -> bool:
 def frame_source(data: object) -> Source:
     """One data frame in memory as a source of its rows."""
     open_frame(data)  # raises if it is none
-    return _batch_source(lambda: data, "the data frame")
+    return batch_source(lambda: data, "the data frame")
 
 
 def _of_batches(data: Iterable) -> bool:
     """Whether an iterable (no frame itself) gives Arrow batches or frames."""
-    if _is_frame(data) or hasattr(data, "dtype"):
+    if is_frame(data) or hasattr(data, "dtype"):
         return False
     first = next(iter(data), None)
-    return first is not None and _is_frame(first)
-
-
-def _is_frame(data: object) -> bool:
-    """Whether something is a data frame or an Arrow batch."""
-    return hasattr(data, "columns") and hasattr(data, "shape")
+    return first is not None and is_frame(first)
 
 
 def _is_dataset(data: object) -> bool:
@@ -182,7 +149,10 @@ def _open_files(files: list[Path]) -> "ds.Dataset":
     at = files[0]
     try:
         strings = [field.name for field in pq.read_schema(at) if is_string(field.type)]
-        format = ds.ParquetFileFormat(dictionary_columns=strings)
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        format = ds.ParquetFileFormat(
+            dictionary_columns=strings, default_fragment_scan_options=checked
+        )
         found = ds.dataset(
             [str(file) for file in files], format=format, partitioning="hive"
         )
@@ -289,92 +259,5 @@ def _physical_schema(
         elif name in partition:
             fields.append(schema.field(name))
         else:
-            raise _missing_column(name, physical.names, where)
+            raise missing_column(name, physical.names, where)
     return pa.schema(fields)
-
-
-# --- iterables ------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Turns:
-    """One iterator that several threads take batches from in turn."""
-
-    batches: Iterator["pa.RecordBatch"]
-    taken: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self) -> "tuple[int, pa.RecordBatch] | None":
-        """The next batch and its number, None at the end."""
-        with self.lock:
-            batch = next(self.batches, None)
-            self.taken += 1
-            return None if batch is None else (self.taken - 1, batch)
-
-
-def _batch_source(make: Callable[[], object], name: str) -> Source:
-    """Batches from a function that gives them anew each time."""
-    first = next(_record_batches(make), None)
-    if first is None:
-        raise DataError(
-            "There are no batches, so there is nothing to fit. Check how they are made."
-        )
-    kinds, declared = column_kinds(first.schema)
-
-    def open(columns: tuple[str, ...], n: int) -> list[Stream]:
-        turns = _Turns(_record_batches(make))
-        return [lambda: _take_turns(turns, kinds, columns)] * n
-
-    return Source(name, kinds, declared, None, open)
-
-
-def _record_batches(make: Callable[[], object]) -> Iterator["pa.RecordBatch"]:
-    """Arrow batches of whatever frames an iterable gives."""
-    import pyarrow as pa
-
-    given = make()
-    items: object = [given] if _is_frame(given) else given
-    if not isinstance(items, Iterable):
-        raise DataError(
-            f"The function gave a {type(given).__name__}, not an iterable of batches."
-        )
-    for item in cast("Iterable[Any]", items):
-        if isinstance(item, pa.RecordBatch):
-            yield item
-        elif isinstance(item, pa.Table):
-            yield from item.to_batches()
-        elif _is_frame(item):
-            yield from cast("pa.Table", open_frame(item).to_arrow()).to_batches()
-        else:
-            raise DataError(
-                f"A batch is a {type(item).__name__}, not an Arrow batch or data frame."
-            )
-
-
-def _take_turns(
-    turns: _Turns, kinds: dict[str, Kind], columns: tuple[str, ...]
-) -> Iterator[Batch]:
-    """The batches that this thread gets, their columns checked against the first's."""
-    while taken := turns.take():
-        i, batch = taken
-        where = f"batch {i + 1}"
-        names = batch.schema.names
-        for name in columns:
-            if name not in names:
-                raise _missing_column(name, names, where)
-            check_kind(name, batch.schema.field(name).type, kinds[name], where)
-        if batch.num_rows:
-            arrays = {name: batch.column(name) for name in columns}
-            yield Batch((i, 0), where, arrays, batch.num_rows)
-
-
-def _missing_column(name: str, names: list[str], where: str) -> DataError:
-    """The error for a column that the first batch has and another lacks."""
-    return DataError(
-        f"Column {name!r} is missing from {where}, though the first rows have it."
-        f"{nearest_names(name, names)} All files and batches must have the same "
-        f"columns."
-    )
-
-
-# --- kinds ----------------------------------------------------------------------------

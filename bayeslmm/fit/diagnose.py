@@ -40,7 +40,7 @@ class SamplingStatus:
         Divergent transitions after tuning.
     without_mean : tuple of str
         SDs whose posterior has no mean: their density falls no faster than sd**-2.
-    sampler : {"nuts", "importance"}
+    sampler : {"nuts", "importance", "quadrature"}
         What made the draws; only NUTS has divergences.
     """
 
@@ -49,7 +49,7 @@ class SamplingStatus:
     partial: bool = False
     n_divergent: int = 0
     without_mean: tuple[str, ...] = ()
-    sampler: Literal["nuts", "importance"] = "nuts"
+    sampler: Literal["nuts", "importance", "quadrature"] = "nuts"
 
     @property
     def clean(self) -> bool:
@@ -223,6 +223,8 @@ def _all_is_well(table: "pd.DataFrame", status: SamplingStatus) -> str:
     others = f", no divergences, E-BFMI above {MIN_BFMI}"
     if status.sampler == "importance":
         others = "; the weights of the points passed their checks"
+    if status.sampler == "quadrature":
+        others = "; the draws are independent"
     return (
         f"No problem found: R-hat at most {table['rhat'].max():.3f}, at least "
         f"{table['ess_bulk'].min():.0f} effective draws for means and "

@@ -191,5 +191,6 @@ def _too_large(m: int) -> str:
     return (
         f"Quadrature over {m} variance parameters needs more than {MOST_POINTS:,} "
         "points: the posterior is too wide for a grid, most likely because a prior is "
-        "flat. Use model.sample(), or proper priors such as priors='weak'."
+        "flat. Use model.sample(method='auto'), or proper priors such as "
+        "priors='weak'."
     )

@@ -164,6 +164,30 @@ def ranef_summary(
     return pd.concat(parts, ignore_index=True)
 
 
+def effect_means(
+    model: Model, tree: "xr.DataTree"
+) -> tuple[Float[np.ndarray, " p"], tuple[Float[np.ndarray, "_j _k"], ...]]:
+    """Posterior means of fixed and random effects: those of fitted values need no more.
+
+    Raises
+    ------
+    ModelError
+        If the fitted values are not linear in them.
+    """
+    if model.family != "gaussian":
+        raise ModelError(
+            f"Residuals in batches are those of a Gaussian model; family "
+            f"{model.family!r} has its rows in memory: use residuals()."
+        )
+    means = []
+    for t, term in enumerate(model.design.groups):
+        runs = range(0, term.n_levels, LEVELS_AT_ONCE)
+        parts = [range(i, min(i + LEVELS_AT_ONCE, term.n_levels)) for i in runs]
+        draws = (some_draws(model, tree, t, part, most=None) for part in parts)
+        means.append(np.concatenate([b.mean(axis=(0, 1)) for b in draws]))
+    return beta_draws(model.design, tree).mean(axis=(0, 1)), tuple(means)
+
+
 def some_draws(
     model: Model,
     tree: "xr.DataTree",

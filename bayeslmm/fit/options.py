@@ -134,16 +134,11 @@ def choose_method(
     Raises
     ------
     ModelError
-        If the method is unknown, or ``"nuts"`` or ``"importance"`` is asked for a
-        family whose effects cannot be integrated out.
+        If the method is unknown, or another than ``"joint"`` is asked for a family
+        whose effects cannot be integrated out.
     PriorError
         If one of these is asked with a prior that it cannot honour.
     """
-    if method == "quadrature":
-        raise ModelError(
-            "Quadrature gives numbers with an error estimate, not draws: call "
-            "model.quadrature(), for up to four variance parameters."
-        )
     if method not in get_args(Method):
         known = ", ".join(repr(name) for name in get_args(Method))
         raise ModelError(f"Unknown method {method!r}. Methods: {known}.")

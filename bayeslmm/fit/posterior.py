@@ -21,6 +21,7 @@ from bayeslmm.fit import (
 from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.fit.posterior_predictions import PredictionKind
 from bayeslmm.fit.posterior_tables import IntervalKind
+from bayeslmm.fit.rowwise import Effects, RowBatches
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior:
+class Posterior(RowBatches):
     """Draws from the posterior of a mixed model.
 
     Attributes
@@ -39,7 +40,7 @@ class Posterior:
     idata : DataTree
         ArviZ's groups ``posterior``, ``sample_stats`` (``lp`` is the log density of the
         unconstrained coordinates), ``observed_data``, with bambi's names.
-    method : {"nuts", "importance", "joint"}
+    method : {"nuts", "importance", "quadrature", "joint"}
         How it was drawn; see `Model.sample`.
     reason : str
         Why this method, in one sentence.
@@ -105,13 +106,7 @@ class Posterior:
     def interval(
         self, prob: float = 0.95, kind: IntervalKind = "eti"
     ) -> "pd.DataFrame":
-        """Intervals of every parameter: index ``label``; columns ``lower``, ``upper``.
-
-        Parameters
-        ----------
-        prob, kind
-            As for `summary`.
-        """
+        """The columns ``lower`` and ``upper`` of `summary`."""
         return self.summary(prob, kind).loc[:, ["lower", "upper"]]
 
     def fixef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
@@ -222,6 +217,11 @@ class Posterior:
     def residuals(self) -> Float[np.ndarray, " n"]:
         """Response less fitted values, units of y."""
         return self.model.design.y - self.fitted()
+
+    def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
+        from bayeslmm.fit.ondemand import effect_means
+
+        return effect_means(self.model, self.idata)
 
     def predict(
         self,

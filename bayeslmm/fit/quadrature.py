@@ -106,6 +106,21 @@ class Quadrature:
         _check_probability("probability", probability)
         return quantiles(found[label], self.target, self.lattice, (probability,))[0]
 
+    @property
+    def reason(self) -> str:
+        """Size and errors in one sentence, for the draws that are made from it."""
+        share = float((self.summary["error"] / _spread(self.summary)).max())
+        evidence = (
+            ""
+            if math.isnan(self.log_evidence)
+            else f"; log evidence {self.log_evidence:.4f} (error {self.error:.1g})"
+        )
+        return (
+            f"Independent draws from a lattice of {len(self.lattice.nodes):,} points "
+            f"over {self.target.start.size} variance parameters; its figures changed "
+            f"by at most {share:.1g} SDs at the last refinement{evidence}."
+        )
+
     def __repr__(self) -> str:
         """Formula, evidence and size."""
         return (
@@ -305,7 +320,7 @@ def _too_many(m: int) -> str:
     return (
         f"The model has {m} variance parameters (residual SD included); quadrature "
         f"takes at most {MAX_DIMENSION}, because its cost grows by a factor of 12 or "
-        "more with each. Use model.sample()."
+        "more with each. Use model.sample(method='auto')."
     )
 
 

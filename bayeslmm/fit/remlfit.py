@@ -17,6 +17,7 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.fit import remlpredict, remltables
 from bayeslmm.fit.information import Information
 from bayeslmm.fit.remlpredict import R2, Icc
+from bayeslmm.fit.rowwise import Effects, RowBatches
 from bayeslmm.fit.status import FitStatus
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.model import Model
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit:
+class RemlFit(RowBatches):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -196,6 +197,10 @@ class RemlFit:
     def residuals(self) -> Float[np.ndarray, " n"]:
         """Response less fitted values, units of y."""
         return self.design.y - self.fitted()
+
+    def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
+        """Fixed effects and BLUPs."""
+        return self.beta, tuple(self.effects.b)
 
     def predict(
         self,

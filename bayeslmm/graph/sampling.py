@@ -4,6 +4,7 @@ Takes a `Model` of any family with any priors; gives an ArviZ DataTree as the ma
 route does: same variables, dimensions and coordinates, intercept for raw predictors.
 """
 
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import SamplingError
+from bayeslmm.errors import SamplingError, SamplingInterruptedError
 from bayeslmm.graph.bridge import make_bambi
 from bayeslmm.graph.names import Foreign, Layout, posterior_layout, safe_name
 from bayeslmm.model import Model
@@ -203,16 +204,16 @@ def complete_chains(
 
     Raises
     ------
-    SamplingError
+    SamplingInterruptedError
         If no chain has so many draws.
     """
-    flat = values.reshape(*values.shape[:2], -1)
+    flat = values.reshape(*values.shape[:2], math.prod(values.shape[2:]))
     lengths = np.isfinite(flat).all(axis=-1).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
     kept = int(np.argmax(lengths[order] * np.arange(1, order.size + 1))) + 1
     length = int(lengths[order[kept - 1]])
     if length < fewest:
-        raise SamplingError(
+        raise SamplingInterruptedError(
             f"Sampling was interrupted before a chain had {fewest} draws after tuning, "
             "so there is nothing to report. Let it run longer, or ask for fewer draws."
         )

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.absent import absent_rows
+from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design, RowAccount
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
@@ -40,11 +41,15 @@ from bayeslmm.marginal.tally import Tally, see_batch, start_sums
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A model's data after both passes: recipe, statistics and how they were read."""
+    """A model's data after both passes: recipe, statistics and how they were read.
+
+    ``rereader`` reads the rows once more.
+    """
 
     recipe: Recipe
     statistics: Statistics
     plan: Plan
+    rereader: Rereader
 
 
 # --- the three steps ------------------------------------------------------------------
@@ -96,7 +101,7 @@ def stream_model(
         levels={t.group: t.n_levels for t in recipe.design.groups},
         seconds=time.monotonic() - started,
     )
-    return Streamed(recipe, statistics, plan)
+    return Streamed(recipe, statistics, plan, Rereader(scan, source))
 
 
 def scan_rows(
