@@ -14,12 +14,11 @@ from jaxtyping import Float
 from bayeslmm.marginal.elimination import (
     Elimination,
     eliminate,
-    left,
     projections,
 )
-from bayeslmm.marginal.lapack import solve_in_place
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.likelihood import BetaPrior, Factors, gram, solve_beta
+from bayeslmm.marginal.schur import left
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -198,10 +197,9 @@ def draw_rest(
 ) -> Float[np.ndarray, " m"]:
     """One draw of the random effects of all blocks but the lead, given beta.
 
-    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma chol(S)^-T z).
+    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma L^-T z).
     """
-    spread = rng.standard_normal((stats.m, 1))
-    solve_in_place(done.schur, spread, transposed=True)
+    spread = done.schur.solve_transposed(rng.standard_normal((stats.m, 1)))
     u = (done.kappa @ gamma)[:, None] + sigma * spread
     return left(u, stats.rest, done.factors[1:])[:, 0]
 

@@ -1,0 +1,260 @@
+"""An order of elimination that fills little, and what each step fills.
+
+Takes cliques of nodes (all levels of the rest that one level of the lead couples with),
+gives an order of the nodes and, for each, the nodes that its elimination joins: the
+column structure of the Cholesky factor. Eliminating a node merges the cliques that
+contain it into one, so cliques are all that is kept of the graph.
+
+References
+----------
+.. [1] Amestoy, Davis and Duff (1996). SIAM J. Matrix Anal. Appl. 17(4).
+   https://doi.org/10.1137/S0895479894278952
+"""
+
+import numpy as np
+
+from bayeslmm.marginal.kernels.compiling import compiled
+
+
+@compiled
+def exact_degrees(indptr, nodes, member_at, members, weight, most):
+    """Weight of the neighbours of each node; negative first entry if beyond `most`.
+
+    ``members[member_at[v] : member_at[v + 1]]`` are the cliques that contain node v.
+    """
+    n = weight.size
+    degree, seen = np.zeros(n, np.int64), np.full(n, -1)
+    total = 0.0
+    for v in range(n):
+        seen[v] = v
+        for i in range(member_at[v], member_at[v + 1]):
+            e = members[i]
+            for j in range(indptr[e], indptr[e + 1]):
+                u = nodes[j]
+                if seen[u] != v:
+                    seen[u] = v
+                    degree[v] += weight[u]
+        total += weight[v] * degree[v]
+        if total > 2.0 * most:
+            degree[0] = -1
+            break
+    return degree
+
+
+@compiled
+def minimum_degree(
+    indptr, nodes, member_at, members, weight, degree, most, most_operations
+):
+    """Order by approximate minimum degree, with the structure of every column.
+
+    Parameters are those of `exact_degrees`, which gives `degree`. Returns the order,
+    the column pointers and the rows (nodes) of each column in that order, and the
+    multiplications of the factorisation; it is infinite, and the rest unfinished, where
+    the factor would have more entries than `most` or take more than `most_operations`.
+    """
+    n = weight.size
+    start, size = indptr[:-1].copy(), np.diff(indptr)
+    heft = np.zeros(size.size, np.int64)  # weight of each clique
+    for e in range(size.size):
+        for i in range(indptr[e], indptr[e + 1]):
+            heft[e] += weight[nodes[i]]
+    of_node, n_cliques = members.copy(), np.diff(member_at)
+    space = np.empty(2 * nodes.size + n + 1, np.int64)
+    space[: nodes.size] = nodes
+    top = nodes.size
+    left, total = weight.sum(), weight.sum()
+    head, after, before = _make_buckets(degree, total)
+    order, columns = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
+    rows = np.empty(2 * nodes.size + 1, np.int64)
+    seen, stamped = np.full(n, -1), np.full(size.size, -1)
+    outside = np.zeros(size.size, np.int64)  # weight of a clique outside the new one
+    entries, operations, least = 0.0, 0.0, 0
+    for step in range(n):
+        while head[least] < 0:
+            least += 1
+        v = head[least]
+        _take_out(v, degree, head, after, before)
+        need = 0
+        for i in range(member_at[v], member_at[v] + n_cliques[v]):
+            need += size[of_node[i]]
+        if top + need > space.size:
+            space, top = _compact(space, start, size)
+        first, wide, merged = top, 0, -1
+        seen[v] = step
+        for i in range(member_at[v], member_at[v] + n_cliques[v]):
+            e = of_node[i]
+            for j in range(start[e], start[e] + size[e]):
+                u = space[j]
+                if seen[u] != step:
+                    seen[u] = step
+                    space[top] = u
+                    top += 1
+                    wide += weight[u]
+            if size[e] > 0:
+                merged = e
+            size[e] = 0
+        order[step] = v
+        columns[step + 1] = columns[step] + top - first
+        left -= weight[v]
+        entries += weight[v] * (wide + 0.5 * weight[v])
+        operations += float(weight[v]) * float(wide + weight[v]) ** 2
+        if entries > most or operations > most_operations:
+            return order, columns, rows, np.inf
+        if top == first:
+            continue
+        if columns[step + 1] > rows.size:
+            longer = np.empty(2 * columns[step + 1], np.int64)
+            longer[: columns[step]] = rows[: columns[step]]
+            rows = longer
+        rows[columns[step] : columns[step + 1]] = space[first:top]
+        start[merged], size[merged], heft[merged] = first, top - first, wide
+        for i in range(first, top):
+            u = space[i]
+            for j in range(member_at[u], member_at[u] + n_cliques[u]):
+                e = of_node[j]
+                if size[e] > 0 and e != merged:
+                    if stamped[e] != step:
+                        stamped[e], outside[e] = step, heft[e]
+                    outside[e] -= weight[u]
+        for i in range(first, top):
+            u = space[i]
+            near, kept = wide - weight[u], member_at[u]
+            for j in range(member_at[u], member_at[u] + n_cliques[u]):
+                e = of_node[j]
+                if size[e] == 0 or e == merged:
+                    continue
+                if outside[e] == 0:  # within the new clique
+                    size[e] = 0
+                    continue
+                near += outside[e]
+                of_node[kept] = e
+                kept += 1
+            of_node[kept] = merged
+            n_cliques[u] = kept + 1 - member_at[u]
+            _take_out(u, degree, head, after, before)
+            degree[u] = min(near, degree[u] + wide - weight[u], left - weight[u])
+            _put_in(u, degree, head, after, before)
+            least = min(least, degree[u])
+    return order, columns, rows, operations
+
+
+@compiled
+def _make_buckets(degree, total):
+    """Lists of the nodes of each degree, the first nodes in front."""
+    head = np.full(total + 1, -1)
+    after, before = np.full(degree.size, -1), np.full(degree.size, -1)
+    for v in range(degree.size - 1, -1, -1):
+        _put_in(v, degree, head, after, before)
+    return head, after, before
+
+
+@compiled
+def _put_in(v, degree, head, after, before):
+    """Put a node in front of the list of its degree."""
+    follower = head[degree[v]]
+    after[v], before[v] = follower, -1
+    if follower >= 0:
+        before[follower] = v
+    head[degree[v]] = v
+
+
+@compiled
+def _take_out(v, degree, head, after, before):
+    """Take a node out of the list of its degree."""
+    if before[v] >= 0:
+        after[before[v]] = after[v]
+    else:
+        head[degree[v]] = after[v]
+    if after[v] >= 0:
+        before[after[v]] = before[v]
+
+
+@compiled
+def _compact(space, start, size):
+    """Cliques that still exist, side by side: they never take more than at first."""
+    moved, top = np.empty_like(space), 0
+    for e in range(size.size):
+        first = top
+        for i in range(start[e], start[e] + size[e]):
+            moved[top] = space[i]
+            top += 1
+        start[e] = first
+    return moved, top
+
+
+@compiled
+def postorder(columns, rows, order):
+    """Positions of the nodes such that every subtree of the elimination is one run.
+
+    The parent of a column is its first row below the diagonal.
+    """
+    n = order.size
+    step_of = np.empty(n, np.int64)
+    for s in range(n):
+        step_of[order[s]] = s
+    parent = np.full(n, n)
+    for s in range(n):
+        for i in range(columns[s], columns[s + 1]):
+            parent[s] = min(parent[s], step_of[rows[i]])
+    child, sibling = np.full(n + 1, -1), np.full(n, -1)
+    for s in range(n - 1, -1, -1):
+        sibling[s] = child[parent[s]]
+        child[parent[s]] = s
+    position, stack = np.empty(n, np.int64), np.empty(n + 1, np.int64)
+    stack[0], depth, done = n, 0, 0
+    while depth >= 0:
+        s = stack[depth]
+        if child[s] >= 0:  # go down to a child, and forget it
+            depth += 1
+            stack[depth] = child[s]
+            child[s] = sibling[child[s]]
+            continue
+        if s < n:
+            position[order[s]] = done
+            done += 1
+        depth -= 1
+    return position
+
+
+@compiled
+def find_panels(columns, rows, order, position, weight, widest):
+    """Columns of equal structure put together into panels of some width.
+
+    Returns the edges of the panels in nodes by position, and for each panel its rows
+    (positions of nodes below it), rising.
+    """
+    n = order.size
+    at = np.empty(n, np.int64)  # the step of each position
+    for s in range(n):
+        at[position[order[s]]] = s
+    edges, starts = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    below = np.empty(rows.size, np.int64)
+    n_panels, wide, filled = 0, 0, 0
+    for j in range(n):
+        s = at[j]
+        count = columns[s + 1] - columns[s]
+        own = weight[order[s]]
+        joins = False
+        if j > 0:
+            previous = at[j - 1]
+            joins = columns[previous + 1] - columns[previous] == count + 1
+            joins = joins and wide + own <= widest
+            if joins:
+                nearest = n
+                for i in range(columns[previous], columns[previous + 1]):
+                    nearest = min(nearest, position[rows[i]])
+                joins = nearest == j
+        if joins:
+            wide += own
+            filled = starts[n_panels - 1]
+        else:
+            edges[n_panels] = j
+            n_panels += 1
+            wide = own
+        starts[n_panels - 1] = filled
+        for i in range(count):
+            below[filled + i] = position[rows[columns[s] + i]]
+        below[filled : filled + count].sort()
+        filled += count
+    edges[n_panels], starts[n_panels] = n, filled
+    return edges[: n_panels + 1], starts[: n_panels + 1], below[:filled]
