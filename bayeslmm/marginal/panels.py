@@ -117,16 +117,21 @@ def find_panels(
     degree = ordering.exact_degrees(*cliques, weight, most)
     if degree.min(initial=0) < 0:
         return None
-    order, starts, rows, operations = ordering.minimum_degree(
+    order, starts, rows, clique, operations = ordering.minimum_degree(
         *cliques, weight, degree, most, most_operations
     )
     if not np.isfinite(operations):
         return None
-    position = ordering.postorder(starts, rows, order)
-    found = ordering.find_panels(starts, rows, order, position, weight, WIDEST)
+    position = ordering.postorder(starts, rows, order, clique)
+    found = ordering.find_panels(
+        starts, rows, order, clique, position, weight, WIDEST
+    )
+    edges, starts, below = found
+    panel = np.repeat(np.arange(len(edges) - 1), np.diff(starts))
+    below = below[np.lexsort((below, panel))]
     at_node = np.argsort(position)
     first = np.flatnonzero(lag == 0)[at_node]  # coordinates of the levels, in order
-    shape, places = _expand(*found, weight[at_node])
+    shape, places = _expand(edges, starts, below, weight[at_node])
     by_place = np.repeat(first, weight[at_node])
     by_place += np.arange(layout.m) - np.repeat(places[:-1], weight[at_node])
     rank = np.empty(layout.m, np.int64)

@@ -258,7 +258,7 @@ def _panels(
     room = SHARE * available_bytes()
     most, operations = room / SPARSE_BYTES, math.inf
     if DENSE_BYTES * m**2 <= room:
-        most, operations = min(most, m**2 / 4.0), m**3 / SPARSE_COST
+        most, operations = min(most, m**2 / 8.0), m**3 / SPARSE_COST
     found = find_panels(
         indptr, columns, layout, most=most, most_operations=operations
     )

@@ -31,18 +31,15 @@ def find_entry(shape, row, column):
 @compiled
 def sort_couplings(indptr, columns, B, rank):
     """Sort the couplings of every level of the lead by their place, in place."""
-    kept = np.empty(B.shape[1])
+    k = B.shape[1]
     for j in range(indptr.size - 1):
         for e in range(indptr[j] + 1, indptr[j + 1]):
-            column = columns[e]
-            kept[:] = B[e]
             f = e
-            while f > indptr[j] and rank[columns[f - 1]] > rank[column]:
-                columns[f] = columns[f - 1]
-                B[f] = B[f - 1]
+            while f > indptr[j] and rank[columns[f - 1]] > rank[columns[f]]:
+                columns[f - 1], columns[f] = columns[f], columns[f - 1]
+                for a in range(k):
+                    B[f - 1, a], B[f, a] = B[f, a], B[f - 1, a]
                 f -= 1
-            columns[f] = column
-            B[f] = kept
 
 
 @compiled
@@ -71,11 +68,11 @@ def place_blocks(first, other, cells, rank, shape, stride, values):
         turned = rank[row] < rank[column]
         if turned:
             row, column = column, row
-        start = find_entry(shape, rank[row], rank[column])
+        start, step = find_entry(shape, rank[row], rank[column]), stride[column]
         for a in range(cells.shape[1]):
             for b in range(cells.shape[2]):
-                down, along = (b, a) if turned else (a, b)
-                values[start + down * stride[column] + along] = cells[i, a, b]
+                place = b * step + a if turned else a * step + b
+                values[start + place] = cells[i, a, b]
 
 
 @compiled

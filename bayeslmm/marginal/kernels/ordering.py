@@ -15,6 +15,10 @@ import numpy as np
 
 from bayeslmm.marginal.kernels.compiling import compiled
 
+# What remains is taken for one clique, and ordered at once, where every node has at
+# least this share of the others for neighbours: it would fill soon anyway.
+NEARLY_ALL = 0.7
+
 
 @compiled
 def exact_degrees(indptr, nodes, member_at, members, weight, most):
@@ -48,26 +52,29 @@ def minimum_degree(
     """Order by approximate minimum degree, with the structure of every column.
 
     Parameters are those of `exact_degrees`, which gives `degree`. Returns the order,
-    the column pointers and the rows (nodes) of each column in that order, and the
+    the column pointers and the rows (nodes) of each column in that order, the step
+    from which on columns have all later nodes for rows (and none are listed), and the
     multiplications of the factorisation; it is infinite, and the rest unfinished, where
     the factor would have more entries than `most` or take more than `most_operations`.
     """
-    n = weight.size
-    start, size = indptr[:-1].copy(), np.diff(indptr)
-    heft = np.zeros(size.size, np.int64)  # weight of each clique
-    for e in range(size.size):
+    n, n_cliques = weight.size, indptr.size - 1
+    start, size = np.empty(n_cliques, np.int64), np.empty(n_cliques, np.int64)
+    heft = np.zeros(n_cliques, np.int64)  # weight of each clique
+    space, top = np.empty(2 * nodes.size + n + 1, np.int64), nodes.size
+    for e in range(n_cliques):
+        start[e], size[e] = indptr[e], indptr[e + 1] - indptr[e]
         for i in range(indptr[e], indptr[e + 1]):
             heft[e] += weight[nodes[i]]
-    of_node, n_cliques = members.copy(), np.diff(member_at)
-    space = np.empty(2 * nodes.size + n + 1, np.int64)
-    space[: nodes.size] = nodes
-    top = nodes.size
-    left, total = weight.sum(), weight.sum()
-    head, after, before = _make_buckets(degree, total)
+            space[i] = nodes[i]
+    of_node, count, left = members.copy(), np.empty(n, np.int64), 0
+    for v in range(n):
+        count[v] = member_at[v + 1] - member_at[v]
+        left += weight[v]
+    head, after, before = _make_buckets(degree, left)
     order, columns = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
     rows = np.empty(2 * nodes.size + 1, np.int64)
-    seen, stamped = np.full(n, -1), np.full(size.size, -1)
-    outside = np.zeros(size.size, np.int64)  # weight of a clique outside the new one
+    seen, stamped = np.full(n, -1), np.full(n_cliques, -1)
+    outside = np.zeros(n_cliques, np.int64)  # weight of a clique outside the new one
     entries, operations, least = 0.0, 0.0, 0
     for step in range(n):
         while head[least] < 0:
@@ -75,13 +82,13 @@ def minimum_degree(
         v = head[least]
         _take_out(v, degree, head, after, before)
         need = 0
-        for i in range(member_at[v], member_at[v] + n_cliques[v]):
+        for i in range(member_at[v], member_at[v] + count[v]):
             need += size[of_node[i]]
         if top + need > space.size:
             space, top = _compact(space, start, size)
         first, wide, merged = top, 0, -1
         seen[v] = step
-        for i in range(member_at[v], member_at[v] + n_cliques[v]):
+        for i in range(member_at[v], member_at[v] + count[v]):
             e = of_node[i]
             for j in range(start[e], start[e] + size[e]):
                 u = space[j]
@@ -93,24 +100,33 @@ def minimum_degree(
             if size[e] > 0:
                 merged = e
             size[e] = 0
+        left -= weight[v]
+        if wide > 0 and wide >= NEARLY_ALL * left:
+            left += weight[v]
+            entries += 0.5 * float(left) ** 2
+            operations += float(left) ** 3 / 3.0
+            if entries > most or operations > most_operations:
+                operations = np.inf
+            _put_in(v, degree, head, after, before)
+            _take_all(head, after, least, order, step)
+            for s in range(step, n):
+                columns[s + 1] = columns[step]
+            return order, columns, rows, step, operations
         order[step] = v
         columns[step + 1] = columns[step] + top - first
-        left -= weight[v]
         entries += weight[v] * (wide + 0.5 * weight[v])
         operations += float(weight[v]) * float(wide + weight[v]) ** 2
         if entries > most or operations > most_operations:
-            return order, columns, rows, np.inf
+            return order, columns, rows, n, np.inf
         if top == first:
             continue
-        if columns[step + 1] > rows.size:
-            longer = np.empty(2 * columns[step + 1], np.int64)
-            longer[: columns[step]] = rows[: columns[step]]
-            rows = longer
-        rows[columns[step] : columns[step + 1]] = space[first:top]
+        rows = _room(rows, columns[step], top - first)
+        for i in range(first, top):
+            rows[columns[step] + i - first] = space[i]
         start[merged], size[merged], heft[merged] = first, top - first, wide
         for i in range(first, top):
             u = space[i]
-            for j in range(member_at[u], member_at[u] + n_cliques[u]):
+            for j in range(member_at[u], member_at[u] + count[u]):
                 e = of_node[j]
                 if size[e] > 0 and e != merged:
                     if stamped[e] != step:
@@ -119,7 +135,7 @@ def minimum_degree(
         for i in range(first, top):
             u = space[i]
             near, kept = wide - weight[u], member_at[u]
-            for j in range(member_at[u], member_at[u] + n_cliques[u]):
+            for j in range(member_at[u], member_at[u] + count[u]):
                 e = of_node[j]
                 if size[e] == 0 or e == merged:
                     continue
@@ -130,12 +146,12 @@ def minimum_degree(
                 of_node[kept] = e
                 kept += 1
             of_node[kept] = merged
-            n_cliques[u] = kept + 1 - member_at[u]
+            count[u] = kept + 1 - member_at[u]
             _take_out(u, degree, head, after, before)
             degree[u] = min(near, degree[u] + wide - weight[u], left - weight[u])
             _put_in(u, degree, head, after, before)
             least = min(least, degree[u])
-    return order, columns, rows, operations
+    return order, columns, rows, n, operations
 
 
 @compiled
@@ -146,6 +162,29 @@ def _make_buckets(degree, total):
     for v in range(degree.size - 1, -1, -1):
         _put_in(v, degree, head, after, before)
     return head, after, before
+
+
+@compiled
+def _room(array, filled, more):
+    """The array, or a longer copy, with room for more entries after those filled."""
+    if filled + more <= array.size:
+        return array
+    longer = np.empty(2 * (filled + more), np.int64)
+    for i in range(filled):
+        longer[i] = array[i]
+    return longer
+
+
+@compiled
+def _take_all(head, after, least, order, step):
+    """Put all nodes that are left into the order, by their degree."""
+    while step < order.size:
+        v = head[least]
+        while v >= 0:
+            order[step] = v
+            step += 1
+            v = after[v]
+        least += 1
 
 
 @compiled
@@ -183,17 +222,20 @@ def _compact(space, start, size):
 
 
 @compiled
-def postorder(columns, rows, order):
+def postorder(columns, rows, order, clique):
     """Positions of the nodes such that every subtree of the elimination is one run.
 
-    The parent of a column is its first row below the diagonal.
+    The parent of a column is its first row below the diagonal; from step `clique` on
+    that is the next one.
     """
     n = order.size
     step_of = np.empty(n, np.int64)
     for s in range(n):
         step_of[order[s]] = s
     parent = np.full(n, n)
-    for s in range(n):
+    for s in range(clique, n):
+        parent[s] = s + 1
+    for s in range(clique):
         for i in range(columns[s], columns[s + 1]):
             parent[s] = min(parent[s], step_of[rows[i]])
     child, sibling = np.full(n + 1, -1), np.full(n, -1)
@@ -217,44 +259,42 @@ def postorder(columns, rows, order):
 
 
 @compiled
-def find_panels(columns, rows, order, position, weight, widest):
+def find_panels(columns, rows, order, clique, position, weight, widest):
     """Columns of equal structure put together into panels of some width.
 
     Returns the edges of the panels in nodes by position, and for each panel its rows
-    (positions of nodes below it), rising.
+    (positions of nodes below it), in any order.
     """
     n = order.size
     at = np.empty(n, np.int64)  # the step of each position
     for s in range(n):
         at[position[order[s]]] = s
+    counts = np.empty(n, np.int64)
+    for s in range(n):
+        counts[s] = n - s - 1 if s >= clique else columns[s + 1] - columns[s]
     edges, starts = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
-    below = np.empty(rows.size, np.int64)
+    below = np.empty(n, np.int64)
     n_panels, wide, filled = 0, 0, 0
     for j in range(n):
         s = at[j]
-        count = columns[s + 1] - columns[s]
-        own = weight[order[s]]
-        joins = False
-        if j > 0:
-            previous = at[j - 1]
-            joins = columns[previous + 1] - columns[previous] == count + 1
-            joins = joins and wide + own <= widest
-            if joins:
-                nearest = n
-                for i in range(columns[previous], columns[previous + 1]):
-                    nearest = min(nearest, position[rows[i]])
-                joins = nearest == j
+        count, own = counts[s], weight[order[s]]
+        joins = j > 0 and counts[at[j - 1]] == count + 1 and wide + own <= widest
+        if joins and at[j - 1] < clique:
+            nearest = n
+            for i in range(columns[at[j - 1]], columns[at[j - 1] + 1]):
+                nearest = min(nearest, position[rows[i]])
+            joins = nearest == j
         if joins:
             wide += own
             filled = starts[n_panels - 1]
         else:
-            edges[n_panels] = j
+            edges[n_panels], starts[n_panels] = j, filled
             n_panels += 1
             wide = own
-        starts[n_panels - 1] = filled
+        below = _room(below, filled, count)
         for i in range(count):
-            below[filled + i] = position[rows[columns[s] + i]]
-        below[filled : filled + count].sort()
+            u = order[s + 1 + i] if s >= clique else rows[columns[s] + i]
+            below[filled + i] = position[u]
         filled += count
     edges[n_panels], starts[n_panels] = n, filled
     return edges[: n_panels + 1], starts[: n_panels + 1], below[:filled]
