@@ -112,9 +112,7 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     """
     lead, factors = done.lead, done.factors[1:]
     Q, D = np.empty_like(stats.F), np.empty_like(stats.A)
-    blocked.lead_projections(
-        stats.A, stats.F, lead.factor, lead.root, lead.U, Q, D
-    )
+    blocked.lead_projections(stats.A, stats.F, lead.factor, lead.root, lead.U, Q, D)
     if not stats.rest:
         return ((Q, D),)
     t = left(done.kappa, stats.rest, factors)

@@ -123,9 +123,7 @@ def find_panels(
     if not np.isfinite(operations):
         return None
     position = ordering.postorder(starts, rows, order, clique)
-    found = ordering.find_panels(
-        starts, rows, order, clique, position, weight, WIDEST
-    )
+    found = ordering.find_panels(starts, rows, order, clique, position, weight, WIDEST)
     edges, starts, below = found
     panel = np.repeat(np.arange(len(edges) - 1), np.diff(starts))
     below = below[np.lexsort((below, panel))]
@@ -191,7 +189,7 @@ def _expand(
 ) -> tuple[tuple[Int[np.ndarray, "..."], ...], Int[np.ndarray, " n1"]]:
     """Panels of levels to panels of coordinates; first place of each level."""
     places = np.concatenate([[0], np.cumsum(weight)])
-    own, n_below = np.diff(edges), np.diff(starts)
+    own = np.diff(edges)
     # nodes of each panel: its own, then those below it
     nodes = np.empty(edges[-1] + len(below), np.int64)
     first = edges[:-1] + starts[:-1]
@@ -229,3 +227,9 @@ def find_pairs(
     where = (panels.rank, panels.width, panels.shape)
     couplings.find_pairs(indptr, columns, *where, pairs)
     return pairs
+
+
+def pair_bytes(indptr: Int[np.ndarray, " j1"]) -> float:
+    """Memory of the places of all pairs, at most."""
+    counts = np.diff(indptr).astype(float)
+    return 8.0 * float(counts @ (counts + 1.0)) / 2.0

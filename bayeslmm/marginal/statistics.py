@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.memory import SHARE, available_bytes, check_fits
+from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import DataError
 from bayeslmm.marginal.kernels import couplings
 from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
@@ -24,6 +24,7 @@ from bayeslmm.marginal.panels import (
     Panels,
     find_pairs,
     find_panels,
+    pair_bytes,
     place_products,
 )
 from bayeslmm.marginal.sums import Sums, block_pairs, sum_rows
@@ -33,13 +34,16 @@ Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked", "sparse"]
 # Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
 # between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
 SMALL_REST = 100
-# Matrices of the size of the rest that an evaluation with its gradient holds.
+# An evaluation with its gradient holds six matrices of the size of the rest; on the
+# sparse route four, and the places of their entries, all of the factor's pattern.
 DENSE_BYTES = 6 * 8.0
-# The same for each entry of a sparse factor: matrix, reduced, factor, inverse, pattern.
 SPARSE_BYTES = 5 * 8.0
-# A dense factor and its inverse cost m**3 units, a sparse one this for each of its
-# multiplications.
+# A dense factor and its inverse cost as much as a sparse one of m**3 over this many
+# multiplications (measured: 10 to 21 on crossed factors with a rest of 1000 to 3000).
 SPARSE_COST = 20.0
+# Multiplications of a sparse factor beyond which a model is refused where a dense one
+# would not fit: some 100 s for each evaluation with its gradient.
+MOST_OPERATIONS = 3e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,9 @@ def cross_products(design: Design) -> Statistics:
     Returns
     -------
     Statistics
-        Memory is the number of levels times a few numbers, plus the square of the
-        number of levels outside the largest grouping factor.
+        Memory is the number of levels times a few numbers, plus the entries of the
+        Cholesky factor of the levels outside the largest grouping factor: with crossed
+        factors up to the square of their number, with nested ones about as many.
 
     References
     ----------
@@ -192,7 +197,6 @@ def make_statistics(
         couplings.sort_couplings(indptr, columns, B, panels.rank)
         R = _rest_in_panels(sums, layout, panels, indptr, columns)
     else:
-        _check_dense(layout.m)
         R = _rest_products(sums, layout)
     if kernel == "crossed":
         rest = (indptr, columns, B, R, Fr, *_rest_coordinates(layout))
@@ -248,39 +252,31 @@ def _panels(
     DataError
         If neither a dense nor a sparse factor fits into memory.
     """
-    m = float(layout.m)
     if kernel == "sparse":
         return find_panels(
             indptr, columns, layout, most=math.inf, most_operations=math.inf
         )
+    m = float(layout.m)
     if kernel is not None or m <= SMALL_REST:
         return None
     room = SHARE * available_bytes()
-    most, operations = room / SPARSE_BYTES, math.inf
-    if DENSE_BYTES * m**2 <= room:
-        most, operations = min(most, m**2 / 8.0), m**3 / SPARSE_COST
+    most = (room - pair_bytes(indptr)) / SPARSE_BYTES
+    most_operations, dense_fits = MOST_OPERATIONS, DENSE_BYTES * m**2 <= room
+    if dense_fits:
+        most, most_operations = min(most, m**2 / 8.0), m**3 / SPARSE_COST
     found = find_panels(
-        indptr, columns, layout, most=most, most_operations=operations
+        indptr, columns, layout, most=most, most_operations=most_operations
     )
-    if found is None and DENSE_BYTES * m**2 > room:
+    if found is None and not dense_fits:
         raise DataError(
-            f"The {layout.m:,} random effects outside the largest grouping factor are "
-            f"correlated with each other: their covariance would take "
-            f"{DENSE_BYTES * m**2 / 1e9:.1f} GB, the entries that are not zero more "
-            f"than the {room / 1e9:.1f} GB of memory that are available. Group the "
+            f"The {layout.m:,} random effects outside the largest grouping factor "
+            f"cannot be told apart one by one: their covariance would take "
+            f"{DENSE_BYTES * m**2 / 1e9:.1f} GB, of {room / 1e9:.1f} GB that can be "
+            f"had, and too much of it is not zero for a sparse one ({most:,.0f} "
+            f"entries or {most_operations:.0e} multiplications at most). Group the "
             f"smaller factors by coarser columns, or leave one out."
         )
     return found
-
-
-def _check_dense(m: int) -> None:
-    """Raise if the dense matrices of the rest would not fit into memory."""
-    check_fits(
-        DENSE_BYTES * m**2,
-        f"The {m:,} random effects outside the largest grouping factor",
-        "Their covariance is dense: group the smaller factors by coarser columns, or "
-        "leave one out.",
-    )
 
 
 def kernel_arrays(

@@ -116,7 +116,9 @@ def minimum_degree(
         columns[step + 1] = columns[step] + top - first
         entries += weight[v] * (wide + 0.5 * weight[v])
         operations += float(weight[v]) * float(wide + weight[v]) ** 2
-        if entries > most or operations > most_operations:
+        # cliques of this degree, each by itself, would be the least that can follow
+        sure = entries + 0.5 * left * wide > most
+        if sure or operations + left * float(wide) ** 2 / 3.0 > most_operations:
             return order, columns, rows, n, np.inf
         if top == first:
             continue

@@ -170,7 +170,7 @@ def invert_panels(shape, factor, inverse):
     Z_BJ = -Z_BB Y and Z_JJ = (L_J L_J')^-1 + Y'Z_BB Y; Z_BB is known by then, as the
     structure of a panel is a clique among the later ones.
     """
-    edges, starts, rows, at, _ = shape
+    edges, starts, _, at, _ = shape
     widest, longest = 0, 0
     for q in range(edges.size - 1):
         widest = max(widest, edges[q + 1] - edges[q])
