@@ -96,6 +96,7 @@ def dense_schur(
     stats: Statistics, lead: Lead, factors: BlockFactors, Fr: Float[np.ndarray, "m w"]
 ) -> tuple[DenseSchur, float]:
     """Schur complement by LAPACK, log determinant; V and Fr are filled in place."""
+    assert isinstance(stats.R, np.ndarray), "the dense route has R dense"
     R = stats.R.copy()
     blocked.eliminate_couplings(
         *(stats.indptr, stats.columns, stats.B),

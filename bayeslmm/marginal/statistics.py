@@ -195,9 +195,11 @@ def make_statistics(
     if kernel == "sparse":
         assert panels is not None, "no kernel is sparse without panels"
         couplings.sort_couplings(indptr, columns, B, panels.rank)
-        R = _rest_in_panels(sums, layout, panels, indptr, columns)
-    else:
-        R = _rest_products(sums, layout)
+        in_panels = _rest_in_panels(sums, layout, panels, indptr, columns)
+        return Statistics(
+            sums, layout, indptr, columns, B, in_panels, Fr, kernel, arrays=()
+        )
+    R = _rest_products(sums, layout)
     if kernel == "crossed":
         rest = (indptr, columns, B, R, Fr, *_rest_coordinates(layout))
         arrays = (sums.A[0], sums.F[0], *rest)

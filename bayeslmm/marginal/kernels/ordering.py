@@ -58,60 +58,37 @@ def minimum_degree(
     the factor would have more entries than `most` or take more than `most_operations`.
     """
     n, n_cliques = weight.size, indptr.size - 1
-    start, size = np.empty(n_cliques, np.int64), np.empty(n_cliques, np.int64)
-    heft = np.zeros(n_cliques, np.int64)  # weight of each clique
-    space, top = np.empty(2 * nodes.size + n + 1, np.int64), nodes.size
-    for e in range(n_cliques):
-        start[e], size[e] = indptr[e], indptr[e + 1] - indptr[e]
-        for i in range(indptr[e], indptr[e + 1]):
-            heft[e] += weight[nodes[i]]
-            space[i] = nodes[i]
-    of_node, count, left = members.copy(), np.empty(n, np.int64), 0
-    for v in range(n):
-        count[v] = member_at[v + 1] - member_at[v]
-        left += weight[v]
-    head, after, before = _make_buckets(degree, left)
+    graph, space, left = _make_graph(indptr, nodes, member_at, members, weight)
+    start, size, heft, of_node, _, count, _ = graph
+    top = nodes.size
+    buckets = _make_buckets(degree, left)
     order, columns = np.empty(n, np.int64), np.zeros(n + 1, np.int64)
     rows = np.empty(2 * nodes.size + 1, np.int64)
     seen, stamped = np.full(n, -1), np.full(n_cliques, -1)
     outside = np.zeros(n_cliques, np.int64)  # weight of a clique outside the new one
     entries, operations, least = 0.0, 0.0, 0
     for step in range(n):
-        while head[least] < 0:
+        while buckets[0][least] < 0:
             least += 1
-        v = head[least]
-        _take_out(v, degree, head, after, before)
+        v = buckets[0][least]
         need = 0
         for i in range(member_at[v], member_at[v] + count[v]):
             need += size[of_node[i]]
         if top + need > space.size:
             space, top = _compact(space, start, size)
-        first, wide, merged = top, 0, -1
-        seen[v] = step
-        for i in range(member_at[v], member_at[v] + count[v]):
-            e = of_node[i]
-            for j in range(start[e], start[e] + size[e]):
-                u = space[j]
-                if seen[u] != step:
-                    seen[u] = step
-                    space[top] = u
-                    top += 1
-                    wide += weight[u]
-            if size[e] > 0:
-                merged = e
-            size[e] = 0
-        left -= weight[v]
-        if wide > 0 and wide >= NEARLY_ALL * left:
-            left += weight[v]
+        first = top
+        top, wide, merged = _merge(graph, v, space, top, seen, step)
+        if wide > 0 and wide >= NEARLY_ALL * (left - weight[v]):
             entries += 0.5 * float(left) ** 2
             operations += float(left) ** 3 / 3.0
             if entries > most or operations > most_operations:
                 operations = np.inf
-            _put_in(v, degree, head, after, before)
-            _take_all(head, after, least, order, step)
+            _take_all(buckets, least, order, step)
             for s in range(step, n):
                 columns[s + 1] = columns[step]
             return order, columns, rows, step, operations
+        _take_out(v, degree, buckets)
+        left -= weight[v]
         order[step] = v
         columns[step + 1] = columns[step] + top - first
         entries += weight[v] * (wide + 0.5 * weight[v])
@@ -120,50 +97,111 @@ def minimum_degree(
         sure = entries + 0.5 * left * wide > most
         if sure or operations + left * float(wide) ** 2 / 3.0 > most_operations:
             return order, columns, rows, n, np.inf
-        if top == first:
+        if merged < 0:
             continue
         rows = _room(rows, columns[step], top - first)
         for i in range(first, top):
             rows[columns[step] + i - first] = space[i]
         start[merged], size[merged], heft[merged] = first, top - first, wide
-        for i in range(first, top):
-            u = space[i]
-            for j in range(member_at[u], member_at[u] + count[u]):
-                e = of_node[j]
-                if size[e] > 0 and e != merged:
-                    if stamped[e] != step:
-                        stamped[e], outside[e] = step, heft[e]
-                    outside[e] -= weight[u]
-        for i in range(first, top):
-            u = space[i]
-            near, kept = wide - weight[u], member_at[u]
-            for j in range(member_at[u], member_at[u] + count[u]):
-                e = of_node[j]
-                if size[e] == 0 or e == merged:
-                    continue
-                if outside[e] == 0:  # within the new clique
-                    size[e] = 0
-                    continue
-                near += outside[e]
-                of_node[kept] = e
-                kept += 1
-            of_node[kept] = merged
-            count[u] = kept + 1 - member_at[u]
-            _take_out(u, degree, head, after, before)
-            degree[u] = min(near, degree[u] + wide - weight[u], left - weight[u])
-            _put_in(u, degree, head, after, before)
-            least = min(least, degree[u])
+        found = space[first:top]
+        _weigh_outside(graph, found, merged, stamped, outside, step)
+        for i in range(top - first):
+            _take_out(found[i], degree, buckets)
+            _lower_degree(graph, found[i], merged, outside, left, degree)
+            _put_in(found[i], degree, buckets)
+            least = min(least, degree[found[i]])
     return order, columns, rows, n, operations
+
+
+@compiled
+def _make_graph(indptr, nodes, member_at, members, weight):
+    """Cliques (start, size, weight), those of each node, weights; space; all weight.
+
+    The members of the cliques are in `space`, which has room for as many again.
+    """
+    n, n_cliques = weight.size, indptr.size - 1
+    start, size = np.empty(n_cliques, np.int64), np.empty(n_cliques, np.int64)
+    heft, count = np.zeros(n_cliques, np.int64), np.empty(n, np.int64)
+    space, total = np.empty(2 * nodes.size + n + 1, np.int64), 0
+    for e in range(n_cliques):
+        start[e], size[e] = indptr[e], indptr[e + 1] - indptr[e]
+        for i in range(indptr[e], indptr[e + 1]):
+            heft[e] += weight[nodes[i]]
+            space[i] = nodes[i]
+    for v in range(n):
+        count[v] = member_at[v + 1] - member_at[v]
+        total += weight[v]
+    graph = (start, size, heft, members.copy(), member_at, count, weight)
+    return graph, space, total
+
+
+@compiled
+def _merge(graph, v, space, top, seen, step):
+    """Write the neighbours of a node to `space`; its cliques are no more.
+
+    Returns the new top, the weight of the neighbours, and a clique whose name is free.
+    """
+    start, size, _, of_node, member_at, count, weight = graph
+    wide, merged = 0, -1
+    seen[v] = step
+    for i in range(member_at[v], member_at[v] + count[v]):
+        e = of_node[i]
+        for j in range(start[e], start[e] + size[e]):
+            u = space[j]
+            if seen[u] != step:
+                seen[u] = step
+                space[top] = u
+                top += 1
+                wide += weight[u]
+        if size[e] > 0:
+            merged = e
+        size[e] = 0
+    return top, wide, merged if wide > 0 else -1
+
+
+@compiled
+def _weigh_outside(graph, found, merged, stamped, outside, step):
+    """Weight of the part outside the new clique, for each clique that it meets."""
+    _, size, heft, of_node, member_at, count, weight = graph
+    for i in range(found.size):
+        u = found[i]
+        for j in range(member_at[u], member_at[u] + count[u]):
+            e = of_node[j]
+            if size[e] > 0 and e != merged:
+                if stamped[e] != step:
+                    stamped[e], outside[e] = step, heft[e]
+                outside[e] -= weight[u]
+
+
+@compiled
+def _lower_degree(graph, u, merged, outside, left, degree):
+    """New cliques of a node of the new one, and a bound of its degree."""
+    _, size, heft, of_node, member_at, count, weight = graph
+    within = heft[merged] - weight[u]
+    near, kept = within, member_at[u]
+    for j in range(member_at[u], member_at[u] + count[u]):
+        e = of_node[j]
+        if size[e] == 0 or e == merged:
+            continue
+        if outside[e] == 0:  # within the new clique
+            size[e] = 0
+            continue
+        near += outside[e]
+        of_node[kept] = e
+        kept += 1
+    of_node[kept] = merged
+    count[u] = kept + 1 - member_at[u]
+    degree[u] = min(near, degree[u] + within, left - weight[u])
 
 
 @compiled
 def _make_buckets(degree, total):
     """Lists of the nodes of each degree, the first nodes in front."""
-    head = np.full(total + 1, -1)
-    after, before = np.full(degree.size, -1), np.full(degree.size, -1)
-    for v in range(degree.size - 1, -1, -1):
-        _put_in(v, degree, head, after, before)
-    return head, after, before
+    n = degree.size
+    buckets = np.full(total + 1, -1), np.full(n, -1), np.full(n, -1)
+    for v in range(n - 1, -1, -1):
+        _put_in(v, degree, buckets)
+    return buckets
 
 
 @compiled
@@ -178,8 +216,9 @@ def _room(array, filled, more):
 
 
 @compiled
-def _take_all(head, after, least, order, step):
+def _take_all(buckets, least, order, step):
     """Put all nodes that are left into the order, by their degree."""
+    head, after, _ = buckets
     while step < order.size:
         v = head[least]
         while v >= 0:
@@ -190,8 +229,9 @@ def _take_all(head, after, least, order, step):
 
 
 @compiled
-def _put_in(v, degree, head, after, before):
+def _put_in(v, degree, buckets):
     """Put a node in front of the list of its degree."""
+    head, after, before = buckets
     follower = head[degree[v]]
     after[v], before[v] = follower, -1
     if follower >= 0:
@@ -200,8 +240,9 @@ def _put_in(v, degree, head, after, before):
 
 
 @compiled
-def _take_out(v, degree, head, after, before):
+def _take_out(v, degree, buckets):
     """Take a node out of the list of its degree."""
+    head, after, before = buckets
     if before[v] >= 0:
         after[before[v]] = after[v]
     else:

@@ -52,7 +52,7 @@ def factor_panels(shape, values):
             d = following
         width = edges[q + 1] - edges[q]
         part = _factor_panel(values, at[q], width, starts[q + 1] - starts[q])
-        if not part == part:
+        if np.isnan(part):
             return np.nan
         log_det += part
         reached[q] = starts[q] + width
