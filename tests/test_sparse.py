@@ -39,7 +39,7 @@ from bayeslmm.marginal.kernels import panels as panel_kernels
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.panels import PanelMatrix
 from bayeslmm.marginal.points import density_with_effects
-from bayeslmm.marginal.statistics import Kernel, make_statistics
+from bayeslmm.marginal.statistics import DENSE_BYTES, Kernel, make_statistics
 from bayeslmm.marginal.sums import sum_rows
 
 EXACT = 1e-10  # same algebra by two routes
@@ -369,6 +369,19 @@ def test_reml_of_nested_factors_is_that_of_the_dense_route(monkeypatch):
     one, two = sparse.fit_reml(), dense.fit_reml()
     assert one.criterion == pytest.approx(two.criterion, rel=EXACT)
     same(one.summary()["estimate"].to_numpy(), two.summary()["estimate"].to_numpy())
+
+
+def test_nested_factors_read_in_batches_are_those_in_memory(tmp_path):
+    """And what the plan asks for is not the square of the smaller one."""
+    data = nested_frame(300, 4)
+    data.to_parquet(tmp_path / "scores.parquet")
+    formula = "y ~ x + (x | school) + (1 | school:class)"
+    streamed = Model(formula, tmp_path / "scores.parquet")
+    assert streamed.statistics.kernel == "sparse"
+    assert streamed.plan is not None
+    assert streamed.plan.bytes < DENSE_BYTES * streamed.statistics.m**2
+    one, two = streamed.fit_reml(), Model(formula, data).fit_reml()
+    assert one.criterion == pytest.approx(two.criterion, rel=1e-9)
 
 
 @pytest.mark.parametrize(
