@@ -22,6 +22,7 @@ from test_average import all_directions
 
 from bayeslmm import Model
 from bayeslmm.design.arrays import Design
+from bayeslmm.errors import DataError
 from bayeslmm.fit.expense import gradient_seconds
 from bayeslmm.marginal import (
     BetaPrior,
@@ -354,6 +355,15 @@ def nested_frame(n_schools: int, seed: int):
     y += rng.normal(0, 0.8, n_schools)[school] + rng.normal(0, 0.5, 3 * n_schools)[row]
     y += rng.normal(0, 0.4, n_schools)[school] * x
     return pd.DataFrame({"y": y, "x": x, "school": school, "class": row % 3})
+
+
+def test_draws_beyond_memory_are_refused_before_they_are_made(monkeypatch):
+    """The effects of all factors but the largest are stored, however many they are."""
+    memory = sys.modules["bayeslmm.design.memory"]
+    model = Model("y ~ x + (1 | school/class)", nested_frame(400, 5))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e6)
+    with pytest.raises(DataError, match=r"2,000 draws of 400 random effects would"):
+        model.sample(draws=500, chains=4, keep="summary")
 
 
 def test_reml_of_nested_factors_is_that_of_the_dense_route(monkeypatch):
