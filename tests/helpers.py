@@ -185,9 +185,26 @@ def random_design(
     are unequal.
     """
     codes = _random_codes(rng, layout, n, n_levels)[: len(effects)]
+    labels = ("g", "g:h") if layout == "nested" else ("g", "h")
+    return coded_design(
+        rng, codes, effects, labels=labels, p=p, weights=weights, offset=offset
+    )
+
+
+def coded_design(
+    rng: np.random.Generator,
+    codes: Sequence[NDArray[np.int64]],
+    effects: Sequence[int],
+    *,
+    labels: Sequence[str] = ("g", "h", "i"),
+    p: int = 2,
+    weights: bool = False,
+    offset: bool = False,
+) -> Design:
+    """The same with the levels of every row given."""
+    n = len(codes[0])
     X = np.column_stack([np.ones((n, min(p, 1))), rng.normal(size=(n, max(p - 1, 0)))])
     names = ["Intercept", *(f"x{c}" for c in range(1, p))][:p]
-    labels = ("g", "g:h") if layout == "nested" else ("g", "h")
     groups = tuple(
         _random_term(rng, label, code, k)
         for label, code, k in zip(labels, codes, effects, strict=False)

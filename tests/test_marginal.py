@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import (
     LAYOUTS,
+    coded_design,
     dense_conditional,
     dense_criterion,
     dense_log_density,
@@ -18,8 +19,9 @@ from helpers import (
 from hypothesis import given, strategies as st
 
 import bayeslmm.marginal.levels as levels_room
+import bayeslmm.marginal.statistics as statistics_room
 import bayeslmm.marginal.sums as sums_room
-from bayeslmm.design.arrays import Design, GroupTerm, RowAccount
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import DataError
 from bayeslmm.marginal import (
     BetaPrior,
@@ -314,25 +316,13 @@ def test_levels_with_the_same_rows_are_pooled():
     assert stats.arrays[1].tolist() == [30.0]
 
 
-def test_crossed_factors_beyond_memory_are_refused_before_they_are_made():
+def test_crossed_factors_beyond_memory_are_refused(monkeypatch):
+    """Of 4,000 x 4,000 crossed levels neither form of the covariance fits in 150 MB."""
     rng = np.random.default_rng(6)
-    n = 400_000
-    codes = [np.concatenate([np.arange(200_000), rng.integers(0, 200_000, 200_000)])]
-    codes.append(rng.permutation(codes[0]))
-    base = random_design(rng, layout="crossed", effects=(1, 1))
-    groups = tuple(
-        replace(
-            term,
-            Z=np.ones((n, 1)),
-            codes=code,
-            levels=tuple(map(str, range(200_000))),
-        )
-        for term, code in zip(base.groups, codes, strict=True)
-    )
-    account = RowAccount(n, n)
-    rows = {"y": rng.normal(size=n), "X": np.ones((n, 2)), "account": account}
-    design = replace(base, **rows, groups=groups)
-    with pytest.raises(DataError, match=r"200,000 random effects .* would take 1920"):
+    codes = [rng.permutation(np.tile(np.arange(4_000), 5)) for _ in range(2)]
+    design = coded_design(rng, codes, (1, 1))
+    monkeypatch.setattr(statistics_room, "available_bytes", lambda: 1.5e8)
+    with pytest.raises(DataError, match=r"4,000 random .* would take 0\.8 GB, of 0\.1"):
         cross_products(design)
 
 

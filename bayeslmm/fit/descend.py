@@ -36,7 +36,7 @@ class Descent:
 
 def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent:
     """Near a minimum, by the way that costs less."""
-    if problem.statistics.kernel == "blocked" and not problem.correlations().any():
+    if problem.statistics.in_steps and not problem.correlations().any():
         near = _descend_by_information(problem, start)
         if near is not None:
             return near

@@ -8,6 +8,7 @@ must not depend on how busy the machine is.
 import numpy as np
 
 from bayeslmm.marginal import Statistics
+from bayeslmm.marginal.panels import PanelMatrix
 
 # Seconds on one core of 2026, measured on 20 designs, InstEval among them; the largest
 # error of their sum was a factor of 1.6.
@@ -17,6 +18,7 @@ PER_CALL = {
     "levels": 1e-5,
     "crossed": 1e-5,
     "blocked": 3e-4,  # a dozen numpy calls on small arrays
+    "sparse": 3e-4,
 }
 # For each level of the lead ("pooled": each distinct level; "levels": times k**2).
 PER_LEVEL = {
@@ -25,9 +27,13 @@ PER_LEVEL = {
     "levels": 2.7e-8,
     "crossed": 2e-7,
     "blocked": 2e-7,
+    "sparse": 2e-7,
 }
 # Factor and inverse of the m effects outside the lead, times m**3: loops, or LAPACK.
 PER_CUBED_EFFECT = {"crossed": 6e-10, "blocked": 2.5e-11}
+# Of a sparse factor: each entry that is kept, each multiplication of the factorisation
+# (measured on 9 designs, nested and crossed, to a factor of 1.7).
+PER_ENTRY, PER_OPERATION = 1.4e-7, 2.9e-10
 # Each pair of couplings of one level of the lead, added into the m x m matrix.
 PER_PAIR_OF_COUPLINGS = 4.3e-9
 
@@ -70,6 +76,9 @@ def gradient_seconds(stats: Statistics) -> float:
         return seconds
     couplings = np.diff(stats.indptr).astype(float)
     seconds += PER_PAIR_OF_COUPLINGS * float(couplings @ couplings)
+    if isinstance(stats.R, PanelMatrix):
+        panels = stats.R.panels
+        return seconds + PER_ENTRY * panels.n_values + PER_OPERATION * panels.operations
     return seconds + PER_CUBED_EFFECT[stats.kernel] * float(stats.m) ** 3
 
 

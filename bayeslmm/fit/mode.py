@@ -100,7 +100,7 @@ def _newton(target: Target) -> _Found | None:
     On InstEval 3 + 8 + 4 evaluations, against 25 or more of BFGS and 8 for the Hessian.
     """
     plain = all(term.structure in ("us", "diag") for term in target.terms)
-    if target.statistics.kernel != "blocked" or not plain:
+    if not (target.statistics.in_steps and plain):
         return None
     x = _expectation_start(target)
     value, gradient = target(x)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.memory import check_fits
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.options import Options
 from bayeslmm.fit.posterior_predictions import factor_draws
@@ -59,7 +60,23 @@ def kept_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ...]:
     ------
     ModelError
         If `keep` names no group of the model, or leaves one out that others need.
+    DataError
+        If the draws of those effects are beyond memory.
     """
+    chosen = _chosen_terms(design, keep, options)
+    sizes = sum(design.groups[t].n_levels * design.groups[t].k for t in chosen)
+    n_draws = options.chains * options.draws
+    check_fits(
+        2 * 8.0 * n_draws * sizes,
+        f"{n_draws:,} draws of {sizes:,} random effects",
+        "Ask for fewer draws. Only the effects of the grouping factor with the most "
+        "levels need not be stored (keep='summary').",
+    )
+    return chosen
+
+
+def _chosen_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ...]:
+    """The same, whatever they take."""
     everything = tuple(range(len(design.groups)))
     lead = make_layout(design.groups).lead.terms
     without_lead = tuple(t for t in everything if t not in lead)

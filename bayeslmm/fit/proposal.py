@@ -87,7 +87,7 @@ class Proposal:
         With crossed factors both come from one factorisation. With one grouping factor
         the density has kernels that are much faster than any draw.
         """
-        return self.target.statistics.kernel == "blocked"
+        return self.target.statistics.in_steps
 
     def visit(self, i: int) -> Visit:
         """Point i with its density, and with its effects if they cost little."""

@@ -215,7 +215,7 @@ def _run_importance(
         cores=available_cores(),
         ess=ESS_PER_CHAIN * options.chains if auto else None,
         keep=kept,
-        effects=target.statistics.kernel == "blocked",
+        effects=target.statistics.in_steps,
     )
 
 

@@ -17,13 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import (
-    Elimination,
-    Projection,
-    left_transposed,
-)
+from bayeslmm.marginal.elimination import Elimination
 from bayeslmm.marginal.kernels import blocked
-from bayeslmm.marginal.lapack import solve_in_place
+from bayeslmm.marginal.panels import PanelMatrix
+from bayeslmm.marginal.schur import Projection, left_transposed
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -133,7 +130,9 @@ def _times_gram(
     rest: Float[np.ndarray, "m i"],
 ) -> tuple[Float[np.ndarray, "j k i"], Float[np.ndarray, "m i"]]:
     """``Z'WZ c`` for each column of coefficients."""
-    lead_F, rest_F = stats.A @ lead, stats.R @ rest
+    R = stats.R
+    rest_F = R.times(rest) if isinstance(R, PanelMatrix) else R @ rest
+    lead_F = stats.A @ lead
     if stats.rest:
         blocked.couple_columns(
             stats.indptr, stats.columns, stats.B, lead, rest, lead_F, rest_F
@@ -151,16 +150,16 @@ def _gram(
 ) -> Float[np.ndarray, "i c"]:
     """``Q'V0^-1[Q X y]`` for the working vectors Q, by the factorisation at hand."""
     factor = done.factors[0]
-    U = np.linalg.solve(done.root * np.tri(stats.lead.k), factor.T @ lead_F)
+    U = np.linalg.solve(done.lead.root * np.tri(stats.lead.k), factor.T @ lead_F)
     gram = np.hstack([own, with_xy])
-    gram -= np.einsum("jki,jkc->ic", U, np.concatenate([U, done.U], axis=2))
+    gram -= np.einsum("jki,jkc->ic", U, np.concatenate([U, done.lead.U], axis=2))
     if stats.rest:
         reduced = rest_F.copy()
-        blocked.reduce_columns(stats.indptr, stats.columns, done.V, U, reduced)
+        blocked.reduce_columns(stats.indptr, stats.columns, done.lead.V, U, reduced)
         half = left_transposed(reduced, stats.rest, done.factors[1:])
-        solve_in_place(done.schur, half)
+        half = done.schur.solve(half)
         xy = left_transposed(done.reduced_rhs, stats.rest, done.factors[1:])
-        solve_in_place(done.schur, xy)
+        xy = done.schur.solve(xy)
         gram -= half.T @ np.hstack([half, xy])
     return gram
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import Elimination, eliminate, left, projections
+from bayeslmm.marginal.elimination import Elimination, eliminate, projections
 from bayeslmm.marginal.kernels import draws
-from bayeslmm.marginal.lapack import solve_in_place
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.likelihood import BetaPrior, Factors, beta_arrays, solve_beta
+from bayeslmm.marginal.schur import left
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -228,10 +228,9 @@ def draw_rest(
 ) -> Float[np.ndarray, " m"]:
     """One draw of the random effects of all blocks but the lead, given beta.
 
-    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma chol(S)^-T z).
+    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma L^-T z).
     """
-    spread = z[:, None].copy()
-    solve_in_place(done.schur, spread, transposed=True)
+    spread = done.schur.solve_transposed(z[:, None])
     u = (done.kappa @ gamma)[:, None] + sigma * spread
     return left(u, stats.rest, done.factors[1:])[:, 0]
 

@@ -14,12 +14,18 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal.kernels import blocked
-from bayeslmm.marginal.lapack import (
-    cholesky_in_place,
-    inverse_in_place,
-    solve_in_place,
-)
 from bayeslmm.marginal.layout import Block
+from bayeslmm.marginal.schur import (
+    DenseSchur,
+    Lead,
+    Projection,
+    SparseSchur,
+    dense_schur,
+    left,
+    left_transposed,
+    mirror,
+    sparse_schur,
+)
 from bayeslmm.marginal.statistics import Statistics
 
 
@@ -35,14 +41,12 @@ class Elimination:
         ``[X y]'V0^-1[X y]``, both triangles.
     factors : tuple of ndarray, shape (k, k)
         Relative factor of each block, the terms of a block along the diagonal.
-    root, U : ndarray, shapes (J, k, k), (J, k, w)
-        Factor of each level of the lead and ``root^-1 Lambda'F``.
-    V : ndarray, shape (nnz, k)
-        ``root^-1 Lambda'B`` for each coupling.
-    reduced, reduced_rhs : ndarray, shapes (m, m), (m, w)
-        ``Z_r'PZ_r`` and ``Z_r'P[X y]`` of the rest, the lead eliminated; m may be 0.
-    schur : ndarray, shape (m, m)
-        Lower Cholesky factor of ``S = Lambda_r' reduced Lambda_r + I``.
+    lead : Lead
+        The lead, level by level.
+    reduced_rhs : ndarray, shape (m, w)
+        ``Z_r'P[X y]`` of the rest, the lead eliminated; m may be 0.
+    schur : DenseSchur or SparseSchur
+        Factor of ``S = Lambda_r' Z_r'PZ_r Lambda_r + I``.
     kappa : ndarray, shape (m, w)
         ``S^-1 Lambda_r' reduced_rhs``.
     """
@@ -50,16 +54,10 @@ class Elimination:
     log_det: float
     G: Float[np.ndarray, "w w"]
     factors: tuple[Float[np.ndarray, "_k _k"], ...]
-    root: Float[np.ndarray, "j k k"]
-    U: Float[np.ndarray, "j k w"]
-    V: Float[np.ndarray, "nnz k"]
-    reduced: Float[np.ndarray, "m m"]
+    lead: Lead
     reduced_rhs: Float[np.ndarray, "m w"]
-    schur: Float[np.ndarray, "m m"]
+    schur: DenseSchur | SparseSchur
     kappa: Float[np.ndarray, "m w"]
-
-
-Projection = tuple[Float[np.ndarray, "_j _k _w"], Float[np.ndarray, "_j _k _k"]]
 
 
 def eliminate(
@@ -85,37 +83,26 @@ def eliminate(
     """
     blocks = (stats.lead, *stats.rest)
     factors = tuple(block_factor(block, relative) for block in blocks)
-    root, U = np.empty_like(stats.A), np.empty_like(stats.F)
-    G, V = stats.WW.copy(), np.empty_like(stats.B)
-    log_det = blocked.eliminate_lead(stats.A, stats.F, factors[0], G, root, U)
-    if not stats.rest:
-        return Elimination(
-            log_det,
-            mirror(G),
-            factors,
-            root,
-            U,
-            V,
-            stats.R,
-            stats.Fr,
-            stats.R,
-            stats.Fr,
-        )
-    R, Fr = stats.R.copy(), stats.Fr.copy()
-    blocked.eliminate_couplings(
-        stats.indptr, stats.columns, stats.B, factors[0], root, U, V, R, Fr
+    lead = Lead(
+        factors[0],
+        np.empty_like(stats.A),
+        np.empty_like(stats.F),
+        np.empty_like(stats.B),
     )
-    R = mirror(R)
-    schur = _sandwich(R, stats.rest, factors[1:])
-    if cholesky_in_place(schur):
-        log_det += 2.0 * np.log(np.diagonal(schur)).sum()
-    else:
-        log_det = np.nan
-    kappa = left_transposed(Fr, stats.rest, factors[1:])
-    solve_in_place(schur, kappa)
-    G = mirror(G) - kappa.T @ kappa
-    solve_in_place(schur, kappa, transposed=True)
-    return Elimination(log_det, G, factors, root, U, V, R, Fr, schur, kappa)
+    G, Fr = stats.WW.copy(), stats.Fr.copy()
+    log_det = blocked.eliminate_lead(
+        stats.A, stats.F, lead.factor, G, lead.root, lead.U
+    )
+    G = mirror(G)
+    if not stats.rest:
+        nothing = DenseSchur(np.empty((0, 0)), np.empty((0, 0)))
+        return Elimination(log_det, G, factors, lead, Fr, nothing, Fr)
+    of_rest = sparse_schur if stats.kernel == "sparse" else dense_schur
+    schur, log_det_rest = of_rest(stats, lead, factors[1:], Fr)
+    half = schur.solve(left_transposed(Fr, stats.rest, factors[1:]))
+    G -= half.T @ half
+    kappa = schur.solve_transposed(half)
+    return Elimination(log_det + log_det_rest, G, factors, lead, Fr, schur, kappa)
 
 
 def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
@@ -123,40 +110,17 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
 
     Only the diagonal blocks of ``Z'V0^-1Z`` are formed.
     """
+    lead, factors = done.lead, done.factors[1:]
     Q, D = np.empty_like(stats.F), np.empty_like(stats.A)
-    lead = done.factors[0]
-    blocked.lead_projections(stats.A, stats.F, lead, done.root, done.U, Q, D)
+    blocked.lead_projections(stats.A, stats.F, lead.factor, lead.root, lead.U, Q, D)
     if not stats.rest:
         return ((Q, D),)
-    inverse = done.schur.copy()
-    inverse_in_place(inverse)
-    inverse = mirror(inverse)
-    t = left(done.kappa, stats.rest, done.factors[1:])
-    T = left(inverse, stats.rest, done.factors[1:])
-    T = np.ascontiguousarray(left(T.T, stats.rest, done.factors[1:]))
-    blocked.couple_projections(
-        stats.A,
-        lead,
-        done.root,
-        stats.indptr,
-        stats.columns,
-        stats.B,
-        done.V,
-        T,
-        t,
-        Q,
-        D,
-    )
-    rest_Q = done.reduced_rhs - done.reduced @ t
-    # rows of (Z_r'P Z_r) Lambda_r, to be met by the columns of S^-1 block by block
-    scaled = left_transposed(done.reduced, stats.rest, done.factors[1:]).T
+    t = left(done.kappa, stats.rest, factors)
+    Rt, blocks = done.schur.project(stats, lead, factors, t, (Q, D))
+    rest_Q = done.reduced_rhs - Rt
     found = [(Q, D)]
-    for block in stats.rest:
-        span = slice(block.offset, block.offset + block.n_levels * block.k)
-        shape = (block.n_levels, block.k, -1)
-        rows, columns = scaled[span].reshape(shape), inverse[span].reshape(shape)
-        blocks = np.einsum("jac,jbc->jab", rows, columns)
-        found.append((rest_Q[span].reshape(shape), blocks))
+    for block, own in zip(stats.rest, blocks, strict=True):
+        found.append((rest_Q[block.span].reshape(block.n_levels, block.k, -1), own))
     return tuple(found)
 
 
@@ -171,47 +135,3 @@ def block_factor(
         span = slice(start, start + relative[t].shape[0])
         factor[span, span] = relative[t]
     return factor
-
-
-def mirror(lower: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a a"]:
-    """Fill the upper triangle from the lower one, in place; the matrix itself."""
-    blocked.mirror_in_place(lower)
-    return lower
-
-
-def left(
-    matrix: Float[np.ndarray, "m c"],
-    blocks: tuple[Block, ...],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-) -> Float[np.ndarray, "m c"]:
-    """Lambda_r times `matrix`, block-diagonal over the levels of each block."""
-    product = np.empty((matrix.shape[0], matrix.shape[1]))
-    for block, factor in zip(blocks, factors, strict=True):
-        span = slice(block.offset, block.offset + block.n_levels * block.k)
-        if block.k == 1:
-            np.multiply(matrix[span], factor[0, 0], out=product[span])
-            continue
-        levels = matrix[span].reshape(block.n_levels, block.k, -1)
-        product[span] = (factor @ levels).reshape(-1, matrix.shape[1])
-    return product
-
-
-def left_transposed(
-    matrix: Float[np.ndarray, "m c"],
-    blocks: tuple[Block, ...],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-) -> Float[np.ndarray, "m c"]:
-    """Lambda_r' times `matrix`."""
-    return left(matrix, blocks, [factor.T for factor in factors])
-
-
-def _sandwich(
-    R: Float[np.ndarray, "m m"],
-    blocks: tuple[Block, ...],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-) -> Float[np.ndarray, "m m"]:
-    """``Lambda_r' R Lambda_r + I`` for a symmetric R."""
-    half = left_transposed(R, blocks, factors)
-    S = left_transposed(half.T, blocks, factors)
-    S[np.diag_indices_from(S)] += 1.0
-    return S

@@ -24,14 +24,13 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.elimination import (
     Elimination,
-    Projection,
     block_factor,
     eliminate,
-    mirror,
     projections,
 )
 from bayeslmm.marginal.kernels import algebra, blocked, crossed, pairs, pooled, single
 from bayeslmm.marginal.layout import Block
+from bayeslmm.marginal.schur import Projection, mirror
 from bayeslmm.marginal.statistics import Statistics
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -101,7 +100,7 @@ def log_density(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    if stats.kernel != "blocked":
+    if not stats.in_steps:
         return _compiled_density(stats, factors, sigma, prior, slope=False)[0]
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
@@ -128,7 +127,7 @@ def log_density_gradient(
     d_log_sigma : float
         Derivative with respect to log sigma, the factors held.
     """
-    if stats.kernel != "blocked":
+    if not stats.in_steps:
         return _compiled_density(stats, factors, sigma, prior, slope=True)
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)

@@ -10,9 +10,11 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.memory import available_bytes, check_fits
 from bayeslmm.design.scan import Scan
-from bayeslmm.marginal.layout import Block, make_layout
+from bayeslmm.marginal.layout import Block, Layout, make_layout
+from bayeslmm.marginal.statistics import DENSE_BYTES, SPARSE_BYTES
+from bayeslmm.marginal.sums import block_pairs
 
-# Copies of A and F: the statistics, their layout for the kernel, one factorisation.
+# Copies of A, F and cells: the sums, their layout for the kernel, one factorisation.
 COPIES = 3.0
 
 
@@ -31,7 +33,9 @@ class Plan:
     blocks : tuple of str
         Blocks of the cross-products, the one that is eliminated first.
     bytes : float
-        Memory of the statistics and of the sums of all threads.
+        Memory of the statistics and of the sums of all threads. With several grouping
+        factors at least this: which of their levels occur together, and so how sparse
+        the covariance of the smaller ones is, is known when all rows are read.
     threads : int
         Threads that read.
     seconds : float
@@ -69,27 +73,35 @@ def make_plan(scan: Scan, threads: int) -> Plan:
     layout = make_layout(skeleton.groups)
     w = skeleton.p + 1
     own = 8.0 * sum(b.n_levels * b.k * (b.k + w) for b in layout.blocks)
-    dense = 8.0 * COPIES * layout.m**2
+    joint = _joint_bytes(layout)
     levels = {term.group: term.n_levels for term in skeleton.groups}
     said = ", ".join(f"{name!r} {count:,}" for name, count in levels.items())
     check_fits(
-        own * (COPIES + 1.0) + dense,
+        own * (COPIES + 1.0) + joint,
         f"The cross-products of the levels ({said}; {w} columns)",
-        "The square of the levels of all grouping factors but the largest counts. "
-        "Group by a coarser column, let fewer effects vary, or use a larger machine."
-        if dense > own
-        else "",
+        "Group by a coarser column, let fewer effects vary, or use a larger machine.",
     )
-    room = available_bytes() - own * COPIES - dense
+    room = available_bytes() - own * COPIES - joint
     threads = max(1, min(threads, int(room / max(2.0 * own, 1.0))))
     return Plan(
         scan.source,
         scan.n_rows,
         levels,
         tuple(_block_words(skeleton, block) for block in layout.blocks),
-        own * (COPIES + threads) + dense,
+        own * (COPIES + threads) + joint,
         threads,
     )
+
+
+def _joint_bytes(layout: Layout) -> float:
+    """Memory of the products of different grouping factors, at least.
+
+    A level of the larger of two factors meets one of the other, if they are nested; of
+    the Schur complement the levels themselves are then all that is not zero.
+    """
+    cells = sum(a.n_levels * (1 + a.k * b.k) for a, b in block_pairs(layout))
+    nested = SPARSE_BYTES * sum(b.n_levels * b.k**2 for b in layout.rest)
+    return 8.0 * COPIES * cells + min(nested, DENSE_BYTES * layout.m**2)
 
 
 def _block_words(design: Design, block: Block) -> str:

@@ -5,6 +5,8 @@ in the layout of the kernels, so that the cost of one evaluation does not depend
 number of rows.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,18 +14,36 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.memory import check_fits
+from bayeslmm.design.memory import SHARE, available_bytes
+from bayeslmm.errors import DataError
+from bayeslmm.marginal.kernels import couplings
 from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
 from bayeslmm.marginal.layout import Block, Layout, make_layout
-from bayeslmm.marginal.sums import Cells, Sums, block_pairs, sum_rows
+from bayeslmm.marginal.panels import (
+    PanelMatrix,
+    Panels,
+    find_pairs,
+    find_panels,
+    pair_bytes,
+    place_products,
+)
+from bayeslmm.marginal.sums import Sums, block_pairs, sum_rows
 
-Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked"]
+Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked", "sparse"]
 
 # Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
 # between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
 SMALL_REST = 100
-# Matrices of the size of the rest that an evaluation with its gradient holds.
-MATRICES = 6
+# An evaluation with its gradient holds six matrices of the size of the rest; on the
+# sparse route four, and the places of their entries, all of the factor's pattern.
+DENSE_BYTES = 6 * 8.0
+SPARSE_BYTES = 5 * 8.0
+# A dense factor and its inverse cost as much as a sparse one of m**3 over this many
+# multiplications (measured: 10 to 21 on crossed factors with a rest of 1000 to 3000).
+SPARSE_COST = 20.0
+# Multiplications of a sparse factor beyond which a model is refused where a dense one
+# would not fit: some 100 s for each evaluation with its gradient.
+MOST_OPERATIONS = 3e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +59,11 @@ class Statistics:
     indptr, columns, B : ndarray, shapes (J + 1,), (nnz,), (nnz, k)
         Coupling of lead and rest by rows of levels: for entry e of level j,
         ``B[e] = Z_j'W z`` with z the rest's column ``columns[e]``.
-    R : ndarray, shape (m, m)
-        ``Z_r'WZ_r`` of the rest.
+    R : ndarray, shape (m, m), or PanelMatrix
+        ``Z_r'WZ_r`` of the rest; in panels on the sparse route.
     Fr : ndarray, shape (m, w)
         ``Z_r'W[X y]`` of the rest.
-    kernel : {"pooled", "pairs", "levels", "crossed", "blocked"}
+    kernel : {"pooled", "pairs", "levels", "crossed", "blocked", "sparse"}
         How density and gradient are computed; see `choose_kernel`.
     arrays : tuple of ndarray
         What that kernel takes: the pool's A, count and T; the pairs' A (3, J) and
@@ -55,7 +75,7 @@ class Statistics:
     indptr: Int[np.ndarray, " j1"]
     columns: Int[np.ndarray, " nnz"]
     B: Float[np.ndarray, "nnz k"]
-    R: Float[np.ndarray, "m m"]
+    R: Float[np.ndarray, "m m"] | PanelMatrix
     Fr: Float[np.ndarray, "m w"]
     kernel: Kernel
     arrays: tuple[np.ndarray, ...]
@@ -73,6 +93,16 @@ class Statistics:
     def p(self) -> int:
         """Number of fixed-effect columns; [X y] has w = p + 1."""
         return self.WW.shape[0] - 1
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether an evaluation runs in steps, from which all else can be read.
+
+        So it is with a large rest: an evaluation is dear, and density, curvature and a
+        draw of the effects come from one factorisation. Other kernels give the density
+        in one compiled call, much cheaper than anything else.
+        """
+        return self.kernel in ("blocked", "sparse")
 
     @property
     def log_weights(self) -> float:
@@ -126,8 +156,9 @@ def cross_products(design: Design) -> Statistics:
     Returns
     -------
     Statistics
-        Memory is the number of levels times a few numbers, plus the square of the
-        number of levels outside the largest grouping factor.
+        Memory is the number of levels times a few numbers, plus the entries of the
+        Cholesky factor of the levels outside the largest grouping factor: with crossed
+        factors up to the square of their number, with nested ones about as many.
 
     References
     ----------
@@ -137,25 +168,40 @@ def cross_products(design: Design) -> Statistics:
     return make_statistics(sum_rows(design, layout), layout)
 
 
-def make_statistics(sums: Sums, layout: Layout) -> Statistics:
+def make_statistics(
+    sums: Sums, layout: Layout, kernel: Kernel | None = None
+) -> Statistics:
     """The sums over rows in the layout of the kernels.
+
+    Parameters
+    ----------
+    sums : Sums
+        Sums over all rows.
+    layout : Layout
+        Blocks of the model.
+    kernel : str, optional
+        Kernel to be used whatever it costs; by default `choose_kernel` chooses.
 
     Raises
     ------
     DataError
         If the matrices of the rest would not fit into memory.
     """
-    check_fits(
-        8.0 * MATRICES * layout.m**2,
-        f"The {layout.m:,} random effects outside the largest grouping factor",
-        "Their covariance is dense: group the smaller factors by coarser columns, or "
-        "leave one out.",
-    )
-    kernel = choose_kernel(sums.A[0], sums.F[0], layout.m)
-    coupling = indptr, columns, B = _couplings(sums, layout)
-    R, Fr = _rest_products(sums, layout)
+    indptr, columns, B = _couplings(sums, layout)
+    panels = _panels(indptr, columns, layout, kernel)
+    if kernel is None:
+        kernel = choose_kernel(sums.A[0], sums.F[0], layout.m, panels)
+    Fr = _rest_columns(sums, layout)
+    if kernel == "sparse":
+        assert panels is not None, "no kernel is sparse without panels"
+        couplings.sort_couplings(indptr, columns, B, panels.rank)
+        in_panels = _rest_in_panels(sums, layout, panels, indptr, columns)
+        return Statistics(
+            sums, layout, indptr, columns, B, in_panels, Fr, kernel, arrays=()
+        )
+    R = _rest_products(sums, layout)
     if kernel == "crossed":
-        rest = (*coupling, R, Fr, *_rest_coordinates(layout))
+        rest = (indptr, columns, B, R, Fr, *_rest_coordinates(layout))
         arrays = (sums.A[0], sums.F[0], *rest)
     else:
         arrays = kernel_arrays(kernel, sums.A[0], sums.F[0])
@@ -163,7 +209,10 @@ def make_statistics(sums: Sums, layout: Layout) -> Statistics:
 
 
 def choose_kernel(
-    A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"], m: int
+    A: Float[np.ndarray, "j k k"],
+    F: Float[np.ndarray, "j k w"],
+    m: int,
+    panels: Panels | None,
 ) -> Kernel:
     """How density and gradient are computed: the one place where it is decided.
 
@@ -173,19 +222,63 @@ def choose_kernel(
         Cross-products of the leading block.
     m : int
         Coordinates of the rest; 0 with one grouping factor.
+    panels : Panels or None
+        Sparse factor of the rest, if there is one that costs less than a dense one.
 
     Returns
     -------
-    {"pooled", "pairs", "levels", "crossed", "blocked"}
-        With several grouping factors ``crossed`` where the rest is small, else
-        ``blocked``; with one, ``pooled`` where levels share few different A, ``pairs``
-        for two effects, ``levels`` otherwise.
+    {"pooled", "pairs", "levels", "crossed", "blocked", "sparse"}
+        With several grouping factors ``crossed`` where the rest is small, ``sparse``
+        where its factor fills little, else ``blocked``; with one, ``pooled`` where
+        levels share few different A, ``pairs`` for two effects, ``levels`` otherwise.
     """
     if m:
-        return "crossed" if m <= SMALL_REST else "blocked"
+        if m <= SMALL_REST:
+            return "crossed"
+        return "blocked" if panels is None else "sparse"
     if pooling_pays(A, F.shape[2]):
         return "pooled"
     return "pairs" if A.shape[1] == 2 else "levels"
+
+
+def _panels(
+    indptr: Int[np.ndarray, " j1"],
+    columns: Int[np.ndarray, " nnz"],
+    layout: Layout,
+    kernel: Kernel | None,
+) -> Panels | None:
+    """Sparse factor of the rest where it costs less than a dense one, or is forced.
+
+    Raises
+    ------
+    DataError
+        If neither a dense nor a sparse factor fits into memory.
+    """
+    if kernel == "sparse":
+        return find_panels(
+            indptr, columns, layout, most=math.inf, most_operations=math.inf
+        )
+    m = float(layout.m)
+    if kernel is not None or m <= SMALL_REST:
+        return None
+    room = SHARE * available_bytes()
+    most = (room - pair_bytes(indptr)) / SPARSE_BYTES
+    most_operations, dense_fits = MOST_OPERATIONS, DENSE_BYTES * m**2 <= room
+    if dense_fits:
+        most, most_operations = min(most, m**2 / 8.0), m**3 / SPARSE_COST
+    found = find_panels(
+        indptr, columns, layout, most=most, most_operations=most_operations
+    )
+    if found is None and not dense_fits:
+        raise DataError(
+            f"The {layout.m:,} random effects outside the largest grouping factor "
+            f"cannot be told apart one by one: their covariance would take "
+            f"{DENSE_BYTES * m**2 / 1e9:.1f} GB, of {room / 1e9:.1f} GB that can be "
+            f"had, and too much of it is not zero for a sparse one ({most:,.0f} "
+            f"entries or {most_operations:.0e} multiplications at most). Group the "
+            f"smaller factors by coarser columns, or leave one out."
+        )
+    return found
 
 
 def kernel_arrays(
@@ -237,29 +330,48 @@ def _couplings(
     return indptr, column[order], np.ascontiguousarray(np.concatenate(values)[order])
 
 
-def _rest_products(
-    sums: Sums, layout: Layout
-) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, "m w"]]:
-    """``Z_r'WZ_r`` and ``Z_r'W[X y]`` of all blocks but the lead."""
-    R, Fr = np.zeros((layout.m, layout.m)), np.zeros((layout.m, len(sums.WW)))
-    for block, A, F in zip(layout.rest, sums.A[1:], sums.F[1:], strict=True):
+def _rest_columns(sums: Sums, layout: Layout) -> Float[np.ndarray, "m w"]:
+    """``Z_r'W[X y]`` of all blocks but the lead."""
+    Fr = np.empty((layout.m, len(sums.WW)))
+    for block, F in zip(layout.rest, sums.F[1:], strict=True):
         Fr[block.span] = F.reshape(-1, F.shape[2])
-        keys = np.arange(block.n_levels, dtype=np.int64) * (block.n_levels + 1)
-        _place(R, block, block, Cells(keys, A))
+    return Fr
+
+
+def _rest_cells(
+    sums: Sums, layout: Layout
+) -> Iterator[tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], np.ndarray]]:
+    """Products of rest levels with the first coordinate of either level."""
+    for block, A in zip(layout.rest, sums.A[1:], strict=True):
+        first = block.offset + block.k * np.arange(block.n_levels, dtype=np.int64)
+        yield first, first, A
     for (block, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
         if block is not layout.lead:
-            _place(R, block, other, cells)
-    return R, Fr
+            level, other_level = np.divmod(cells.keys, other.n_levels)
+            rows = block.offset + level * block.k
+            yield rows, other.offset + other_level * other.k, cells.values
 
 
-def _place(
-    R: Float[np.ndarray, "m m"], block: Block, other: Block, cells: Cells
-) -> None:
-    """Write the products of two rest blocks into R, both triangles."""
-    level, other_level = np.divmod(cells.keys, other.n_levels)
-    for a in range(block.k):
-        for b in range(other.k):
-            row = block.offset + level * block.k + a
-            column = other.offset + other_level * other.k + b
-            R[row, column] = cells.values[:, a, b]
-            R[column, row] = cells.values[:, a, b]
+def _rest_products(sums: Sums, layout: Layout) -> Float[np.ndarray, "m m"]:
+    """``Z_r'WZ_r`` of all blocks but the lead, dense."""
+    R = np.zeros((layout.m, layout.m))
+    for first, other, values in _rest_cells(sums, layout):
+        for a in range(values.shape[1]):
+            for b in range(values.shape[2]):
+                R[first + a, other + b] = values[:, a, b]
+                R[other + b, first + a] = values[:, a, b]
+    return R
+
+
+def _rest_in_panels(
+    sums: Sums,
+    layout: Layout,
+    panels: Panels,
+    indptr: Int[np.ndarray, " j1"],
+    columns: Int[np.ndarray, " nnz"],
+) -> PanelMatrix:
+    """The same in panels; every two levels with a row in common have a place there."""
+    values = np.zeros(panels.n_values)
+    for first, other, cells in _rest_cells(sums, layout):
+        place_products(panels, first, other, cells, values)
+    return PanelMatrix(panels, values, find_pairs(panels, indptr, columns))

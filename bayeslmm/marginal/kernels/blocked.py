@@ -104,7 +104,7 @@ def lead_projections(A, F, Lam, root, U, Q, D):
     w = F.shape[2]
     AT = np.empty((k, k))
     for j in range(J):
-        _spread(A[j], Lam, root[j], AT)
+        spread(A[j], Lam, root[j], AT)
         for a in range(k):
             for b in range(k - 1, -1, -1):
                 value = AT[a, b]
@@ -133,7 +133,7 @@ def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
     NTN, AT = np.empty((k, k)), np.empty((k, k))
     for j in range(indptr.size - 1):
         first, size = indptr[j], indptr[j + 1] - indptr[j]
-        _spread(A[j], Lam, root[j], AT)
+        spread(A[j], Lam, root[j], AT)
         for e in range(size):
             for a in range(k):
                 value = B[first + e, a]
@@ -152,7 +152,7 @@ def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
 
 
 @compiled
-def _spread(A, Lam, root, AT):
+def spread(A, Lam, root, AT):
     """AT <- A Lambda root^-T, row by row."""
     k = Lam.shape[0]
     for a in range(k):
