@@ -1,9 +1,13 @@
-"""The line that says that kernels are compiled: once, where there is a wait."""
+"""Compiled kernels: the line that says so, and caches that hold as long as they may."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from bayeslmm.fit.kernels import callbacks
+from bayeslmm.marginal.kernels import algebra, pairs
+from bayeslmm.marginal.kernels.compiling import SOURCES, _hash_sources
 
 SCRIPT = """
 import logging, sys
@@ -31,3 +35,25 @@ def test_the_first_process_says_once_that_it_compiles_and_the_next_nothing(tmp_p
     assert first.count("Compiling kernels") == 1  # two kernels, one line
     assert "once on this machine" in first
     assert "Compiling" not in stderr_of_a_process(tmp_path)
+
+
+def test_a_change_in_any_kernel_of_the_package_is_seen(tmp_path):
+    for name in ("a/kernels/x.py", "b/kernels/y.py", "b/other.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+    before = _hash_sources(tmp_path)
+    (tmp_path / "b/other.py").write_text("new")
+    assert _hash_sources(tmp_path) == before
+    (tmp_path / "b/kernels/y.py").write_text("new")
+    assert _hash_sources(tmp_path) != before
+
+
+def test_caches_on_disk_are_tied_to_all_kernels():
+    """numba's own stamp is of one file: what that file calls may have changed."""
+    for function in (
+        algebra.cholesky,
+        pairs.pairs_gram,
+        callbacks.expand_callback(),
+    ):
+        assert SOURCES in function._cache._cache_file._source_stamp

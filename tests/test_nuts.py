@@ -340,7 +340,7 @@ def test_both_routes_give_one_posterior(small: Model) -> None:
 def test_unknown_method_lists_the_methods(small: Model) -> None:
     """All of them are short enough to list."""
     with pytest.raises(
-        ModelError, match=r"'nut'.*'auto', 'nuts', 'importance', 'joint'"
+        ModelError, match=r"'nut'.*'auto', 'nuts', 'importance', 'quadrature', 'joint'"
     ):
         choose_method(small, "nut")
 

@@ -229,6 +229,9 @@ def test_moments_under_a_flat_prior(
     assert 0 < row["lower"] < row["median"] < row["upper"] < math.inf
     assert math.isnan(found.log_evidence)  # a flat prior has no constant
     assert found.converged
+    # balanced rows: the Intercept is symmetric about the mean, however heavy its tail
+    intercept = found.summary.loc["Intercept"]
+    assert intercept["median"] == pytest.approx(model.design.y.mean(), abs=1e-6)
 
 
 def test_too_many_variance_parameters() -> None:

@@ -114,7 +114,9 @@ def _mixture_quantiles(
         """Probability below a value, less the one wanted."""
         return float(weights @ ndtr((value - means) / sds)) - probability
 
-    tolerance = {"bracket": (low, high), "xtol": 1e-10 * (high - low)}
+    # of a typical component: with a heavy tail the widest is 1e9 times wider
+    size = math.exp(float(weights @ np.log(sds)) / float(weights.sum()))
+    tolerance = {"bracket": (low, high), "xtol": 1e-9 * size}
     return [
         float(root_scalar(excess, args=(p,), **tolerance).root) for p in probabilities
     ]

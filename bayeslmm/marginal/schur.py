@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal.kernels import blocked, couplings, panels as panel_kernels
+from bayeslmm.marginal.kernels.scalars import project_scalars, scale_scalars
 from bayeslmm.marginal.lapack import (
     cholesky_in_place,
     inverse_in_place,
@@ -46,10 +47,15 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class DenseSchur:
-    """Factor ``root`` of S and reduced matrix R, both (m, m); m may be 0."""
+    """Factor ``root`` of S and reduced matrix R, both (m, m); m may be 0.
+
+    ``scale`` (m,) has the relative factors where every block has one effect; of R only
+    the lower triangle is then there.
+    """
 
     reduced: Float[np.ndarray, "m m"]
     root: Float[np.ndarray, "m m"]
+    scale: Float[np.ndarray, " m"] | None = None
 
     def solve(self, rhs: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
         """L^-1 rhs; rhs may be overwritten."""
@@ -74,14 +80,46 @@ class DenseSchur:
         """See `SparseSchur.project`."""
         inverse = self.root.copy()
         inverse_in_place(inverse)
-        inverse = mirror(inverse)
-        T = left(inverse, stats.rest, factors)
-        T = np.ascontiguousarray(left(T.T, stats.rest, factors))
+        if self.scale is None:
+            inverse = mirror(inverse)
+            Rt, found = self._several_effects(stats, factors, inverse, t)
+            T = left(inverse, stats.rest, factors)
+            T = np.ascontiguousarray(left(T.T, stats.rest, factors))
+        else:
+            T, Rt, found = self._one_effect(stats, self.scale, inverse, t)
         coupling = stats.indptr, stats.columns, stats.B
         blocked.couple_projections(
             stats.A, lead.factor, lead.root, *coupling, lead.V, T, t, *own
         )
-        # rows of R Lambda_r, to be met by the columns of S^-1 block by block
+        return Rt, found
+
+    def _one_effect(
+        self,
+        stats: Statistics,
+        scale: Float[np.ndarray, " m"],
+        inverse: Float[np.ndarray, "m m"],
+        t: Float[np.ndarray, "m w"],
+    ) -> tuple[
+        Float[np.ndarray, "m m"],
+        Float[np.ndarray, "m w"],
+        list[Float[np.ndarray, "_j 1 1"]],
+    ]:
+        """T (lower triangle), R t, and the diagonal of R Lambda S^-1."""
+        Rt, diagonal = np.empty(t.shape[::-1]), np.zeros(stats.m)
+        project_scalars(
+            self.reduced, scale, np.ascontiguousarray(t.T), inverse, Rt, diagonal
+        )
+        found = [diagonal[block.span].reshape(-1, 1, 1) for block in stats.rest]
+        return inverse, Rt.T, found
+
+    def _several_effects(
+        self,
+        stats: Statistics,
+        factors: BlockFactors,
+        inverse: Float[np.ndarray, "m m"],
+        t: Float[np.ndarray, "m w"],
+    ) -> tuple[Float[np.ndarray, "m w"], list[Float[np.ndarray, "_j _k _k"]]]:
+        """R t, and the blocks of R Lambda S^-1: rows and columns of two matrices."""
         scaled = left_transposed(self.reduced, stats.rest, factors).T
         found = []
         for block in stats.rest:
@@ -102,11 +140,26 @@ def dense_schur(
         *(stats.indptr, stats.columns, stats.B),
         *(lead.factor, lead.root, lead.U, lead.V, R, Fr),
     )
-    R = mirror(R)
-    root = _sandwich(R, stats.rest, factors)
-    if not cholesky_in_place(root):
-        return DenseSchur(R, root), np.nan
-    return DenseSchur(R, root), 2.0 * float(np.log(np.diagonal(root)).sum())
+    scale = _scalars(stats.rest, factors)
+    if scale is None:
+        R = mirror(R)
+        root = _sandwich(R, stats.rest, factors)
+    else:
+        root = np.empty_like(R)
+        scale_scalars(R, scale, root)
+    positive = cholesky_in_place(root)
+    log_det = 2.0 * float(np.log(np.diagonal(root)).sum()) if positive else np.nan
+    return DenseSchur(R, root, scale), log_det
+
+
+def _scalars(
+    blocks: tuple[Block, ...], factors: BlockFactors
+) -> Float[np.ndarray, " m"] | None:
+    """Relative factor of each coordinate; None where a block has several effects."""
+    if any(block.k > 1 for block in blocks):
+        return None
+    sizes = [block.n_levels for block in blocks]
+    return np.repeat([float(factor[0, 0]) for factor in factors], sizes)
 
 
 # --- sparse ---------------------------------------------------------------------------

@@ -5,13 +5,12 @@ go, and one of ours, to a table of arrays by address and shape (`pack`). The com
 targets do the rest.
 """
 
-import inspect
 from functools import cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from numba import carray, cfunc, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -21,7 +20,7 @@ from bayeslmm.fit.kernels.targets import (
     pairs_target,
     pooled_target,
 )
-from bayeslmm.marginal.kernels.compiling import compiled
+from bayeslmm.marginal.kernels.compiling import compiled, compiled_callback
 
 # Address and up to three lengths of an array; most arrays that a target takes.
 RECORD, MOST = 4, 24
@@ -181,10 +180,10 @@ _LOGP_OF = {"pooled": _pooled, "pairs": _pairs, "levels": _levels, "crossed": _c
 @cache
 def logp_callback(kernel: str) -> Any:
     """Compiled callback of a kernel: has the ``address`` that nutpie calls."""
-    return cfunc(_LOGP, cache=True)(inspect.unwrap(_LOGP_OF[kernel]))
+    return compiled_callback(_LOGP_OF[kernel], _LOGP)
 
 
 @cache
 def expand_callback() -> Any:
     """Compiled callback that stores a draw."""
-    return cfunc(_EXPAND, cache=True)(inspect.unwrap(_copy))
+    return compiled_callback(_copy, _EXPAND)

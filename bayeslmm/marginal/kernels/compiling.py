@@ -6,12 +6,16 @@ cache, so the line appears where a wait begins and nowhere else. It is a record 
 logger ``bayeslmm``, which goes to stderr unless logging is set up otherwise.
 """
 
+import hashlib
 import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from numba import njit
-from numba.core import event
+from numba.core import event, sigutils
+from numba.core.ccallback import CFunc
 
 # Wall seconds on one quiet core: 4 for REML of one factor, 12 for everything that a
 # posterior with crossed factors needs. REML with a sparse rest compiles 1.7 times as
@@ -19,17 +23,48 @@ from numba.core import event
 NOTICE = "Compiling kernels for this kind of model, once on this machine (4 to 20 s)."
 
 
+def _hash_sources(root: Path) -> str:
+    """Hash of all kernels of the package: what a compiled function may depend on."""
+    found = hashlib.sha256()
+    for path in sorted(root.glob("*/kernels/*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+SOURCES = _hash_sources(Path(__file__).parents[2])
+
+
+def _tied_to_sources(function: Any) -> Any:
+    """Let the cache on disk hold as long as no kernel of the package changes.
+
+    numba looks at the file of a function alone: code that it calls from other files
+    could change, by an upgrade say, and the old machine code would go on being used.
+    """
+    file = function._cache._cache_file
+    file._source_stamp = (file._source_stamp, SOURCES)
+    return function
+
+
 def compiled(function: Callable) -> Callable:
     """Compile without the GIL, cached on disk; sees through run-time type checkers."""
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
+    options = {"cache": True, "nogil": True, "error_model": "numpy"}
+    return _tied_to_sources(njit(**options)(inspect.unwrap(function)))
 
 
 def compiled_fast(function: Callable) -> Callable:
     """As `compiled`, sums reordered so that they vectorise; NaN keeps its meaning."""
+    options = {"cache": True, "nogil": True, "error_model": "numpy"}
     flags = {"reassoc", "contract", "nsz", "arcp"}
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(
-        inspect.unwrap(function)
-    )
+    return _tied_to_sources(njit(**options, fastmath=flags)(inspect.unwrap(function)))
+
+
+def compiled_callback(function: Callable, signature: Any) -> Any:
+    """A C function of a signature, cached likewise; has an ``address``."""
+    signature = sigutils.normalize_signature(signature)
+    callback = CFunc(inspect.unwrap(function), signature, locals={}, options={})
+    callback.enable_caching()
+    _tied_to_sources(callback).compile()
+    return callback
 
 
 class FirstCompilation(event.Listener):
