@@ -140,6 +140,7 @@ def _write(
     disk leaves none cut off.
     """
     stage.doing = f"writing to {out}"
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
@@ -152,8 +153,9 @@ def _write(
             "folder with --out."
         ) from error
     finally:
-        with suppress(OSError):  # it goes only if it is empty
-            out.rmdir()
+        if is_new:
+            with suppress(OSError):  # it goes only if it is empty
+                out.rmdir()
     draws = ", posterior.nc" if outcome.posterior is not None else ""
     written = f"summary.json{draws}, report.html, {counted(n_figures, 'figure')}"
     console.print()

@@ -19,7 +19,7 @@ from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.likelihood import beta_arrays
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
-from bayeslmm.priors.scale import Kind, ScaleTable
+from bayeslmm.priors.scale import TABLE_STEP, Kind, ScaleTable
 
 if TYPE_CHECKING:
     from nutpie.sample import CompiledModel
@@ -45,7 +45,7 @@ class Plan:
     terms : ndarray of int, shape (t, 6)
         First coordinate, free SDs, whether correlated, block, start in it, effects.
     forms : ndarray, shape (m, 4)
-        Prior of each coordinate: kind, a, b, constant.
+        Prior of each coordinate: kind, a, b, constant; see `kernels.coordinates`.
     tables : ndarray, shape (tables, 2, knots)
         Values and slopes of the priors without a closed form.
     start : ndarray, shape (m,)
@@ -138,7 +138,7 @@ def _scale_row(prior: Prior, tables: list[ScaleTable]) -> tuple[float, ...]:
         kind = float(get_args(Kind).index(form.kind))
         return kind, form.a, form.b, form.constant
     tables.append(scale_table(prior))
-    return float(coordinates.TABLE), len(tables) - 1.0, tables[-1].low, 0.0
+    return float(coordinates.TABLE), len(tables) - 1.0, tables[-1].low, TABLE_STEP
 
 
 def _partial_rows(k: int, eta: float) -> list[tuple[float, ...]]:

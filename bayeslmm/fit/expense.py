@@ -7,11 +7,13 @@ must not depend on how busy the machine is.
 
 import numpy as np
 
+from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.panels import PanelMatrix
 
-# Seconds on one core of 2026, measured on 20 designs, InstEval among them; the largest
-# error of their sum was a factor of 1.6.
+# Seconds on one core of 2026 when called from Python, measured on 20 designs, InstEval
+# among them; the largest error of their sum was a factor of 1.6. From nutpie's callback
+# the first four cost some microseconds less, which matters for no choice below.
 PER_CALL = {
     "pooled": 1e-5,
     "pairs": 1e-5,
@@ -83,8 +85,11 @@ def gradient_seconds(stats: Statistics) -> float:
 
 
 def useful_threads(stats: Statistics, cores: int) -> int:
-    """Threads that make evaluations faster: all of them, or one."""
-    return cores if gradient_seconds(stats) > WORTH_A_THREAD else 1
+    """Threads that make evaluations faster: all that have the memory, or one."""
+    if gradient_seconds(stats) <= WORTH_A_THREAD:
+        return 1
+    room = SHARE * available_bytes() / stats.evaluation_bytes
+    return max(1, int(min(cores, room)))
 
 
 def prefers_importance(

@@ -41,6 +41,8 @@ MAX_PARETO_K, MIN_EFFICIENCY = 0.7, 0.2
 MARGIN = 1.05
 # Where they were still too few, this many times as many.
 GROWTH = 1.1
+# The estimate from the draws' own autocorrelation may be this many times too large.
+TRUSTED = 2.0
 # A run that would need this many times the points that it may have is given up at once;
 # its own estimate of what it needs may be off by half.
 HOPELESS = 2.0
@@ -235,7 +237,8 @@ def _grow(
     try:
         while n < most and batch.ess < goal and _trusted(batch.weights):
             needed = max(MARGIN * goal * _points_per_draw(batch.chains), GROWTH * n)
-            if ess is not None and needed > HOPELESS * most:
+            measured = MARGIN * goal * n / max(batch.ess, 1.0)
+            if ess is not None and max(needed, measured / TRUSTED) > HOPELESS * most:
                 break
             n = most if needed >= most else _round_up(needed, chains)
             batch = _extend(proposal, batch.visits, n, chains, cores)

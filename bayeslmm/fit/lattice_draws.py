@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.errors import SamplingError
 from bayeslmm.fit.independence import metropolis
 from bayeslmm.fit.lattice import Lattice
 from bayeslmm.fit.target import (
@@ -100,7 +101,9 @@ def draw_from_lattice(
         log_weights = np.append(log_weights, np.maximum(excess[kept], 0.0))
         n_points += len(proposed)
     x, log_p, log_weights = x[:wanted], log_p[:wanted], log_weights[:wanted]
-    walked = metropolis(log_weights, np.arange(chains), rng.random(wanted))
+    shares = np.cumsum(np.exp(log_weights - log_weights.max()))
+    start = np.searchsorted(shares / shares[-1], rng.random(chains))
+    walked = metropolis(log_weights, start, rng.random(wanted))
     stats = {"lp": log_p[walked.index], "acceptance_rate": walked.acceptance}
     return LatticeDraws(x[walked.index], stats, n_points)
 
@@ -156,4 +159,9 @@ def _log_bound(lattice: Lattice) -> float:
             for move in (-1, 1)
         ]
         total += 2.0 * log_density[tuple(at)] - sum(sides)
+    if not math.isfinite(total):
+        raise SamplingError(
+            "The density breaks down one step of the lattice from its mode, so nothing "
+            "can be drawn from the lattice. Use model.sample(method='auto')."
+        )
     return 2.0 * total / 8.0

@@ -345,8 +345,9 @@ def draw_posterior(
             target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
         )
 
-    cores = useful_threads(target.statistics, available_cores())
-    drawn = in_threads(draw, range(len(chains)), min(cores, len(chains) // 2 or 1))
+    # two chains to a thread: `in_threads` does less in turn
+    cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)
+    drawn = in_threads(draw, range(len(chains)), max(cores, 1))
     by_term = [np.stack(own) for own in zip(*factors, strict=True)]
     beta = np.stack([own[0] for own in drawn])
     posterior = parameter_draws(model.design, beta, by_term, sigma)

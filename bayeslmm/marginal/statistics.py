@@ -95,6 +95,15 @@ class Statistics:
         return self.WW.shape[0] - 1
 
     @property
+    def evaluation_bytes(self) -> float:
+        """Memory that one evaluation with its gradient takes while it runs."""
+        lead = self.lead
+        own = 8.0 * 4 * lead.n_levels * lead.k * (lead.k + len(self.WW))
+        if isinstance(self.R, PanelMatrix):
+            return own + SPARSE_BYTES * self.R.values.size
+        return own + DENSE_BYTES * self.m**2
+
+    @property
     def in_steps(self) -> bool:
         """Whether an evaluation runs in steps, from which all else can be read.
 
@@ -274,9 +283,9 @@ def _panels(
             f"The {layout.m:,} random effects outside the largest grouping factor "
             f"cannot be told apart one by one: their covariance would take "
             f"{DENSE_BYTES * m**2 / 1e9:.1f} GB, of {room / 1e9:.1f} GB that can be "
-            f"had, and too much of it is not zero for a sparse one ({most:,.0f} "
-            f"entries or {most_operations:.0e} multiplications at most). Group the "
-            f"smaller factors by coarser columns, or leave one out."
+            f"had, and too much of it is not zero for a sparse one (at most "
+            f"{max(most, 0.0):,.0f} entries or {most_operations:.0e} multiplications). "
+            f"Group the smaller factors by coarser columns, or leave one out."
         )
     return found
 

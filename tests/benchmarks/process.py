@@ -31,11 +31,16 @@ class CellError(Exception):
 
 
 def run_fresh(
-    function: str, *, cache: Path | None = None, **arguments: object
+    function: str,
+    *,
+    cache: Path | None = None,
+    seconds: float | None = None,
+    **arguments: object,
 ) -> dict[str, Any]:
     """Figures of ``module.function(**arguments)`` in a new process.
 
-    ``started`` is added: when the process was started, in seconds of the epoch.
+    ``started`` is added: when the process was started, in seconds of the epoch. After
+    `seconds`, if given, the process is ended with a `CellError`.
     """
     environment = {**os.environ, **ONE_THREAD}
     if cache is not None:
@@ -43,17 +48,20 @@ def run_fresh(
     command = [sys.executable, str(HERE / "run.py"), "cell"]
     command += ["--call", json.dumps([function, arguments])]
     started = time.time()
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    )
-    return {**figures(done), "started": started}
+    return {**figures(_finished(command, environment, seconds)), "started": started}
 
 
 def run_script(command: list[str], seconds: float) -> dict[str, Any]:
     """Figures of a program that prints them on a marked line, as `lme4.R` does."""
-    environment = {**os.environ, **ONE_THREAD}
+    return figures(_finished(command, {**os.environ, **ONE_THREAD}, seconds))
+
+
+def _finished(
+    command: list[str], environment: dict[str, str], seconds: float | None
+) -> "subprocess.CompletedProcess[str]":
+    """A process that has ended, in time."""
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             env=environment,
             capture_output=True,
@@ -63,7 +71,6 @@ def run_script(command: list[str], seconds: float) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired as error:
         raise CellError(f"not done after {seconds:.0f} s") from error
-    return figures(done)
 
 
 def figures(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:

@@ -27,8 +27,8 @@ RECORD, MOST = 4, 24
 # The first arrays are the same for all kernels, the statistics follow.
 MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START = range(7)
 PRECISION, MEAN, CONSTANTS, WW, FIRST = range(7, 12)
-# What a callback returns: fine, or a point that counts as divergent.
-DONE, IMPOSSIBLE = 0, 4
+# What a callback returns: fine, a point that counts as divergent, another model's.
+DONE, IMPOSSIBLE, MISFIT = 0, 4, -1
 
 _NUMBERS = types.CPointer(types.float64)
 _LOGP = types.int64(types.uint64, _NUMBERS, _NUMBERS, _NUMBERS, types.voidptr)
@@ -37,9 +37,16 @@ _EXPAND = types.int64(types.uint64, types.uint64, _NUMBERS, _NUMBERS, types.void
 
 def pack(arrays: tuple[np.ndarray, ...]) -> Int[np.ndarray, " records"]:
     """Addresses and shapes of arrays, which must be kept alive by the caller."""
+    if len(arrays) > MOST:
+        raise ValueError(f"{len(arrays)} arrays, and a callback reads {MOST} at most")
     records = np.ones((MOST, RECORD), np.int64)
-    for record, array in zip(records, arrays, strict=False):
-        assert array.flags.c_contiguous, "callbacks read whole arrays"
+    for i, array in enumerate(arrays):
+        if not array.flags.c_contiguous or array.dtype not in (np.float64, np.int64):
+            raise ValueError(
+                f"array {i} is {array.dtype}, shape {array.shape}; a callback reads "
+                "whole arrays of float64 or int64"
+            )
+        record = records[i]
         record[0] = array.ctypes.data
         record[1 : 1 + array.ndim] = array.shape
     return records.ravel()
@@ -99,8 +106,13 @@ def _common(head):
 
 
 @compiled
-def _enter(z, head):
-    """Coordinates of a whitened point, and an empty gradient."""
+def _enter(z, head, logp):
+    """Coordinates of a whitened point, and an empty gradient.
+
+    The value is NaN until it is known: numba reports an error (no memory) to the caller
+    of a C function as success, and the sampler takes NaN for a divergence.
+    """
+    logp[0] = np.nan
     mode, basis = _vector(head, MODE), _matrix(head, BASIS)
     x = mode.copy()
     for i in range(x.size):
@@ -127,7 +139,9 @@ def _leave(value, gradient, head, out, logp):
 def _pooled(m, z, out, logp, data):
     head = carray(data, (RECORD * MOST,), np.int64)
     plan, prior, WW = _common(head)
-    x, gradient = _enter(carray(z, (m,)), head)
+    if m != head[RECORD * MODE + 1]:
+        return MISFIT
+    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _vector(head, FIRST + 1), _cube(head, FIRST + 2))
     value = pooled_target(x, plan, prior, WW, arrays, True, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
@@ -136,7 +150,9 @@ def _pooled(m, z, out, logp, data):
 def _pairs(m, z, out, logp, data):
     head = carray(data, (RECORD * MOST,), np.int64)
     plan, prior, WW = _common(head)
-    x, gradient = _enter(carray(z, (m,)), head)
+    if m != head[RECORD * MODE + 1]:
+        return MISFIT
+    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_matrix(head, FIRST), _cube(head, FIRST + 1))
     value = pairs_target(x, plan, prior, WW, arrays, True, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
@@ -145,7 +161,9 @@ def _pairs(m, z, out, logp, data):
 def _levels(m, z, out, logp, data):
     head = carray(data, (RECORD * MOST,), np.int64)
     plan, prior, WW = _common(head)
-    x, gradient = _enter(carray(z, (m,)), head)
+    if m != head[RECORD * MODE + 1]:
+        return MISFIT
+    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _cube(head, FIRST + 1))
     value = levels_target(x, plan, prior, WW, arrays, True, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
@@ -154,7 +172,9 @@ def _levels(m, z, out, logp, data):
 def _crossed(m, z, out, logp, data):
     head = carray(data, (RECORD * MOST,), np.int64)
     plan, prior, WW = _common(head)
-    x, gradient = _enter(carray(z, (m,)), head)
+    if m != head[RECORD * MODE + 1]:
+        return MISFIT
+    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (
         *(_cube(head, FIRST), _cube(head, FIRST + 1)),
         *(_integers(head, FIRST + 2), _integers(head, FIRST + 3)),

@@ -5,13 +5,13 @@ whose factors are products of SDs and partial correlations: ``us`` and the diago
 ones. A term is a row of integers ``(first, n_sd, correlated, block, start, k)``: its
 first coordinate, its free SDs, whether partial correlations follow, and where its
 factor lies in the padded factors of all blocks. Priors are separable: a row of numbers
-``(kind, a, b, constant)`` for each coordinate.
+``(kind, a, b, constant)`` for each coordinate; for a table its number, its first knot
+and the step between knots.
 """
 
 import math
 
 from bayeslmm.marginal.kernels.compiling import compiled
-from bayeslmm.priors.scale import TABLE_STEP
 
 # Kinds of priors; the first six in the order of `priors.scale.Kind`.
 FLAT, HALF_NORMAL, HALF_T, GAMMA, INVERSE_GAMMA, LOG_NORMAL, TABLE, PARTIAL = range(8)
@@ -29,11 +29,13 @@ def log_prior(x, forms, tables, gradient):
         kind, a, b, constant = forms[i, 0], forms[i, 1], forms[i, 2], forms[i, 3]
         if kind == PARTIAL:
             value, slope = _partial(x[i], a)
+            value += constant
         elif kind == TABLE:
-            value, slope = _table(x[i] - b, tables[int(a)])
+            value, slope = _table(x[i] - b, constant, tables[int(a)])
         else:
             value, slope = _closed(kind, a, b, x[i])
-        total += constant + value
+            value += constant
+        total += value
         gradient[i] = slope
     return total
 
@@ -70,22 +72,22 @@ def _partial(x, exponent):
 
 
 @compiled
-def _table(above, table):
+def _table(above, step, table):
     """Cubic Hermite interpolation of values and slopes, linear beyond the knots."""
     values, slopes = table[0], table[1]
     last = values.size - 1
-    position = above / TABLE_STEP
+    position = above / step
     if position <= 0.0 or position >= last:
         end = 0 if position <= 0.0 else last
-        return values[end] + slopes[end] * (above - end * TABLE_STEP), slopes[end]
+        return values[end] + slopes[end] * (above - end * step), slopes[end]
     i = int(position)
     t = position - i
     u = 1.0 - t
     rise = values[i + 1] - values[i]
-    d0, d1 = TABLE_STEP * slopes[i] - rise, rise - TABLE_STEP * slopes[i + 1]
+    d0, d1 = step * slopes[i] - rise, rise - step * slopes[i + 1]
     bend = t * u * (d0 * u + d1 * t)
     slope = rise + (u - t) * (d0 * u + d1 * t) + t * u * (d1 - d0)
-    return values[i] + t * rise + bend, slope / TABLE_STEP
+    return values[i] + t * rise + bend, slope / step
 
 
 @compiled

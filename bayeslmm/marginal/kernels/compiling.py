@@ -39,9 +39,12 @@ def _tied_to_sources(function: Any) -> Any:
 
     numba looks at the file of a function alone: code that it calls from other files
     could change, by an upgrade say, and the old machine code would go on being used.
+    Nothing is tied where there is no cache (NUMBA_DISABLE_JIT); a test sees to it that
+    the attributes of numba are where they are looked for.
     """
-    file = function._cache._cache_file
-    file._source_stamp = (file._source_stamp, SOURCES)
+    file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    if file is not None:
+        file._source_stamp = (getattr(file, "_source_stamp", None), SOURCES)
     return function
 
 
@@ -76,8 +79,9 @@ class FirstCompilation(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         """Say so if the function is ours and nothing was said before."""
-        function = (event.data or {})["dispatcher"].py_func
-        if not self.said and function.__module__.startswith("bayeslmm."):
+        dispatcher = (event.data or {}).get("dispatcher")
+        module = getattr(getattr(dispatcher, "py_func", None), "__module__", "")
+        if not self.said and module.startswith("bayeslmm."):
             self.said = True
             logging.getLogger("bayeslmm").warning(NOTICE)
 

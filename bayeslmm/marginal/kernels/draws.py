@@ -24,8 +24,8 @@ def pooled_fixed(A, count, T, WW, relative, sigma, prior, mean, constants, z, be
     """One grouping factor whose levels share few different cross-products."""
     for s in range(sigma.size):
         G = WW.copy()
-        pooled_gram(A, count, T, relative[s], G)
-        draw_fixed(G, sigma[s], prior, mean, constants, z[s], beta[s])
+        log_det = pooled_gram(A, count, T, relative[s], G)
+        draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
 
 
 @compiled
@@ -34,8 +34,8 @@ def pairs_fixed(A, F, WW, relative, sigma, prior, mean, constants, z, beta):
     N = np.empty((4, A.shape[1]))
     for s in range(sigma.size):
         G = WW.copy()
-        pairs_gram(A, F, relative[s], G, N)
-        draw_fixed(G, sigma[s], prior, mean, constants, z[s], beta[s])
+        log_det = pairs_gram(A, F, relative[s], G, N)
+        draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
 
 
 @compiled
@@ -44,8 +44,8 @@ def levels_fixed(A, F, WW, relative, sigma, prior, mean, constants, z, beta):
     root, U = np.empty_like(A), np.empty_like(F)
     for s in range(sigma.size):
         G = WW.copy()
-        eliminate_lead(A, F, relative[s], G, root, U)
-        draw_fixed(G, sigma[s], prior, mean, constants, z[s], beta[s])
+        log_det = eliminate_lead(A, F, relative[s], G, root, U)
+        draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
 
 
 @compiled
@@ -82,7 +82,7 @@ def crossed_fixed(
             *(A, F, couplings, products, block_of, start_of, sizes[0], WW, relative[s])
         )
         log_det, G, schur, kappa = done[0], done[1], done[2], done[3]
-        draw_fixed(G, sigma[s], prior, mean, constants, z[s], beta[s])
+        draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
         if not math.isfinite(log_det):
             rest[s] = np.nan
             continue
@@ -97,13 +97,16 @@ def crossed_fixed(
 
 
 @compiled
-def draw_fixed(G, sigma, prior, mean, constants, z, beta):
-    """One draw of beta given the variances: its mean, plus chol(covariance) z."""
+def draw_fixed(log_det, G, sigma, prior, mean, constants, z, beta):
+    """One draw of beta given the variances: its mean, plus chol(covariance) z.
+
+    NaN where the factorisation broke down, as its log determinant is then.
+    """
     p = beta.size
     _, center, covariance = condition(
         G, sigma, prior, mean, (constants[0], constants[1]), 0.0
     )
-    fine = cholesky(covariance, p)
+    fine = cholesky(covariance, p) and math.isfinite(log_det)
     for i in range(p):
         beta[i] = center[i] if fine else np.nan
         for c in range(i + 1):

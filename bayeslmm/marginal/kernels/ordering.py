@@ -93,9 +93,10 @@ def minimum_degree(
         columns[step + 1] = columns[step] + top - first
         entries += weight[v] * (wide + 0.5 * weight[v])
         operations += float(weight[v]) * float(wide + weight[v]) ** 2
-        # cliques of this degree, each by itself, would be the least that can follow
-        sure = entries + 0.5 * left * wide > most
-        if sure or operations + left * float(wide) ** 2 / 3.0 > most_operations:
+        # as if cliques of this degree followed, each by itself: nearly the least that
+        # can, as the degrees are bounds from above
+        hopeless = entries + 0.5 * left * wide > most
+        if hopeless or operations + left * float(wide) ** 2 / 3.0 > most_operations:
             return order, columns, rows, n, np.inf
         if merged < 0:
             continue
