@@ -51,8 +51,9 @@ SHORT_RUN = 3.0
 # with them (0.11 of 4000 with 11, 0.06 with 22), and so does the trust in checks made
 # of the points themselves.
 MAX_DIMENSION = 7
-# Below this, threads wait for each other's Python code longer than they help.
-WORTH_A_THREAD = 5e-4
+# Below this, threads wait for each other's Python code (0.1 ms a point) longer than
+# they help.
+WORTH_A_THREAD = 1e-4
 # Effective sample per chain that importance sampling stops at where an evaluation is
 # expensive: what `diagnose` asks of every parameter (Vehtari et al. 2021).
 ESS_PER_CHAIN = 100

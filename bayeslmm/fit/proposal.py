@@ -71,6 +71,8 @@ class Proposal:
         Bar terms, by position in the design, whose effects are kept.
     above, below : ndarray, shape (m,)
         Scale of the two sides in each whitened coordinate.
+    log_constant : float
+        Log density of proposing the mode.
     """
 
     target: Target
@@ -79,6 +81,7 @@ class Proposal:
     keep: tuple[int, ...]
     above: Float[np.ndarray, " m"]
     below: Float[np.ndarray, " m"]
+    log_constant: float
 
     @property
     def draws_at_once(self) -> bool:
@@ -124,14 +127,7 @@ class Proposal:
         # a side in proportion to its scale, so that the density is continuous
         is_above = rng.random(m) * (self.above + self.below) < self.above
         z = np.where(is_above, self.above * t, -self.below * t)
-        log_q = (
-            math.lgamma(0.5 * (NU + m))
-            - math.lgamma(0.5 * NU)
-            - 0.5 * m * math.log(NU * math.pi)
-            - 0.5 * (NU + m) * math.log1p(float(t @ t) / NU)
-            - float(np.log(0.5 * (self.above + self.below)).sum())
-            - float(np.linalg.slogdet(self.normal.basis)[1])
-        )
+        log_q = self.log_constant - 0.5 * (NU + m) * math.log1p(float(t @ t) / NU)
         return rng, self.normal.mode + self.normal.basis @ z, log_q
 
 
@@ -169,4 +165,11 @@ def make_proposal(
 
     scales = np.array(in_threads(scale, steps, cores)).reshape(2, m, len(PROBES))
     above, below = scales.max(axis=2)
-    return Proposal(target, normal, seed, keep, above, below)
+    log_constant = (
+        math.lgamma(0.5 * (NU + m))
+        - math.lgamma(0.5 * NU)
+        - 0.5 * m * math.log(NU * math.pi)
+        - float(np.log(0.5 * (above + below)).sum())
+        - float(np.linalg.slogdet(normal.basis)[1])
+    )
+    return Proposal(target, normal, seed, keep, above, below, log_constant)
