@@ -136,6 +136,9 @@ def _leave(value, gradient, head, out, logp):
     return DONE if finite else IMPOSSIBLE
 
 
+# `m > 0` is true: a constant would compile the target once more, for constants.
+
+
 def _pooled(m, z, out, logp, data):
     head = carray(data, (RECORD * MOST,), np.int64)
     plan, prior, WW = _common(head)
@@ -143,7 +146,7 @@ def _pooled(m, z, out, logp, data):
         return MISFIT
     x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _vector(head, FIRST + 1), _cube(head, FIRST + 2))
-    value = pooled_target(x, plan, prior, WW, arrays, True, gradient)
+    value = pooled_target(x, plan, prior, WW, arrays, m > 0, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
 
 
@@ -154,7 +157,7 @@ def _pairs(m, z, out, logp, data):
         return MISFIT
     x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_matrix(head, FIRST), _cube(head, FIRST + 1))
-    value = pairs_target(x, plan, prior, WW, arrays, True, gradient)
+    value = pairs_target(x, plan, prior, WW, arrays, m > 0, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
 
 
@@ -165,7 +168,7 @@ def _levels(m, z, out, logp, data):
         return MISFIT
     x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _cube(head, FIRST + 1))
-    value = levels_target(x, plan, prior, WW, arrays, True, gradient)
+    value = levels_target(x, plan, prior, WW, arrays, m > 0, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
 
 
@@ -183,7 +186,7 @@ def _crossed(m, z, out, logp, data):
         *(_integers(head, FIRST + 7), _integers(head, FIRST + 8)),
         _integers(head, FIRST + 9),
     )
-    value = crossed_target(x, plan, prior, WW, arrays, True, gradient)
+    value = crossed_target(x, plan, prior, WW, arrays, m > 0, gradient)
     return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
 
 

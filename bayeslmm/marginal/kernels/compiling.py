@@ -17,10 +17,9 @@ from numba import njit
 from numba.core import event, sigutils
 from numba.core.ccallback import CFunc
 
-# Wall seconds on one quiet core: 4 for REML of one factor, 12 for everything that a
-# posterior with crossed factors needs. REML with a sparse rest compiles 1.7 times as
-# long as with a dense one (28 s against 16 on a busy machine).
-NOTICE = "Compiling kernels for this kind of model, once on this machine (4 to 20 s)."
+# Wall seconds: 4 for REML of one factor to 12 for a posterior with crossed factors or 20
+# for a sparse rest, on a quiet core of 2026; up to twice that where the cores are slow.
+NOTICE = "Compiling kernels for this kind of model, once on this machine (5 to 40 s)."
 
 
 def _hash_sources(root: Path) -> str:
