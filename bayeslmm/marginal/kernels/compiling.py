@@ -17,8 +17,8 @@ from numba import njit
 from numba.core import event, sigutils
 from numba.core.ccallback import CFunc
 
-# Wall seconds: 4 for REML of one factor to 12 for a posterior with crossed factors or 20
-# for a sparse rest, on a quiet core of 2026; up to twice that where the cores are slow.
+# Wall seconds on a quiet core of 2026: 4 for REML of one factor, 12 for a posterior
+# with crossed factors, 20 for a sparse rest; up to twice that where cores are slow.
 NOTICE = "Compiling kernels for this kind of model, once on this machine (5 to 40 s)."
 
 
