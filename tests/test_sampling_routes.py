@@ -73,8 +73,8 @@ def test_effects_left_out_are_drawn_later_the_same(make, model):
     variables = set(full.idata["posterior"].data_vars)
     left_out = variables - set(short.idata["posterior"].data_vars)
     assert left_out == {v for v in variables if v.endswith("|classroom")}
-    drawn = short.ranef_draws(["c02", "c00"])
-    stored = full.ranef_draws(["c02", "c00"])
+    drawn = short.ranef(levels=["c02", "c00"], draws=True)
+    stored = full.ranef(levels=["c02", "c00"], draws=True)
     assert drawn["effect"].to_numpy().tolist() == stored["effect"].to_numpy().tolist()
     assert drawn.to_numpy() == pytest.approx(stored.to_numpy(), rel=SAME, abs=SAME)
     one, two = short.ranef(), full.ranef()
@@ -108,7 +108,9 @@ def test_effects_left_out_say_so(model):
     with pytest.raises(ModelError, match="were not stored"):
         post.coef()
     with pytest.raises(ModelError, match="no level 'c99'"):
-        post.ranef_draws(["c99"])
+        post.ranef(levels=["c99"], draws=True)
+    with pytest.raises(ModelError, match=r"name them, levels=\["):
+        post.ranef(draws=True)  # type: ignore[call-overload]
 
 
 def test_chains_have_streams_of_their_own(model):

@@ -119,11 +119,16 @@ def _named_terms(
 
 
 def ranef_draws(
-    model: Model, tree: "xr.DataTree", levels: Sequence[str]
+    model: Model, tree: "xr.DataTree", levels: Sequence[str] | None
 ) -> "xr.DataArray":
-    """Draws of the effects of chosen levels; see `Posterior.ranef_draws`."""
+    """Draws of the effects of chosen levels; see `Posterior.ranef`."""
     import xarray as xr
 
+    if levels is None:
+        raise ModelError(
+            "draws=True gives the draws of chosen levels: name them, levels=['...']. "
+            "sample(keep='all') stores those of all levels in idata."
+        )
     parts = []
     for t, term in enumerate(model.design.groups):
         wanted = [i for i, level in enumerate(term.levels) if level in set(levels)]

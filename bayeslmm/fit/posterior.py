@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from jaxtyping import Float
@@ -142,59 +142,59 @@ class Posterior(RowBatches):
 
     # --- levels ---------------------------------------------------------------------
 
+    @overload
+    def ranef(
+        self,
+        prob: float = ...,
+        kind: IntervalKind = ...,
+        *,
+        levels: Sequence[str] | None = ...,
+        draws: Literal[False] = ...,
+    ) -> "pd.DataFrame": ...
+
+    @overload
+    def ranef(
+        self, *, levels: Sequence[str], draws: Literal[True]
+    ) -> "xr.DataArray": ...
+
     def ranef(
         self,
         prob: float = 0.95,
         kind: IntervalKind = "eti",
         *,
         levels: Sequence[str] | None = None,
-    ) -> "pd.DataFrame":
-        """Random effects.
+        draws: bool = False,
+    ) -> "pd.DataFrame | xr.DataArray":
+        """Random effects: their summary, or draws of chosen levels.
 
         Parameters
         ----------
         prob, kind
             As for `summary`.
         levels : sequence of str, optional
-            Levels wanted; by default all.
+            Levels wanted, of any grouping factor; by default all.
+        draws : bool, default False
+            Give the draws instead: stored, or the same numbers drawn now.
 
         Returns
         -------
-        DataFrame
+        DataFrame or DataArray
             One row for each group, level and effect: ``group``, ``level``, ``effect``,
             ``mean``, ``median``, ``sd``, ``lower``, ``upper``, units of y per unit of
-            the column, all uncertainty included. Effects that were not stored are drawn
-            again, 1000 draws of each.
-        """
-        from bayeslmm.fit.ondemand import ranef_summary
-
-        return ranef_summary(self.model, self.idata, prob, kind, levels)
-
-    def ranef_draws(self, levels: Sequence[str]) -> "xr.DataArray":
-        """Draws of the random effects of chosen levels.
-
-        Those that were not stored are drawn now, the same numbers that
-        ``sample(keep="all")`` would have stored.
-
-        Parameters
-        ----------
-        levels : sequence of str
-            Levels wanted, of any grouping factor.
-
-        Returns
-        -------
-        DataArray
-            Dimensions chain, draw, effect (``Days|Subject[308]``, with its ``group``
-            and ``level``); units of y per unit of the column.
+            the column, all uncertainty included; effects that were not stored are drawn
+            again, 1000 draws of each. With `draws`, dimensions chain, draw, effect
+            (``Days|Subject[308]``, with its ``group`` and ``level``).
 
         Raises
         ------
         ModelError
-            If a level is in none of the grouping factors.
+            If a level is in none of the grouping factors, or draws of all are asked.
         """
-        from bayeslmm.fit.ondemand import ranef_draws
+        from bayeslmm.fit.ondemand import ranef_draws, ranef_summary
 
-        return ranef_draws(self.model, self.idata, levels)
+        if draws:
+            return ranef_draws(self.model, self.idata, levels)
+        return ranef_summary(self.model, self.idata, prob, kind, levels)
 
     def coef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Coefficients of each level: fixed effects plus random effects.

@@ -219,7 +219,7 @@ def term_draws(
         raise ModelError(
             f"The draws of the {term.n_levels} levels of {term.group!r} were not "
             f"stored. Their summary is post.ranef(), draws of chosen levels "
-            f"post.ranef_draws(levels); sample(keep='all') stores all."
+            f"post.ranef(levels=[...], draws=True); sample(keep='all') stores all."
         )
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     b = np.empty((chains, draws, term.n_levels, term.k))
