@@ -110,6 +110,25 @@ def test_one_factorisation_gives_the_density_of_the_kernels(
     np.testing.assert_allclose(fixed.covariance, given.beta_cov, rtol=1e-8)
 
 
+def test_the_lead_can_be_left_out_of_a_draw() -> None:
+    """Nothing else changes: the rest is drawn before it."""
+    _, target, normal = crossed()
+    factors = tuple(own[0] for own in target.factors(normal.mode[None]))
+    arguments = (target.statistics, factors, math.exp(normal.mode[0]))
+    with_lead, without = (
+        density_with_effects(*arguments, np.random.default_rng(1), lead=lead)
+        for lead in (True, False)
+    )
+    assert with_lead[0] == without[0]
+    np.testing.assert_array_equal(with_lead[1], without[1])
+    lead = target.statistics.lead.terms
+    for t, (full, part) in enumerate(zip(with_lead[2], without[2], strict=True)):
+        if t in lead:
+            assert len(full) > 0 == len(part)
+        else:
+            np.testing.assert_array_equal(full, part)
+
+
 def test_density_breaks_down_without_a_draw() -> None:
     """Where there is no density there are no effects, and no exception."""
     _, target, normal = crossed()

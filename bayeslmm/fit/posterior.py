@@ -174,7 +174,7 @@ class Posterior(RowBatches):
         levels : sequence of str, optional
             Levels wanted, of any grouping factor; by default all.
         draws : bool, default False
-            Give the draws instead: stored, or the same numbers drawn now.
+            Give the draws instead: those stored, or drawn now given all others.
 
         Returns
         -------

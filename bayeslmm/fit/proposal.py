@@ -108,8 +108,10 @@ class Proposal:
         if is_far(self.target, x):
             return Visit(x, -math.inf, -math.inf, np.empty(0), {})
         factors, sigma, log_prior = natural_point(self.target, x)
+        stats = self.target.statistics
+        lead = bool(set(stats.lead.terms) & set(self.keep))
         value, beta, b = density_with_effects(
-            self.target.statistics, factors, sigma, rng, self.target.beta
+            stats, factors, sigma, rng, self.target.beta, lead=lead
         )
         value = or_impossible(value + log_prior)
         kept = {t: b[t] for t in self.keep}

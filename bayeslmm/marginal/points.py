@@ -53,6 +53,8 @@ def density_with_effects(
     sigma: float,
     rng: np.random.Generator,
     prior: BetaPrior | None = None,
+    *,
+    lead: bool = True,
 ) -> tuple[float, Float[np.ndarray, " p"], tuple[Float[np.ndarray, "_j _k"], ...]]:
     """Log density with one exact draw of the fixed and random effects.
 
@@ -62,6 +64,9 @@ def density_with_effects(
         As for `log_density`.
     rng : numpy.random.Generator
         Source of randomness.
+    lead : bool, default True
+        Whether to draw the effects of the leading block, which has the most levels; the
+        other draws are the same either way.
 
     Returns
     -------
@@ -70,7 +75,8 @@ def density_with_effects(
     beta : ndarray, shape (p,)
         Fixed effects, units of y per unit of x.
     b : tuple of ndarray, shape (J_t, k_t)
-        Random effects of each bar term, units of y per unit of z.
+        Random effects of each bar term, units of y per unit of z; J_t = 0 for those of
+        a lead left out.
     """
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
@@ -84,10 +90,12 @@ def density_with_effects(
     rest = np.empty(0)
     if stats.rest:
         rest = draw_rest(stats, done, gamma, sigma, z[stats.p :])
-    relative, scale = done.factors[0][None], np.array([sigma])
-    lead = draw_levels(stats, relative, scale, beta[None], rest[None], rng)
+    own = np.empty((1, 0, stats.lead.k))
+    if lead:
+        relative, scale = done.factors[0][None], np.array([sigma])
+        own = draw_levels(stats, relative, scale, beta[None], rest[None], rng)
     drawn = [rest[b.span].reshape(1, b.n_levels, b.k) for b in stats.rest]
-    return value, beta, _first(by_term(stats, [lead, *drawn]))
+    return value, beta, _first(by_term(stats, [own, *drawn]))
 
 
 def _first(
