@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sampling import sample_unchecked
 
-from bayeslmm import Model, ModelError, simulate_classrooms
+from bayeslmm import Model, ModelError, shrinkage_table, simulate_classrooms
 from bayeslmm.fit.sampling import draw_posterior
 from bayeslmm.fit.target import (
     make_target,
@@ -101,6 +101,20 @@ def test_rest_cannot_be_left_out():
 def test_keep_names_groups(model):
     with pytest.raises(ModelError, match="Did you mean 'classroom'"):
         sample_unchecked(model, seed=1, draws=50, keep=["clasroom"])
+
+
+def test_pooling_is_shown_without_stored_effects(model):
+    """The table of `plot_shrinkage`: levels drawn on demand, thinned to 1000 draws."""
+    reml = model.fit_reml()
+    full, short = (
+        shrinkage_table(reml, sample_unchecked(model, seed=1, draws=500, keep=keep))
+        for keep in ("all", "summary")
+    )
+    columns = ["posterior", "lower", "upper"]
+    spread = (full["upper"] - full["lower"]).to_numpy()[:, None]
+    difference = (full[columns] - short[columns]).to_numpy() / spread
+    assert np.abs(difference).max() < 0.1  # 1000 of 2000 draws: 5 Monte Carlo errors
+    np.testing.assert_array_equal(full["no_pooling"], short["no_pooling"])
 
 
 def test_effects_left_out_say_so(model):

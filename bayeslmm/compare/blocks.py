@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
 from bayeslmm.graph.names import safe_name
 from bayeslmm.model import Model
 
@@ -119,46 +120,32 @@ def _regression_of_sums(
 def coefficient_draws(
     post: "Posterior", block: Block, columns: list[int]
 ) -> Iterator[tuple[int, Float[np.ndarray, "s j k"]]]:
-    """Draws of fixed plus random coefficients, for a few levels at a time."""
-    fixed = _fixed_draws(post) @ block.carried[columns].T
-    variables = [_effect_variable(post, block, column) for column in columns]
+    """Draws of fixed plus random coefficients, for a few levels at a time.
+
+    Effects that were not stored are drawn now, at some of the draws only.
+    """
+    model, tree = post.model, post.idata
+    stored = all(is_stored(model.design.groups[t], tree) for t in block.terms)
+    most = None if stored else SUMMARY_DRAWS
+    fixed = _fixed_draws(post)[:, :: thinning(tree, most)] @ block.carried[columns].T
+    fixed = fixed.reshape(-1, len(columns))
     for start in range(0, len(block.levels), LEVELS_AT_ONCE):
-        levels = slice(start, start + LEVELS_AT_ONCE)
-        effects = [values[..., levels] for values in variables]
-        stacked = np.stack([e.reshape(-1, e.shape[-1]) for e in effects], axis=-1)
-        yield start, stacked + fixed[:, None, :]
+        levels = range(start, min(start + LEVELS_AT_ONCE, len(block.levels)))
+        terms = [some_draws(model, tree, t, levels, most) for t in block.terms]
+        effects = np.concatenate(terms, axis=-1)[..., columns]
+        yield start, effects.reshape(-1, *effects.shape[2:]) + fixed[:, None, :]
 
 
-def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "s p"]:
-    """Draws of the fixed effects, chains end to end, in the order of X's columns."""
+def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "chain draw p"]:
+    """Draws of the fixed effects, in the order of X's columns."""
     design = post.model.design
     posterior = post.idata["posterior"]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    draws = np.empty((n_draws, design.p))
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    draws = np.empty((*shape, design.p))
     for variable in design.fixed:
         values = posterior[safe_name(variable.name)].to_numpy()
-        draws[:, list(variable.columns)] = values.reshape(n_draws, -1)
+        draws[..., list(variable.columns)] = values.reshape(*shape, -1)
     return draws
-
-
-def _effect_variable(
-    post: "Posterior", block: Block, column: int
-) -> Float[np.ndarray, "c s j"]:
-    """Draws of one effect of a block, (chain, draw, level)."""
-    design = post.model.design
-    ends = np.cumsum([design.groups[t].k for t in block.terms])
-    term_at = int(np.searchsorted(ends, column, side="right"))
-    term = design.groups[block.terms[term_at]]
-    effect = column - (int(ends[term_at - 1]) if term_at else 0)
-    for variable in term.variables:
-        if effect in variable.effects:
-            values = post.idata["posterior"][safe_name(variable.name)].to_numpy()
-            if variable.coords:
-                return values[:, :, variable.effects.index(effect)]
-            return values
-    raise ModelError(
-        f"Effect {block.effects[column]!r} of {block.group!r} has no draws."
-    )
 
 
 def name_index(names: tuple[str, ...], name: str, what: str) -> int:

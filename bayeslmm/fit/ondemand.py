@@ -229,6 +229,14 @@ def is_stored(term: GroupTerm, tree: "xr.DataTree") -> bool:
     return safe_name(term.variables[0].name) in tree["posterior"].data_vars
 
 
+def thinning(tree: "xr.DataTree", most: int | None) -> int:
+    """Every how many draws are used, for at most `most` over all chains."""
+    if most is None:
+        return 1
+    sizes = tree["posterior"].sizes
+    return max(1, -(-sizes["chain"] * sizes["draw"] // most))
+
+
 def lead_draws(
     model: Model, tree: "xr.DataTree", t: int, levels: Sequence[int], most: int | None
 ) -> Float[np.ndarray, "chain draw j k"]:
@@ -261,7 +269,7 @@ def lead_draws(
         relative[..., span, span] = _lower(factor_draws(design, tree, u))
     relative /= sigma[..., None, None]
     beta, rest = beta_draws(design, tree), _rest_draws(model, tree)
-    thin = 1 if most is None else max(1, -(-chains * n_draws // most))
+    thin = thinning(tree, most)
     seed = int(tree.attrs["seed"])
     position = stats.lead.terms.index(t)
     first = stats.lead.starts[position]
