@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sampling import sample_unchecked, unchecked
 
@@ -22,42 +20,19 @@ from bayeslmm import (
     ModelError,
     PriorError,
     SamplingError,
-    covariance,
 )
-from bayeslmm.design.arrays import Design
 from bayeslmm.fit.mode import laplace
 from bayeslmm.fit.nuts import complete_part
 from bayeslmm.fit.options import check_options, choose_method
 from bayeslmm.fit.sampling import sample
 from bayeslmm.fit.target import (
-    Target,
     make_target,
 )
-from bayeslmm.marginal import cross_products
-from bayeslmm.priors import make_priors
 
-# Same algebra by two routes.
-EXACT = 1e-10
-# Fourth-order differences of a log density of order 100.
-DIFFERENCES = 1e-6
 # Monte Carlo errors that two estimates may be apart.
 MCSE = 4.0
 
 Array = NDArray[np.float64]
-SEEDS = st.integers(0, 2**31)
-STRUCTURES = st.sampled_from(covariance.STRUCTURES)
-SETS = st.sampled_from(["weak", "flat", "bambi", "boundary-avoiding"])
-
-
-def with_structure(design: Design, structure: covariance.Structure) -> Design:
-    """The design with the covariance of its first term restricted."""
-    first, *others = design.groups
-    return replace(design, groups=(replace(first, structure=structure), *others))
-
-
-def target_of(design: Design, priors: Any = "weak") -> Target:
-    """Target of a design under a set of priors."""
-    return make_target(design, cross_products(design), make_priors(priors, design))
 
 
 # --- seeds ----------------------------------------------------------------------------

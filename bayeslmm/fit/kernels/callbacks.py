@@ -106,24 +106,27 @@ def _common(head):
 
 
 @compiled
-def _enter(z, head, logp):
-    """Coordinates of a whitened point, and an empty gradient.
+def _enter(m, z, logp, data):
+    """Whether the point has our dimension, our arrays, coordinates, empty gradient.
 
     The value is NaN until it is known: numba reports an error (no memory) to the caller
     of a C function as success, and the sampler takes NaN for a divergence.
     """
     logp[0] = np.nan
+    head = carray(data, (RECORD * MOST,), np.int64)
     mode, basis = _vector(head, MODE), _matrix(head, BASIS)
-    x = mode.copy()
-    for i in range(x.size):
+    x, fits = mode.copy(), m == mode.size
+    for i in range(x.size if fits else 0):
         for j in range(x.size):
             x[i] += basis[i, j] * z[j]
-    return x, np.zeros(x.size)
+    return fits, head, x, np.zeros(x.size)
 
 
 @compiled
-def _leave(value, gradient, head, out, logp):
+def _leave(fits, value, gradient, head, out, logp):
     """Value relative to the mode's and whitened gradient, written for nutpie."""
+    if not fits:
+        return MISFIT
     basis = _matrix(head, BASIS)
     logp[0] = value - _vector(head, OFFSET)[0]
     finite = np.isfinite(value)
@@ -140,44 +143,32 @@ def _leave(value, gradient, head, out, logp):
 
 
 def _pooled(m, z, out, logp, data):
-    head = carray(data, (RECORD * MOST,), np.int64)
+    fits, head, x, gradient = _enter(m, z, logp, data)
     plan, prior, WW = _common(head)
-    if m != head[RECORD * MODE + 1]:
-        return MISFIT
-    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _vector(head, FIRST + 1), _cube(head, FIRST + 2))
     value = pooled_target(x, plan, prior, WW, arrays, m > 0, gradient)
-    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+    return _leave(fits, value, gradient, head, out, logp)
 
 
 def _pairs(m, z, out, logp, data):
-    head = carray(data, (RECORD * MOST,), np.int64)
+    fits, head, x, gradient = _enter(m, z, logp, data)
     plan, prior, WW = _common(head)
-    if m != head[RECORD * MODE + 1]:
-        return MISFIT
-    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_matrix(head, FIRST), _cube(head, FIRST + 1))
     value = pairs_target(x, plan, prior, WW, arrays, m > 0, gradient)
-    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+    return _leave(fits, value, gradient, head, out, logp)
 
 
 def _levels(m, z, out, logp, data):
-    head = carray(data, (RECORD * MOST,), np.int64)
+    fits, head, x, gradient = _enter(m, z, logp, data)
     plan, prior, WW = _common(head)
-    if m != head[RECORD * MODE + 1]:
-        return MISFIT
-    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (_cube(head, FIRST), _cube(head, FIRST + 1))
     value = levels_target(x, plan, prior, WW, arrays, m > 0, gradient)
-    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+    return _leave(fits, value, gradient, head, out, logp)
 
 
 def _crossed(m, z, out, logp, data):
-    head = carray(data, (RECORD * MOST,), np.int64)
+    fits, head, x, gradient = _enter(m, z, logp, data)
     plan, prior, WW = _common(head)
-    if m != head[RECORD * MODE + 1]:
-        return MISFIT
-    x, gradient = _enter(carray(z, (m,)), head, carray(logp, (1,)))
     arrays = (
         *(_cube(head, FIRST), _cube(head, FIRST + 1)),
         *(_integers(head, FIRST + 2), _integers(head, FIRST + 3)),
@@ -187,7 +178,7 @@ def _crossed(m, z, out, logp, data):
         _integers(head, FIRST + 9),
     )
     value = crossed_target(x, plan, prior, WW, arrays, m > 0, gradient)
-    return _leave(value, gradient, head, carray(out, (m,)), carray(logp, (1,)))
+    return _leave(fits, value, gradient, head, out, logp)
 
 
 def _copy(_m, n, z, out, _data):

@@ -125,30 +125,50 @@ def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
     N_j = B_j - A_j Lambda root^-T V_j are the couplings with the lead projected out,
     T = Lambda_r S^-1 Lambda_r' (lower triangle) and t = T Fr (of the eliminated rest).
     """
-    k, w = B.shape[1], t.shape[1]
-    widest = 0
-    for j in range(indptr.size - 1):
-        widest = max(widest, indptr[j + 1] - indptr[j])
-    N = np.empty((widest, k))
+    k = B.shape[1]
+    N = np.empty((most_couplings(indptr), k))
     NTN, AT = np.empty((k, k)), np.empty((k, k))
     for j in range(indptr.size - 1):
         first, size = indptr[j], indptr[j + 1] - indptr[j]
         spread(A[j], Lam, root[j], AT)
-        for e in range(size):
-            for a in range(k):
-                value = B[first + e, a]
-                for c in range(k):
-                    value -= AT[a, c] * V[first + e, c]
-                N[e, a] = value
-                for d in range(w):
-                    Q[j, a, d] -= value * t[columns[first + e], d]
+        project_couplings(first, size, columns, B, V, AT, t, N, Q[j])
         _quadratic(N, columns[first : first + size], T, NTN)
+        take_product(NTN, Lam, D[j])
+
+
+@compiled
+def most_couplings(indptr):
+    """Couplings of the level of the lead that has the most."""
+    most = 0
+    for j in range(indptr.size - 1):
+        most = max(most, indptr[j + 1] - indptr[j])
+    return most
+
+
+@compiled
+def project_couplings(first, size, columns, B, V, AT, t, N, Q):
+    """N <- B - AT V for the couplings of one level, and Q -= N't."""
+    k, w = B.shape[1], t.shape[1]
+    for e in range(size):
         for a in range(k):
-            for b in range(k):
-                value = 0.0
-                for c in range(b, k):
-                    value += NTN[a, c] * Lam[c, b]
-                D[j, a, b] -= value
+            value = B[first + e, a]
+            for c in range(k):
+                value -= AT[a, c] * V[first + e, c]
+            N[e, a] = value
+            for d in range(w):
+                Q[a, d] -= value * t[columns[first + e], d]
+
+
+@compiled
+def take_product(NTN, Lam, D):
+    """D -= NTN Lambda, for a lower-triangular Lambda."""
+    k = Lam.shape[0]
+    for a in range(k):
+        for b in range(k):
+            value = 0.0
+            for c in range(b, k):
+                value += NTN[a, c] * Lam[c, b]
+            D[a, b] -= value
 
 
 @compiled

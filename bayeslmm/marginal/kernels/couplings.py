@@ -8,7 +8,12 @@ levels, where their block begins in the panels, and ``stride`` the length of its
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.blocked import spread
+from bayeslmm.marginal.kernels.blocked import (
+    most_couplings,
+    project_couplings,
+    spread,
+    take_product,
+)
 from bayeslmm.marginal.kernels.compiling import compiled
 
 
@@ -118,24 +123,14 @@ def couple_panels(
     A, Lam, root, indptr, columns, B, V, pairs, width, stride, T, t, Q, D
 ):
     """Add the rest's part: Q_j -= N_j t, D_j -= N_j T N_j' Lambda; T in panels."""
-    k, w = B.shape[1], t.shape[1]
-    widest = 0
-    for j in range(indptr.size - 1):
-        widest = max(widest, indptr[j + 1] - indptr[j])
-    N, row = np.empty((widest, k)), np.empty(k)
+    k = B.shape[1]
+    N, row = np.empty((most_couplings(indptr), k)), np.empty(k)
     NTN, AT = np.empty((k, k)), np.empty((k, k))
     pair = 0
     for j in range(indptr.size - 1):
         first, size = indptr[j], indptr[j + 1] - indptr[j]
         spread(A[j], Lam, root[j], AT)
-        for e in range(size):
-            for a in range(k):
-                value = B[first + e, a]
-                for c in range(k):
-                    value -= AT[a, c] * V[first + e, c]
-                N[e, a] = value
-                for d in range(w):
-                    Q[j, a, d] -= value * t[columns[first + e], d]
+        project_couplings(first, size, columns, B, V, AT, t, N, Q[j])
         NTN[:] = 0.0
         e = 0
         while e < size:
@@ -156,9 +151,4 @@ def couple_panels(
                     for d in range(k):
                         NTN[c, d] += N[e + a, c] * row[d] + row[c] * N[e + a, d]
             e += wide
-        for a in range(k):
-            for b in range(k):
-                value = 0.0
-                for c in range(b, k):
-                    value += NTN[a, c] * Lam[c, b]
-                D[j, a, b] -= value
+        take_product(NTN, Lam, D[j])
