@@ -16,7 +16,13 @@ from sampling import sample_unchecked, unchecked
 from bayeslmm import FitWarning, Model, PriorError, SamplingError, covariance
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.compiled import _scale_row
-from bayeslmm.fit.kernels.callbacks import DONE, IMPOSSIBLE, logp_callback, pack
+from bayeslmm.fit.kernels.callbacks import (
+    DONE,
+    IMPOSSIBLE,
+    MISFIT,
+    logp_callback,
+    pack,
+)
 from bayeslmm.fit.kernels.coordinates import FARTHEST, log_prior
 from bayeslmm.fit.mode import laplace, negative_hessian, whitening_basis
 from bayeslmm.fit.nuts import run_nutpie
@@ -184,6 +190,8 @@ def test_the_callback_is_the_whitened_target(layout: Any, k: int) -> None:
     z[0] = 1e6
     given_ = (array.ctypes.data_as(numbers) for array in (z, out, logp))
     assert call(z.size, *given_, table.ctypes.data) == IMPOSSIBLE
+    given_ = (array.ctypes.data_as(numbers) for array in (z, out, logp))
+    assert call(z.size - 1, *given_, table.ctypes.data) == MISFIT
 
 
 def test_nutpie_has_the_class_that_takes_callbacks() -> None:
