@@ -20,7 +20,7 @@ from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
-from bayeslmm.marginal import Statistics, cross_products
+from bayeslmm.marginal.conditioning import Conditioned, condition
 from bayeslmm.marginal.stream import Plan, Tally, finish, make_plan, stream_model
 from bayeslmm.priors import Priors, check_family, make_priors
 
@@ -78,8 +78,9 @@ class Model:
         The prior of every parameter, with its reason.
     family : str
         Response distribution.
-    statistics : Statistics
-        Cross-products of the design (Gaussian models only).
+    conditioned : Conditioned
+        Cross-products in safe coordinates, from which everything is computed, and the
+        way back to the data's (Gaussian models only).
     plan : Plan or None
         How rows in batches were read: levels, blocks, memory, time. None for a frame.
 
@@ -107,8 +108,8 @@ class Model:
     """
 
     __slots__ = (
+        "_conditioned",
         "_rereader",
-        "_statistics",
         "family",
         "formula",
         "plan",
@@ -143,14 +144,14 @@ class Model:
             self.recipe = build_design(
                 self.formula, data, weights=weights, gaussian=gaussian
             )
-            self._statistics = cross_products(self.recipe.design) if gaussian else None
+            self._conditioned = condition(self.recipe.design) if gaussian else None
             self.plan = self._rereader = None
         else:
             check_streamable(family, source)
             streamed = stream_model(
                 self.formula, source, weights=weights, progress=progress
             )
-            self.recipe, self._statistics = streamed.recipe, streamed.statistics
+            self.recipe, self._conditioned = streamed.recipe, streamed.conditioned
             self.plan, self._rereader = streamed.plan, streamed.rereader
         self.priors = make_priors(
             priors,
@@ -192,7 +193,7 @@ class Model:
         model = cls.__new__(cls)
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None
-        model.recipe, model._statistics = finish(scan, tally)
+        model.recipe, model._conditioned = finish(scan, tally)
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors
         )
@@ -209,15 +210,15 @@ class Model:
         return self.recipe.design
 
     @property
-    def statistics(self) -> Statistics:
-        """Cross-products of the design; Gaussian models only."""
-        if self._statistics is None:
+    def conditioned(self) -> Conditioned:
+        """Cross-products in safe coordinates; Gaussian models only."""
+        if self._conditioned is None:
             raise ModelError(
                 f"The marginal likelihood integrates the effects out of a Gaussian "
                 f"model; family {self.family!r} has none in closed form. Use "
                 f"model.sample(method='joint')."
             )
-        return self._statistics
+        return self._conditioned
 
     def __repr__(self) -> str:
         """Formula, family and sizes on one line."""

@@ -26,7 +26,7 @@ Run = tuple[Model, Target, Laplace]
 
 def prepared(model: Model) -> Run:
     """A model with its target and mode."""
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     return model, target, laplace(target)
 
 

@@ -21,7 +21,7 @@ from helpers import dense_conditional
 import bayeslmm as lmm
 from bayeslmm.errors import ModelError, PriorError
 from bayeslmm.graph import names, to_pymc
-from bayeslmm.marginal import log_density
+from bayeslmm.marginal import cross_products, log_density
 from bayeslmm.priors import beta_prior
 
 KERNEL = 1e-9  # the same algebra by two routes, relative to max(1, |log density|)
@@ -38,7 +38,9 @@ def test_marginal_graph_equals_the_kernel(formula: str):
     point = random_point(model, 1)
     sigma = float(np.exp(point["sigma_log__"]))
     prior = beta_prior(model.priors, model.design)
-    kernel = log_density(model.statistics, factors_at(model, point), sigma, prior)
+    kernel = log_density(
+        cross_products(model.design), factors_at(model, point), sigma, prior
+    )
     ours = kernel + log_prior(model, point)
     graph = log_p(marginal_graph(model), point)
     assert graph == pytest.approx(ours, rel=KERNEL, abs=PYMC_CONSTANT)
@@ -50,7 +52,9 @@ def test_marginal_graph_with_other_priors_and_weights(priors: str):
     point = random_point(model, 2)
     sigma = float(np.exp(point["sigma_log__"]))
     prior = beta_prior(model.priors, model.design)
-    kernel = log_density(model.statistics, factors_at(model, point), sigma, prior)
+    kernel = log_density(
+        cross_products(model.design), factors_at(model, point), sigma, prior
+    )
     ours = kernel + log_prior(model, point)
     graph = log_p(marginal_graph(model), point)
     assert graph == pytest.approx(ours, rel=KERNEL, abs=PYMC_CONSTANT)

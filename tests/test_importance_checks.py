@@ -172,9 +172,9 @@ def test_expensive_evaluations_are_not(
     model = Model(
         "y ~ service + (1 | s) + (1 | d) + (1 | dept)", public_data("InstEval")
     )
-    expected = gradient_seconds(model.statistics)
+    expected = gradient_seconds(model.conditioned.statistics)
     assert 0.025 < expected < 0.1
-    asked = functools.partial(prefers_importance, model.statistics)
+    asked = functools.partial(prefers_importance, model.conditioned.statistics)
     assert asked(dimension=4, draws=1000, tune=300, chains=4)
     assert not asked(dimension=8, draws=1000, tune=300, chains=4)
     assert not asked(dimension=4, draws=5, tune=0, chains=1)

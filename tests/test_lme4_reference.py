@@ -16,7 +16,7 @@ import pytest
 
 from bayeslmm import FitWarning, Model
 from bayeslmm.fit import RemlFit
-from bayeslmm.marginal import profiled_criterion
+from bayeslmm.marginal import cross_products, profiled_criterion
 
 REFERENCE = json.loads((Path(__file__).parent / "reference/lme4.json").read_text())
 FITS: dict[str, dict[str, Any]] = REFERENCE["fits"]
@@ -98,7 +98,9 @@ def test_criterion_at_given_theta(name, fit_of):
             factor.T[np.triu_indices(sizes[i])] = parts[i]
             factors.append(factor)
         ours = profiled_criterion(
-            fit.model.statistics, factors, restricted=case["method"] == "REML"
+            cross_products(fit.model.design),
+            factors,
+            restricted=case["method"] == "REML",
         )
         assert ours.criterion == pytest.approx(
             point["profiled_criterion"], abs=PEER_AT_THETA

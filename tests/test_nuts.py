@@ -117,7 +117,7 @@ def test_three_classrooms_keep_their_tail(classrooms: pd.DataFrame) -> None:
 
 def importance_mean(model: Model, n: int) -> tuple[float, float]:
     """Posterior mean of the slope SD, with its error, from weighted Student-t draws."""
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     normal, rng = laplace(target), np.random.default_rng(1)
     m = normal.mode.size
     df = 3

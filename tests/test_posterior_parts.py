@@ -85,7 +85,7 @@ def test_every_structure_is_rebuilt_from_its_parameters() -> None:
             term = replace(design.groups[0], structure=structure)
             design = replace(design, groups=(term,))
             x = rng.normal(size=n_theta(structure, k) + 1)
-            own = TermTarget(structure, k, 1, len(x), (), 2.0)
+            own = TermTarget(structure, k, 1, len(x), (), 2.0, np.eye(k))
             factors = np.broadcast_to(own.factor(x.tolist()), (2, 5, k, k))
             root = factor_draws(design, tree_of(design, factors), 0)
             np.testing.assert_allclose(

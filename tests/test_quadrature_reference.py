@@ -145,7 +145,7 @@ def test_no_divergence_and_enough_draws(name: str, public_data: Any) -> None:
 def test_evidence_agrees_with_quadrature(name: str, public_data: Any) -> None:
     """The target is normalised: its integral over both coordinates is the evidence."""
     own = model(name, public_data)
-    target = make_target(own.design, own.statistics, own.priors)
+    target = make_target(own.design, own.conditioned, own.priors)
     with unchecked():
         evidence = log_integral(target)
     assert evidence == pytest.approx(reference(name)["log_evidence"], abs=EVIDENCE)

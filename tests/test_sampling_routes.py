@@ -128,7 +128,7 @@ def test_effects_left_out_say_so(model):
 
 
 def test_chains_have_streams_of_their_own(model):
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     x = np.repeat(target.start[None, None], 2, axis=0).repeat(3, axis=1)
     drawn = draw_posterior(model, target, x, 1, (0, 1), (0,))
     b = drawn["1|classroom"]

@@ -370,12 +370,12 @@ def test_reml_of_nested_factors_is_that_of_the_dense_route(monkeypatch):
     data = nested_frame(120, 3)
     formula = "y ~ x + (x | school) + (1 | school:class)"
     sparse = Model(formula, data)
-    assert sparse.statistics.kernel == "sparse"
+    assert sparse.conditioned.statistics.kernel == "sparse"
     monkeypatch.setattr(
         sys.modules["bayeslmm.marginal.statistics"], "SPARSE_COST", 1e30
     )
     dense = Model(formula, data)
-    assert dense.statistics.kernel == "blocked"
+    assert dense.conditioned.statistics.kernel == "blocked"
     one, two = sparse.fit_reml(), dense.fit_reml()
     assert one.criterion == pytest.approx(two.criterion, rel=EXACT)
     same(one.summary()["estimate"].to_numpy(), two.summary()["estimate"].to_numpy())
@@ -387,9 +387,9 @@ def test_nested_factors_read_in_batches_are_those_in_memory(tmp_path):
     data.to_parquet(tmp_path / "scores.parquet")
     formula = "y ~ x + (x | school) + (1 | school:class)"
     streamed = Model(formula, tmp_path / "scores.parquet")
-    assert streamed.statistics.kernel == "sparse"
+    assert streamed.conditioned.statistics.kernel == "sparse"
     assert streamed.plan is not None
-    assert streamed.plan.bytes < DENSE_BYTES * streamed.statistics.m**2
+    assert streamed.plan.bytes < DENSE_BYTES * streamed.conditioned.statistics.m**2
     one, two = streamed.fit_reml(), Model(formula, data).fit_reml()
     assert one.criterion == pytest.approx(two.criterion, rel=1e-9)
 
@@ -402,7 +402,7 @@ def test_criterion_at_the_optimum_of_lme4(name, public_data):
     reference = Path(__file__).parent / "reference" / "lme4.json"
     case = json.loads(reference.read_text())["fits"][name]
     model = Model(case["formula"], public_data(case["data"]))
-    stats = make_statistics(model.statistics.sums, model.statistics.layout, "sparse")
+    stats = forced(model.design, "sparse")
     # lme4 has the factors in falling order of their levels
     order = sorted(range(stats.n_terms), key=lambda t: -model.design.groups[t].n_levels)
     relative = [np.empty((1, 1)) for _ in order]

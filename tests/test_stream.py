@@ -111,7 +111,7 @@ def assert_same_sums(memory: Model, streamed: Model) -> None:
     for term, theirs in zip(a.groups, b.groups, strict=True):
         for name in ("label", "group", "effects", "levels", "structure", "variables"):
             assert getattr(term, name) == getattr(theirs, name)
-    one, other = memory.statistics, streamed.statistics
+    one, other = memory.conditioned.statistics, streamed.conditioned.statistics
     assert other.kernel == one.kernel
     assert other.log_weights == pytest.approx(one.log_weights, rel=EXACT)
     for name in ("WW", "R", "Fr", "B"):

@@ -29,7 +29,7 @@ from bayeslmm.fit.nuts import run_nutpie
 from bayeslmm.fit.options import check_options
 from bayeslmm.fit.target import Target, check_proper, make_target
 from bayeslmm.fit.visits import log_target
-from bayeslmm.marginal import cross_products
+from bayeslmm.marginal.conditioning import condition
 from bayeslmm.priors import Prior, make_priors, scale_logp
 
 # Same algebra by two routes.
@@ -49,7 +49,7 @@ def with_structure(design: Design, structure: covariance.Structure) -> Design:
 
 def target_of(design: Design, priors: Any = "weak") -> Target:
     """Target of a design under a set of priors."""
-    return make_target(design, cross_products(design), make_priors(priors, design))
+    return make_target(design, condition(design), make_priors(priors, design))
 
 
 # --- the target ---------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_value_is_density_plus_priors(seed: int, eta: float) -> None:
         "g_corr": eta,
     }
     priors = make_priors(given_priors, design, center_predictors=False)
-    target = make_target(design, cross_products(design), priors)
+    target = make_target(design, condition(design), priors)
     x = target.start + rng.normal(0, 0.7, 4)
     factor = covariance.coordinates_to_factor("us", x[1:], 2)
     expected = dense_log_density(

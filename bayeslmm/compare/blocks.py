@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import block_diag
 
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
 from bayeslmm.graph.names import safe_name
+from bayeslmm.marginal.conditioning import Conditioned
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -102,19 +104,20 @@ def _regression_of_sums(
     model: Model, terms: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, "k p"], Float[np.ndarray, " p"]]:
     """The same from cross-products, where the rows are not in memory."""
-    statistics, p = model.statistics, model.design.p
-    at = [block.terms for block in statistics.layout.blocks].index(terms)
-    A = statistics.sums.A[at].sum(axis=0)
-    F = statistics.sums.F[at].sum(axis=0)[:, :p]
-    length = np.sqrt(np.diagonal(A))
-    scaled = np.linalg.lstsq(
-        A / np.outer(length, length), F / length[:, None], rcond=None
-    )[0]
-    carried = scaled / length[:, None]
-    whole = np.diagonal(statistics.WW)[:p]
-    left = whole - 2.0 * np.sum(F * carried, axis=0)
-    left += np.einsum("ap,ab,bp->p", carried, A, carried)
-    return carried, np.sqrt(np.maximum(left, 0.0) / whole)
+    safe, p = model.conditioned, model.design.p
+    stats, turn = safe.statistics, safe.root @ safe.to_moved  # X is X_safe turn
+    at = [block.terms for block in stats.layout.blocks].index(terms)
+    A, F = stats.sums.A[at].sum(axis=0), stats.sums.F[at].sum(axis=0)[:, :p]
+    carried = np.linalg.lstsq(A, F, rcond=None)[0]
+    left = stats.WW[:p, :p] - F.T @ carried - carried.T @ F + carried.T @ A @ carried
+    whole = np.einsum("ap,ab,bp->p", turn, stats.WW[:p, :p], turn)
+    share = np.einsum("ap,ab,bp->p", turn, left, turn) / whole
+    return spread_of(safe, terms) @ carried @ turn, np.sqrt(np.maximum(share, 0.0))
+
+
+def spread_of(safe: Conditioned, terms: tuple[int, ...]) -> Float[np.ndarray, "k k"]:
+    """`Conditioned.spread` of the terms of one grouping factor along the diagonal."""
+    return block_diag(*(safe.spread(t) for t in terms))
 
 
 def coefficient_draws(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.linalg import block_diag
 
 from bayeslmm.compare.blocks import (
     Block,
@@ -18,6 +19,7 @@ from bayeslmm.compare.blocks import (
     find_block,
     group_blocks,
     name_index,
+    spread_of,
 )
 from bayeslmm.compare.pairs import check_same_model
 from bayeslmm.compare.table import interval_name
@@ -155,8 +157,9 @@ def shrinkage_covariances(
 
 def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     """Point estimates of one grouping factor, long by level and effect."""
-    gram, score = _level_products(reml, block)
-    complete = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
+    gram, score, turn = _level_products(reml, block)
+    pooled = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
+    complete = turn @ pooled
     center = block.carried @ reml.beta
     effects = _effects(reml, block.terms)
     j, k = effects.shape
@@ -167,37 +170,46 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
             "level": np.repeat(block.levels, k),
             "effect": np.tile(block.effects, j),
             "n": np.repeat(block.sizes, k),
-            "no_pooling": _own_regressions(gram, score).ravel(),
+            "no_pooling": (_own_regressions(gram, score) @ turn.T).ravel(),
             "partial_pooling": (center + effects).ravel(),
             "complete_pooling": np.tile(complete, j),
             "center": np.tile(center, j),
-            "shrinkage": np.repeat(_shrinkage(reml, block, gram), k),
+            "shrinkage": np.repeat(_shrinkage(reml, block, gram, turn), k),
         }
     )
 
 
 def _level_products(
     reml: "RemlFit", block: Block
-) -> tuple[Float[np.ndarray, "j k k"], Float[np.ndarray, "j k"]]:
-    """Z_j'W Z_j and Z_j'W r_j of each level, from the cross-products.
+) -> tuple[
+    Float[np.ndarray, "j k k"], Float[np.ndarray, "j k"], Float[np.ndarray, "k k"]
+]:
+    """Z_j'W Z_j and Z_j'W r_j of each level in safe columns, and T of effects T c.
 
     r is the response less all that does not vary within this block, at REML values.
     """
-    statistics = reml.model.statistics
-    layout, sums = statistics.layout, statistics.sums
+    safe = reml.model.conditioned
+    layout, sums = safe.statistics.layout, safe.statistics.sums
     at = [own.terms for own in layout.blocks].index(block.terms)
-    common = np.append(np.where(block.common, -reml.beta, 0.0), 1.0)
-    score = sums.F[at] @ common
+    common = safe.to_moved @ np.where(block.common, reml.beta, 0.0)
+    score = sums.F[at] @ np.append(safe.root @ (safe.beta - common), safe.unit)
     for (one, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
         level, other_level = np.divmod(cells.keys, other.n_levels)
         if one.terms == block.terms:
-            theirs = _effects(reml, other.terms)[other_level]
+            theirs = _safe_effects(reml, other.terms)[other_level]
             np.subtract.at(score, level, np.einsum("cab,cb->ca", cells.values, theirs))
         elif other.terms == block.terms:
-            theirs = _effects(reml, one.terms)[level]
+            theirs = _safe_effects(reml, one.terms)[level]
             products = np.einsum("cba,cb->ca", cells.values, theirs)
             np.subtract.at(score, other_level, products)
-    return sums.A[at], score
+    return sums.A[at], score, spread_of(safe, block.terms)
+
+
+def _safe_effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:
+    """The same for safe columns, units of y."""
+    safe = reml.model.conditioned
+    own = [safe.unit * safe.safe_effects(t, reml.effects.b[t]) for t in terms]
+    return np.hstack(own)
 
 
 def _effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:
@@ -220,16 +232,13 @@ def _own_regressions(
 
 
 def _shrinkage(
-    reml: "RemlFit", block: Block, gram: Float[np.ndarray, "j k k"]
+    reml: "RemlFit",
+    block: Block,
+    gram: Float[np.ndarray, "j k k"],
+    turn: Float[np.ndarray, "k k"],
 ) -> Float[np.ndarray, " j"]:
     """Mean eigenvalue of (I + Sigma A_j / sigma^2)^-1, in [0, 1]."""
-    k = gram.shape[1]
-    factor = np.zeros((k, k))
-    at = 0
-    for t in block.terms:
-        size = reml.factors[t].shape[0]
-        factor[at : at + size, at : at + size] = reml.factors[t]
-        at += size
+    factor = np.linalg.solve(turn, block_diag(*(reml.factors[t] for t in block.terms)))
     # similar to the symmetric matrix I + L'A L / sigma^2, whose eigenvalues are >= 1
     inner = factor.T @ gram @ factor / reml.sigma**2
     return (1.0 / (1.0 + np.maximum(np.linalg.eigvalsh(inner), 0.0))).mean(axis=1)

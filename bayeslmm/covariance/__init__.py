@@ -16,6 +16,7 @@ from bayeslmm.covariance.coordinates import (
     log_beta_constant as log_beta_constant,
     partial_exponents as partial_exponents,
 )
+from bayeslmm.covariance.correlation import corr_low as corr_low
 from bayeslmm.covariance.structures import (
     STRUCTURES as STRUCTURES,
     Structure as Structure,

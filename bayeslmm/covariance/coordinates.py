@@ -66,12 +66,12 @@ def coordinates_to_sd_corr(
 
 
 def factor_to_coordinates(
-    structure: Structure, factor: Float[np.ndarray, "k k"]
+    structure: Structure, factor: Float[np.ndarray, "k k"], *, inside: float = MAX_CORR
 ) -> Float[np.ndarray, " m"]:
     """Coordinates of a factor, moved inside where it lies on the boundary.
 
     The inverse of `coordinates_to_factor` wherever no SD is below ``MIN_SD_RATIO`` of
-    the largest and no partial correlation beyond ``MAX_CORR``.
+    the largest and no partial correlation beyond `inside`.
     """
     k = factor.shape[0]
     sd, corr = factor_to_sd_corr(factor)
@@ -82,10 +82,10 @@ def factor_to_coordinates(
     corr = np.nan_to_num(corr, nan=0.0)
     if structure == "us":
         partials = factor_to_partials(factor, k)
-        return np.append(log_sd, np.arctanh(np.clip(partials, -MAX_CORR, MAX_CORR)))
+        return np.append(log_sd, np.arctanh(np.clip(partials, -inside, inside)))
     low = corr_low(structure, k)
     scaled = 2.0 * (corr[1, 0] - low) / (1.0 - low) - 1.0
-    return np.append(log_sd, math.atanh(min(max(scaled, -MAX_CORR), MAX_CORR)))
+    return np.append(log_sd, math.atanh(min(max(scaled, -inside), inside)))
 
 
 def coordinates_pullback(

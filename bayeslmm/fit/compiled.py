@@ -5,7 +5,7 @@ gradient in one compiled call) where there is a kernel and the structures of all
 are products of SDs and partial correlations; and nutpie's model over the C callback.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
@@ -16,6 +16,8 @@ from bayeslmm import covariance
 from bayeslmm.design.arrays import GroupTerm
 from bayeslmm.fit.kernels import coordinates, targets
 from bayeslmm.marginal import BetaPrior, Statistics
+from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.effects import padded_factors
 from bayeslmm.marginal.likelihood import beta_arrays
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
@@ -50,17 +52,26 @@ class Plan:
         Values and slopes of the priors without a closed form.
     start : ndarray, shape (m,)
         Centre of the coordinates that are possible.
+    lift : ndarray, shape (blocks, k, k)
+        Takes the padded factors of the blocks to safe columns, the unit of y included.
+    unit : ndarray, shape (1,)
+        Unit of y in safe coordinates.
     """
 
     terms: Int[np.ndarray, "t 6"]
     forms: Float[np.ndarray, "m 4"]
     tables: Float[np.ndarray, "tables 2 knots"]
     start: Float[np.ndarray, " m"]
+    lift: Float[np.ndarray, "blocks k k"]
+    unit: Float[np.ndarray, " 1"]
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """As a kernel takes it."""
-        return self.terms, self.forms, self.tables, self.start
+        return (
+            *(self.terms, self.forms, self.tables, self.start),
+            *(self.lift, self.unit),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +117,18 @@ class CompiledTarget:
 
 def make_plan(
     groups: tuple[GroupTerm, ...],
-    statistics: Statistics,
+    conditioned: Conditioned,
+    lifts: Sequence[Float[np.ndarray, "_k _k"]],
     priors: Priors,
     start: Float[np.ndarray, " m"],
 ) -> Plan | None:
-    """Terms and priors in numbers; None if a structure needs more than products."""
+    """Terms and priors in numbers; None if a structure needs more than products.
+
+    `lifts` take the factor of each term to safe columns.
+    """
     if any(term.structure not in SPREAD and term.k > 1 for term in groups):
         return None
+    statistics = conditioned.statistics
     place = {
         t: (b, at)
         for b, block in enumerate(statistics.layout.blocks)
@@ -128,7 +144,15 @@ def make_plan(
         if correlated:
             forms += _partial_rows(group.k, priors.corr_eta[t])
     knots = [table.knots for table in tables] or [np.zeros((2, 2))]
-    return Plan(np.array(terms, np.int64), np.array(forms), np.array(knots), start)
+    lift = padded_factors(statistics, [own[None] for own in lifts])[0]
+    return Plan(
+        np.array(terms, np.int64),
+        np.array(forms),
+        np.array(knots),
+        start,
+        lift,
+        np.array([conditioned.unit]),
+    )
 
 
 def _scale_row(prior: Prior, tables: list[ScaleTable]) -> tuple[float, ...]:
@@ -151,12 +175,15 @@ def _partial_rows(k: int, eta: float) -> list[tuple[float, ...]]:
 
 
 def compile_target(
-    plan: Plan | None, statistics: Statistics, beta: BetaPrior | None
+    plan: Plan | None, conditioned: Conditioned, beta: BetaPrior | None
 ) -> CompiledTarget | None:
     """The target in one call, None if there is no kernel or plan for it."""
+    statistics = conditioned.statistics
     if plan is None or statistics.kernel not in _TARGET_OF:
         return None
-    return CompiledTarget(plan, beta_arrays(statistics, beta), statistics)
+    precision, mean, constants = beta_arrays(statistics, beta)
+    constants[1] += conditioned.log_jacobian
+    return CompiledTarget(plan, (precision, mean, constants), statistics)
 
 
 def spread_factors(

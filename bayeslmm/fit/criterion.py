@@ -1,7 +1,8 @@
 """The profiled criterion as a function of one flat vector.
 
 Takes a design and gives `ProfiledProblem`: minus twice the profiled (restricted) log
-likelihood and its exact gradient over theta, in the coordinates of `conditioning`.
+likelihood and its exact gradient over theta, in the safe coordinates of a
+`Conditioned`.
 
 The criterion is even in each column of an unstructured or diagonal factor (a change of
 sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
@@ -9,6 +10,7 @@ stationary point, a minimum if the boundary is the estimate, a saddle if it is n
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +26,6 @@ from bayeslmm.covariance import (
     theta_to_factor,
 )
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.conditioning import Conditioned, condition
 from bayeslmm.marginal import (
     Direction,
     Statistics,
@@ -32,6 +33,7 @@ from bayeslmm.marginal import (
     profiled_curvature,
     profiled_gradient,
 )
+from bayeslmm.marginal.conditioning import Conditioned
 
 # How far from the ends of their range the correlations of cs and ar1 are searched: the
 # criterion there differs from that at the end by about as much.
@@ -207,19 +209,29 @@ class ProfiledProblem:
 
 
 def profiled_problem(
-    design: Design, statistics: Statistics | None = None, *, restricted: bool
+    design: Design, conditioned: Conditioned, *, restricted: bool
 ) -> ProfiledProblem:
     """The problem of a design, REML if restricted, else ML.
 
-    `statistics` are needed where the rows of the design are not in memory.
+    Terms stand at the origin of the data, so that factors are lower triangular there.
     """
-    blocks, stop = [], 0
-    for term in design.groups:
-        start, stop = stop, stop + n_theta(term.structure, term.k)
-        where = slice(start, stop)
-        blocks.append(ThetaBlock(term.structure, term.k, term.n_levels, where))
-    safe = condition(design, statistics)
-    return ProfiledProblem(safe, restricted, tuple(blocks))
+    structures = [(term.structure, term.k) for term in design.groups]
+    return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
+
+
+def safe_problem(
+    structures: Sequence[tuple[Structure, int]],
+    conditioned: Conditioned,
+    *,
+    restricted: bool,
+) -> ProfiledProblem:
+    """The problem in given coordinates; structure and effects of each term."""
+    layout, stop, blocks = conditioned.statistics.layout, 0, []
+    levels = {t: block.n_levels for block in layout.blocks for t in block.terms}
+    for t, (structure, k) in enumerate(structures):
+        start, stop = stop, stop + n_theta(structure, k)
+        blocks.append(ThetaBlock(structure, k, levels[t], slice(start, stop)))
+    return ProfiledProblem(conditioned, restricted, tuple(blocks))
 
 
 def factor_slopes(

@@ -42,6 +42,13 @@ class SamplingStatus:
         SDs whose posterior has no mean: their density falls no faster than sd**-2.
     sampler : {"nuts", "importance", "quadrature"}
         What made the draws; only NUTS has divergences.
+    missed : float
+        Log density by which some chain stays below the highest point that is known of
+        the posterior, 0 where the number of its coordinates explains it.
+    unvisited : float
+        Probability of modes that the draws have not visited.
+    modes : int
+        Modes that matter, 0 where nobody looked.
     """
 
     chains: int
@@ -50,11 +57,14 @@ class SamplingStatus:
     n_divergent: int = 0
     without_mean: tuple[str, ...] = ()
     sampler: Literal["nuts", "importance", "quadrature"] = "nuts"
+    missed: float = 0.0
+    unvisited: float = 0.0
+    modes: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether there is nothing that the reader must know."""
-        return not (self.partial or self.n_divergent or self.without_mean)
+        return not status_messages(self)
 
     @property
     def message(self) -> str:
@@ -138,6 +148,20 @@ def status_messages(status: SamplingStatus) -> list[str]:
             f"{status.n_divergent} of {total} draws ended in a divergence: the sampler "
             "missed a part of the posterior, most likely a tail of an SD. Sample again "
             "with target_accept=0.99; if they remain, give the SDs a tighter prior."
+        )
+    if status.missed:
+        messages.append(
+            f"The draws miss the middle of the posterior: some chain stays below a "
+            f"known point of it by a factor of exp({status.missed:.0f}), at a local "
+            "mode, and its figures are wrong. Take the mean off the predictors whose "
+            "effects vary (x - mean(x)) and sample again; if it remains, simplify the "
+            "random-effects term."
+        )
+    if status.unvisited:
+        messages.append(
+            f"The posterior has {status.modes} modes, and the draws have not visited "
+            f"some that hold about {status.unvisited:.0%} of it. Give the SDs a "
+            "tighter prior or simplify the random-effects term."
         )
     if status.without_mean:
         messages.append(
@@ -225,6 +249,8 @@ def _all_is_well(table: "pd.DataFrame", status: SamplingStatus) -> str:
         others = "; the weights of the points passed their checks"
     if status.sampler == "quadrature":
         others = "; the draws are independent"
+    if status.modes > 1:
+        others += f"; the posterior has {status.modes} modes, all visited"
     return (
         f"No problem found: R-hat at most {table['rhat'].max():.3f}, at least "
         f"{table['ess_bulk'].min():.0f} effective draws for means and "

@@ -183,7 +183,8 @@ def _absolute_factors(
     profile = profiled_criterion(
         problem.statistics, safe, restricted=problem.restricted
     )
-    return problem.conditioned.factors(safe), profile.sigma
+    sigma = problem.conditioned.unit * profile.sigma
+    return problem.conditioned.factors(safe), sigma
 
 
 def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:

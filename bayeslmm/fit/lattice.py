@@ -20,7 +20,7 @@ from bayeslmm.fit.mode import Laplace, negative_hessian
 from bayeslmm.fit.target import (
     Target,
 )
-from bayeslmm.fit.visits import in_threads, is_far, natural_point, or_impossible
+from bayeslmm.fit.visits import in_threads, is_far, or_impossible, safe_point
 from bayeslmm.marginal.points import density_with_coefficients
 
 # A lattice beyond this many points is refused: about a minute of small models.
@@ -141,21 +141,23 @@ def grow_lattice(
 
 def _visitor(target: Target, normal: Laplace, step: Float[np.ndarray, " m"]):  # noqa: ANN202
     """What computes the density and the fixed effects at a node."""
-    nothing = np.zeros(target.statistics.p)
+    nothing, safe = np.zeros(target.statistics.p), target.conditioned
+    base, turn = safe.coefficients(nothing), safe.coefficient_turn()
 
     def visit(node: Node) -> _Value:
         """Density and fixed effects at a node."""
         x = normal.mode + np.array(node) * step
         if is_far(target, x):
             return _Value(-math.inf, nothing, nothing)
-        factors, sigma, log_prior = natural_point(target, x)
+        factors, sigma, rest = safe_point(target, x)
         value, fixed = density_with_coefficients(
             target.statistics, factors, sigma, target.beta
         )
-        value = or_impossible(value + log_prior)
+        value = or_impossible(value + rest)
         if value == -math.inf:
             return _Value(value, nothing, nothing)
-        return _Value(value, fixed.beta, np.diag(fixed.covariance).copy())
+        variance = ((turn @ fixed.covariance) * turn).sum(axis=1)
+        return _Value(value, base + turn @ fixed.beta, variance)
 
     return visit
 

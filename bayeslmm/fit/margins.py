@@ -18,6 +18,7 @@ from scipy.special import ndtr
 from bayeslmm.design.arrays import Parameter
 from bayeslmm.fit.draws import sd_corr_draws
 from bayeslmm.fit.lattice import Lattice
+from bayeslmm.fit.smoothed import smoothed_quantiles
 from bayeslmm.fit.target import (
     Target,
 )
@@ -55,10 +56,15 @@ def mean_sd(
     if parameter.component == "fixef":
         return _fixed_mean_sd(parameter, target, lattice, moments)
     axis = _coordinate_of(parameter, target)
-    margin = _margin(lattice, axis)
-    values = _natural(parameter, target, margin.nodes)
-    mean = float(margin.weights @ values)
-    sd = math.sqrt(float(margin.weights @ (values - mean) ** 2))
+    if _is_coordinate(parameter, target):
+        margin = _margin(lattice, axis)
+        values, weights = _natural(parameter, target, margin.nodes), margin.weights
+    else:
+        values, weights = values_at(parameter, target, lattice.x), lattice.weights
+        own = [i for i in target.scales if i]
+        axis = min(own, key=lambda i: int(moments[i]))
+    mean = float(weights @ values)
+    sd = math.sqrt(float(weights @ (values - mean) ** 2))
     exists = 2 if parameter.component == "corr" else int(moments[axis])
     return (mean if exists >= 1 else math.inf), (sd if exists >= 2 else math.inf)
 
@@ -94,6 +100,8 @@ def quantiles(
         own = parameter.index[0]
         means, sds = lattice.beta[:, own], np.sqrt(lattice.beta_var[:, own])
         return _mixture_quantiles(lattice.weights, means, sds, probabilities)
+    if not _is_coordinate(parameter, target):
+        return _derived_quantiles(parameter, target, lattice, probabilities)
     margin = _margin(lattice, _coordinate_of(parameter, target))
     at = np.array([margin.quantile(probability) for probability in probabilities])
     return _natural(parameter, target, at).tolist()
@@ -145,6 +153,49 @@ def _coordinate_of(parameter: Parameter, target: Target) -> int:
     if parameter.component == "corr":
         return term.first + n_sds
     return term.first + (parameter.index[0] if n_sds > 1 else 0)
+
+
+def _is_coordinate(parameter: Parameter, target: Target) -> bool:
+    """Whether a parameter is a function of one coordinate alone.
+
+    Not so at the origin of the data where a term's priors refer to the means: there
+    the SD and the correlations of its intercept mix with the others.
+    """
+    if parameter.term is None:
+        return True
+    center = target.conditioned.centers[parameter.term]
+    constant = target.conditioned.constants[parameter.term]
+    return not center.any() or constant not in parameter.index
+
+
+def values_at(
+    parameter: Parameter, target: Target, x: Float[np.ndarray, "n m"]
+) -> Float[np.ndarray, " n"]:
+    """Values of an SD or a correlation of the data's columns at points."""
+    assert parameter.term is not None, "SDs and correlations belong to a term"
+    sd, corr = sd_corr_draws(target.factors(x)[parameter.term][None])
+    return (sd if parameter.component == "sd" else corr)[0][:, *parameter.index]
+
+
+def _derived_quantiles(
+    parameter: Parameter,
+    target: Target,
+    lattice: Lattice,
+    probabilities: tuple[float, ...],
+) -> list[float]:
+    """Quantiles of a function of several coordinates, on an unbounded scale."""
+    is_sd = parameter.component == "sd"
+
+    def working(x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        """Log of an SD, atanh of a correlation."""
+        values = values_at(parameter, target, x)
+        return np.log(values) if is_sd else np.arctanh(np.clip(values, -1.0, 1.0))
+
+    assert parameter.term is not None, "SDs and correlations belong to a term"
+    term = target.terms[parameter.term]
+    axes = range(term.first, term.last)
+    found = smoothed_quantiles(lattice, axes, working, probabilities)
+    return [math.exp(value) if is_sd else math.tanh(value) for value in found]
 
 
 def _natural(

@@ -1,21 +1,23 @@
 """The mode of a target, and the coordinates whitened by the curvature there.
 
-Takes a `Target`, gives its `Laplace` approximation: BFGS from the moment estimate; or,
-where an evaluation is dear, steps of EM to the neighbourhood and Newton's from there,
-whose Hessian then serves for the whitening too.
+Takes a `Target`, gives its `Laplace` approximation: BFGS from the moment estimate, from
+REML's and, where that is singular, from ML's; or, where an evaluation is dear, Newton's
+steps from REML's, whose Hessian then serves for the whitening too. A density may have
+several modes: the highest is taken, and others that hold probability are kept.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import optimize
 
-from bayeslmm.covariance import factor_to_coordinates
 from bayeslmm.errors import SamplingError
+from bayeslmm.fit.criterion import safe_problem
+from bayeslmm.fit.optimise import is_singular, minimise
 from bayeslmm.fit.target import Target
-from bayeslmm.marginal import profiled_criterion, profiled_gradient
+from bayeslmm.marginal import profiled_criterion
 
 # A search that ends further than a factor exp(30) from the start has found no mode.
 SEARCH = 30.0
@@ -24,8 +26,12 @@ HESSIAN_STEP = 1e-4
 # Whitened SDs are at most 1 / sqrt(this): where the curvature at the mode is less, or
 # negative, it does not describe the density and adaptation finds the scale.
 LEAST_CURVATURE = 0.05
-# Steps of EM, most Newton steps, and the promised rise that ends them.
-EM_STEPS, NEWTON_STEPS, ARRIVED = 3, 8, 1e-6
+# Most Newton steps, and the promised rise that ends them.
+NEWTON_STEPS, ARRIVED = 8, 1e-6
+# Searches that end within this many whitened units of each other have found one mode.
+SAME_MODE = 0.5
+# A mode with less of the probability of a Normal at each does not matter.
+LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +45,39 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherMode:
+    """A further mode, and its share of the probability of a Normal at each."""
+
+    x: Float[np.ndarray, " m"]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Laplace:
     """Normal approximation of a target at its mode: x = mode + basis z, z ~ N(0, I).
 
-    ``value`` is the log density at the mode, ``gradient_norm`` the largest entry of the
-    gradient there.
+    Attributes
+    ----------
+    mode : ndarray, shape (m,)
+        The highest mode that was found.
+    basis : ndarray, shape (m, m)
+        Whitens the curvature there.
+    value : float
+        Log density at the mode.
+    gradient_norm : float
+        Largest entry of the gradient there.
+    best : float
+        Highest log density that any search or estimate has seen.
+    others : tuple of OtherMode
+        Further modes that matter.
     """
 
     mode: Float[np.ndarray, " m"]
     basis: Float[np.ndarray, "m m"]
     value: float
     gradient_norm: float
+    best: float
+    others: tuple[OtherMode, ...] = ()
 
 
 def laplace(target: Target) -> Laplace:
@@ -66,27 +94,111 @@ def laplace(target: Target) -> Laplace:
     SamplingError
         If the search runs off: there is no mode.
     """
-    found = _newton(target) or _search(target)
-    off = np.abs(found.x - target.start) >= SEARCH
-    if off.any() or not math.isfinite(found.value):
-        runaway = ", ".join(repr(target.labels[i]) for i in np.flatnonzero(off))
-        raise SamplingError(
-            f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
-            "density keeps growing. Give it a proper prior, for example "
-            "priors='weak', or simplify the random-effects term."
-        )
-    hessian = found.hessian
+    estimates = point_estimates(target)
+    quick = _newton(target, estimates[0] if estimates else target.start)
+    found = (
+        [quick] if quick else [_search(target, s) for s in (target.start, *estimates)]
+    )
+    ended = [own for own in found if math.isfinite(own.value)]
+    inside = [own for own in ended if not _runs_off(target, own).any()]
+    if not inside or max(own.value for own in ended) > _highest(inside).value + SEARCH:
+        raise SamplingError(_unbounded(target, ended))
+    best = _highest(inside)
+    hessian = best.hessian
     if hessian is None:
-        hessian = negative_hessian(target, found.x)
-    norm = float(np.abs(found.gradient).max())
-    return Laplace(found.x, whitening_basis(hessian), found.value, norm)
+        hessian = negative_hessian(target, best.x)
+    basis = whitening_basis(hessian)
+    seen = [best.value, *(target(x)[0] for x in estimates)]
+    return Laplace(
+        mode=best.x,
+        basis=basis,
+        value=best.value,
+        gradient_norm=float(np.abs(best.gradient).max()),
+        best=max(seen),
+        others=_other_modes(target, best, basis, inside),
+    )
 
 
-def _search(target: Target) -> _Found:
-    """BFGS from the moment estimate."""
+def _highest(found: list[_Found]) -> _Found:
+    """The end of a search that is highest; of equal ones the first."""
+    return max(found, key=lambda own: own.value)
+
+
+def _runs_off(target: Target, found: _Found) -> Bool[np.ndarray, " m"]:
+    """Coordinates in which a search went too far to have found a mode."""
+    return np.abs(found.x - target.start) >= SEARCH
+
+
+def _unbounded(target: Target, ended: list[_Found]) -> str:
+    """Message for a density that keeps growing."""
+    runaway = ""
+    if ended:
+        off = np.flatnonzero(_runs_off(target, _highest(ended)))
+        runaway = ", ".join(repr(target.labels[i]) for i in off)
+    return (
+        f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
+        "density keeps growing. Give it a proper prior, for example priors='weak', or "
+        "simplify the random-effects term."
+    )
+
+
+def _other_modes(
+    target: Target,
+    best: _Found,
+    basis: Float[np.ndarray, "m m"],
+    found: list[_Found],
+) -> tuple[OtherMode, ...]:
+    """Ends of the other searches that are modes of their own and matter."""
+    different: list[_Found] = []
+    for own in found:
+        known = [best.x, *(other.x for other in different)]
+        away = [np.abs(np.linalg.solve(basis, own.x - x)).max() for x in known]
+        if min(away) > SAME_MODE:
+            different.append(own)
+    if not different:
+        return ()
+    bases = [whitening_basis(negative_hessian(target, own.x)) for own in different]
+    masses = [
+        own.value - best.value + _log_volume(other) - _log_volume(basis)
+        for own, other in zip(different, bases, strict=True)
+    ]
+    total = 1.0 + sum(math.exp(min(mass, SEARCH)) for mass in masses)
+    shares = [math.exp(min(mass, SEARCH)) / total for mass in masses]
+    return tuple(
+        OtherMode(own.x, share)
+        for own, share in zip(different, shares, strict=True)
+        if share > LEAST_SHARE
+    )
+
+
+def _log_volume(basis: Float[np.ndarray, "m m"]) -> float:
+    """Log determinant: the volume of a Normal but for a constant."""
+    return float(np.linalg.slogdet(basis)[1])
+
+
+def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
+    """Coordinates of the REML estimate, and of ML's where that is singular."""
+    structures = [(term.structure, term.k) for term in target.terms]
+    found = []
+    for restricted in (True, False):
+        problem = safe_problem(structures, target.conditioned, restricted=restricted)
+        optimum = minimise(problem)
+        relative = problem.factors(optimum.theta)
+        profile = profiled_criterion(
+            problem.statistics, relative, restricted=restricted
+        )
+        if math.isfinite(profile.criterion) and profile.sigma > 0.0:
+            found.append(target.coordinates(relative, profile.sigma))
+        if optimum.converged and not is_singular(problem, optimum.theta):
+            break
+    return [x for x in found if np.isfinite(x).all()]
+
+
+def _search(target: Target, start: Float[np.ndarray, " m"]) -> _Found:
+    """BFGS from a start."""
     found = optimize.minimize(
         lambda x: tuple(-part for part in target(x)),
-        target.start,
+        start,
         jac=True,
         method="BFGS",
         options={"gtol": 1e-6},
@@ -94,15 +206,15 @@ def _search(target: Target) -> _Found:
     return _Found(found.x, -float(found.fun), -np.asarray(found.jac), None)
 
 
-def _newton(target: Target) -> _Found | None:
-    """EM, then Newton with one Hessian, where an evaluation is dear; None if it fails.
+def _newton(target: Target, x: Float[np.ndarray, " m"]) -> _Found | None:
+    """Newton with one Hessian, where an evaluation is dear; None if it fails.
 
-    On InstEval 3 + 8 + 4 evaluations, against 25 or more of BFGS and 8 for the Hessian.
+    On InstEval 8 + 4 evaluations from REML, against 25 or more of BFGS and 8 for the
+    Hessian.
     """
     plain = all(term.structure in ("us", "diag") for term in target.terms)
     if not (target.statistics.in_steps and plain):
         return None
-    x = _expectation_start(target)
     value, gradient = target(x)
     hessian = negative_hessian(target, x)
     for _ in range(NEWTON_STEPS):
@@ -120,31 +232,6 @@ def _newton(target: Target) -> _Found | None:
             hessian = negative_hessian(target, moved)
         x, value, gradient = moved, moved_value, moved_gradient
     return None
-
-
-def _expectation_start(target: Target) -> Float[np.ndarray, " m"]:
-    """Coordinates after some steps of EM on the restricted likelihood.
-
-    ``Sigma + Sigma H Sigma / J`` from the moment estimate, H of `marginal.likelihood`.
-    """
-    stats = target.statistics
-    levels = {t: b.n_levels for b in stats.layout.blocks for t in b.terms}
-    sigma = math.exp(target.start[0])
-    relative = [factor[0] / sigma for factor in target.factors(target.start[None])]
-    for _ in range(EM_STEPS):
-        _, slopes = profiled_gradient(stats, relative)
-        for t, (factor, slope) in enumerate(zip(relative, slopes, strict=True)):
-            inner = factor.T @ slope / (2 * levels[t])
-            inner = np.eye(len(factor)) - 0.5 * (inner + inner.T)
-            if target.terms[t].structure == "diag":
-                inner = np.diag(np.diag(inner))
-            relative[t] = factor @ np.linalg.cholesky(inner)
-    sigma = profiled_criterion(stats, relative).sigma
-    parts = [
-        factor_to_coordinates(term.structure, sigma * factor)
-        for term, factor in zip(target.terms, relative, strict=True)
-    ]
-    return np.concatenate([[math.log(sigma)], *parts])
 
 
 def negative_hessian(

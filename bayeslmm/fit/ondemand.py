@@ -26,6 +26,7 @@ from bayeslmm.fit.posterior_tables import (
     term_draws,
 )
 from bayeslmm.graph.names import safe_name
+from bayeslmm.marginal.conditioning import Conditioned
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import RUN, draw_levels
 from bayeslmm.model import Model
@@ -260,15 +261,19 @@ def lead_draws(
     ndarray, shape (chain, draw, j, k)
         Units of y per unit of z.
     """
-    stats, design = model.statistics, model.design
-    sigma = label_draws(design, tree, "sigma")
+    safe, design = model.conditioned.unmoved(model.priors.centered), model.design
+    stats = safe.statistics
+    sigma = label_draws(design, tree, "sigma") / safe.unit
     chains, n_draws = sigma.shape
     relative = np.zeros((chains, n_draws, stats.lead.k, stats.lead.k))
     for u, start in zip(stats.lead.terms, stats.lead.starts, strict=True):
         span = slice(start, start + design.groups[u].k)
-        relative[..., span, span] = _lower(factor_draws(design, tree, u))
+        columns = np.swapaxes(factor_draws(design, tree, u), -1, -2)
+        own = np.swapaxes(safe.safe_effects(u, columns), -1, -2)
+        relative[..., span, span] = _lower(own)
     relative /= sigma[..., None, None]
-    beta, rest = beta_draws(design, tree), _rest_draws(model, tree)
+    beta = safe.safe_coefficients(beta_draws(design, tree))
+    rest = _rest_draws(safe, design, tree)
     thin = thinning(tree, most)
     seed = int(tree.attrs["seed"])
     position = stats.lead.terms.index(t)
@@ -285,7 +290,8 @@ def lead_draws(
         )
         for c in range(chains)
     ]
-    return np.stack(drawn)[..., first : first + design.groups[t].k]
+    own = np.stack(drawn)[..., first : first + design.groups[t].k]
+    return safe.random_effects(t, own)
 
 
 def _lower(root: Float[np.ndarray, "chain draw k k"]) -> np.ndarray:
@@ -295,13 +301,20 @@ def _lower(root: Float[np.ndarray, "chain draw k k"]) -> np.ndarray:
     return (upper * signs[..., None]).swapaxes(-1, -2)
 
 
-def _rest_draws(model: Model, tree: "xr.DataTree") -> Float[np.ndarray, "chain draw m"]:
-    """Stored effects of all blocks but the lead, in the order of the statistics."""
-    stats, design = model.statistics, model.design
+def _rest_draws(
+    safe: Conditioned, design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw m"]:
+    """Stored effects of all blocks but the lead, safe, as the statistics have them."""
+    stats = safe.statistics
     sizes = tree["posterior"].sizes
     rest = np.zeros((sizes["chain"], sizes["draw"], stats.m))
     for block in stats.rest:
-        terms = [term_draws(design.groups[u], tree) for u in block.terms]
+        terms = [
+            np.ascontiguousarray(
+                safe.safe_effects(u, term_draws(design.groups[u], tree))
+            )
+            for u in block.terms
+        ]
         together = np.concatenate(terms, axis=-1)
         rest[..., block.span] = together.reshape(*together.shape[:2], -1)
     return rest

@@ -85,7 +85,7 @@ def minimise(problem: ProfiledProblem) -> Optimum:
     best = _settle(problem, descend(problem, first))
     shared = bool(problem.correlations().any())  # several minima are common
     for attempt, start in enumerate(others):
-        doubtful = attempt == 0 and _is_singular(problem, best.theta)
+        doubtful = attempt == 0 and is_singular(problem, best.theta)
         if best.converged and not (doubtful or shared):
             break
         found = _settle(problem, descend(problem, start))
@@ -118,7 +118,7 @@ def _is_better(one: Optimum, other: Optimum) -> bool:
     return one.criterion < other.criterion - 10 * rounding(other.criterion)
 
 
-def _is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
+def is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
     """Whether anything stands at its boundary."""
     lower, upper = problem.bounds()
     at_bound = bool(((theta <= lower) | (theta >= upper)).any())

@@ -22,8 +22,8 @@ from bayeslmm.fit.visits import (
     in_threads,
     is_far,
     log_target,
-    natural_point,
     or_impossible,
+    safe_point,
 )
 from bayeslmm.marginal.points import density_with_effects
 
@@ -107,15 +107,16 @@ class Proposal:
         rng, x, log_q = self._place(i)
         if is_far(self.target, x):
             return Visit(x, -math.inf, -math.inf, np.empty(0), {})
-        factors, sigma, log_prior = natural_point(self.target, x)
+        factors, sigma, rest = safe_point(self.target, x)
         stats = self.target.statistics
         lead = bool(set(stats.lead.terms) & set(self.keep))
         value, beta, b = density_with_effects(
             stats, factors, sigma, rng, self.target.beta, lead=lead
         )
-        value = or_impossible(value + log_prior)
-        kept = {t: b[t] for t in self.keep}
-        return Visit(x, value, value - log_q, beta, kept)
+        value = or_impossible(value + rest)
+        safe = self.target.conditioned
+        kept = {t: safe.random_effects(t, b[t]) for t in self.keep}
+        return Visit(x, value, value - log_q, safe.coefficients(beta), kept)
 
     def _place(
         self, i: int

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.expense import useful_threads
-from bayeslmm.fit.lattice import Lattice, grow_lattice, unit_steps
+from bayeslmm.fit.lattice import MOST_POINTS, Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
-from bayeslmm.fit.mode import laplace
+from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.options import available_cores, warn_user
 from bayeslmm.fit.target import (
     FLAT_SLOPE,
@@ -53,6 +53,8 @@ class Quadrature:
         What was fitted.
     target : Target
         Density of the coordinates.
+    normal : Laplace
+        Its mode.
     lattice : Lattice
         The finest lattice.
     moments : ndarray of int, shape (m,)
@@ -73,6 +75,7 @@ class Quadrature:
 
     model: Model
     target: Target
+    normal: Laplace
     lattice: Lattice
     moments: Int[np.ndarray, " m"]
     summary: "pd.DataFrame"
@@ -180,19 +183,21 @@ def quadrature(
     True
     """
     _check_probability("prob", prob)
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     if target.start.size > MAX_DIMENSION:
         raise ModelError(_too_many(target.start.size))
     check_proper(target)
     moments = existing_moments(target)
-    threads = useful_threads(model.statistics, cores or available_cores())
-    refined = _refine(model, target, moments, prob, tolerance, threads)
+    threads = useful_threads(target.statistics, cores or available_cores())
+    normal = laplace(target)
+    refined = _refine(model, target, normal, moments, prob, tolerance, threads)
     if not refined.converged:
         warn_user(_not_converged(refined, tolerance))
     flat = _has_flat_prior(model, target)
     return Quadrature(
         model=model,
         target=target,
+        normal=normal,
         lattice=refined.lattice,
         moments=moments,
         summary=refined.table,
@@ -230,16 +235,19 @@ class _Refined:
 def _refine(
     model: Model,
     target: Target,
+    normal: Laplace,
     moments: Int[np.ndarray, " m"],
     prob: float,
     tolerance: float,
     cores: int,
 ) -> _Refined:
     """Finer lattices until two agree, or to the finest."""
-    normal = laplace(target)
     unit = unit_steps(target, normal)
     last: _Refined | None = None
     for i, step in enumerate(STEPS):
+        finer = (STEPS[i - 1] / step) ** len(unit) if i else 1.0
+        if last is not None and finer * len(last.lattice.nodes) > MOST_POINTS:
+            break  # what there is has its error beside it
         cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
         lattice = grow_lattice(target, normal, step * unit, moments, cut, cores)
         table = _table(model, target, lattice, moments, prob)

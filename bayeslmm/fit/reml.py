@@ -27,12 +27,13 @@ from bayeslmm.fit.status import (
     sd_corr,
 )
 from bayeslmm.marginal import profiled_criterion
+from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.model import Model
 
 Method = Literal["REML", "ML"]
 # lme4's tolerance of isSingular, for relative SDs of columns with mean square 1.
 SINGULAR = 1e-4
-# A residual SD below this share of the response is rounding.
+# A residual SD below this share of what the fixed effects leave is rounding.
 ROUNDING = 1e-12
 # Warnings point to the caller outside this folder.
 PACKAGE = str(Path(__file__).parents[1])
@@ -74,16 +75,17 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     _check(model, method)
     design = model.design
     restricted = method == "REML"
-    problem = profiled_problem(design, model.statistics, restricted=restricted)
+    problem = profiled_problem(design, model.conditioned, restricted=restricted)
     optimum = minimise(problem)
     safe = problem.factors(optimum.theta)
     profile = profiled_criterion(
         problem.statistics, safe, restricted=problem.restricted
     )
     if not _collapsed(optimum):
-        _check_residual(model, profile.sigma)
-    relative = problem.conditioned.factors(safe)
-    factors = tuple(profile.sigma * factor for factor in relative)
+        _check_residual(model, problem.conditioned.unit * profile.sigma)
+    conditioned = problem.conditioned
+    relative, sigma = conditioned.factors(safe), conditioned.unit * profile.sigma
+    factors = tuple(sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
     information = fit_information(problem, design, optimum, boundary)
     status = _status(design, method, problem, optimum, factors, information)
@@ -94,10 +96,10 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
         method=method,
         theta=relative_theta(relative, design),
         factors=factors,
-        sigma=profile.sigma,
+        sigma=sigma,
         criterion=profile.criterion
-        + (problem.conditioned.log_det if problem.restricted else 0.0),
-        effects=problem.conditioned.effects(
+        + conditioned.criterion_shift(restricted=problem.restricted),
+        effects=conditioned.effects(
             tuple(profile.sigma * factor for factor in safe), profile.sigma
         ),
         information=information,
@@ -139,8 +141,8 @@ def _check(model: Model, method: str) -> None:
 def _check_residual(model: Model, sigma: float) -> None:
     """Raise `ModelError` if nothing but rounding is left of the response."""
     design = model.design
-    size = math.sqrt(model.statistics.WW[-1, -1] / design.n)
-    if not sigma > ROUNDING * size:  # not so for NaN
+    collapsed = not sigma > ROUNDING * model.conditioned.residual_sd  # also NaN
+    if collapsed or reproduces(design, model.conditioned):
         raise ModelError(
             f"'{model.formula.text}' leaves no residual variance in {design.n} rows of "
             f"{design.response!r}: the predictors reproduce every response. Leave out "

@@ -7,11 +7,19 @@ other models go through the joint PyMC model of the room `graph`.
 """
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.fit.agreement import (
+    joint_coordinates,
+    log_densities,
+    shortfall,
+    unvisited_share,
+)
 from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
 from bayeslmm.fit.expense import ESS_PER_CHAIN, prefers_importance, useful_threads
@@ -127,8 +135,7 @@ def sample(
     Warns
     -----
     FitWarning
-        If there were divergences, the run was interrupted, or an SD has no posterior
-        mean.
+        Once, with all that `Posterior.diagnose` finds fault with.
     """
     options = check_options(draws, tune, chains, seed, target_accept, cores, progress)
     chosen, reason = choose_method(model, method)
@@ -137,8 +144,9 @@ def sample(
     else:
         kept = kept_terms(model.design, keep, options)
         post = _sample_marginal(model, options, method, reason, kept)
-    if not post.status.clean:
-        warn_user(post.status.message)
+    diagnosis = post.diagnose()
+    if not diagnosis.ok:
+        warn_user(" ".join(diagnosis.messages))
     return post.compute_log_likelihood() if log_likelihood else post
 
 
@@ -159,7 +167,34 @@ def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
     attrs = run_attributes(model, options, "joint", reason)
     tree.attrs.update(attrs)
     tree["posterior"].attrs.update(attrs)
-    return Posterior(model, tree, "joint", reason, _status(tree, options), timing)
+    status = replace(_status(tree, options), **_joint_agreement(model, tree))
+    return Posterior(model, tree, "joint", reason, status, timing)
+
+
+def _joint_agreement(model: Model, tree: "xr.DataTree") -> dict[str, Any]:
+    """What the marginal density says of draws of the joint model, if there is one."""
+    if model.family != "gaussian":
+        return {}
+    try:
+        target = make_target(model.design, model.conditioned, model.priors)
+        normal = laplace(target)
+    except (PriorError, SamplingError):
+        return {}  # not integrable, or improper: nothing to compare with
+    x = joint_coordinates(model.design, target, tree)
+    return _agreement(normal, x, log_densities(target, x))
+
+
+def _agreement(
+    normal: Laplace,
+    x: Float[np.ndarray, "chain draw m"],
+    log_density: Float[np.ndarray, "chain draw"],
+) -> dict[str, Any]:
+    """Fields of the status that compare draws with what is known of the posterior."""
+    return {
+        "missed": shortfall(log_density, normal.best, normal.mode.size),
+        "unvisited": unvisited_share(x, normal),
+        "modes": 1 + len(normal.others),
+    }
 
 
 def _sample_marginal(
@@ -169,7 +204,7 @@ def _sample_marginal(
     if method == "quadrature":
         return _by_quadrature(model, options, kept)
     started = time.perf_counter()
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     without_mean = check_proper(target)
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
@@ -179,9 +214,11 @@ def _sample_marginal(
         drawn = _run_importance(target, normal, options, kept, auto=method == "auto")
         if isinstance(drawn, ImportanceDraws):
             timing["sampling"] = drawn.checks.seconds
-            return _from_points(
+            found = _from_points(
                 model, target, drawn, options, kept, without_mean, timing
             )
+            agreement = _agreement(normal, drawn.x, drawn.stats["lp"])
+            return replace(found, status=replace(found.status, **agreement))
         reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
     return _by_nuts(model, target, normal, options, kept, without_mean, reason, timing)
 
@@ -259,7 +296,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
         draws=options.draws,
         chains=options.chains,
         seed=options.seed,
-        cores=useful_threads(model.statistics, available_cores()),
+        cores=useful_threads(exact.target.statistics, available_cores()),
     )
     times.append(time.perf_counter())
     chains = tuple(range(options.chains))
@@ -275,6 +312,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
         draws=options.draws,
         without_mean=check_proper(exact.target),
         sampler="quadrature",
+        **_agreement(exact.normal, drawn.x, drawn.stats["lp"]),
     )
     return Posterior(model, tree, "quadrature", reason, status, timing)
 
@@ -300,7 +338,8 @@ def _by_nuts(
     tree = to_datatree(model.design, posterior, drawn.stats, attrs)
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
-    status = _status(tree, options, without_mean)
+    agreement = _agreement(normal, x, drawn.stats["lp"])
+    status = replace(_status(tree, options, without_mean), **agreement)
     return Posterior(model, tree, "nuts", reason, status, timing)
 
 
@@ -334,23 +373,27 @@ def draw_posterior(
     dict of str to ndarray
         By bambi variable, (chain, draw, ...).
     """
-    sigma = np.exp(x[..., 0])
-    factors = [target.factors(own) for own in x]
+    sigma = target.safe_sigma(x)
+    factors, safe = [target.safe_factors(own) for own in x], target.conditioned
     lead = bool(set(target.statistics.lead.terms) & set(kept))
 
     def draw(i: int) -> Effects:
         """Effects of one chain."""
         rng = effect_generator(seed, chains[i])
-        return draw_effects(
+        beta, b = draw_effects(
             target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
         )
+        effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
+        return safe.coefficients(beta), effects
 
     # two chains to a thread: `in_threads` does less in turn
     cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)
     drawn = in_threads(draw, range(len(chains)), max(cores, 1))
-    by_term = [np.stack(own) for own in zip(*factors, strict=True)]
+    by_term = [
+        np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
+    ]
     beta = np.stack([own[0] for own in drawn])
-    posterior = parameter_draws(model.design, beta, by_term, sigma)
+    posterior = parameter_draws(model.design, beta, by_term, np.exp(x[..., 0]))
     for t in kept:
         b = np.stack([own[1][t] for own in drawn])
         posterior |= effect_draws(model.design.groups[t], b)

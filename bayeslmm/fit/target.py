@@ -5,17 +5,22 @@ Takes a `Design` with its priors, gives its `Target`: value and gradient of
     log p(y | sigma, Sigma) + log p(sigma) + sum log p(sd) + sum log p(corr)
 
 over x = [log sigma, then per bar term: log SDs, atanh of the canonical partial
-correlations], with beta and b integrated out and all Jacobians included. The samplers
+correlations], with beta and b integrated out and all Jacobians included. SDs and
+correlations are those of the effects that the priors refer to: of columns less their
+means, or of the columns of the data. The likelihood is computed from cross-products in
+safe coordinates, to which one lower-triangular matrix takes the factor of each term.
+The samplers
 call a target tens of thousands of times: where `compiled` has a kernel for the model a
 call is compiled as a whole, else it goes through `covariance` term by term.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import solve_triangular
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
@@ -29,7 +34,8 @@ from bayeslmm.fit.compiled import (
 )
 from bayeslmm.fit.kernels.coordinates import FARTHEST
 from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
-from bayeslmm.priors import Priors, beta_prior, scale_logp
+from bayeslmm.marginal.conditioning import Conditioned, reproduces
+from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
 
@@ -44,7 +50,8 @@ FLAT_SLOPE = 0.05
 class TermTarget:
     """One bar term: where its coordinates are and what their priors say.
 
-    ``sd_logp`` has one log density for each free SD, of log sd; ``eta`` is LKJ's.
+    ``sd_logp`` has one log density for each free SD, of log sd; ``eta`` is LKJ's;
+    ``lift`` takes the factor to safe columns, the unit of y included.
     """
 
     structure: covariance.Structure
@@ -53,6 +60,7 @@ class TermTarget:
     last: int
     sd_logp: tuple[ScaleLogp, ...]
     eta: float
+    lift: Float[np.ndarray, "k k"]
 
     def factor(self, x: list[float]) -> Float[np.ndarray, "k k"]:
         """Cholesky factor of the covariance at all coordinates x."""
@@ -87,10 +95,10 @@ class Target:
 
     Attributes
     ----------
-    statistics : Statistics
-        Cross-products of the design.
+    conditioned : Conditioned
+        The model in safe coordinates, each term at the origin of its priors.
     beta : BetaPrior or None
-        Prior of the fixed effects that is integrated; None is flat.
+        Prior of the safe fixed effects that is integrated; None is flat.
     sigma_logp : callable
         Log prior density of log sigma.
     terms : tuple of TermTarget
@@ -107,7 +115,7 @@ class Target:
         The target in one compiled call, where there is a kernel as well.
     """
 
-    statistics: Statistics
+    conditioned: Conditioned
     beta: BetaPrior | None
     sigma_logp: ScaleLogp
     terms: tuple[TermTarget, ...]
@@ -116,6 +124,11 @@ class Target:
     scales: tuple[int, ...]
     plan: Plan | None
     compiled: CompiledTarget | None
+
+    @property
+    def statistics(self) -> Statistics:
+        """Cross-products in safe coordinates."""
+        return self.conditioned.statistics
 
     def __call__(
         self, x: Float[np.ndarray, " m"]
@@ -127,17 +140,18 @@ class Target:
         for value, center in zip(point, self.start.tolist(), strict=True):
             if not abs(value - center) < FARTHEST:  # also NaN
                 return -math.inf, np.zeros(len(point))
-        factors = tuple(term.factor(point) for term in self.terms)
+        factors = tuple(term.lift @ term.factor(point) for term in self.terms)
+        sigma = math.exp(point[0]) / self.conditioned.unit
         total, d_factors, d_log_sigma = log_density_gradient(
-            self.statistics, factors, math.exp(point[0]), self.beta
+            self.statistics, factors, sigma, self.beta
         )
         logp, slope = self.sigma_logp(point[0])
-        total += logp
+        total += logp + self.conditioned.log_jacobian
         gradient = [d_log_sigma + slope]
         for term, d_factor in zip(self.terms, d_factors, strict=True):
             logp, slopes = term.prior(point)
             total += logp
-            pulled = term.pullback(point, d_factor)
+            pulled = term.pullback(point, term.lift.T @ np.tril(d_factor))
             gradient += [p + s for p, s in zip(pulled, slopes, strict=True)]
         if not math.isfinite(total):  # no positive definite factor, or no prior density
             return -math.inf, np.zeros(len(point))
@@ -145,8 +159,46 @@ class Target:
 
     def factors(
         self, draws: Float[np.ndarray, "s m"]
-    ) -> tuple[Float[np.ndarray, "s k k"], ...]:
-        """Cholesky factors of every term at each of s points."""
+    ) -> tuple[Float[np.ndarray, "s _k _k"], ...]:
+        """Roots of the covariances of the data's columns, each term at s points.
+
+        Lower triangular where the priors of a term refer to the data's columns.
+        """
+        return tuple(
+            self.conditioned.reference(t) @ own
+            for t, own in enumerate(self.prior_factors(draws))
+        )
+
+    def safe_factors(
+        self, draws: Float[np.ndarray, "s m"]
+    ) -> tuple[Float[np.ndarray, "s _k _k"], ...]:
+        """Cholesky factors in safe coordinates, each term at s points."""
+        return tuple(
+            term.lift @ own
+            for term, own in zip(self.terms, self.prior_factors(draws), strict=True)
+        )
+
+    def safe_sigma(self, draws: Float[np.ndarray, "*s m"]) -> Float[np.ndarray, "*s"]:
+        """Residual SD in safe units at each point."""
+        return np.asarray(np.exp(draws[..., 0]) / self.conditioned.unit)
+
+    def coordinates(
+        self, relative: Sequence[Float[np.ndarray, "_k _k"]], sigma: float
+    ) -> Float[np.ndarray, " m"]:
+        """The point of relative factors and a residual SD in safe coordinates."""
+        parts = [
+            covariance.factor_to_coordinates(
+                term.structure, np.linalg.solve(term.lift, sigma * factor)
+            )
+            for term, factor in zip(self.terms, relative, strict=True)
+        ]
+        log_sigma = math.log(sigma * self.conditioned.unit)
+        return np.concatenate([[log_sigma], *parts])
+
+    def prior_factors(
+        self, draws: Float[np.ndarray, "s m"]
+    ) -> tuple[Float[np.ndarray, "s _k _k"], ...]:
+        """Cholesky factors of what the priors refer to, each term at s points."""
         if self.plan is not None:
             return spread_factors(self.plan, self.statistics, draws)
         points = draws.tolist()
@@ -156,15 +208,15 @@ class Target:
         )
 
 
-def make_target(design: Design, statistics: Statistics, priors: Priors) -> Target:
+def make_target(design: Design, conditioned: Conditioned, priors: Priors) -> Target:
     """Target of a Gaussian model.
 
     Parameters
     ----------
     design : Design
         Arrays of the model.
-    statistics : Statistics
-        Its cross-products.
+    conditioned : Conditioned
+        Its cross-products in safe coordinates.
     priors : Priors
         Its priors; those of the fixed effects Normal or flat.
 
@@ -180,18 +232,25 @@ def make_target(design: Design, statistics: Statistics, priors: Priors) -> Targe
     SamplingError
         If the fixed effects reproduce the response exactly.
     """
+    conditioned = conditioned.unmoved(priors.centered)
+    lifts = [
+        solve_triangular(basis, np.eye(len(basis)), lower=True) / conditioned.unit
+        for basis in conditioned.bases
+    ]
     terms, first = [], 1
     for t, group in enumerate(design.groups):
         last = first + covariance.n_theta(group.structure, group.k)
         logps = tuple(scale_logp(prior) for prior in priors.sd[t])
         eta = priors.corr_eta[t]
-        terms.append(TermTarget(group.structure, group.k, first, last, logps, eta))
+        shape = group.structure, group.k, first, last
+        terms.append(TermTarget(*shape, logps, eta, lifts[t]))
         first = last
     labels, scales = _coordinate_labels(design)
-    beta, start = beta_prior(priors, design), start_point(design, statistics)
-    plan = make_plan(design.groups, statistics, priors, start)
+    beta = safe_beta_prior(priors, design, conditioned)
+    start = start_point(design, conditioned)
+    plan = make_plan(design.groups, conditioned, lifts, priors, start)
     return Target(
-        statistics=statistics,
+        conditioned=conditioned,
         beta=beta,
         sigma_logp=scale_logp(priors.sigma),
         terms=tuple(terms),
@@ -199,11 +258,11 @@ def make_target(design: Design, statistics: Statistics, priors: Priors) -> Targe
         labels=labels,
         scales=scales,
         plan=plan,
-        compiled=compile_target(plan, statistics, beta),
+        compiled=compile_target(plan, conditioned, beta),
     )
 
 
-def start_point(design: Design, statistics: Statistics) -> Float[np.ndarray, " m"]:
+def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, " m"]:
     """Start of all searches: each part of the model with the SD of the residuals.
 
     Raises
@@ -211,22 +270,17 @@ def start_point(design: Design, statistics: Statistics) -> Float[np.ndarray, " m
     SamplingError
         If the fixed effects alone reproduce y, so that nothing is left to estimate.
     """
-    total = float(statistics.WW[-1, -1])
-    try:
-        left = float(np.linalg.cholesky(statistics.WW)[-1, -1]) ** 2
-    except np.linalg.LinAlgError:
-        left = 0.0
-    if not left > 1e-14 * total:
+    if reproduces(design, conditioned):
         raise SamplingError(
             f"The fixed effects reproduce {design.response!r} exactly, so no variance "
             "is left to estimate. Remove the predictor that equals the response."
         )
-    log_sd = 0.5 * math.log(left / max(design.n - design.p, 1))
+    log_sd = math.log(conditioned.residual_sd)
     start = [np.array([log_sd])]
-    start += [
-        _term_start(group, np.sqrt(np.diagonal(columns.second())), log_sd)
-        for group, columns in zip(design.groups, design.moments.Z, strict=True)
-    ]
+    for t, group in enumerate(design.groups):
+        columns = design.moments.Z[t]
+        mean = columns.mean - conditioned.centers[t]
+        start.append(_term_start(group, np.hypot(columns.sd(), mean), log_sd))
     return np.concatenate(start)
 
 

@@ -28,15 +28,18 @@ def is_far(target: Target, x: Float[np.ndarray, " m"]) -> bool:
     return not bool((np.abs(x - target.start) < FARTHEST).all())
 
 
-def natural_point(
+def safe_point(
     target: Target, x: Float[np.ndarray, " m"]
 ) -> tuple[tuple[Float[np.ndarray, "_k _k"], ...], float, float]:
-    """Factors of the covariances, sigma, and the log prior density of x."""
+    """Safe factors and sigma at x, and what the density has beside the safe one.
+
+    That is the log prior density and the change of units.
+    """
     point = x.tolist()
-    log_prior = target.sigma_logp(point[0])[0]
-    log_prior += sum(term.prior(point)[0] for term in target.terms)
-    factors = tuple(term.factor(point) for term in target.terms)
-    return factors, math.exp(point[0]), float(log_prior)
+    rest = target.sigma_logp(point[0])[0] + target.conditioned.log_jacobian
+    rest += sum(term.prior(point)[0] for term in target.terms)
+    factors = tuple(term.lift @ term.factor(point) for term in target.terms)
+    return factors, float(target.safe_sigma(x)), float(rest)
 
 
 def log_target(target: Target, x: Float[np.ndarray, " m"]) -> float:
@@ -45,9 +48,9 @@ def log_target(target: Target, x: Float[np.ndarray, " m"]) -> float:
         return target.compiled.density(x)
     if is_far(target, x):
         return -math.inf
-    factors, sigma, log_prior = natural_point(target, x)
+    factors, sigma, rest = safe_point(target, x)
     value = log_density(target.statistics, factors, sigma, target.beta)
-    return or_impossible(value + log_prior)
+    return or_impossible(value + rest)
 
 
 def or_impossible(value: float) -> float:

@@ -1,7 +1,7 @@
 """Sums of rows that are read in batches, and the model's design without rows.
 
-Takes a source and a formula; gives what a model needs of the rows: `Statistics`, and a
-`Recipe` whose design has moments instead of rows. `scan_rows` (first pass),
+Takes a source and a formula; gives what a model needs of the rows: `Conditioned` sums,
+and a `Recipe` whose design has moments instead of rows. `scan_rows` (first pass),
 `sum_source` (second pass; `sum_partition` for a part of the data on any machine) and
 `finish` are the three steps. Memory is the number of levels times a few numbers.
 """
@@ -28,26 +28,26 @@ from bayeslmm.design.scan import Scan, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, parse_formula
+from bayeslmm.marginal.conditioning import Conditioned, condition_sums
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.plan import Plan, make_plan
-from bayeslmm.marginal.statistics import Statistics, make_statistics
 from bayeslmm.marginal.sums import (
     Cells,
     Sums,
     block_pairs,
 )
-from bayeslmm.marginal.tally import Tally, see_batch, start_sums
+from bayeslmm.marginal.tally import FirstRows, Tally, see_batch, start_sums
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A model's data after both passes: recipe, statistics and how they were read.
+    """A model's data after both passes: recipe, sums in safe coordinates, the plan.
 
     ``rereader`` reads the rows once more.
     """
 
     recipe: Recipe
-    statistics: Statistics
+    conditioned: Conditioned
     plan: Plan
     rereader: Rereader
 
@@ -95,13 +95,13 @@ def stream_model(
     )
     plan = make_plan(scan, threads)
     tally = sum_source(scan, source, plan=plan, progress=progress)
-    recipe, statistics = finish(scan, tally)
+    recipe, conditioned = finish(scan, tally)
     plan = replace(
         plan,
         levels={t.group: t.n_levels for t in recipe.design.groups},
         seconds=time.monotonic() - started,
     )
-    return Streamed(recipe, statistics, plan, Rereader(scan, source))
+    return Streamed(recipe, conditioned, plan, Rereader(scan, source))
 
 
 def scan_rows(
@@ -212,11 +212,12 @@ def sum_source(
     """Second pass: sums of all batches, by several threads."""
     skeleton = empty_design(scan)
     layout = make_layout(skeleton.groups)
+    moved = FirstRows(skeleton)
     states = read_batches(
         source,
         scan.columns,
         partial(start_sums, scan, skeleton, layout),
-        partial(see_batch, scan, skeleton, layout),
+        partial(see_batch, scan, skeleton, layout, moved),
         threads=plan.threads,
         n_rows=source.n_rows or scan.n_rows,
         title=f"Adding up {scan.source}",
@@ -226,11 +227,11 @@ def sum_source(
     first = states.pop(0)
     while states:
         first.absorb(states.pop())
-    return first.tally()
+    return first.tally(layout, moved)
 
 
-def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Statistics]:
-    """Recipe without rows, and statistics, from the tally of all rows.
+def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
+    """Recipe without rows, and sums in safe coordinates, from the tally of all rows.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Statistics]:
 
     Returns
     -------
-    tuple of Recipe, Statistics
+    tuple of Recipe, Conditioned
         Levels that no row used has are left out of both.
 
     Raises
@@ -272,7 +273,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Statistics]:
         ),
         memory=scan.memory,
     )
-    return recipe, make_statistics(sums, small)
+    return recipe, condition_sums(design, sums, small, tally.columns)
 
 
 # --- after all rows -------------------------------------------------------------------

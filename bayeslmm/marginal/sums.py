@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.marginal.columns import Columns, data_columns
 from bayeslmm.marginal.kernels.rows import accumulate_rows
 from bayeslmm.marginal.layout import Block, Layout
 
@@ -122,23 +123,28 @@ def empty_packed(layout: Layout, w: int) -> Packed:
 
 
 def add_rows(
-    packed: Packed, design: Design, layout: Layout, rows: slice
+    packed: Packed, design: Design, layout: Layout, rows: slice, columns: Columns
 ) -> tuple[float, tuple[Cells, ...]]:
     """Add a run of rows in place; gives their log weights and cells."""
-    for start in range(rows.start, rows.stop, CHUNK):
-        chunk = slice(start, min(start + CHUNK, rows.stop))
-        W, weights = _xy(design, chunk), _weights(design, chunk)
+    for chunk in chunks(rows):
+        W, weights = columns.xy(design, chunk), _weights(design, chunk)
         scaled = W if design.weights is None else W * weights[:, None]
         packed.WW[:] += W.T @ scaled
         for b, block in enumerate(layout.blocks):
-            codes, Z = _block_rows(design, block, chunk)
+            codes, Z = _block_rows(design, block, chunk, columns)
             accumulate_rows(codes, Z, weights, W, packed.P[b])
     log_weights = 0.0
     if design.weights is not None:
         log_weights = float(np.log(design.weights[rows]).sum())
     return log_weights, tuple(
-        _cells(design, a, b, rows) for a, b in block_pairs(layout)
+        _cells(design, a, b, rows, columns) for a, b in block_pairs(layout)
     )
+
+
+def chunks(rows: slice) -> Iterator[slice]:
+    """Runs of rows whose columns stay in the second-level cache."""
+    for start in range(rows.start, rows.stop, CHUNK):
+        yield slice(start, min(start + CHUNK, rows.stop))
 
 
 def turn_sums(
@@ -199,7 +205,13 @@ def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:
             yield block, other
 
 
-def sum_rows(design: Design, layout: Layout, threads: int | None = None) -> Sums:
+def sum_rows(
+    design: Design,
+    layout: Layout,
+    threads: int | None = None,
+    *,
+    columns: Columns | None = None,
+) -> Sums:
     """Sums over all rows of a design, in threads where there are many rows.
 
     Parameters
@@ -210,35 +222,40 @@ def sum_rows(design: Design, layout: Layout, threads: int | None = None) -> Sums
         Blocks of the whole model.
     threads : int, optional
         Threads at most; by default as many as there are processors.
+    columns : Columns, optional
+        Columns that are summed; those of the data if None.
 
     Returns
     -------
     Sums
         The same up to rounding for any number of threads.
     """
+    columns = data_columns(design) if columns is None else columns
     most = os.cpu_count() or 1 if threads is None else threads
     n_parts = max(1, min(most, design.n // ROWS_PER_THREAD))
     edges = np.linspace(0, design.n, n_parts + 1).astype(int).tolist()
     parts = [slice(a, b) for a, b in pairwise(edges)]
     if n_parts == 1:
-        return _sum_part(design, layout, parts[0])
+        return _sum_part(design, layout, parts[0], columns)
     with ThreadPoolExecutor(n_parts) as pool:
-        return reduce(add, pool.map(lambda p: _sum_part(design, layout, p), parts))
+        found = pool.map(lambda p: _sum_part(design, layout, p, columns), parts)
+        return reduce(add, found)
 
 
-def _sum_part(design: Design, layout: Layout, part: slice) -> Sums:
+def _sum_part(design: Design, layout: Layout, part: slice, columns: Columns) -> Sums:
     """Sums over a run of rows."""
     packed = empty_packed(layout, design.p + 1)
-    log_weights, cells = add_rows(packed, design, layout, part)
+    log_weights, cells = add_rows(packed, design, layout, part, columns)
     return packed.sums(part.stop - part.start, log_weights, cells)
 
 
-def _xy(design: Design, rows: slice) -> Float[np.ndarray, "n w"]:
-    """[X y] of a run of rows, y less the offset."""
-    y = design.y[rows]
-    if design.offset is not None:
-        y = y - design.offset[rows]
-    return np.column_stack([design.X[rows], y])
+def fixed_products(design: Design, columns: Columns) -> Float[np.ndarray, "w w"]:
+    """``[X y]'W[X y]`` alone, over all rows."""
+    total = np.zeros((design.p + 1, design.p + 1))
+    for chunk in chunks(slice(0, design.n)):
+        W = columns.xy(design, chunk)
+        total += W.T @ (W * _weights(design, chunk)[:, None])
+    return total
 
 
 def _weights(design: Design, rows: slice) -> Float[np.ndarray, " n"]:
@@ -249,19 +266,21 @@ def _weights(design: Design, rows: slice) -> Float[np.ndarray, " n"]:
 
 
 def _block_rows(
-    design: Design, block: Block, rows: slice
+    design: Design, block: Block, rows: slice, columns: Columns
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n k"]]:
     """Level codes and varying columns of a block."""
-    terms = [design.groups[t] for t in block.terms]
-    if len(terms) == 1:
-        return terms[0].codes[rows], np.ascontiguousarray(terms[0].Z[rows])
-    return terms[0].codes[rows], np.hstack([term.Z[rows] for term in terms])
+    codes = design.groups[block.terms[0]].codes[rows]
+    found = [columns.z(design, t, rows) for t in block.terms]
+    Z = found[0] if len(found) == 1 else np.hstack(found)
+    return codes, np.ascontiguousarray(Z)
 
 
-def _cells(design: Design, block: Block, other: Block, part: slice) -> Cells:
+def _cells(
+    design: Design, block: Block, other: Block, part: slice, columns: Columns
+) -> Cells:
     """Products of two blocks' columns for the cells that occur in a run of rows."""
-    codes, Z = _block_rows(design, block, part)
-    other_codes, other_Z = _block_rows(design, other, part)
+    codes, Z = _block_rows(design, block, part, columns)
+    other_codes, other_Z = _block_rows(design, other, part, columns)
     key = codes.astype(np.int64) * other.n_levels + other_codes
     keys, cell = _numbered(key, block.n_levels * other.n_levels)
     weighted = Z * _weights(design, part)[:, None]

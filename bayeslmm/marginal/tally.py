@@ -3,7 +3,8 @@
 Takes encoded rows; gives a `Tally`, which adds up over threads, files and machines.
 """
 
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -15,6 +16,13 @@ from bayeslmm.design.memory import check_fits
 from bayeslmm.design.moments import ColumnMoments, Moments, column_moments
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
+from bayeslmm.marginal.columns import (
+    Columns,
+    constant_of,
+    data_columns,
+    mover,
+    near_columns,
+)
 from bayeslmm.marginal.kernels.rows import count_levels
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.sums import (
@@ -25,6 +33,7 @@ from bayeslmm.marginal.sums import (
     block_pairs,
     empty_packed,
     merge_cells,
+    turn_sums,
 )
 
 # Cells of batches wait for each other until they are this many, as merging sorts.
@@ -40,30 +49,48 @@ class Tally:
     Attributes
     ----------
     sums : Sums
-        Cross-products.
+        Cross-products of the columns in ``columns``.
     moments : Moments
         Of the columns, with sizes of levels.
     n_rows : int
         Rows given, of which ``sums.n`` were used.
     missing : dict
         Missing values by column.
+    layout : Layout
+        Blocks of the model.
+    columns : Columns
+        Which columns were summed.
+    frame : tuple
+        Column of the intercept in X, and in each bar term, None where there is none.
     """
 
     sums: Sums
     moments: Moments
     n_rows: int
     missing: dict[str, int]
+    layout: Layout
+    columns: Columns
+    frame: tuple[int | None, tuple[int | None, ...]]
 
     def __add__(self, other: "Tally") -> "Tally":
         """Tally of the rows of both; exact up to rounding, in any grouping."""
         counts = dict(self.missing)
         count_missing(counts, other.missing)
-        return Tally(
-            self.sums + other.sums,
-            self.moments + other.moments,
-            self.n_rows + other.n_rows,
-            counts,
+        return replace(
+            self,
+            sums=self.sums + other.moved_to(self.columns),
+            moments=self.moments + other.moments,
+            n_rows=self.n_rows + other.n_rows,
+            missing=counts,
         )
+
+    def moved_to(self, columns: Columns) -> Sums:
+        """The sums of columns moved by another origin: an intercept takes it up."""
+        intercept, constants = self.frame
+        turn = mover(columns.origin - self.columns.origin, intercept)
+        pairs = zip(columns.origins, self.columns.origins, constants, strict=True)
+        bases = [mover(new - old, constant) for new, old, constant in pairs]
+        return turn_sums(self.sums, self.layout, turn, bases)
 
 
 def count_missing(counts: dict[str, int], more: dict[str, int]) -> None:
@@ -90,12 +117,15 @@ class SumState:
     missing: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[Cells, ...]] = field(default_factory=list)
 
-    def tally(self) -> Tally:
+    def tally(self, layout: Layout, moved: "FirstRows") -> Tally:
         """What the thread has seen."""
         self.fold()
         sums = self.packed.sums(self.n, self.log_weights, self.cells)
         moments = Moments(self.y, self.net, self.X, tuple(self.Z), self.sizes)
-        return Tally(sums, moments, self.n_rows, self.missing)
+        skeleton = moved.skeleton
+        frame = skeleton.intercept, tuple(constant_of(t) for t in skeleton.groups)
+        counts = self.n_rows, self.missing
+        return Tally(sums, moments, *counts, layout, moved.columns, frame)
 
     def fold(self) -> None:
         """Merge the cells that wait."""
@@ -129,6 +159,23 @@ class SumState:
         count_missing(self.missing, other.missing)
 
 
+class FirstRows:
+    """What the first rows that are seen say of the means, for all threads."""
+
+    def __init__(self, skeleton: Design) -> None:
+        """Nothing is seen yet: columns as they are."""
+        self.skeleton, self.columns = skeleton, data_columns(skeleton)
+        self._lock, self._seen = threading.Lock(), False
+
+    def columns_of(self, design: Design) -> Columns:
+        """The columns to be summed, decided by the rows of the first call."""
+        if not self._seen:
+            with self._lock:
+                if not self._seen:
+                    self.columns, self._seen = near_columns(design), True
+        return self.columns
+
+
 def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
     """A thread that has seen nothing."""
     none = column_moments(np.empty((0, 1)))
@@ -150,25 +197,34 @@ def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
 
 
 def see_batch(
-    scan: Scan, skeleton: Design, layout: Layout, state: SumState, batch: Batch
+    scan: Scan,
+    skeleton: Design,
+    layout: Layout,
+    moved: "FirstRows",
+    state: SumState,
+    batch: Batch,
 ) -> None:
     """Add a batch."""
     for rows in encode_batch(scan, skeleton, batch, state.text):
-        _add(state, layout, rows)
+        _add(state, layout, moved, rows)
     waiting = sum(len(cells.keys) for parts in state.waiting for cells in parts)
     merged = sum(len(cells.keys) for cells in state.cells)
     if waiting > max(CELLS_WAITING, merged):
         state.fold()
 
 
-def _add(state: SumState, layout: Layout, rows: EncodedRows) -> None:
+def _add(
+    state: SumState, layout: Layout, moved: "FirstRows", rows: EncodedRows
+) -> None:
     """Add a run of rows."""
     state.n_rows += rows.n_rows
     count_missing(state.missing, rows.missing)
     design = rows.design
     if design is None:
         return
-    log_weights, cells = add_rows(state.packed, design, layout, slice(0, design.n))
+    rows_used = slice(0, design.n)
+    columns = moved.columns_of(design)
+    log_weights, cells = add_rows(state.packed, design, layout, rows_used, columns)
     state.n += design.n
     state.log_weights += log_weights
     if cells:

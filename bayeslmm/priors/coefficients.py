@@ -1,16 +1,18 @@
 """The Normal prior of the fixed effects, as the marginal likelihood integrates it.
 
 Takes `Priors`, whose intercept refers to centred predictors, and gives mean and
-precision for the raw columns of X.
+precision for the raw columns of X, or for the columns in safe coordinates.
 """
 
 import math
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import PriorError
 from bayeslmm.marginal import BetaPrior
+from bayeslmm.marginal.conditioning import Conditioned
 from bayeslmm.priors.prior import Priors
 
 
@@ -58,6 +60,52 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
         precision=transform.T @ (precision[:, None] * transform),
         log_det=math.fsum(math.log(precision[j]) for j in proper),
         n_proper=len(proper),
+    )
+
+
+def safe_beta_prior(
+    priors: Priors, design: Design, conditioned: Conditioned
+) -> BetaPrior | None:
+    """The same prior, on the fixed effects in safe coordinates.
+
+    With ``beta = B + unit R^-1 s`` on moved columns, s the safe effects, a prior of
+    ``A beta`` becomes one of s whose mean and precision have no large numbers in them.
+
+    Parameters
+    ----------
+    priors, design
+        As for `beta_prior`.
+    conditioned : Conditioned
+        The model in safe coordinates.
+
+    Returns
+    -------
+    BetaPrior or None
+        Mean and precision of s; ``log_det`` stays in the units of the data, what is
+        missing is in ``conditioned.log_jacobian``.
+
+    Raises
+    ------
+    PriorError
+        If a coefficient's prior is neither Normal nor flat.
+    """
+    prior = beta_prior(priors, design)
+    if prior is None:
+        return None
+    own = [fixed.arguments for fixed in priors.fixed]
+    mean = np.array([arguments.get("mu", 0.0) for arguments in own])
+    width = np.array([arguments.get("sigma", math.inf) for arguments in own])
+    stated = np.eye(design.p)  # A of the coefficients of moved columns
+    if not priors.center_predictors and design.intercept is not None:
+        stated[design.intercept] -= conditioned.means
+    away = (mean - stated @ conditioned.beta) / conditioned.unit
+    turn = stated @ solve_triangular(conditioned.root, np.eye(design.p))
+    scaled = turn * (conditioned.unit / width)[:, None]
+    return BetaPrior(
+        mean=np.linalg.solve(turn, away),
+        precision=scaled.T @ scaled,
+        log_det=prior.log_det,
+        n_proper=prior.n_proper,
     )
 
 

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bayeslmm.covariance import is_homogeneous, n_corr
+from bayeslmm.covariance import Structure, corr_low, is_homogeneous, n_corr
 from bayeslmm.design.arrays import (
     Design,
     EffectVariable,
     GroupTerm,
+    Parameter,
     parameters as design_parameters,
 )
 from bayeslmm.errors import PriorError, nearest_names
+from bayeslmm.marginal.conditioning import effect_centers
 from bayeslmm.priors.families import FAMILIES, SCALES, check_family
 from bayeslmm.priors.prior import Prior, Priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
@@ -77,7 +79,8 @@ def make_priors(
     if isinstance(spec, str):
         base = _named_set(spec, design, family, center_predictors)
         scales = tuple((name, base.sigma) for name in SCALES.get(family, ()))
-        return _finish(spec, base, design, center_predictors, family, scales)
+        centers = _centers(base, design, {})
+        return _finish(spec, base, design, center_predictors, family, scales, centers)
     if not isinstance(spec, Mapping):
         raise PriorError(
             f"priors= is a {type(spec).__name__}. Give the name of a set "
@@ -96,9 +99,25 @@ def make_priors(
     if "sigma" in auxiliary:
         base = replace(base, sigma=auxiliary.pop("sigma"))
     auxiliary = dict.fromkeys(SCALES.get(family, ()), base.sigma) | auxiliary
-    return _finish(
-        "custom", base, design, center_predictors, family, tuple(auxiliary.items())
-    )
+    others, centers = tuple(auxiliary.items()), _centers(base, design, given)
+    return _finish("custom", base, design, center_predictors, family, others, centers)
+
+
+def _centers(
+    base: PriorSet, design: Design, given: dict[str, Any]
+) -> tuple[tuple[float, ...], ...]:
+    """What is taken off the columns of each term before its priors apply.
+
+    A prior that a user gives for a term is meant for the columns as they are, as in
+    bambi and brms, and so are all of that term.
+    """
+    found = []
+    for term, center in zip(design.groups, effect_centers(design), strict=True):
+        names = {"group_specific", f"{term.group}_corr"}
+        names |= {variable.name for variable in term.variables}
+        kept = base.centered and not names & set(given)
+        found.append(tuple((center if kept else 0.0 * center).tolist()))
+    return tuple(found)
 
 
 def _named_set(name: object, design: Design, family: str, centred: bool) -> PriorSet:
@@ -228,6 +247,7 @@ def _finish(
     centred: bool,
     family: str,
     auxiliary: tuple[tuple[str, Prior], ...],
+    centers: tuple[tuple[float, ...], ...],
 ) -> Priors:
     """`Priors` of a set, with its printed rows."""
     return Priors(
@@ -239,7 +259,8 @@ def _finish(
         centred,
         family,
         auxiliary,
-        _rows(base, design, family, auxiliary),
+        _rows(base, design, family, auxiliary, centers),
+        centers,
     )
 
 
@@ -248,6 +269,7 @@ def _rows(
     design: Design,
     family: str,
     auxiliary: tuple[tuple[str, Prior], ...],
+    centers: tuple[tuple[float, ...], ...],
 ) -> tuple[tuple[str, str, str], ...]:
     """Parameter, prior and reason, in the order of every table."""
     rows, seen = [], set()
@@ -263,15 +285,59 @@ def _rows(
             assert parameter.term is not None
             if (parameter.variable, parameter.term) not in seen:
                 seen.add((parameter.variable, parameter.term))
-                eta = base.corr_eta[parameter.term]
-                rows.append(
-                    (parameter.variable, f"LKJ(eta={eta:.4g})", base.corr_reason)
-                )
+                eta, term = base.corr_eta[parameter.term], design.groups[parameter.term]
+                reason = base.corr_reason if term.structure == "us" else "symmetric"
+                where = referred_to(design, centers, parameter.term)
+                text = corr_prior_text(term.structure, term.k, eta)
+                rows.append((parameter.variable, text, reason + where))
             continue
         elif "sigma" in FAMILIES[family][2]:
             prior = base.sigma
         else:
             continue
-        rows.append((parameter.label, str(prior), prior.reason))
+        where = ""
+        if parameter.component == "sd" and _is_constant(design, parameter):
+            where = referred_to(design, centers, parameter.term)
+        rows.append((parameter.label, str(prior), prior.reason + where))
     rows += [(key, str(prior), prior.reason) for key, prior in auxiliary]
     return tuple(rows)
+
+
+def _is_constant(design: Design, parameter: Parameter) -> bool:
+    """Whether an SD is that of an intercept, which depends on where x is 0."""
+    assert parameter.term is not None, "an SD belongs to a term"
+    return design.groups[parameter.term].effects[parameter.index[0]] == "Intercept"
+
+
+def referred_to(design: Design, centers: tuple[tuple[float, ...], ...], t: int) -> str:
+    """Where the predictors of a term stand that an intercept's prior is meant for.
+
+    "; at the mean of Days" or "; at Days = 0"; empty where nothing varies beside it.
+    """
+    group = design.groups[t].group
+    beside = dict.fromkeys(
+        effect
+        for term in design.groups
+        if term.group == group
+        for effect in term.effects
+        if effect != "Intercept"
+    )
+    if not beside:
+        return ""
+    moved = [
+        effect
+        for effect, center in zip(design.groups[t].effects, centers[t], strict=True)
+        if center
+    ]
+    if moved:
+        return f"; at the mean of {', '.join(moved)}"
+    return f"; at {' = '.join(beside)} = 0"
+
+
+def corr_prior_text(structure: Structure, k: int, eta: float) -> str:
+    """The prior of a term's correlations, as it is."""
+    if structure == "us":
+        return f"LKJ(eta={eta:.4g})"
+    low = corr_low(structure, k)
+    mean = 0.5 * (1.0 + low)
+    return f"Beta({eta:.4g}, {eta:.4g}) on ({low:.4g}, 1), mean {mean:.4g}"

@@ -105,6 +105,9 @@ class Priors:
         Priors given for other parameters of the family; bambi's own otherwise.
     labels : tuple of (str, str, str)
         Parameter, prior and reason as printed.
+    centers : tuple of tuple of float
+        For each bar term, what is taken off each of its columns before its priors of
+        SDs and correlations apply: the means over the rows, or 0. All 0 if empty.
     """
 
     name: str
@@ -116,6 +119,14 @@ class Priors:
     family: str = "gaussian"
     auxiliary: tuple[tuple[str, Prior], ...] = ()
     labels: tuple[tuple[str, str, str], ...] = ()
+    centers: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def centered(self) -> tuple[bool, ...]:
+        """For each bar term, whether its priors refer to columns less their means."""
+        if not self.centers:
+            return (False,) * len(self.sd)
+        return tuple(any(center) for center in self.centers)
 
     def __repr__(self) -> str:
         """A table of parameter, prior and reason."""

@@ -32,13 +32,18 @@ BOUNDARY_ETA = 1.75
 
 @dataclass(frozen=True, slots=True)
 class PriorSet:
-    """Priors of a set, before a user's own replace some of them."""
+    """Priors of a set, before a user's own replace some of them.
+
+    ``centered``: those of unstructured terms with an intercept refer to columns less
+    their means, so that they do not depend on the origin of a predictor.
+    """
 
     fixed: tuple[Prior, ...]
     sd: tuple[tuple[Prior, ...], ...]
     corr_eta: tuple[float, ...]
     sigma: Prior
     corr_reason: str
+    centered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
         eta,
         _half_t(3.0, scales.spread, scales.words),
         "mildly against correlations of +-1",
+        centered=True,
     )
 
 
@@ -164,6 +170,7 @@ def flat_set(design: Design, family: str, centred: bool) -> PriorSet:
         tuple(1.0 for _ in design.groups),
         flat,
         "uniform",
+        centered=True,
     )
 
 
@@ -190,6 +197,7 @@ def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
         tuple(1.0 for _ in design.groups),
         sd,
         "uniform",
+        centered=False,
     )
 
 
@@ -246,7 +254,8 @@ def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSe
         BOUNDARY_ETA if n_corr(t.structure, t.k) else 1.0 for t in design.groups
     )
     sigma = Prior("HalfFlat", (), "flat in blme")
-    return PriorSet(flat.fixed, tuple(sd), eta, sigma, "wishart(df = k + 2.5) of blme")
+    reason = "wishart(df = k + 2.5) of blme"
+    return PriorSet(flat.fixed, tuple(sd), eta, sigma, reason, centered=True)
 
 
 def bambi_set(design: Design, family: str, centred: bool) -> PriorSet:
@@ -270,7 +279,8 @@ def bambi_set(design: Design, family: str, centred: bool) -> PriorSet:
     if not located:
         sigma = Prior("HalfNormal", (("sigma", 1.0),), "bambi")
     eta = tuple(2.0 for _ in design.groups)
-    return PriorSet(fixed, tuple(sd), eta, sigma, "bambi has no correlations; LKJ(2)")
+    reason = "bambi has no correlations; LKJ(2)"
+    return PriorSet(fixed, tuple(sd), eta, sigma, reason, centered=False)
 
 
 def _bambi_fixed(

@@ -116,17 +116,17 @@ def _evaluation(model: "Model") -> dict[str, Any]:
     from bayeslmm.fit.target import make_target
     from bayeslmm.marginal import log_density_gradient
 
-    target = make_target(model.design, model.statistics, model.priors)
+    target = make_target(model.design, model.conditioned, model.priors)
     x = laplace(target).mode
-    factors = tuple(own[0] for own in target.factors(x[None]))
-    sigma = math.exp(x[0])
+    factors = tuple(own[0] for own in target.safe_factors(x[None]))
+    sigma = float(target.safe_sigma(x))
 
     def likelihood() -> None:
-        log_density_gradient(model.statistics, factors, sigma, target.beta)
+        log_density_gradient(target.statistics, factors, sigma, target.beta)
 
     return {
-        "kernel": model.statistics.kernel,
-        "lead_levels": model.statistics.lead.n_levels,
+        "kernel": model.conditioned.statistics.kernel,
+        "lead_levels": model.conditioned.statistics.lead.n_levels,
         "likelihood": _per_call(likelihood),
         "target": _per_call(lambda: target(x)),
     }

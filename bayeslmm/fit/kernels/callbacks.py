@@ -25,8 +25,8 @@ from bayeslmm.marginal.kernels.compiling import compiled, compiled_callback
 # Address and up to three lengths of an array; most arrays that a target takes.
 RECORD, MOST = 4, 24
 # The first arrays are the same for all kernels, the statistics follow.
-MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START = range(7)
-PRECISION, MEAN, CONSTANTS, WW, FIRST = range(7, 12)
+MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START, LIFT, UNIT = range(9)
+PRECISION, MEAN, CONSTANTS, WW, FIRST = range(9, 14)
 # What a callback returns: fine, a point that counts as divergent, another model's.
 DONE, IMPOSSIBLE, MISFIT = 0, 4, -1
 
@@ -100,7 +100,8 @@ def _common(head):
     """Plan and prior as the targets take them."""
     at = RECORD * TERMS
     terms = carray(_pointer(head[at]), (head[at + 1], head[at + 2]), np.int64)
-    plan = (terms, _matrix(head, FORMS), _cube(head, TABLES), _vector(head, START))
+    priors = (_matrix(head, FORMS), _cube(head, TABLES), _vector(head, START))
+    plan = (terms, *priors, _cube(head, LIFT), _vector(head, UNIT))
     prior = (_matrix(head, PRECISION), _vector(head, MEAN), _vector(head, CONSTANTS))
     return plan, prior, _matrix(head, WW)
 

@@ -141,6 +141,30 @@ def gather(x, terms, factors, d_factors, gradient):
 
 
 @compiled
+def lift_factors(lift, factors):
+    """The padded factors times the lower-triangular `lift` from the left, in place."""
+    for b in range(factors.shape[0]):
+        for i in range(factors.shape[1] - 1, -1, -1):
+            for j in range(i + 1):
+                total = 0.0
+                for a in range(j, i + 1):
+                    total += lift[b, i, a] * factors[b, a, j]
+                factors[b, i, j] = total
+
+
+@compiled
+def lower_slopes(lift, d_factors):
+    """Slopes by the factors from those by the lifted ones, in place: lift' times."""
+    for b in range(d_factors.shape[0]):
+        for i in range(d_factors.shape[1]):
+            for j in range(i + 1):
+                total = 0.0
+                for a in range(i, d_factors.shape[1]):
+                    total += lift[b, a, i] * d_factors[b, a, j]
+                d_factors[b, i, j] = total
+
+
+@compiled
 def is_far(x, start):
     """Whether a coordinate is further from its start than `FARTHEST`, or NaN."""
     far = False

@@ -1,15 +1,24 @@
 """The target of each kernel of `statistics.choose_kernel` as one compiled call.
 
-Takes coordinates x, the `plan` (terms, forms, tables, start), the Normal prior of beta
-(precision, mean, constants) and the arrays of `Statistics`; gives the log posterior
-density and, with `slope`, its gradient.
+Takes coordinates x, the `plan` (terms, forms, tables, start, lift, unit), the Normal
+prior of beta (precision, mean, constants) and the arrays of `Statistics`; gives the log
+posterior density and, with `slope`, its gradient. Coordinates and priors are in the
+units of the data; `lift`, lower triangular for each block, takes their factors to the
+safe columns of the statistics, `unit` the residual SD to that of y there.
 """
 
 import math
 
 import numpy as np
 
-from bayeslmm.fit.kernels.coordinates import gather, is_far, log_prior, spread
+from bayeslmm.fit.kernels.coordinates import (
+    gather,
+    is_far,
+    lift_factors,
+    log_prior,
+    lower_slopes,
+    spread,
+)
 from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.crossed import crossed_density
 from bayeslmm.marginal.kernels.single import (
@@ -26,7 +35,7 @@ def pooled_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
     logp, d_log_sigma = pooled_density(
         *(A, count, T, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -41,7 +50,7 @@ def pairs_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, 2, gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
     logp, d_log_sigma = pairs_density(
         *(A, F, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -56,7 +65,7 @@ def levels_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
     logp, d_log_sigma = levels_density(
         *(A, F, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -71,7 +80,7 @@ def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, sizes.size, sizes.max(), gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]), prior
+    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
     logp, d_log_sigma = crossed_density(
         *(A, F, indptr, columns, B, R, Fr, block_of, start_of, sizes),
         *(WW, factors / sigma, sigma),
@@ -83,7 +92,7 @@ def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
 @compiled
 def _begin(x, plan, n_blocks, k, gradient):
     """Padded factors at x, zeros for their gradient, and the log prior density."""
-    terms, forms, tables, start = plan
+    terms, forms, tables, start, lift, _ = plan
     factors, d_factors = np.zeros((n_blocks, k, k)), np.zeros((n_blocks, k, k))
     if is_far(x, start):
         gradient[:] = 0.0
@@ -93,6 +102,7 @@ def _begin(x, plan, n_blocks, k, gradient):
     if not math.isfinite(value):
         gradient[:] = 0.0
         return factors, d_factors, -math.inf
+    lift_factors(lift, factors)
     return factors, d_factors, value
 
 
@@ -104,5 +114,7 @@ def _end(x, plan, factors, d_factors, value, d_log_sigma, slope, gradient):
         return -math.inf
     if slope:
         gradient[0] += d_log_sigma
+        lower_slopes(plan[4], d_factors)
+        spread(x, plan[0], factors)
         gather(x, plan[0], factors, d_factors, gradient)
     return value

@@ -29,9 +29,14 @@ class Pool:
     T: Float[np.ndarray, "u kw kw"]
 
 
+# Entries of A that differ by less than this share of the largest are equal: the order
+# of summation moves turned columns by some units of the last digit.
+SAME = 2.0**-42
+
+
 def pool_levels(A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]) -> Pool:
-    """Pool the levels whose A is equal to the last bit."""
-    first, group = _equal_rows(A.reshape(len(A), -1))
+    """Pool the levels whose A is equal up to rounding."""
+    first, group = _equal_rows(_rounded(A))
     flat = F.reshape(len(F), -1)
     order = np.argsort(group, kind="stable")
     edges = np.searchsorted(group[order], np.arange(len(first) + 1))
@@ -49,8 +54,14 @@ def pooling_pays(A: Float[np.ndarray, "j k k"], w: int) -> bool:
     each level.
     """
     k = A.shape[1]
-    n_different = len(_equal_rows(A.reshape(len(A), -1))[0])
+    n_different = len(_equal_rows(_rounded(A))[0])
     return n_different * k * w < len(A) * (k + w)
+
+
+def _rounded(A: Float[np.ndarray, "j k k"]) -> Float[np.ndarray, "j c"]:
+    """Entries as whole multiples of what counts as equal, one row for each level."""
+    step = SAME * max(float(np.abs(A).max()), 1e-300)
+    return np.round(A.reshape(len(A), -1) / step)
 
 
 def _equal_rows(

@@ -1,0 +1,99 @@
+"""Which columns are summed: those of the data, moved and turned.
+
+A cross-product of columns whose mean is large against their SD has lost its digits once
+it is summed: the columns must be moved first. Takes what is to be taken off the columns
+and how they are combined; gives them for any rows. Needs numpy only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design, GroupTerm
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns ``([X y] - origin) turn`` and ``(Z_t - origins_t) bases_t``.
+
+    Attributes
+    ----------
+    origin : ndarray, shape (w,)
+        Taken off each column of [X y], y less the offset.
+    turn : ndarray, shape (w, w), or None
+        New columns of [X y] in terms of the moved ones; None leaves them.
+    origins : tuple of ndarray, shape (k_t,)
+        Taken off the columns that vary, for each bar term.
+    bases : tuple of ndarray, shape (k_t, k_t), or None
+        New columns of each bar term; None leaves them.
+    """
+
+    origin: Float[np.ndarray, " w"]
+    turn: Float[np.ndarray, "w w"] | None
+    origins: tuple[Float[np.ndarray, " _k"], ...]
+    bases: tuple[Float[np.ndarray, "_k _k"], ...] | None
+
+    def xy(self, design: Design, rows: slice) -> Float[np.ndarray, "n w"]:
+        """The columns of [X y] of a run of rows."""
+        y = design.y[rows]
+        if design.offset is not None:
+            y = y - design.offset[rows]
+        moved = np.column_stack([design.X[rows], y])
+        if self.origin.any():
+            moved -= self.origin
+        return moved if self.turn is None else moved @ self.turn
+
+    def z(self, design: Design, t: int, rows: slice) -> Float[np.ndarray, "n k"]:
+        """The columns of a bar term of a run of rows."""
+        moved = design.groups[t].Z[rows]
+        if self.origins[t].any():
+            moved = moved - self.origins[t]
+        return moved if self.bases is None else moved @ self.bases[t]
+
+
+def data_columns(design: Design) -> Columns:
+    """The columns of the data as they are."""
+    origins = tuple(np.zeros(term.k) for term in design.groups)
+    return Columns(np.zeros(design.p + 1), None, origins, None)
+
+
+def near_columns(design: Design) -> Columns:
+    """Columns less their means over these rows, where a model has room for it.
+
+    That is where an intercept can take it up: with one in X, and in the terms whose
+    columns may be moved.
+    """
+    xy, at = np.zeros(design.p + 1), design.intercept
+    if at is not None:
+        y = design.y if design.offset is None else design.y - design.offset
+        xy = np.append(design.X.mean(axis=0), y.mean())
+        xy[at] = 0.0
+    origins = []
+    for term in design.groups:
+        origin = term.Z.mean(axis=0) if is_moved(term) else np.zeros(term.k)
+        origins.append(np.where(np.array(term.effects) == "Intercept", 0.0, origin))
+    return Columns(xy, None, tuple(origins), None)
+
+
+def is_moved(term: GroupTerm) -> bool:
+    """Whether the covariances of a term stay in its class if columns are moved."""
+    return term.structure == "us" and "Intercept" in term.effects and term.k > 1
+
+
+def constant_of(term: GroupTerm) -> int | None:
+    """Position of the intercept among the effects of a term."""
+    return term.effects.index("Intercept") if "Intercept" in term.effects else None
+
+
+def mover(
+    center: Float[np.ndarray, " k"], constant: int | None
+) -> Float[np.ndarray, "k k"]:
+    """The matrix C for which ``Z C`` are the columns of Z less their centers.
+
+    Effects of the columns of Z are C times those of the moved columns.
+    """
+    matrix = np.eye(len(center))
+    if constant is not None:
+        matrix[constant] -= center
+    return matrix

@@ -1,0 +1,490 @@
+"""The same model in coordinates in which arithmetic is safe, and the way back.
+
+Takes a `Design` (or the `Sums` of its batches), gives a `Conditioned` model: X moved to
+its means and turned to orthonormal columns, y without its regression on X and in units
+of what is left, and the columns of each bar term likewise. For an unstructured term
+with an intercept they are moved to their means and orthogonalised, for other
+unstructured ones orthogonalised; for the other structures, whose meaning lies in the
+columns, only rescaled. The covariances of y are the same, so is the density up to a
+constant. REML, the posterior and the effects are all computed from these
+cross-products, and so depend neither on the origin nor on the unit of y and of any
+predictor: a calendar year, whose squares lose ten digits in a cross-product, is as good
+as a time since the start.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solve_triangular
+
+from bayeslmm.covariance import Structure, is_homogeneous
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.errors import DataError
+from bayeslmm.marginal.columns import Columns, constant_of, is_moved, mover
+from bayeslmm.marginal.effects import EffectsMean, conditional_mean
+from bayeslmm.marginal.layout import Layout, make_layout
+from bayeslmm.marginal.statistics import Statistics, make_statistics
+from bayeslmm.marginal.sums import Sums, fixed_products, sum_rows, turn_sums
+
+# Beyond this condition number the columns of a term are rescaled but not
+# orthogonalised: they are linearly dependent to nearly all digits.
+MAX_CONDITION = 1e12
+# Numbers in columns up to which they are orthogonalised themselves; beyond, by their
+# moments, which have half the digits of a root where columns are nearly dependent.
+FEW = 2_000_000
+EPS = float(np.finfo(float).eps)
+# Steps between neighbouring doubles at the size of y that an SD must have: rounding of
+# the data then is 1e-5 of its variance.
+LEAST_STEPS = 100.0
+# Less is rounding of numbers that the predictors reproduce.
+NOTHING_LEFT = 8.0
+# Share of the digits that sums in batches may have lost to a mean far from the first.
+LOST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioned:
+    """A model in safe coordinates.
+
+    With c the means and C the matrix that moves columns by them, the X of the data is
+    ``(X_safe root)`` moved back, its y is ``X beta + unit y_safe``, and
+    ``Z_safe = Z C bases``.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Cross-products of the safe columns.
+    unit : float
+        Unit of y in safe coordinates, units of y: about the SD of what X leaves.
+    means : ndarray, shape (p,)
+        Taken off the columns of X; 0 for the intercept, and for all without one.
+    intercept : int or None
+        Column of X that is the intercept.
+    root : ndarray, shape (p, p)
+        Upper triangular; the moved X is the safe one times it.
+    beta : ndarray, shape (p,)
+        The regression that was taken off y, on the moved columns, units of y.
+    centers : tuple of ndarray, shape (k_t,)
+        Taken off the columns of each bar term; 0 for the intercept and where a term
+        keeps its origin.
+    constants : tuple of int or None
+        Position of the intercept among the columns of each bar term.
+    bases : tuple of ndarray, shape (k_t, k_t)
+        Lower triangular; the safe columns are the moved ones times it.
+    """
+
+    statistics: Statistics
+    unit: float
+    means: Float[np.ndarray, " p"]
+    intercept: int | None
+    root: Float[np.ndarray, "p p"]
+    beta: Float[np.ndarray, " p"]
+    centers: tuple[Float[np.ndarray, " _k"], ...]
+    constants: tuple[int | None, ...]
+    bases: tuple[Float[np.ndarray, "_k _k"], ...]
+
+    # --- densities ------------------------------------------------------------------
+
+    @property
+    def log_jacobian(self) -> float:
+        """What the log density of y has more than that of the safe y, beta integrated.
+
+        A flat prior of beta is flat in the units of the data.
+        """
+        p = len(self.beta)
+        log_root = float(np.log(np.abs(np.diag(self.root))).sum())
+        return (p - self.statistics.n) * math.log(self.unit) - log_root
+
+    def criterion_shift(self, *, restricted: bool) -> float:
+        """What the REML (or ML) criterion of the data has more than the safe one."""
+        if restricted:
+            return -2.0 * self.log_jacobian
+        return 2.0 * self.statistics.n * math.log(self.unit)
+
+    @property
+    def residual_sd(self) -> float:
+        """SD of what X leaves of y, units of y."""
+        stats = self.statistics
+        left = float(stats.WW[-1, -1]) / max(stats.n - stats.p, 1)
+        return self.unit * math.sqrt(max(left, 0.0))
+
+    # --- random effects -------------------------------------------------------------
+
+    def reference(self, t: int) -> Float[np.ndarray, "k k"]:
+        """C of a term: effects of the data's columns from those of the moved ones."""
+        return mover(self.centers[t], self.constants[t])
+
+    def spread(self, t: int) -> Float[np.ndarray, "k k"]:
+        """Effects of the data's columns from safe ones, the unit of y apart."""
+        return self.reference(t) @ self.bases[t]
+
+    def factors(
+        self, safe: tuple[Float[np.ndarray, "_k _k"], ...]
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+        """Relative factors for the columns of the data from those of safe columns.
+
+        Lower triangular where no term was moved.
+        """
+        return tuple(self.spread(t) @ factor for t, factor in enumerate(safe))
+
+    def unmoved(self, kept: Sequence[bool] | None = None) -> "Conditioned":
+        """The same with terms at the origin of the data; those in `kept` stay moved.
+
+        The bases of such a term are lower triangular between the data's columns and
+        orthonormal ones, so the cross-products are only rotated: no digit is lost.
+        """
+        kept = [False] * len(self.bases) if kept is None else kept
+        stay = [k or not c.any() for k, c in zip(kept, self.centers, strict=True)]
+        if all(stay):
+            return self
+        turns, bases, centers = [], [], []
+        for t, stays in enumerate(stay):
+            turn, basis = np.eye(len(self.bases[t])), self.bases[t]
+            if not stays:
+                turn, upper = np.linalg.qr(self.spread(t).T)
+                signs = np.where(np.diag(upper) < 0.0, -1.0, 1.0)
+                turn, basis = turn * signs, upper.T * signs
+            turns.append(turn)
+            bases.append(basis)
+            centers.append(self.centers[t] if stays else np.zeros(len(basis)))
+        stats = self.statistics
+        sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
+        return replace(
+            self,
+            statistics=make_statistics(sums, stats.layout),
+            centers=tuple(centers),
+            bases=tuple(bases),
+        )
+
+    # --- effects of the data --------------------------------------------------------
+
+    @property
+    def to_moved(self) -> Float[np.ndarray, "p p"]:
+        """Coefficients of the moved columns from those of the data's columns."""
+        turn = np.eye(len(self.means))
+        if self.intercept is not None:
+            turn[self.intercept] += self.means
+        return turn
+
+    def coefficients(
+        self, safe: Float[np.ndarray, "*s p"]
+    ) -> Float[np.ndarray, "*s p"]:
+        """Fixed effects of the data's columns from those of safe ones."""
+        if not len(self.means):
+            return safe
+        flat = safe.reshape(-1, safe.shape[-1])
+        moved = self.beta[:, None] + self.unit * solve_triangular(self.root, flat.T)
+        if self.intercept is not None:
+            moved[self.intercept] -= self.means @ moved
+        return moved.T.reshape(safe.shape)
+
+    def coefficient_turn(self) -> Float[np.ndarray, "p p"]:
+        """Derivative of the data's fixed effects by the safe ones."""
+        turn = self.unit * solve_triangular(self.root, np.eye(len(self.root)))
+        if self.intercept is not None:
+            turn[self.intercept] -= self.means @ turn
+        return turn
+
+    def safe_coefficients(
+        self, beta: Float[np.ndarray, "*s p"]
+    ) -> Float[np.ndarray, "*s p"]:
+        """Fixed effects of safe columns from those of the data's columns."""
+        moved = beta @ self.to_moved.T
+        return (moved - self.beta) @ self.root.T / self.unit
+
+    def random_effects(
+        self, t: int, safe: Float[np.ndarray, "*s k"]
+    ) -> Float[np.ndarray, "*s k"]:
+        """Random effects of the data's columns from those of safe ones."""
+        return safe @ (self.unit * self.spread(t)).T
+
+    def safe_effects(
+        self, t: int, b: Float[np.ndarray, "*s k"]
+    ) -> Float[np.ndarray, "*s k"]:
+        """Random effects of safe columns from those of the data's columns."""
+        moved = b @ mover(-self.centers[t], self.constants[t]).T
+        inverse = solve_triangular(self.bases[t], np.eye(b.shape[-1]), lower=True)
+        return moved @ inverse.T / self.unit
+
+    def effects(
+        self, safe: tuple[Float[np.ndarray, "_k _k"], ...], sigma: float
+    ) -> EffectsMean:
+        """Conditional mean of the effects of the data, flat prior on beta.
+
+        ``safe`` are factors of safe columns, ``sigma`` the residual SD in safe units.
+        """
+        mean = conditional_mean(self.statistics, safe, sigma)
+        terms = range(len(self.bases))
+        turns = [self.unit * self.spread(t) for t in terms]
+        turn = self.coefficient_turn()
+        return EffectsMean(
+            beta=self.coefficients(mean.beta),
+            beta_cov=turn @ mean.beta_cov @ turn.T,
+            b=tuple(mean.b[t] @ turns[t].T for t in terms),
+            b_cov_given_beta=tuple(
+                turns[t] @ mean.b_cov_given_beta[t] @ turns[t].T for t in terms
+            ),
+            b_cov=tuple(turns[t] @ mean.b_cov[t] @ turns[t].T for t in terms),
+        )
+
+
+def effect_centers(design: Design) -> tuple[Float[np.ndarray, " _k"], ...]:
+    """Means over the rows that are taken off the columns of each bar term."""
+    found = []
+    for term, columns in zip(design.groups, design.moments.Z, strict=True):
+        varies = ~columns.constant if is_moved(term) else np.zeros(term.k, bool)
+        found.append(np.where(varies, columns.mean, 0.0))
+    return tuple(found)
+
+
+# --- from rows or sums ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where the columns are moved to, and their roots, before y is looked at."""
+
+    means: Float[np.ndarray, " p"]
+    level: float
+    root: Float[np.ndarray, "p p"]
+    centers: tuple[Float[np.ndarray, " _k"], ...]
+    bases: tuple[Float[np.ndarray, "_k _k"], ...]
+
+
+def condition(design: Design) -> Conditioned:
+    """Put a design whose rows are in memory into safe coordinates.
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model, X of full rank.
+
+    Returns
+    -------
+    Conditioned
+        Cross-products of the safe columns, and the way back.
+
+    Raises
+    ------
+    DataError
+        If doubles cannot tell the response from its mean.
+    """
+    frame = _make_frame(design)
+    p, spread = design.p, _power_of_two(design.moments.net.sd(1)[0])
+    turn = np.eye(p + 1)
+    turn[:p, :p] = solve_triangular(frame.root, np.eye(p)) if p else frame.root
+    turn[p, p] = 1.0 / spread
+    columns = Columns(
+        np.append(frame.means, frame.level), turn, frame.centers, frame.bases
+    )
+    along = _regression(fixed_products(design, columns), p)
+    last = turn.copy()
+    last[:p, p] = -turn[:p, :p] @ along
+    layout = make_layout(design.groups)
+    sums = sum_rows(design, layout, columns=replace(columns, turn=last))
+    return _finish(design, frame, layout, sums, along, spread)
+
+
+def condition_sums(
+    design: Design, sums: Sums, layout: Layout, columns: Columns
+) -> Conditioned:
+    """The same from sums of rows that are no longer there.
+
+    Parameters
+    ----------
+    design : Design
+        A design with moments instead of rows.
+    sums : Sums
+        Sums of all rows.
+    layout : Layout
+        Blocks of the model.
+    columns : Columns
+        What was summed: columns moved by an origin near their means.
+
+    Returns
+    -------
+    Conditioned
+        The same up to rounding as from the rows in memory.
+
+    Raises
+    ------
+    DataError
+        If doubles cannot tell the response from its mean, or the origin was so far
+        from it that the sums have lost its digits.
+    """
+    frame = _make_frame(design)
+    p, spread = design.p, _power_of_two(design.moments.net.sd(1)[0])
+    turn = np.eye(p + 1)
+    if design.intercept is not None:
+        moved = np.append(frame.means, frame.level) - columns.origin
+        turn[design.intercept] -= moved
+    inverse = np.eye(p + 1)
+    inverse[:p, :p] = solve_triangular(frame.root, np.eye(p)) if p else frame.root
+    inverse[p, p] = 1.0 / spread
+    turn = turn @ inverse
+    along = _regression(turn.T @ sums.WW @ turn, p)
+    turn[:, p] -= turn[:, :p] @ along
+    bases = [
+        mover(center - origin, constant_of(term)) @ basis
+        for center, origin, term, basis in zip(
+            frame.centers, columns.origins, design.groups, frame.bases, strict=True
+        )
+    ]
+    found = _finish(
+        design, frame, layout, turn_sums(sums, layout, turn, bases), along, spread
+    )
+    _check_sums(design, sums, found)
+    return found
+
+
+def _make_frame(design: Design) -> _Frame:
+    """Means and roots of the columns."""
+    moments, p = design.moments, design.p
+    means, level = np.zeros(p), 0.0
+    if design.intercept is not None:
+        means = np.where(moments.X.constant, 0.0, moments.X.mean)
+        level = float(moments.net.mean[0])
+    root = np.zeros((0, 0))
+    if p:
+        rows = design.X if design.in_memory and design.n * p <= FEW else None
+        root = _root(moments.X, means, rows)
+    centers = effect_centers(design)
+    bases = []
+    for t, term in enumerate(design.groups):
+        few = design.in_memory and design.n * term.k <= FEW
+        rows = term.Z if few else None
+        bases.append(_basis(term.structure, moments.Z[t], centers[t], rows))
+    return _Frame(means, level, root, centers, tuple(bases))
+
+
+def _root(
+    moments: ColumnMoments,
+    center: Float[np.ndarray, " c"],
+    rows: Float[np.ndarray, "n c"] | None,
+    *,
+    backwards: bool = False,
+) -> Float[np.ndarray, "c c"]:
+    """Upper triangular R with R'R the mean products of the moved columns.
+
+    From the rows where they are given, else from their moments; columns in reverse
+    order if `backwards`. The diagonal is positive.
+    """
+    if rows is not None:
+        few, n = rows - center, len(rows)
+    else:
+        few, n = replace(moments, mean=moments.mean - center).root(), 1
+    size = np.abs(few).max(axis=0)
+    few = few / np.where(size > 0.0, size, 1.0)
+    if backwards:
+        few, size = few[:, ::-1], size[::-1]
+    R = np.linalg.qr(few, mode="r") / math.sqrt(n)
+    signs = np.where(np.diag(R) < 0.0, -1.0, 1.0)
+    return signs[:, None] * R * size
+
+
+def _basis(
+    structure: Structure,
+    moments: ColumnMoments,
+    center: Float[np.ndarray, " k"],
+    rows: Float[np.ndarray, "n k"] | None,
+) -> Float[np.ndarray, "k k"]:
+    """Lower-triangular T for which the moved columns times T have mean square 1."""
+    moved = replace(moments, mean=moments.mean - center)
+    rms = np.sqrt(moved.sd() ** 2 + moved.mean**2)
+    rms[rms == 0.0] = 1.0
+    k = len(rms)
+    if is_homogeneous(structure):
+        top = rms.max()
+        return np.eye(k) / (top * math.sqrt(np.square(rms / top).mean()))
+    scale = np.diag(1.0 / rms)
+    if structure != "us" or k == 1:
+        return scale
+    # From the last column up: reversed, Z T = Q has T lower triangular.
+    R = _root(moments, center, rows, backwards=True)
+    scaled = R / rms[::-1]
+    if not np.linalg.cond(scaled) < MAX_CONDITION:
+        return scale
+    inverse = solve_triangular(scaled, np.eye(k))[::-1, ::-1]
+    return inverse / rms[:, None]
+
+
+def _regression(products: Float[np.ndarray, "w w"], p: int) -> Float[np.ndarray, " p"]:
+    """Coefficients of y on safe columns; any will do that take most of it off."""
+    if not p:
+        return np.zeros(0)
+    return np.linalg.lstsq(products[:p, :p], products[:p, p], rcond=None)[0]
+
+
+def _power_of_two(value: float) -> float:
+    """The power of two next to a positive number, exact to multiply with; else 1."""
+    if not (0.0 < value < math.inf):
+        return 1.0
+    return 2.0 ** round(math.log2(value))
+
+
+def _finish(
+    design: Design,
+    frame: _Frame,
+    layout: Layout,
+    sums: Sums,
+    along: Float[np.ndarray, " p"],
+    spread: float,
+) -> Conditioned:
+    """The unit of y set to what X leaves of it, and all in one object."""
+    left = _power_of_two(math.sqrt(max(float(sums.WW[-1, -1]), 0.0) / sums.n))
+    turn = np.eye(design.p + 1)
+    turn[-1, -1] = 1.0 / left
+    whole = [np.eye(term.k) for term in design.groups]
+    beta = spread * (solve_triangular(frame.root, along) if design.p else along)
+    if design.intercept is not None:
+        beta[design.intercept] += frame.level
+    found = Conditioned(
+        statistics=make_statistics(turn_sums(sums, layout, turn, whole), layout),
+        unit=spread * left,
+        means=frame.means,
+        intercept=design.intercept,
+        root=frame.root,
+        beta=beta,
+        centers=frame.centers,
+        constants=tuple(constant_of(term) for term in design.groups),
+        bases=frame.bases,
+    )
+    _check_digits(design, found)
+    return found
+
+
+def reproduces(design: Design, conditioned: Conditioned) -> bool:
+    """Whether X leaves nothing of y but the rounding of its doubles."""
+    step = EPS * float(design.moments.y.size[0])
+    return not conditioned.residual_sd > NOTHING_LEFT * step
+
+
+def _check_digits(design: Design, conditioned: Conditioned) -> None:
+    """Raise if the doubles of y are too coarse for what X leaves of it."""
+    size, sd = float(design.moments.y.size[0]), conditioned.residual_sd
+    if reproduces(design, conditioned) or sd >= LEAST_STEPS * EPS * size:
+        return
+    raise DataError(
+        f"The response {design.response!r} has values up to {size:.3g}, where "
+        f"neighbouring numbers of double precision are {EPS * size:.1g} apart, and an "
+        f"SD of {sd:.3g} beside the fixed effects: its digits are lost before anything "
+        f"is fitted. Subtract a constant from {design.response!r} where it is still "
+        f"exact, before it is stored."
+    )
+
+
+def _check_sums(design: Design, sums: Sums, conditioned: Conditioned) -> None:
+    """Raise if sums of rows lost the digits of y to a mean far from their origin."""
+    left = conditioned.residual_sd**2 * max(sums.n - design.p, 1)
+    lost = EPS * float(sums.WW[-1, -1])
+    if reproduces(design, conditioned) or lost < LOST * left:
+        return
+    raise DataError(
+        f"The response {design.response!r} of the first rows is so far from that of "
+        f"the others that sums in batches lose its digits. Read the data into a frame, "
+        f"or subtract a constant from {design.response!r}."
+    )
