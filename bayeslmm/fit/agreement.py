@@ -6,6 +6,7 @@ the searches for the mode have seen points of the density, and the draws must no
 below them by more than a Normal with as many coordinates explains.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +52,7 @@ def unvisited_share(x: Float[np.ndarray, "chain draw m"], normal: Laplace) -> fl
     centers = np.array([normal.mode, *(other.x for other in normal.others)])
     whitened = (x[..., None, :] - centers) @ inverse.T
     nearest = np.square(whitened).sum(axis=-1).argmin(axis=-1)
-    return sum(
+    return math.fsum(
         other.share
         for i, other in enumerate(normal.others, start=1)
         if float((nearest == i).mean()) < VISITED * other.share

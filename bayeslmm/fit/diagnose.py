@@ -160,8 +160,9 @@ def status_messages(status: SamplingStatus) -> list[str]:
     if status.unvisited:
         messages.append(
             f"The posterior has {status.modes} modes, and the draws have not visited "
-            f"some that hold about {status.unvisited:.0%} of it. Give the SDs a "
-            "tighter prior or simplify the random-effects term."
+            f"some that hold about {status.unvisited:.0%} of it. Take the mean off the "
+            "predictors whose effects vary (x - mean(x)), or simplify the "
+            "random-effects term."
         )
     if status.without_mean:
         messages.append(

@@ -41,7 +41,7 @@ EPS = float(np.finfo(float).eps)
 # the data then is 1e-5 of its variance.
 LEAST_STEPS = 100.0
 # Less is rounding of numbers that the predictors reproduce.
-NOTHING_LEFT = 8.0
+NOTHING_LEFT = 2.0
 # Share of the digits that sums in batches may have lost to a mean far from the first.
 LOST = 1e-6
 
