@@ -18,6 +18,7 @@ from bayeslmm.design.arrays import (
     parameters as design_parameters,
 )
 from bayeslmm.errors import PriorError, nearest_names
+from bayeslmm.marginal.columns import constant_of
 from bayeslmm.marginal.conditioning import effect_centers
 from bayeslmm.priors.families import FAMILIES, SCALES, check_family
 from bayeslmm.priors.prior import Prior, Priors
@@ -116,6 +117,7 @@ def _centers(
         names = {"group_specific", f"{term.group}_corr"}
         names |= {variable.name for variable in term.variables}
         kept = base.centered and not names & set(given)
+        assert not center.any() or constant_of(term) == 0, "the intercept comes first"
         found.append(tuple((center if kept else 0.0 * center).tolist()))
     return tuple(found)
 

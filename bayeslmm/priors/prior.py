@@ -1,14 +1,18 @@
 """`Prior`, one univariate distribution with its reason, and `Priors`, a model's set.
 
 Takes names and numbers, gives values that can be printed, turned into bambi's priors
-and back. Needs nothing but the standard library.
+and back.
 """
 
 import html
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from bayeslmm.errors import PriorError
+from bayeslmm.marginal.columns import mover
 
 FLAT_NAMES = ("Flat", "HalfFlat")
 
@@ -107,7 +111,8 @@ class Priors:
         Parameter, prior and reason as printed.
     centers : tuple of tuple of float
         For each bar term, what is taken off each of its columns before its priors of
-        SDs and correlations apply: the means over the rows, or 0. All 0 if empty.
+        SDs and correlations apply: the means over the rows, or 0 (for the intercept,
+        which comes first where anything is taken off). All 0 if empty.
     """
 
     name: str
@@ -127,6 +132,17 @@ class Priors:
         if not self.centers:
             return (False,) * len(self.sd)
         return tuple(any(center) for center in self.centers)
+
+    @property
+    def reference(self) -> tuple[Float[np.ndarray, "_k _k"] | None, ...]:
+        """For each bar term C, None if that is the identity.
+
+        Effects of the data's columns are C times those that the priors refer to.
+        """
+        return tuple(
+            mover(np.array(center), 0) if any(center) else None
+            for center in self.centers or ((),) * len(self.sd)
+        )
 
     def __repr__(self) -> str:
         """A table of parameter, prior and reason."""
