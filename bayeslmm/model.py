@@ -20,7 +20,8 @@ from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
-from bayeslmm.marginal.conditioning import Conditioned, condition
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.conditioning import condition
 from bayeslmm.marginal.stream import Plan, Tally, finish, make_plan, stream_model
 from bayeslmm.priors import Priors, check_family, make_priors
 

@@ -15,7 +15,7 @@ from scipy.linalg import block_diag
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
 from bayeslmm.graph.names import safe_name
-from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _regression_of_sums(
 
 def spread_of(safe: Conditioned, terms: tuple[int, ...]) -> Float[np.ndarray, "k k"]:
     """`Conditioned.spread` of the terms of one grouping factor along the diagonal."""
-    return block_diag(*(safe.spread(t) for t in terms))
+    return np.asarray(block_diag(*(safe.spread(t) for t in terms)))
 
 
 def coefficient_draws(

@@ -238,7 +238,8 @@ def _shrinkage(
     turn: Float[np.ndarray, "k k"],
 ) -> Float[np.ndarray, " j"]:
     """Mean eigenvalue of (I + Sigma A_j / sigma^2)^-1, in [0, 1]."""
-    factor = np.linalg.solve(turn, block_diag(*(reml.factors[t] for t in block.terms)))
+    own = np.asarray(block_diag(*(reml.factors[t] for t in block.terms)))
+    factor = np.linalg.solve(turn, own)
     # similar to the symmetric matrix I + L'A L / sigma^2, whose eigenvalues are >= 1
     inner = factor.T @ gram @ factor / reml.sigma**2
     return (1.0 / (1.0 + np.maximum(np.linalg.eigvalsh(inner), 0.0))).mean(axis=1)

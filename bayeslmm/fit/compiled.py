@@ -16,7 +16,7 @@ from bayeslmm import covariance
 from bayeslmm.design.arrays import GroupTerm
 from bayeslmm.fit.kernels import coordinates, targets
 from bayeslmm.marginal import BetaPrior, Statistics
-from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.effects import padded_factors
 from bayeslmm.marginal.likelihood import beta_arrays
 from bayeslmm.priors import Priors, scale_form, scale_table

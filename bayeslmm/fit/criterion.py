@@ -33,11 +33,14 @@ from bayeslmm.marginal import (
     profiled_curvature,
     profiled_gradient,
 )
-from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.conditioned import Conditioned
 
 # How far from the ends of their range the correlations of cs and ar1 are searched: the
 # criterion there differs from that at the end by about as much.
 INSIDE = 1e-8
+
+Shape = tuple[Structure, int]
+"""Structure of a bar term, and its effects per level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +218,12 @@ def profiled_problem(
 
     Terms stand at the origin of the data, so that factors are lower triangular there.
     """
-    structures = [(term.structure, term.k) for term in design.groups]
-    return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
+    shapes: list[Shape] = [(term.structure, term.k) for term in design.groups]
+    return safe_problem(shapes, conditioned.unmoved(), restricted=restricted)
 
 
 def safe_problem(
-    structures: Sequence[tuple[Structure, int]],
+    shapes: Sequence[Shape],
     conditioned: Conditioned,
     *,
     restricted: bool,
@@ -228,7 +231,7 @@ def safe_problem(
     """The problem in given coordinates; structure and effects of each term."""
     layout, stop, blocks = conditioned.statistics.layout, 0, []
     levels = {t: block.n_levels for block in layout.blocks for t in block.terms}
-    for t, (structure, k) in enumerate(structures):
+    for t, (structure, k) in enumerate(shapes):
         start, stop = stop, stop + n_theta(structure, k)
         blocks.append(ThetaBlock(structure, k, levels[t], slice(start, stop)))
     return ProfiledProblem(conditioned, restricted, tuple(blocks))

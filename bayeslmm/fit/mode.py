@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy import optimize
 
 from bayeslmm.errors import SamplingError
-from bayeslmm.fit.criterion import safe_problem
+from bayeslmm.fit.criterion import Shape, safe_problem
 from bayeslmm.fit.optimise import is_singular, minimise
 from bayeslmm.fit.target import Target
 from bayeslmm.marginal import profiled_criterion
@@ -178,10 +178,10 @@ def _log_volume(basis: Float[np.ndarray, "m m"]) -> float:
 
 def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
     """Coordinates of the REML estimate, and of ML's where that is singular."""
-    structures = [(term.structure, term.k) for term in target.terms]
     found = []
+    shapes: list[Shape] = [(term.structure, term.k) for term in target.terms]
     for restricted in (True, False):
-        problem = safe_problem(structures, target.conditioned, restricted=restricted)
+        problem = safe_problem(shapes, target.conditioned, restricted=restricted)
         optimum = minimise(problem)
         relative = problem.factors(optimum.theta)
         profile = profiled_criterion(

@@ -26,7 +26,7 @@ from bayeslmm.fit.posterior_tables import (
     term_draws,
 )
 from bayeslmm.graph.names import safe_name
-from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import RUN, draw_levels
 from bayeslmm.model import Model

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from numpy.polynomial.hermite_e import hermeval
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.signal import resample
 from scipy.special import ndtr
 
@@ -72,7 +72,9 @@ def smoothed_quantiles(
         return float(weights @ _kernel((value - values) / width)) - probability
 
     return [
-        float(brentq(excess, low, high, args=(p,), xtol=FOUND * (high - low)))
+        root_scalar(
+            excess, args=(p,), bracket=(low, high), xtol=FOUND * (high - low)
+        ).root
         for p in probabilities
     ]
 
@@ -89,7 +91,7 @@ def _finer(
     density = np.zeros(own.max(axis=0) - first + 2)
     np.add.at(density, tuple((own - first).T), lattice.weights)
     for axis, n in enumerate(density.shape):
-        density = resample(density, FINER * n, axis=axis)
+        density = np.asarray(resample(density, FINER * n, axis=axis))
     at = np.argwhere(density > NEGLIGIBLE * density.max())
     weights = density[tuple(at.T)]
     step, x = np.zeros(lattice.step.size), np.zeros((len(at), lattice.step.size))

@@ -34,7 +34,8 @@ from bayeslmm.fit.compiled import (
 )
 from bayeslmm.fit.kernels.coordinates import FARTHEST
 from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
-from bayeslmm.marginal.conditioning import Conditioned, reproduces
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]

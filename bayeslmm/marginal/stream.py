@@ -28,7 +28,8 @@ from bayeslmm.design.scan import Scan, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, parse_formula
-from bayeslmm.marginal.conditioning import Conditioned, condition_sums
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.conditioning import condition_sums
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.plan import Plan, make_plan
 from bayeslmm.marginal.sums import (

@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import PriorError
 from bayeslmm.marginal import BetaPrior
-from bayeslmm.marginal.conditioning import Conditioned
+from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.priors.prior import Priors
 
 

@@ -9,18 +9,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bayeslmm.covariance import Structure, corr_low, is_homogeneous, n_corr
+from bayeslmm.covariance import is_homogeneous, n_corr
 from bayeslmm.design.arrays import (
     Design,
     EffectVariable,
     GroupTerm,
-    Parameter,
-    parameters as design_parameters,
 )
 from bayeslmm.errors import PriorError, nearest_names
 from bayeslmm.marginal.columns import constant_of
 from bayeslmm.marginal.conditioning import effect_centers
 from bayeslmm.priors.families import FAMILIES, SCALES, check_family
+from bayeslmm.priors.labels import prior_rows
 from bayeslmm.priors.prior import Prior, Priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
 from bayeslmm.priors.spec import (
@@ -261,85 +260,6 @@ def _finish(
         centred,
         family,
         auxiliary,
-        _rows(base, design, family, auxiliary, centers),
+        prior_rows(base, design, family, auxiliary, centers),
         centers,
     )
-
-
-def _rows(
-    base: PriorSet,
-    design: Design,
-    family: str,
-    auxiliary: tuple[tuple[str, Prior], ...],
-    centers: tuple[tuple[float, ...], ...],
-) -> tuple[tuple[str, str, str], ...]:
-    """Parameter, prior and reason, in the order of every table."""
-    rows, seen = [], set()
-    for parameter in design_parameters(design):
-        if parameter.component == "fixef":
-            prior = base.fixed[parameter.index[0]]
-        elif parameter.component == "sd":
-            assert parameter.term is not None
-            sd = base.sd[parameter.term]
-            shared = is_homogeneous(design.groups[parameter.term].structure)
-            prior = sd[0 if shared else parameter.index[0]]
-        elif parameter.component == "corr":
-            assert parameter.term is not None
-            if (parameter.variable, parameter.term) not in seen:
-                seen.add((parameter.variable, parameter.term))
-                eta, term = base.corr_eta[parameter.term], design.groups[parameter.term]
-                reason = base.corr_reason if term.structure == "us" else "symmetric"
-                where = referred_to(design, centers, parameter.term)
-                text = corr_prior_text(term.structure, term.k, eta)
-                rows.append((parameter.variable, text, reason + where))
-            continue
-        elif "sigma" in FAMILIES[family][2]:
-            prior = base.sigma
-        else:
-            continue
-        where = ""
-        if parameter.component == "sd" and _is_constant(design, parameter):
-            where = referred_to(design, centers, parameter.term)
-        rows.append((parameter.label, str(prior), prior.reason + where))
-    rows += [(key, str(prior), prior.reason) for key, prior in auxiliary]
-    return tuple(rows)
-
-
-def _is_constant(design: Design, parameter: Parameter) -> bool:
-    """Whether an SD is that of an intercept, which depends on where x is 0."""
-    assert parameter.term is not None, "an SD belongs to a term"
-    return design.groups[parameter.term].effects[parameter.index[0]] == "Intercept"
-
-
-def referred_to(design: Design, centers: tuple[tuple[float, ...], ...], t: int) -> str:
-    """Where the predictors of a term stand that an intercept's prior is meant for.
-
-    "; at the mean of Days" or "; at Days = 0"; empty where nothing varies beside it.
-    """
-    group = design.groups[t].group
-    beside = dict.fromkeys(
-        effect
-        for term in design.groups
-        if term.group == group
-        for effect in term.effects
-        if effect != "Intercept"
-    )
-    if not beside:
-        return ""
-    moved = [
-        effect
-        for effect, center in zip(design.groups[t].effects, centers[t], strict=True)
-        if center
-    ]
-    if moved:
-        return f"; at the mean of {', '.join(moved)}"
-    return f"; at {' = '.join(beside)} = 0"
-
-
-def corr_prior_text(structure: Structure, k: int, eta: float) -> str:
-    """The prior of a term's correlations, as it is."""
-    if structure == "us":
-        return f"LKJ(eta={eta:.4g})"
-    low = corr_low(structure, k)
-    mean = 0.5 * (1.0 + low)
-    return f"Beta({eta:.4g}, {eta:.4g}) on ({low:.4g}, 1), mean {mean:.4g}"

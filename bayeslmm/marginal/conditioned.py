@@ -1,0 +1,204 @@
+"""A model in safe coordinates, and the way back to the data's.
+
+Holds cross-products of columns in which arithmetic is safe (see `conditioning`) with
+what leads from estimates, draws and densities there to those of the data, and back.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solve_triangular
+
+from bayeslmm.marginal.columns import mover
+from bayeslmm.marginal.effects import EffectsMean, conditional_mean
+from bayeslmm.marginal.statistics import Statistics, make_statistics
+from bayeslmm.marginal.sums import turn_sums
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioned:
+    """A model in safe coordinates.
+
+    With c the means and C the matrix that moves columns by them, the X of the data is
+    ``(X_safe root)`` moved back, its y is ``X beta + unit y_safe``, and
+    ``Z_safe = Z C bases``.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Cross-products of the safe columns.
+    unit : float
+        Unit of y in safe coordinates, units of y: about the SD of what X leaves.
+    means : ndarray, shape (p,)
+        Taken off the columns of X; 0 for the intercept, and for all without one.
+    intercept : int or None
+        Column of X that is the intercept.
+    root : ndarray, shape (p, p)
+        Upper triangular; the moved X is the safe one times it.
+    beta : ndarray, shape (p,)
+        The regression that was taken off y, on the moved columns, units of y.
+    centers : tuple of ndarray, shape (k_t,)
+        Taken off the columns of each bar term; 0 for the intercept and where a term
+        keeps its origin.
+    constants : tuple of int or None
+        Position of the intercept among the columns of each bar term.
+    bases : tuple of ndarray, shape (k_t, k_t)
+        Lower triangular; the safe columns are the moved ones times it.
+    """
+
+    statistics: Statistics
+    unit: float
+    means: Float[np.ndarray, " p"]
+    intercept: int | None
+    root: Float[np.ndarray, "p p"]
+    beta: Float[np.ndarray, " p"]
+    centers: tuple[Float[np.ndarray, " _k"], ...]
+    constants: tuple[int | None, ...]
+    bases: tuple[Float[np.ndarray, "_k _k"], ...]
+
+    # --- densities ------------------------------------------------------------------
+
+    @property
+    def log_jacobian(self) -> float:
+        """What the log density of y has more than that of the safe y, beta integrated.
+
+        A flat prior of beta is flat in the units of the data.
+        """
+        p = len(self.beta)
+        log_root = float(np.log(np.abs(np.diag(self.root))).sum())
+        return (p - self.statistics.n) * math.log(self.unit) - log_root
+
+    def criterion_shift(self, *, restricted: bool) -> float:
+        """What the REML (or ML) criterion of the data has more than the safe one."""
+        if restricted:
+            return -2.0 * self.log_jacobian
+        return 2.0 * self.statistics.n * math.log(self.unit)
+
+    @property
+    def residual_sd(self) -> float:
+        """SD of what X leaves of y, units of y."""
+        stats = self.statistics
+        left = float(stats.WW[-1, -1]) / max(stats.n - stats.p, 1)
+        return self.unit * math.sqrt(max(left, 0.0))
+
+    # --- random effects -------------------------------------------------------------
+
+    def reference(self, t: int) -> Float[np.ndarray, "k k"]:
+        """C of a term: effects of the data's columns from those of the moved ones."""
+        return mover(self.centers[t], self.constants[t])
+
+    def spread(self, t: int) -> Float[np.ndarray, "k k"]:
+        """Effects of the data's columns from safe ones, the unit of y apart."""
+        return self.reference(t) @ self.bases[t]
+
+    def factors(
+        self, safe: tuple[Float[np.ndarray, "_k _k"], ...]
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+        """Relative factors for the columns of the data from those of safe columns.
+
+        Lower triangular where no term was moved.
+        """
+        return tuple(self.spread(t) @ factor for t, factor in enumerate(safe))
+
+    def unmoved(self, kept: Sequence[bool] | None = None) -> "Conditioned":
+        """The same with terms at the origin of the data; those in `kept` stay moved.
+
+        The bases of such a term are lower triangular between the data's columns and
+        orthonormal ones, so the cross-products are only rotated: no digit is lost.
+        """
+        kept = [False] * len(self.bases) if kept is None else kept
+        stay = [k or not c.any() for k, c in zip(kept, self.centers, strict=True)]
+        if all(stay):
+            return self
+        turns, bases, centers = [], [], []
+        for t, stays in enumerate(stay):
+            turn, basis = np.eye(len(self.bases[t])), self.bases[t]
+            if not stays:
+                turn, upper = np.linalg.qr(self.spread(t).T)
+                signs = np.where(np.diag(upper) < 0.0, -1.0, 1.0)
+                turn, basis = turn * signs, upper.T * signs
+            turns.append(turn)
+            bases.append(basis)
+            centers.append(self.centers[t] if stays else np.zeros(len(basis)))
+        stats = self.statistics
+        sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
+        return replace(
+            self,
+            statistics=make_statistics(sums, stats.layout),
+            centers=tuple(centers),
+            bases=tuple(bases),
+        )
+
+    # --- effects of the data --------------------------------------------------------
+
+    @property
+    def to_moved(self) -> Float[np.ndarray, "p p"]:
+        """Coefficients of the moved columns from those of the data's columns."""
+        turn = np.eye(len(self.means))
+        if self.intercept is not None:
+            turn[self.intercept] += self.means
+        return turn
+
+    def coefficients(
+        self, safe: Float[np.ndarray, "*s p"]
+    ) -> Float[np.ndarray, "*s p"]:
+        """Fixed effects of the data's columns from those of safe ones."""
+        if not len(self.means):
+            return safe
+        flat = safe.reshape(-1, safe.shape[-1])
+        moved = self.beta[:, None] + self.unit * solve_triangular(self.root, flat.T)
+        if self.intercept is not None:
+            moved[self.intercept] -= self.means @ moved
+        return moved.T.reshape(safe.shape)
+
+    def coefficient_turn(self) -> Float[np.ndarray, "p p"]:
+        """Derivative of the data's fixed effects by the safe ones."""
+        turn = self.unit * solve_triangular(self.root, np.eye(len(self.root)))
+        if self.intercept is not None:
+            turn[self.intercept] -= self.means @ turn
+        return turn
+
+    def safe_coefficients(
+        self, beta: Float[np.ndarray, "*s p"]
+    ) -> Float[np.ndarray, "*s p"]:
+        """Fixed effects of safe columns from those of the data's columns."""
+        moved = beta @ self.to_moved.T
+        return (moved - self.beta) @ self.root.T / self.unit
+
+    def random_effects(
+        self, t: int, safe: Float[np.ndarray, "*s k"]
+    ) -> Float[np.ndarray, "*s k"]:
+        """Random effects of the data's columns from those of safe ones."""
+        return safe @ (self.unit * self.spread(t)).T
+
+    def safe_effects(
+        self, t: int, b: Float[np.ndarray, "*s k"]
+    ) -> Float[np.ndarray, "*s k"]:
+        """Random effects of safe columns from those of the data's columns."""
+        moved = b @ mover(-self.centers[t], self.constants[t]).T
+        inverse = solve_triangular(self.bases[t], np.eye(b.shape[-1]), lower=True)
+        return moved @ inverse.T / self.unit
+
+    def effects(
+        self, safe: tuple[Float[np.ndarray, "_k _k"], ...], sigma: float
+    ) -> EffectsMean:
+        """Conditional mean of the effects of the data, flat prior on beta.
+
+        ``safe`` are factors of safe columns, ``sigma`` the residual SD in safe units.
+        """
+        mean = conditional_mean(self.statistics, safe, sigma)
+        terms = range(len(self.bases))
+        turns = [self.unit * self.spread(t) for t in terms]
+        turn = self.coefficient_turn()
+        return EffectsMean(
+            beta=self.coefficients(mean.beta),
+            beta_cov=turn @ mean.beta_cov @ turn.T,
+            b=tuple(mean.b[t] @ turns[t].T for t in terms),
+            b_cov_given_beta=tuple(
+                turns[t] @ mean.b_cov_given_beta[t] @ turns[t].T for t in terms
+            ),
+            b_cov=tuple(turns[t] @ mean.b_cov[t] @ turns[t].T for t in terms),
+        )

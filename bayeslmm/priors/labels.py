@@ -1,0 +1,107 @@
+"""The printed table of the priors: parameter, prior, reason.
+
+Takes a set, the `Design` and what the priors refer to; gives the rows, in the order of
+every table. An intercept's prior depends on where the predictors are 0, so its row says
+where that is.
+"""
+
+from bayeslmm.covariance import Structure, corr_low, is_homogeneous
+from bayeslmm.design.arrays import (
+    Design,
+    Parameter,
+    parameters as design_parameters,
+)
+from bayeslmm.priors.families import FAMILIES
+from bayeslmm.priors.prior import Prior
+from bayeslmm.priors.sets import PriorSet
+
+Centers = tuple[tuple[float, ...], ...]
+Row = tuple[str, str, str]
+
+
+def prior_rows(
+    base: PriorSet,
+    design: Design,
+    family: str,
+    auxiliary: tuple[tuple[str, Prior], ...],
+    centers: Centers,
+) -> tuple[Row, ...]:
+    """Parameter, prior and reason, in the order of every table."""
+    rows: dict[tuple[str, int | None], Row] = {}
+    for parameter in design_parameters(design):
+        if parameter.component == "corr":  # one row for all of a term
+            key = parameter.variable, parameter.term
+            rows.setdefault(key, _corr_row(base, design, centers, parameter))
+            continue
+        if parameter.component == "fixef":
+            prior, where = base.fixed[parameter.index[0]], ""
+        elif parameter.component == "sd":
+            prior, where = _sd_prior(base, design, centers, parameter)
+        elif "sigma" in FAMILIES[family][2]:
+            prior, where = base.sigma, ""
+        else:
+            continue
+        row = (parameter.label, str(prior), prior.reason + where)
+        rows[parameter.label, parameter.term] = row
+    others = [(key, str(prior), prior.reason) for key, prior in auxiliary]
+    return (*rows.values(), *others)
+
+
+def _sd_prior(
+    base: PriorSet, design: Design, centers: Centers, parameter: Parameter
+) -> tuple[Prior, str]:
+    """Prior of an SD, and for an intercept's where the predictors stand."""
+    t, effect = _term_of(parameter), parameter.index[0]
+    shared = is_homogeneous(design.groups[t].structure)
+    constant = design.groups[t].effects[effect] == "Intercept"
+    where = _referred_to(design, centers, t) if constant else ""
+    return base.sd[t][0 if shared else effect], where
+
+
+def _corr_row(
+    base: PriorSet, design: Design, centers: Centers, parameter: Parameter
+) -> Row:
+    """The prior of the correlations of a term."""
+    t = _term_of(parameter)
+    term = design.groups[t]
+    reason = base.corr_reason if term.structure == "us" else "symmetric"
+    where = _referred_to(design, centers, t) if "Intercept" in term.effects else ""
+    text = _corr_text(term.structure, term.k, base.corr_eta[t])
+    return parameter.variable, text, reason + where
+
+
+def _term_of(parameter: Parameter) -> int:
+    """Bar term of an SD or a correlation."""
+    assert parameter.term is not None, "SDs and correlations belong to a term"
+    return parameter.term
+
+
+def _referred_to(design: Design, centers: Centers, t: int) -> str:
+    """Where the predictors of a term stand that an intercept's prior is meant for.
+
+    "; at the mean of Days" or "; at Days = 0"; empty where nothing varies beside it.
+    """
+    group = design.groups[t].group
+    beside = dict.fromkeys(
+        effect
+        for term in design.groups
+        if term.group == group
+        for effect in term.effects
+        if effect != "Intercept"
+    )
+    if not beside:
+        return ""
+    pairs = zip(design.groups[t].effects, centers[t], strict=True)
+    moved = [effect for effect, center in pairs if center]
+    if moved:
+        return f"; at the mean of {', '.join(moved)}"
+    return f"; at {' = '.join(beside)} = 0"
+
+
+def _corr_text(structure: Structure, k: int, eta: float) -> str:
+    """The prior of a term's correlations, as it is."""
+    if structure == "us":
+        return f"LKJ(eta={eta:.4g})"
+    low = corr_low(structure, k)
+    mean = 0.5 * (1.0 + low)
+    return f"Beta({eta:.4g}, {eta:.4g}) on ({low:.4g}, 1), mean {mean:.4g}"
