@@ -33,6 +33,8 @@ FLAT = 1e-5
 # A parameter has no SE if more than this share of its variation is along such
 # directions.
 NEGLIGIBLE = 1e-3
+# Logarithm of the largest double.
+LARGEST = 709.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,9 @@ def working_value(component: str, estimate: float) -> float:
 
 def natural_value(component: str, working: float) -> float:
     """Inverse of `working_value`."""
-    return math.tanh(working) if component == "corr" else math.exp(working)
+    if component == "corr":
+        return math.tanh(working)
+    return math.exp(working) if working < LARGEST else math.inf
 
 
 def _working_slopes(

@@ -147,11 +147,20 @@ def _polish_from(problem: ProfiledProblem, descent: Descent) -> Optimum:
 
 
 def _snap(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
-    """Set what may as well be 0 (or at its bound) to exactly that."""
-    for candidate in snap_candidates(problem, optimum.theta):
-        criterion, _ = problem(candidate)
-        if criterion <= optimum.criterion + rounding(optimum.criterion) + DECREMENT:
-            optimum = _polish(problem, canonical(problem, candidate))
+    """Set what may as well be 0 (or at its bound) to exactly that.
+
+    After a candidate was taken the others are made anew: those of before would bring
+    back what has just been set to 0.
+    """
+    moved = True
+    while moved:
+        moved = False
+        for candidate in snap_candidates(problem, optimum.theta):
+            criterion, _ = problem(candidate)
+            if criterion <= optimum.criterion + rounding(optimum.criterion) + DECREMENT:
+                optimum = _polish(problem, canonical(problem, candidate))
+                moved = True
+                break
     return optimum
 
 
@@ -182,7 +191,9 @@ def _polish(
     final = canonical(problem, theta)
     hessian, convex = None, True
     if curvature is not None:
-        convex = not (curvature.values < -FLAT * curvature.values.max()).any()
+        # a curvature this small promises no fall either: the criterion is flat there
+        downward = max(FLAT * float(curvature.values.max()), ENOUGH)
+        convex = not (curvature.values < -downward).any()
         same = (final == theta).all() and np.array_equal(
             curvature.free, free_parameters(problem, theta, gradient)
         )

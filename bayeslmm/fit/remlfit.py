@@ -117,7 +117,9 @@ class RemlFit(RowBatches):
             ``estimate``, ``se``, ``lower``, ``upper``, all in the units of the
             parameter. Intervals are normal for fixed effects, on the log scale for SDs
             and sigma, on the atanh scale for correlations; NaN at the boundary
-            (``information.reasons`` says why).
+            (``information.reasons`` says why). Where the SE of an SD exceeds three
+            quarters of it, a Wald interval means nothing: then it is the profile
+            likelihood's (REML; NaN under ML and for large crossed factors).
         """
         return remltables.summary_table(self, level)
 

@@ -9,13 +9,19 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Parameter, parameters
 from bayeslmm.errors import ModelError
+from bayeslmm.fit.criterion import Shape
 from bayeslmm.fit.information import natural_value, working_value
+from bayeslmm.fit.profiled import DevianceProfile
 from bayeslmm.fit.status import sd_corr
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayeslmm.fit.remlfit import RemlFit
+
+# SE of log sd beyond which a Wald interval on that scale means nothing: at 95% its ends
+# would be a factor of 4 and more away.
+NEAR_ZERO = 0.75
 
 
 def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
@@ -49,7 +55,9 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
     working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
     z = NormalDist().inv_cdf(0.5 + level / 2)
     bounds = [
-        _wald(parameter, value, z * spread)
+        _profile(fit, parameter, z)
+        if parameter.component == "sd" and spread > NEAR_ZERO
+        else _wald(parameter, value, z * spread)
         for parameter, value, spread in zip(shown, values, working_se, strict=True)
     ]
     lower, upper = np.array(bounds).T
@@ -182,6 +190,18 @@ def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, floa
         natural_value(parameter.component, low),
         natural_value(parameter.component, high),
     )
+
+
+def _profile(fit: "RemlFit", parameter: Parameter, z: float) -> tuple[float, float]:
+    """Profile-likelihood interval of an SD; NaN where it cannot be had quickly."""
+    conditioned = fit.model.conditioned
+    if fit.method != "REML" or conditioned.statistics.in_steps:
+        return np.nan, np.nan
+    assert parameter.term is not None, "an SD belongs to a term"
+    shapes: list[Shape] = [(term.structure, term.k) for term in fit.design.groups]
+    profile = DevianceProfile(conditioned.unmoved(), tuple(shapes))
+    at = profile.position(parameter.term, parameter.index[0])
+    return profile.limits(fit.factors, fit.sigma, at, z**2)
 
 
 def _second_moment(
