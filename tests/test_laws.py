@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, strategies as st
 from sampling import sample_unchecked, unchecked
 
-from bayeslmm import DataError, FitWarning, Model, RemlFit
+from bayeslmm import DataError, FitWarning, Model, ModelError, RemlFit
+from bayeslmm.compare.pull import prior_pull
 from bayeslmm.fit.agreement import (
     joint_coordinates,
     log_densities,
@@ -412,3 +413,30 @@ def test_the_prior_of_a_shared_correlation_is_the_one_used(
     density = np.exp(np.array(values) - max(values))
     rho = low + (1.0 - low) * 0.5 * (1.0 + np.tanh(z))
     assert (density * rho).sum() / density.sum() == pytest.approx(mean, abs=1e-6)
+
+
+def test_covariances_at_the_means_are_those_of_centred_data() -> None:
+    """`varcorr(at="mean")` on both sides, against a model of centred predictors."""
+    data = children(2006.0)
+    centred = data.assign(x=data["x"] - data["x"].mean())
+    one, other = (Model("y ~ x + (x | g)", frame) for frame in (data, centred))
+    ours, theirs = one.fit_reml().varcorr(at="mean"), other.fit_reml().varcorr()
+    np.testing.assert_allclose(ours["estimate"], theirs["estimate"], rtol=1e-4)
+    drawn, expected = (sample_unchecked(m, seed=1, draws=200) for m in (one, other))
+    np.testing.assert_allclose(
+        drawn.varcorr(at="mean")["median"], expected.varcorr()["median"], rtol=1e-4
+    )
+    with pytest.raises(ModelError, match=r"'zero' or 'mean'"):
+        drawn.varcorr(at="start")  # type: ignore[arg-type]
+
+
+def test_the_pull_of_a_prior_is_felt_where_it_refers_to() -> None:
+    """Sigma's is the same at any zero of x, and flat priors pull nothing."""
+    data = children()
+    pulls = []
+    for shift in (0.0, 40.0):
+        model = Model("y ~ x + (x | g)", data.assign(x=data["x"] + shift))
+        pulls.append(prior_pull(model.fit_reml(), model.priors))
+    assert pulls[1]["sigma"] == pytest.approx(pulls[0]["sigma"], rel=1e-4)
+    flat = Model("y ~ x + (x | g)", data, priors="flat")
+    assert (prior_pull(flat.fit_reml(), flat.priors).abs() < 1e-6).all()

@@ -1,9 +1,11 @@
 """How hard each prior pulls at the REML estimate, before any draw is made."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from bayeslmm.covariance import factor_to_sd_corr
 from bayeslmm.design.arrays import Parameter, parameters
@@ -12,6 +14,9 @@ from bayeslmm.priors import Priors, beta_prior, scale_logp
 
 if TYPE_CHECKING:
     from bayeslmm.fit.remlfit import RemlFit
+
+# Step of the differences, in shares of an SD.
+STEP = 1e-5
 
 
 def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
@@ -43,6 +48,8 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
         se = float(estimates["se"][parameter.label])
         if parameter.component == "fixef":
             found[parameter.label] = fixed[parameter.index[0]]
+        elif _is_moved(priors, parameter):
+            found[parameter.label] = _moved_slope(reml, priors, parameter) * se
         elif parameter.component == "corr":
             found[parameter.label] = _corr_slope(reml, priors, parameter) * se
         else:
@@ -50,6 +57,52 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
                 _scale_slope(priors, parameter, estimate, reml) * se
             )
     return pd.Series(found, dtype=float, name="prior_pull")
+
+
+def _is_moved(priors: Priors, parameter: Parameter) -> bool:
+    """Whether the prior of an SD or correlation refers to columns less their means."""
+    return parameter.term is not None and priors.centered[parameter.term]
+
+
+def _moved_slope(reml: "RemlFit", priors: Priors, parameter: Parameter) -> float:
+    """Slope of a term's log prior in one SD or correlation at x = 0, by differences."""
+    t = parameter.term
+    assert t is not None, "SDs and correlations belong to a term"
+    sd, corr = factor_to_sd_corr(reml.factors[t])
+    if not np.isfinite(corr).all() or np.linalg.cond(corr) > 1e12:
+        return float("nan")
+    is_sd = parameter.component == "sd"
+    step = STEP * (
+        sd[parameter.index[0]] if is_sd else 1.0 - corr[parameter.index] ** 2
+    )
+    ends = []
+    for move in (step, -step):
+        sds, corrs = sd.copy(), corr.copy()
+        if is_sd:
+            sds[parameter.index[0]] += move
+        else:
+            corrs[parameter.index] += move
+            corrs[parameter.index[::-1]] += move
+        ends.append(_stated_density(priors, t, corrs * np.outer(sds, sds)))
+    return float((ends[0] - ends[1]) / (2.0 * step))
+
+
+def _stated_density(
+    priors: Priors, t: int, covariance: Float[np.ndarray, "k k"]
+) -> float:
+    """Log prior density of the SDs and correlations that the priors refer to."""
+    turn = priors.reference[t]
+    assert turn is not None, "only for terms whose columns are moved"
+    inverse = np.linalg.inv(turn)
+    try:
+        factor = np.linalg.cholesky(inverse @ covariance @ inverse.T)
+    except np.linalg.LinAlgError:
+        return float("nan")
+    sd, corr = factor_to_sd_corr(factor)
+    value = (priors.corr_eta[t] - 1.0) * float(np.linalg.slogdet(corr)[1])
+    for prior, own in zip(priors.sd[t], sd.tolist(), strict=True):
+        value += scale_logp(prior)(math.log(own))[0] - math.log(own)
+    return value
 
 
 def _fixed_pull(reml: "RemlFit", priors: Priors) -> np.ndarray:

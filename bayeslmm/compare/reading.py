@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from bayeslmm.compare.centred import centred_sentences
 from bayeslmm.compare.pull import prior_pull
 from bayeslmm.compare.table import compare
 from bayeslmm.fit.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
@@ -89,6 +90,7 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
         _trust,
         _fixed_effects,
         _priors,
+        _centred,
         _skew,
         _boundary,
         _few_levels,
@@ -179,6 +181,11 @@ def _priors(facts: _Facts) -> list[str]:
         f"The priors ({name}) matter: at the {facts.method} estimate they pull "
         f"{_listed(parts)}{more}."
     ]
+
+
+def _centred(facts: _Facts) -> list[str]:
+    """What the SD of an intercept is in the middle of the data."""
+    return centred_sentences(facts.reml, facts.post, facts.interval)
 
 
 def _skew(facts: _Facts) -> list[str]:

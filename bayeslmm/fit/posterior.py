@@ -18,6 +18,7 @@ from bayeslmm.fit import (
     posterior_predictions as predictions,
     posterior_tables as tables,
 )
+from bayeslmm.fit.centred import At, centred_draws, is_at_mean
 from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.fit.posterior_predictions import PredictionKind
 from bayeslmm.fit.posterior_tables import IntervalKind
@@ -122,8 +123,23 @@ class Posterior(RowBatches):
         columns = ["mean", "median", "sd", "lower", "upper"]
         return table.loc[table["component"] == "fixef", columns]
 
-    def varcorr(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+    def varcorr(
+        self,
+        prob: float = 0.95,
+        kind: IntervalKind = "eti",
+        *,
+        at: At = "zero",
+    ) -> "pd.DataFrame":
         """SDs, correlations and the residual.
+
+        Parameters
+        ----------
+        prob, kind
+            As for `summary`.
+        at : {"zero", "mean"}, default "zero"
+            Where the predictors whose effects vary stand for the SD and correlations of
+            an intercept beside them: at 0, as lme4 has it, or at their means over the
+            rows, which the default priors refer to.
 
         Returns
         -------
@@ -133,7 +149,10 @@ class Posterior(RowBatches):
             ``sd``, ``lower``, ``upper`` of the SD or correlation, and ``variance``, the
             posterior mean of the variance or covariance.
         """
-        return tables.varcorr_table(self.model.design, self.idata, prob, kind)
+        design, moved = self.model.design, None
+        if is_at_mean(at):
+            moved = centred_draws(design, self.idata)
+        return tables.varcorr_table(design, self.idata, prob, kind, moved)
 
     @property
     def sigma(self) -> float:

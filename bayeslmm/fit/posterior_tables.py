@@ -4,6 +4,7 @@ Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD a
 interval of named probability and kind.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -148,13 +149,27 @@ def describe_draws(
 
 
 def varcorr_table(
-    design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
+    design: Design,
+    tree: "xr.DataTree",
+    prob: float,
+    kind: IntervalKind,
+    moved: Mapping[str, Float[np.ndarray, "chain draw"]] | None = None,
 ) -> "pd.DataFrame":
-    """SDs, correlations and sigma with the effects they belong to."""
+    """SDs, correlations and sigma with the effects they belong to.
+
+    `moved` has draws by label that replace those of the tree.
+    """
     import pandas as pd
 
     wanted = [p for p in posterior_parameters(design, tree) if p.component != "fixef"]
-    draws = np.stack([_draws(p, design, tree) for p in wanted], axis=-1)
+    own = [(moved or {}).get(p.label) for p in wanted]
+    draws = np.stack(
+        [
+            _draws(p, design, tree) if given is None else given
+            for p, given in zip(wanted, own, strict=True)
+        ],
+        axis=-1,
+    )
     index = pd.Index([p.label for p in wanted], name="label")
     first, second = zip(*(_effect_names(design, p) for p in wanted), strict=True)
     table = pd.DataFrame(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit import remlpredict, remltables
+from bayeslmm.fit.centred import At
 from bayeslmm.fit.information import Information
 from bayeslmm.fit.remlpredict import R2, Icc
 from bayeslmm.fit.rowwise import Effects, RowBatches
@@ -149,8 +150,14 @@ class RemlFit(RowBatches):
         """
         return remltables.fixef_table(self)
 
-    def varcorr(self) -> "pd.DataFrame":
+    def varcorr(self, *, at: At = "zero") -> "pd.DataFrame":
         """SDs, correlations and sigma, like lme4's ``as.data.frame(VarCorr(.))``.
+
+        Parameters
+        ----------
+        at : {"zero", "mean"}, default "zero"
+            Where the predictors whose effects vary stand for the SD and correlations of
+            an intercept beside them: at 0, as in lme4, or at their means over the rows.
 
         Returns
         -------
@@ -160,7 +167,7 @@ class RemlFit(RowBatches):
             correlation), ``variance`` (variance or covariance, units of y squared per
             units of the columns).
         """
-        return remltables.varcorr_table(self)
+        return remltables.varcorr_table(self, at)
 
     def ranef(
         self, condvar: Literal["given_beta", "joint"] = "given_beta"

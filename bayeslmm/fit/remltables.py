@@ -1,6 +1,7 @@
 """Estimates -> tables: the DataFrames of a `RemlFit`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Parameter, parameters
 from bayeslmm.errors import ModelError
+from bayeslmm.fit.centred import centred_factors, is_at_mean
 from bayeslmm.fit.criterion import Shape
 from bayeslmm.fit.information import natural_value, working_value
 from bayeslmm.fit.profiled import DevianceProfile
@@ -84,10 +86,12 @@ def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     return pd.DataFrame(table, index=_labels(shown))
 
 
-def varcorr_table(fit: "RemlFit") -> "pd.DataFrame":
+def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     """SDs, correlations and sigma with their variances and covariances."""
     import pandas as pd
 
+    if is_at_mean(at):
+        fit = replace(fit, factors=centred_factors(fit.design, fit.factors))
     shown = [p for p in parameters(fit.design) if p.component != "fixef"]
     values = estimates(fit)[-len(shown) :]
     moments = [

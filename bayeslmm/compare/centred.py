@@ -1,0 +1,39 @@
+"""SDs and correlations of the effects where the predictors stand at their means.
+
+The SD of an intercept is that of the levels where every predictor is 0, which may be
+far from the data: with years it says how the levels differ in the year 0. Takes both
+fits; gives what it is in the middle of the data, where the default priors refer to.
+"""
+
+from typing import TYPE_CHECKING
+
+from bayeslmm.marginal.conditioning import effect_centers
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
+
+# Shorter lists of effects are named in full.
+NAMED = 3
+
+
+def centred_sentences(reml: "RemlFit", post: "Posterior", interval: str) -> list[str]:
+    """One sentence for each term whose intercept is counted elsewhere at the means."""
+    at_zero, ours = (reml.varcorr(at=at)["estimate"] for at in ("zero", "mean"))
+    theirs, found = post.varcorr(at="mean"), []
+    design = reml.model.design
+    for term, center in zip(design.groups, effect_centers(design), strict=True):
+        if not center.any():
+            continue
+        label = f"1|{term.group}_sigma"
+        row = theirs.loc[label]
+        moved = [e for e, c in zip(term.effects, center, strict=True) if c]
+        where = ", ".join(moved[:NAMED]) + (", ..." if len(moved) > NAMED else "")
+        found.append(
+            f"SD of the intercept of {term.group} at the mean of {where}: "
+            f"{reml.method} {ours[label]:.3g}, posterior median "
+            f"{row['median']:.3g} ({interval} {row['lower']:.3g} to "
+            f"{row['upper']:.3g}); {label} is that at 0 ({reml.method} "
+            f"{at_zero[label]:.3g})."
+        )
+    return found
