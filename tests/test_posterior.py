@@ -238,7 +238,7 @@ def test_coef_is_fixed_plus_random(post: Posterior) -> None:
     assert coef["sd"][key] == pytest.approx(total.std(ddof=1))
     year = coef["mean"]["year", "2003", "edu"]
     assert year == pytest.approx(post.draws("edu").mean())
-    with pytest.warns(FitWarning, match="rank 3 of 4"):
+    with pytest.warns(FitWarning, match="rank 2 of 4"):
         reml = post.model.fit_reml()
     reml = reml.coef().set_index(["group", "level", "effect"])
     assert reml.index.equals(coef.index)

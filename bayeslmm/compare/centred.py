@@ -19,12 +19,14 @@ NAMED = 3
 
 def centred_sentences(reml: "RemlFit", post: "Posterior", interval: str) -> list[str]:
     """One sentence for each term whose intercept is counted elsewhere at the means."""
+    design, found = reml.model.design, []
+    pairs = zip(design.groups, effect_centers(design), strict=True)
+    moved_terms = [(term, center) for term, center in pairs if center.any()]
+    if not moved_terms:
+        return []
     at_zero, ours = (reml.varcorr(at=at)["estimate"] for at in ("zero", "mean"))
-    theirs, found = post.varcorr(at="mean"), []
-    design = reml.model.design
-    for term, center in zip(design.groups, effect_centers(design), strict=True):
-        if not center.any():
-            continue
+    theirs = post.varcorr(at="mean")
+    for term, center in moved_terms:
         label = f"1|{term.group}_sigma"
         row = theirs.loc[label]
         moved = [e for e, c in zip(term.effects, center, strict=True) if c]
