@@ -10,11 +10,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from bayeslmm.design.frame import open_frame
+from bayeslmm.design.frame import listed, open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds
 from bayeslmm.errors import DataError, nearest_names
 
 if TYPE_CHECKING:
+    import narwhals
     import pyarrow as pa
 
 # Rows that one thread has in memory at a time: a few MB for each column.
@@ -148,11 +149,32 @@ def _record_batches(make: Callable[[], object]) -> "Generator[pa.RecordBatch]":
         elif isinstance(item, pa.Table):
             yield from item.to_batches()
         elif is_frame(item):
-            yield from cast("pa.Table", open_frame(item).to_arrow()).to_batches()
+            yield from _arrow_table(open_frame(item)).to_batches()
         else:
             raise DataError(
                 f"A batch is a {type(item).__name__}, not an Arrow batch or data frame."
             )
+
+
+def _arrow_table(frame: "narwhals.DataFrame[Any]") -> "pa.Table":
+    """A frame as an Arrow table; integers of 128 bits, unknown to it, as decimals."""
+    import narwhals as nw
+
+    wide = [
+        name
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, nw.Int128 | nw.UInt128)
+    ]
+    try:
+        decimals = [nw.col(name).cast(nw.Decimal(38, 0)) for name in wide]
+        return cast("pa.Table", frame.with_columns(*decimals).to_arrow())
+    except Exception as error:
+        if not wide:
+            raise
+        raise DataError(
+            f"The columns {listed(wide)} hold integers of 128 bits, some with more "
+            f"than 38 digits, which cannot be read in batches. Convert them to text."
+        ) from error
 
 
 def _take_turns(

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.numbers import is_whole
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan
@@ -69,7 +70,7 @@ def refuse_swapped(
     """
     fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
     left, right = bar.predictor.terms[0].atoms[0].label, bar.group[0].label
-    whole = bool((values % 1 == 0).all())
+    whole = is_whole(values)
     slope = right in fixed and left not in fixed
     n_different = len(np.unique(values))
     if not whole or slope or n_different == (len(values) if n is None else n):
@@ -77,8 +78,8 @@ def refuse_swapped(
             f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
             f"{right!r}, a number with {n_different} different values. "
             f"The grouping factor stands on the right of the bar: did you mean "
-            f"({right} | {left})? If {right!r} is a code, write "
-            f"({left} | factor({right})).",
+            f"({right} | {left})? If {right!r} is a code, "
+            f"make it text in the data: data[{right!r}].astype(str).",
             formula.text,
             bar.position,
         )

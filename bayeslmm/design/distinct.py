@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bayeslmm.design.arrow import dictionary_codes, dictionary_labels, same_dictionary
+from bayeslmm.design.dictionaries import (
+    dictionary_codes,
+    dictionary_labels,
+    same_dictionary,
+)
 from bayeslmm.design.memory import check_fits
+from bayeslmm.design.numbers import alike, level_name, union
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,6 +49,7 @@ class NumberSet:
             if self._cover(low, high):
                 self.seen[values.astype(np.int64) - self.low] = True
                 return
+        if len(self.seen):
             self._leave_table()
         self.runs.append(np.unique(values))
         if sum(map(len, self.runs)) > 2 * self.merged + GROWTH:
@@ -82,7 +88,7 @@ class NumberSet:
 
     def _merge(self) -> None:
         """One run of all."""
-        self.runs = [np.unique(np.concatenate(self.runs))]
+        self.runs = [union(self.runs)]
         self.merged = len(self.runs[0])
         check_levels(self.merged)
 
@@ -192,8 +198,6 @@ def check_levels(n_levels: int) -> None:
 
 def number_labels(values: np.ndarray, *, flags: bool) -> tuple[str, ...]:
     """Level names of numbers; of True and False where the column holds flags."""
-    from bayeslmm.design.frame import level_name
-
     if flags:
         return tuple(str(bool(value)) for value in values)
     if values.dtype.kind in "iu":
@@ -221,8 +225,9 @@ class NumberCodes:
                 codes = self.table[at]
                 if codes.min() >= 0:
                     return codes
-        at = np.minimum(np.searchsorted(self.values, given), len(self.values) - 1)
-        unseen = self.values[at] != given
+        known, given = alike([self.values, given])
+        at = np.minimum(np.searchsorted(known, given), len(known) - 1)
+        unseen = known[at] != given
         if unseen.any():
             raise DataError(
                 f"{name!r} has the value {given[unseen][0]!s}, which it had not when "

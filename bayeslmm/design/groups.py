@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.design.evaluate import Rows, evaluate_factor
-from bayeslmm.design.frame import FactorColumn, match_levels
+from bayeslmm.design.frame import FactorColumn, Kind, match_levels
 from bayeslmm.errors import DataError
 from bayeslmm.formula import RandomTerm
 
@@ -25,6 +25,8 @@ class GroupIndex:
     ----------
     parts : tuple of tuple of str
         Levels of each crossed column.
+    kinds : tuple of {"number", "flag", "text"}
+        What each crossed column held.
     cells : ndarray of int, shape (J,)
         Observed combinations, ascending, as positions in the array of all of them.
     levels : tuple of str
@@ -32,6 +34,7 @@ class GroupIndex:
     """
 
     parts: tuple[tuple[str, ...], ...]
+    kinds: tuple[Kind, ...]
     cells: Int[np.ndarray, " j"]
     levels: tuple[str, ...]
 
@@ -42,13 +45,14 @@ def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn
 
     factors = [evaluate_factor(atom, rows) for atom in term.group]
     parts = tuple(factor.levels for factor in factors)
+    kinds = tuple(factor.kind for factor in factors)
     if len(factors) == 1:
         cells = np.arange(len(parts[0]))
-        return GroupIndex(parts, cells, parts[0]), factors[0]
+        return GroupIndex(parts, kinds, cells, parts[0]), factors[0]
     codes, cells = pd.factorize(_cell(factors, term.group_label), sort=True)
     levels = cell_labels(np.asarray(cells), parts)
     check_cell_labels(levels, term.group_label)
-    index = GroupIndex(parts, np.asarray(cells), levels)
+    index = GroupIndex(parts, kinds, np.asarray(cells), levels)
     return index, FactorColumn(codes.astype(np.int64, copy=False), levels)
 
 
@@ -61,12 +65,18 @@ def find_groups(
     given = [evaluate_factor(atom, rows) for atom in term.group]
     codes, cells = pd.factorize(_cell(given, term.group_label))
     labels = cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
-    known = [match_levels(f, p) for f, p in zip(given, index.parts, strict=True)]
+    known = [
+        match_levels(atom.label, factor, levels, kind)
+        for atom, factor, levels, kind in zip(
+            term.group, given, index.parts, index.kinds, strict=True
+        )
+    ]
     seen = np.logical_and.reduce([factor.codes >= 0 for factor in known])
     cell = np.where(seen, _cell(known, term.group_label), -1)
     at = np.minimum(np.searchsorted(index.cells, cell), len(index.cells) - 1)
     found = np.where(index.cells[at] == cell, at, -1)
-    return found, np.array(labels, dtype=object)[codes]
+    own = np.array(index.levels, dtype=object)[found]
+    return found, np.where(found >= 0, own, np.array(labels, dtype=object)[codes])
 
 
 def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:

@@ -14,12 +14,11 @@ from jaxtyping import Int
 
 from bayeslmm.design.arrow import (
     TextCodes,
-    dictionary_codes,
-    dictionary_labels,
     read_raw,
     slices,
 )
 from bayeslmm.design.coder import AtomCoder, GroupCoder, check_combinations
+from bayeslmm.design.dictionaries import dictionary_codes, factor_codes
 from bayeslmm.design.distinct import TextSet, number_codes, number_labels
 from bayeslmm.design.evaluate import (
     Memory,
@@ -217,10 +216,11 @@ def complete(columns: list[RawColumn], n: int) -> Int[np.ndarray, " m"]:
 def _local_text(part: Batch, name: str) -> RawColumn:
     """A text column under the labels of its own batch, before all are known."""
     array = part.columns[name]
+    if len(array.dictionary) <= SLICE:  # pyright: ignore[reportAttributeAccessIssue]
+        codes, levels = factor_codes(name, [array])  # pyright: ignore
+        return RawColumn(name, "text", codes, codes < 0, levels)
     codes = dictionary_codes(array).astype(np.int64)  # pyright: ignore
-    labels = dictionary_labels(array)  # pyright: ignore
-    levels = tuple(labels.to_pylist()) if len(labels) <= SLICE else ()
-    return RawColumn(name, "text", codes, codes < 0, levels)
+    return RawColumn(name, "text", codes, codes < 0)
 
 
 def added(states: list[ScanState]) -> dict[str, Learner]:
@@ -268,7 +268,9 @@ def _answer_number(learner: NumberLearner, exact: bool, found: Found) -> None:
         same = len(given) == len(values)
         labels = levels if same else number_labels(given, flags=learner.flags)
         found.given[atom.columns[0]] = labels
-    found.factors[atom.label] = AtomCoder(atom, levels, number_codes(values), None)
+    kind = "flag" if learner.flags else "number"
+    codes = number_codes(values)
+    found.factors[atom.label] = AtomCoder(atom, levels, codes, None, kind)
 
 
 def _answer_cells(learner: CellLearner, found: Found) -> None:

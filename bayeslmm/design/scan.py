@@ -281,14 +281,14 @@ def _variables(
             continue
         absent = absent_rows(source.name, f"{atom.label!r}")
         if _is_factor(atom, kinds):
-            levels = found.factors[atom.label].levels
-            variables[atom.label] = FactorColumn(absent, levels)
+            coder = found.factors[atom.label]
+            variables[atom.label] = FactorColumn(absent, coder.levels, coder.kind)
             continue
         c = n_columns(atom, rows)
         variables[atom.label] = (
             NumericColumn(absent, column_names(atom.label, c))
             if c
-            else FactorColumn(absent, ("False", "True"))
+            else FactorColumn(absent, ("False", "True"), "flag")
         )
     return variables
 

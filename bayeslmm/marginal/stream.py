@@ -323,10 +323,11 @@ def _group_index(
     coder: GroupCoder, levels: tuple[str, ...], kept: Bool[np.ndarray, " _j"]
 ) -> GroupIndex:
     """What finds the level of new rows, among the levels that are kept."""
+    kinds = tuple(part.kind for part in coder.parts)
     if coder.cells is None:
-        return GroupIndex((levels,), np.arange(len(levels)), levels)
+        return GroupIndex((levels,), kinds, np.arange(len(levels)), levels)
     parts = tuple(part.levels for part in coder.parts)
-    return GroupIndex(parts, coder.cells.values[kept], levels)
+    return GroupIndex(parts, kinds, coder.cells.values[kept], levels)
 
 
 def _streamed_design(
