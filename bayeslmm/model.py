@@ -17,7 +17,7 @@ from jaxtyping import Float
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
 from bayeslmm.design.scan import Scan
-from bayeslmm.design.source import Source, open_source
+from bayeslmm.design.source import Source, column_names, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal import Statistics, cross_products
@@ -59,7 +59,8 @@ class Model:
         PyMC model and have no REML fit.
     weights : str or array, optional
         Precision weights as in lme4 (a column name, or one number per row of `data`):
-        the residual variance of row i is ``sigma**2 / weights[i]``.
+        the residual variance of row i is ``sigma**2 / weights[i]``. A pandas Series
+        goes by its labels, which must be those of the rows.
     center_predictors : bool, default True
         Whether the prior of the intercept refers to the mean of the predictors, as in
         bambi.
@@ -136,9 +137,9 @@ class Model:
     ) -> None:
         check_family(family)
         self.family = family
-        self.formula = parse_formula(formula)
         gaussian = family == "gaussian"
         source = open_source(data)
+        self.formula = parse_formula(formula, columns=column_names(data, source))
         if source is None:
             self.recipe = build_design(
                 self.formula, data, weights=weights, gaussian=gaussian

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from design_cases import read
 from hypothesis import given, strategies as st
 
 from bayeslmm.design import build_design
@@ -74,18 +75,11 @@ def carriers():
 @pytest.mark.parametrize("streamed", [False, True])
 def test_ids_beyond_2_53_stay_apart(kind, streamed):
     data = carriers()[kind]
-    if streamed:
-        source = open_source([data])
-        assert source is not None
-        recipe = stream_model(FORMULA, source, threads=1).recipe
-    else:
-        recipe = build_design(FORMULA, data)
+    recipe = read("y ~ x + (1 | id)", data, streamed=streamed)
     term = recipe.design.groups[0]
     assert term.levels == tuple(map(str, IDS))
     assert list(recipe.design.moments.sizes[0]) == [4, 4, 4, 4, 4, 3]
-    new = recipe.encode(
-        data[:5] if not isinstance(data, pd.DataFrame) else data.iloc[:5]
-    )
+    new = recipe.encode(data.iloc[:5] if isinstance(data, pd.DataFrame) else data[:5])
     assert list(new.groups[0].codes) == [0, 1, 2, 3, 4]
 
 
@@ -113,12 +107,7 @@ def test_floats_that_cannot_hold_their_ids_are_refused(dtype, scale, words, stre
     ids = pd.Series(columns()[2], dtype="float64") * scale
     data = frame_of(ids.astype(dtype))
     with pytest.raises(DataError, match=f"'id' is a factor.*{words}.*'Int64'"):
-        if streamed:
-            source = open_source([pa.Table.from_pandas(data)])
-            assert source is not None
-            stream_model(FORMULA, source, threads=1)
-        else:
-            build_design(FORMULA, data)
+        read("y ~ x + (1 | id)", data, streamed=streamed)
 
 
 def test_new_data_whose_floats_cannot_hold_their_ids_are_refused():

@@ -99,11 +99,9 @@ def open_frame(data: object) -> "narwhals.DataFrame[Any]":
     try:
         return nw.from_native(cast("Any", data), eager_only=True)
     except DuplicateError as error:
-        repeated = sorted({str(c) for c in _repeated(cast("Any", data).columns)})
-        raise DataError(
-            f"The data have more than one column named {listed(repeated)}, so it is "
-            f"not clear which is meant. Rename them."
-        ) from error
+        # The columns of an Arrow table are arrays.
+        names = getattr(data, "column_names", None) or cast("Any", data).columns
+        raise repeated_names(names) from error
     except TypeError as error:
         raise DataError(
             f"The data are a {type(data).__name__}, not a data frame. "
@@ -123,6 +121,15 @@ def _frame_advice(data: object) -> str:
             "duckdb.read_csv if it is larger than memory."
         )
     return "Give a pandas, polars or Arrow data frame with named columns."
+
+
+def repeated_names(names: Iterable[object]) -> DataError:
+    """The error for columns of one name, of which a reader would take any."""
+    repeated = sorted({str(name) for name in _repeated(names)})
+    return DataError(
+        f"The data have more than one column named {listed(repeated)}, so it is not "
+        f"clear which is meant. Rename them."
+    )
 
 
 def _repeated(names: Iterable[object]) -> list[object]:

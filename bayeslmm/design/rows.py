@@ -4,6 +4,7 @@ Takes the frame, the formula and the weights; gives the columns that are read, t
 positions of the rows without missing values, and the account of the others.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def read_columns(
         if name not in frame.columns:
             raise FormulaError(
                 f"There is no column {name!r} in the data."
-                f"{nearest_names(name, frame.columns)}",
+                f"{_nearest_columns(name, frame.columns)}",
                 formula.text,
                 column_position(formula, name),
             )
@@ -43,6 +44,35 @@ def read_columns(
                     f"{len(column.values)} rows. Correct those values or drop the rows."
                 )
     return columns
+
+
+def _nearest_columns(name: str, columns: Sequence[object]) -> str:
+    """Sentence that offers columns like `name`, or says why a formula has none.
+
+    A formula names columns by text; a frame may name them by numbers, dates, tuples.
+    """
+    text = [column for column in columns if isinstance(column, str)]
+    near = nearest_names(name, text)
+    others = [column for column in columns if not isinstance(column, str)]
+    same = [column for column in others if str(column) == name]
+    if not others or (near.startswith(" Did you mean") and not same):
+        return near
+    shown = same[0] if same else others[0]
+    what = (
+        f"The column {shown!r} has a name of type {type(shown).__name__}"
+        if same
+        else f"{len(others)} of {len(columns)} columns have names that are not text "
+        f"({shown!r} is of type {type(shown).__name__})"
+    )
+    names = (
+        "['_'.join(map(str, name)) for name in data.columns]"
+        if isinstance(shown, tuple)
+        else "data.columns.map(str)"
+    )
+    return (
+        f"{near} {what}, and a formula names columns by text. Write data.columns = "
+        f"{names}, and back-quote a name that is not a word: `0`."
+    )
 
 
 def column_position(formula: Formula, name: str) -> int | None:
@@ -112,7 +142,7 @@ def read_weights(
     if weights is None:
         return None
     label = f"The weights column {weights!r}" if isinstance(weights, str) else "weights"
-    values = _weight_values(frame, weights, label)
+    values = _weight_values(frame, _by_label(frame, weights), label)
     if len(values) != len(frame):
         raise DataError(
             f"There are {len(values)} weights for {len(frame)} rows. Give one for each "
@@ -120,6 +150,35 @@ def read_weights(
         )
     check_weights(values[kept], label)
     return values[kept]
+
+
+def _by_label(frame: "narwhals.DataFrame[Any]", weights: object) -> object:
+    """A pandas Series in the order of the rows, by its labels; the rest as it is.
+
+    Labels that are not the rows' are refused: by position they might go wrong silently.
+    """
+    import pandas as pd
+
+    if not isinstance(weights, pd.Series):
+        return weights
+    native = frame.to_native()
+    pandas = isinstance(native, pd.DataFrame)
+    rows = native.index if pandas else pd.RangeIndex(len(frame))
+    if rows.equals(weights.index):
+        return weights
+    without = int((~rows.isin(weights.index)).sum())
+    if without or not (rows.is_unique and weights.index.is_unique):
+        why = (
+            f"{without} of {len(rows)} rows have no weight under their label"
+            if without
+            else "labels occur more than once, in another order than those of the rows"
+        )
+        raise DataError(
+            f"weights are a Series whose index is not that of the data: {why}. Give "
+            f"the name of a column, or weights.to_numpy() if they are in the order of "
+            f"the rows."
+        )
+    return weights.reindex(rows)
 
 
 def _weight_values(
@@ -130,7 +189,7 @@ def _weight_values(
         if weights not in frame.columns:
             raise DataError(
                 f"There is no column {weights!r} in the data to take weights from."
-                f"{nearest_names(weights, frame.columns)}"
+                f"{_nearest_columns(weights, frame.columns)}"
             )
         column = read_column(frame, weights)
         if column.kind != "number":
@@ -147,7 +206,8 @@ def _weight_values(
         ) from error
     if values.ndim != 1:
         raise DataError(
-            f"weights have shape {values.shape}. Give one number for each row."
+            f"weights have shape {values.shape}. Give one number for each row, or the "
+            f"name of a column, which is text."
         )
     return values
 

@@ -84,6 +84,11 @@ def open_source(data: object) -> Source | None:
     return None
 
 
+def column_names(data: object, source: Source | None) -> list[object]:
+    """Names of the columns of a source, or of a frame if there is no source."""
+    return list(open_frame(data).columns if source is None else source.kinds)
+
+
 def is_large(path: Path) -> bool:
     """Whether a Parquet file, or a folder of them, is better read in batches.
 

@@ -143,8 +143,10 @@ def scan_rows(
     DataError
         If columns hold what cannot be used, or batches do not fit together.
     """
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
     source = open_source(data) or frame_source(data)
+    parsed = formula
+    if isinstance(parsed, str):
+        parsed = parse_formula(parsed, columns=source.kinds)
     most = n_threads(source, threads)
     return scan_for_sums(
         parsed, source, weights=weights, threads=most, progress=progress
