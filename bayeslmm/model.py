@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, column_names, open_source
 from bayeslmm.errors import DataError, ModelError
@@ -97,6 +98,12 @@ class Model:
     InputFileError
         If a file is not there, cut off or corrupt.
 
+    Warns
+    -----
+    DataWarning
+        If levels were lost with rows that miss a value, or a predictor is text though
+        most of its values are numbers.
+
     Examples
     --------
     >>> from bayeslmm import Model
@@ -153,6 +160,7 @@ class Model:
             )
             self.recipe, self._statistics = streamed.recipe, streamed.statistics
             self.plan, self._rereader = streamed.plan, streamed.rereader
+        warn_of_data(self.design.account)
         self.priors = make_priors(
             priors,
             self.recipe.design,
@@ -194,6 +202,7 @@ class Model:
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None
         model.recipe, model._statistics = finish(scan, tally)
+        warn_of_data(model.design.account)
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors
         )

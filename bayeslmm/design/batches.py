@@ -56,6 +56,8 @@ class Source:
     open : callable
         ``open(columns, n)`` gives at most n streams, which together yield every batch
         once; each may run in a thread of its own.
+    checksums : bool or None
+        Whether the pages of Parquet files have checksums, None for other sources.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Source:
     declared: frozenset[str]
     n_rows: int | None
     open: Callable[[tuple[str, ...], int], list[Stream]]
+    checksums: bool | None = None
 
 
 # --- iterables ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ their order (pandas categoricals, polars enums, Arrow dictionaries; a polars Cat
 has none of its own); other values are sorted, numbers as numbers.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -125,17 +126,15 @@ def _frame_advice(data: object) -> str:
 
 def repeated_names(names: Iterable[object]) -> DataError:
     """The error for columns of one name, of which a reader would take any."""
-    repeated = sorted({str(name) for name in _repeated(names)})
     return DataError(
-        f"The data have more than one column named {listed(repeated)}, so it is not "
-        f"clear which is meant. Rename them."
+        f"The data have more than one column named {listed(repeated(names))}, so it "
+        f"is not clear which is meant. Rename them."
     )
 
 
-def _repeated(names: Iterable[object]) -> list[object]:
-    """Names that occur more than once."""
-    names = list(names)
-    return [name for name in names if names.count(name) > 1]
+def repeated(names: Iterable[object]) -> list[str]:
+    """Names that occur more than once, each once, as text."""
+    return sorted(str(name) for name, n in Counter(names).items() if n > 1)
 
 
 def read_column(frame: "narwhals.DataFrame[Any]", name: str) -> RawColumn:
@@ -204,10 +203,9 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
         check_holds_ids(name, np.asarray(values.cat.categories), EXACT)
         levels = tuple(level_name(value) for value in values.cat.categories)
         if len(set(levels)) < len(levels):
-            twice = sorted({str(name) for name in _repeated(levels)})
             raise DataError(
                 f"Categories of column {name!r} differ in type but not in name: "
-                f"{listed(twice)}. Rename them."
+                f"{listed(repeated(levels))}. Rename them."
             )
     else:
         codes, levels = _sorted_codes(values)

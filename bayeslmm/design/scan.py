@@ -80,6 +80,8 @@ class Scan:
         Every atom but the grouping columns, without rows.
     fixed_coding, effect_codings : tuple
         Coding of the factors in the fixed part, and in each bar term.
+    checksums : bool or None
+        Whether the pages of Parquet files had checksums, None for other sources.
     """
 
     formula: Formula
@@ -96,6 +98,7 @@ class Scan:
     variables: dict[str, Column]
     fixed_coding: tuple[CodedTerm, ...]
     effect_codings: tuple[tuple[CodedTerm, ...], ...]
+    checksums: bool | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -263,6 +266,7 @@ def _make_scan(
         effect_codings=tuple(
             code_terms(bar.predictor, variables) for bar in formula.random
         ),
+        checksums=source.checksums,
     )
 
 

@@ -21,6 +21,7 @@ from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.groups import GroupIndex
+from bayeslmm.design.notes import mixed_columns
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
@@ -360,6 +361,8 @@ def _streamed_design(
         {name: n for name, n in tally.missing.items() if n},
         _levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         _levels_unused(scan),
+        mixed_columns(scan.formula, scan.variables),
+        scan.checksums,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)
 
