@@ -101,7 +101,11 @@ def test_two_columns_of_one_name_in_a_parquet_file(tmp_path):
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"use_dictionary": False, "compression": "zstd"}, {"data_page_version": "2.0"}],
+    [
+        {},
+        {"use_dictionary": False, "compression": "zstd"},
+        {"data_page_version": "2.0"},
+    ],
 )
 def test_the_account_says_whether_a_file_had_checksums(
     tmp_path, pupils, checked, settings

@@ -197,3 +197,60 @@ def test_decimals_of_arrow_are_the_doubles_next_to_them():
     assert recipe.design.groups[0].levels == ("0.3", "0.7")
     design = build_design(parse_formula("y ~ f + (1 | factor(f))"), table).design
     assert design.X[:2, 1].tolist() == [0.3, 0.7]
+
+
+# --- dictionaries of Arrow ------------------------------------------------------------
+
+
+def repeated_dictionary(values, n=24):
+    """Rows 0, 1, 2, 3, missing in turn, of a dictionary that repeats its values."""
+    rng = np.random.default_rng(1)
+    at = [None if i % 5 == 4 else i % 5 for i in range(n)]
+    column = pa.DictionaryArray.from_arrays(pa.array(at, pa.int8()), values)
+    x = pa.array(rng.normal(size=n))
+    return pa.table({"y": rng.normal(size=n), "x": x, "f": column})
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        (pa.array(["b", "a", "b", "c"]), ("b", "a", "c")),
+        (pa.array(["b", "a", "b", None]), ("b", "a")),
+        (pa.array([2.0, 1.5, 2.0, 7.0]), ("2", "1.5", "7")),
+        (pa.array([FIRST + 1, 1, FIRST + 1, FIRST]), (f"{FIRST + 1}", "1", f"{FIRST}")),
+    ],
+)
+def test_a_dictionary_may_hold_a_value_twice(values, levels, streamed):
+    """pandas: "Categorical categories must be unique", a traceback."""
+    table = repeated_dictionary(values)
+    decoded = [None if v is None else level_name(v) for v in table["f"].to_pylist()]
+    rows = [v for v in decoded if v is not None]
+    group = read("y ~ x + (1 | f)", table, streamed=streamed)
+    assert group.design.groups[0].levels == levels
+    assert list(group.design.moments.sizes[0]) == [rows.count(lv) for lv in levels]
+    fixed = read("y ~ f + (1 | f)", table, streamed=streamed).design
+    assert fixed.moments.X.mean[1] == pytest.approx(rows.count(levels[1]) / len(rows))
+    assert list(group.encode(table[:3]).groups[0].codes) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_text_is_compared_with_every_entry_of_its_value(streamed):
+    """Also in the first pass, which scale() needs."""
+    table = repeated_dictionary(pa.array(["b", "a", "b", "c"]))
+    table = table.append_column("g", pa.array(["u", "v", "w"] * 8))
+    recipe = read('y ~ scale(I(f == "b") * 1) + (1 | g)', table, streamed=streamed)
+    share = recipe.memory['scale(I(f == "b") * 1)'][0]
+    rows = table["f"].drop_null().to_pylist()
+    assert share == pytest.approx(rows.count("b") / len(rows))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_chunks_have_dictionaries_of_their_own(streamed):
+    parts = [
+        repeated_dictionary(pa.array(["b", "a", None, "c"])),
+        repeated_dictionary(pa.array(["c", "d", "c", "a"])),
+    ]
+    recipe = read("y ~ x + (1 | f)", pa.concat_tables(parts), streamed=streamed)
+    assert recipe.design.groups[0].levels == ("b", "a", "c", "d")
+    assert list(recipe.design.moments.sizes[0]) == [5, 10, 15, 5]

@@ -33,6 +33,13 @@ SURELY_INDEPENDENT = 1e-8
 LARGEST_ROUNDING = 0.02
 
 
+# Squares of smaller numbers vanish, as those of numbers above its inverse are infinite.
+SMALLEST = 1e-150
+
+# Share of the largest |y| that a residual SD must exceed; see `residual_floor`.
+ROUNDING_ROWS = 8 * float(np.finfo(float).eps)
+ROUNDING_SUMS = 1e-7
+
 # --- before the matrices are built ----------------------------------------------------
 
 
@@ -132,10 +139,43 @@ def check_streamed(design: Design) -> None:
 def _check_digits(design: Design) -> None:
     """Raise if a column is so far from zero that its sums say too little of it."""
     moments = design.moments
+    _check_range(moments.net, (design.response,))
+    _check_range(moments.X, design.fixed_names)
+    for term, Z in zip(design.groups, moments.Z, strict=True):
+        _check_range(Z, term.effects)
     _check_rounding(moments.net, (design.response,), design.n)
     _check_rounding(moments.X, design.fixed_names, design.n)
     for term, Z in zip(design.groups, moments.Z, strict=True):
         _check_rounding(Z, term.effects, design.n)
+
+
+def _check_range(moments: ColumnMoments, names: tuple[str, ...]) -> None:
+    """Raise for columns so close to zero that the sums of their squares are 0."""
+    for i in np.flatnonzero((moments.size > 0.0) & (moments.size < SMALLEST)):
+        raise DataError(
+            f"{names[i]!r} reaches {moments.size[i]:.3g} only in rows that were read "
+            f"in batches: its square is closer to 0 than a number can be. Give it in "
+            f"larger units."
+        )
+
+
+def residual_floor(design: Design, log_weights: float) -> float:
+    """Residual SD below which there is nothing but rounding, units of y.
+
+    Rows in memory leave the rounding of y itself (measured: 0.3 eps of the largest |y|
+    where the predictors reproduce it). Of rows in batches there are sums of squares,
+    whose rounding is that of the residual *variance* (measured: up to 2e-8 of |y|).
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+    log_weights : float
+        Sum of the logarithms of the weights.
+    """
+    share = ROUNDING_ROWS if design.in_memory else ROUNDING_SUMS
+    size = float(design.moments.net.size[0])
+    return share * size * math.exp(0.5 * log_weights / design.n)
 
 
 def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> None:
@@ -144,13 +184,12 @@ def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> N
     Constant columns are left to the check of the rank.
     """
     exact = (moments.low == 0.0) & (moments.high == 1.0)
-    at = np.flatnonzero((moments.low < moments.high) & ~exact)
-    variance = np.diag(moments.products)[at] / n
-    lost = n * np.finfo(float).eps * moments.mean[at] ** 2
-    for i in at[lost > LARGEST_ROUNDING * variance]:
-        sd = math.sqrt(moments.products[i, i] / n)
+    sd = moments.sd()
+    far = math.sqrt(LARGEST_ROUNDING / (n * np.finfo(float).eps)) * sd
+    beyond = (moments.low < moments.high) & ~exact & (np.abs(moments.mean) > far)
+    for i in np.flatnonzero(beyond):
         raise DataError(
-            f"{names[i]!r} has mean {moments.mean[i]:.6g} and SD {sd:.3g} in {n:,} "
+            f"{names[i]!r} has mean {moments.mean[i]:.6g} and SD {sd[i]:.3g} in {n:,} "
             f"rows that were read in batches. Sums of squares of such numbers round "
             f"off what differs between rows. Count it from a value near the mean, in "
             f"the data or in the formula: center(a) or I(a - 1000) for a column a."
@@ -230,10 +269,10 @@ def _check_moments_rank(design: Design) -> None:
     if not names:
         return
     _check_not_zero(X.size, names)
-    columns = math.sqrt(X.n) * X.root()
+    columns = math.sqrt(X.n) * X.root() / X.size
     length = np.linalg.norm(columns, axis=0)
     tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
-    _refuse_dependent(columns / length, length, names, tolerance)
+    _refuse_dependent(columns / length, length * X.size, names, tolerance)
 
 
 def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> None:

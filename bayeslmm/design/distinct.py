@@ -72,7 +72,7 @@ class NumberSet:
             self.low = low
         new_low = min(low, self.low)
         stop = max(high + 1, self.low + len(self.seen))
-        if stop - new_low > SPAN or not -(2**62) < new_low <= stop < 2**62:
+        if stop - new_low > SPAN or not _moderate(new_low, stop):
             return False
         if new_low < self.low or stop > self.low + len(self.seen):
             grown = np.zeros(stop - new_low, dtype=bool)
@@ -91,6 +91,11 @@ class NumberSet:
         self.runs = [union(self.runs)]
         self.merged = len(self.runs[0])
         check_levels(self.merged)
+
+
+def _moderate(low: int, high: int) -> bool:
+    """Whether numbers, and their differences, are far from the limits of int64."""
+    return -(2**62) < low <= high < 2**62
 
 
 @dataclass(slots=True)
@@ -164,7 +169,8 @@ class TextSet:
     def present(self) -> tuple[set[str], set[str]]:
         """Values that some row has, and that some row used has."""
         self.flush()
-        return set(_unique(self.given).to_pylist()), set(_unique(self.used).to_pylist())
+        given, used = (_unique(found).drop_null() for found in (self.given, self.used))
+        return set(given.to_pylist()), set(used.to_pylist())
 
 
 def _first(entry: "tuple[tuple[int, int], pa.Array]") -> tuple[int, int]:
@@ -241,8 +247,9 @@ def number_codes(values: np.ndarray) -> NumberCodes:
     """How numbers are coded, from all their different values, ascending."""
     table = np.empty(0, dtype=np.int64)
     if len(values) and values.dtype.kind in "iu":
-        span = int(values[-1]) - int(values[0]) + 1
-        if span <= max(4 * len(values), 1 << 16):
+        low, high = int(values[0]), int(values[-1])
+        span = high - low + 1
+        if span <= max(4 * len(values), 1 << 16) and _moderate(low, high):
             table = np.full(span, -1, dtype=np.int64)
             table[values - values[0]] = np.arange(len(values))
     return NumberCodes(values, table)

@@ -24,6 +24,7 @@ from bayeslmm.design.frame import (
     to_factor,
     to_flag_factor,
 )
+from bayeslmm.design.moments import column_moments
 from bayeslmm.design.numbers import EXACT, check_holds_ids, to_floats
 from bayeslmm.design.stateful import (
     check_poly,
@@ -332,9 +333,9 @@ def _scale(
     """R's scale(): minus the mean, over the SD; center(): minus the mean."""
     key = render(node)
     if rows.learn:
-        mean = float(x.mean())
-        squares = float(((x - mean) ** 2).sum())
-        rows.memory[key] = scale_state(node, len(x), mean, squares)
+        found = column_moments(x[:, None])
+        mean, spread = float(found.mean[0]), float(found.sd()[0])
+        rows.memory[key] = scale_state(node, len(x), mean, spread)
     mean, sd = rows.memory[key]
     return (x - mean) / sd
 

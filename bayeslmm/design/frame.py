@@ -226,17 +226,13 @@ def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawCo
             name, "flag", values.fillna(False).to_numpy().astype(bool), missing
         )
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        numbers = exact_numbers(values.where(~missing, _zero(found)).to_list())
-        return RawColumn(name, "number", numbers, missing)
+        zero = Decimal(0) if found == "decimal" else 0
+        given = [zero if gone else v for v, gone in zip(values, missing, strict=True)]
+        return RawColumn(name, "number", exact_numbers(given), missing)
     raise DataError(
         f"Column {name!r} ({dtype}) holds {found} values, neither all numbers nor all "
         f"text. Convert it to one type, for example with astype(float) or astype(str)."
     )
-
-
-def _zero(found: str) -> object:
-    """What stands where a number is missing, of the type of the others."""
-    return {"decimal": Decimal(0), "floating": 0.0}.get(found, 0)
 
 
 def _sorted_codes(

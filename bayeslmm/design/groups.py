@@ -45,7 +45,7 @@ def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn
 
     factors = [evaluate_factor(atom, rows) for atom in term.group]
     parts = tuple(factor.levels for factor in factors)
-    kinds = tuple(factor.kind for factor in factors)
+    kinds: tuple[Kind, ...] = tuple(factor.kind for factor in factors)
     if len(factors) == 1:
         cells = np.arange(len(parts[0]))
         return GroupIndex(parts, kinds, cells, parts[0]), factors[0]

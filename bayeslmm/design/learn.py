@@ -137,9 +137,10 @@ class PolyLearner:
         """Take in some rows."""
         assert view.rows is not None  # a formula with poly() reads all its columns
         x = argument_values(self.node, view.rows)
-        square = poly_basis(x, self.alpha, self.norm)[-1] ** 2
-        self.square += float(square.sum())
-        self.cross += float((x * square).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # reported with the answer
+            square = poly_basis(x, self.alpha, self.norm)[-1] ** 2
+            self.square += float(square.sum())
+            self.cross += float((x * square).sum())
         if len(self.values) < self.most:
             self.values = np.union1d(self.values, x)[: self.most]
 

@@ -40,7 +40,13 @@ from bayeslmm.design.learn import (
     View,
 )
 from bayeslmm.design.source import Batch
-from bayeslmm.design.stateful import check_poly, is_raw_poly, poly_degree, scale_state
+from bayeslmm.design.stateful import (
+    check_poly,
+    check_powers,
+    is_raw_poly,
+    poly_degree,
+    scale_state,
+)
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Call, Formula, Name, Node, render
 
@@ -243,7 +249,7 @@ def answer(key: str, learner: Learner, exact: bool, found: Found) -> None:
     elif isinstance(learner, ScaleLearner):
         m = learner.moments
         found.memory[render(learner.node)] = scale_state(
-            learner.node, m.n, float(m.mean[0]), float(m.products[0, 0])
+            learner.node, m.n, float(m.mean[0]), float(m.sd()[0])
         )
     elif isinstance(learner, PolyLearner):
         _answer_poly(key.removeprefix("call "), learner, found)
@@ -287,6 +293,7 @@ def _answer_poly(key: str, learner: PolyLearner, found: Found) -> None:
     """The next step of the recurrence; the whole state after the last one."""
     alpha, norm = learner.alpha, (*learner.norm, learner.square)
     check_poly(learner.node, len(learner.values))
+    check_powers(norm)
     if len(norm) == poly_degree(learner.node) + 1:
         found.memory[key] = (*alpha, *norm)
     else:

@@ -4,6 +4,7 @@ Takes the frame, the formula and the weights; gives the columns that are read, t
 positions of the rows without missing values, and the account of the others.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import narwhals
 
 Columns = dict[str, RawColumn]
+
+# Powers of ten by which the geometric mean of the weights may differ from 1.
+MOST_DECADES = 8.0
 
 
 def read_columns(
@@ -149,6 +153,7 @@ def read_weights(
             f"row of the data, or the name of a column."
         )
     check_weights(values[kept], label)
+    check_weights_size(float(np.log(values[kept]).sum()), len(kept), label)
     return values[kept]
 
 
@@ -210,6 +215,24 @@ def _weight_values(
             f"name of a column, which is text."
         )
     return values
+
+
+def check_weights_size(log_weights: float, n: int, label: str) -> None:
+    """Raise if the weights are so far from 1 that they drive the SDs apart.
+
+    The residual SD is that of a row of weight 1. Measured on y with effects of its own
+    size: REML's search loses digits at weights of 1e-8 and 1e8, and misses from 1e-12
+    and 1e12.
+    """
+    decades = log_weights / (n * math.log(10.0))
+    if abs(decades) > MOST_DECADES:
+        raise DataError(
+            f"{label}: the values are around 1e{decades:.0f}. The residual SD is that "
+            f"of a row of weight 1, so it would be around 1e{decades / 2:.0f} times "
+            f"that of the rows, too far from the other SDs to be computed with. Divide "
+            f"the weights by their mean: the fit is the same, sigma that of a row of "
+            f"average weight."
+        )
 
 
 def check_weights(values: Float[np.ndarray, " m"], label: str) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.checks import residual_floor
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.fit.information import Information, fit_information
@@ -32,8 +33,6 @@ from bayeslmm.model import Model
 Method = Literal["REML", "ML"]
 # lme4's tolerance of isSingular, for relative SDs of columns with mean square 1.
 SINGULAR = 1e-4
-# A residual SD below this share of the response is rounding.
-ROUNDING = 1e-12
 # Warnings point to the caller outside this folder.
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -139,13 +138,21 @@ def _check(model: Model, method: str) -> None:
 def _check_residual(model: Model, sigma: float) -> None:
     """Raise `ModelError` if nothing but rounding is left of the response."""
     design = model.design
-    size = math.sqrt(model.statistics.WW[-1, -1] / design.n)
-    if not sigma > ROUNDING * size:  # not so for NaN
+    floor = residual_floor(design, model.statistics.log_weights)
+    if sigma > floor:  # not so for NaN
+        return
+    if design.in_memory:
         raise ModelError(
             f"'{model.formula.text}' leaves no residual variance in {design.n} rows of "
             f"{design.response!r}: the predictors reproduce every response. Leave out "
             f"terms, or check whether the response was computed from them."
         )
+    raise ModelError(
+        f"'{model.formula.text}' leaves a residual SD below {floor:.2g} in {design.n} "
+        f"rows of {design.response!r} that were read in batches, which their sums of "
+        f"squares cannot tell from 0. If the predictors reproduce the response, leave "
+        f"out terms; if not, fit the model to a data frame in memory."
+    )
 
 
 def _status(
