@@ -83,6 +83,17 @@ def test_ids_beyond_2_53_stay_apart(kind, streamed):
     assert list(new.groups[0].codes) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_ids_beyond_64_bits_stay_apart(streamed):
+    """Python's integers, and those of 128 bits with 39 digits."""
+    ids = [2**127 - 1 - i for i in range(4)] * 6
+    python = frame_of(pd.Series(ids, dtype=object))
+    wide = pl.DataFrame({"y": python["y"], "x": python["x"], "id": ids})
+    for data in (python, wide.with_columns(pl.col("id").cast(pl.UInt128))):
+        design = read("y ~ x + (1 | id)", data, streamed=streamed).design
+        assert design.groups[0].levels == tuple(map(str, sorted(ids[:4])))
+
+
 def test_ids_of_a_query_stay_apart():
     """DuckDB's HUGEINT, the type of its sums, comes as decimals."""
     y, x, ids = columns()

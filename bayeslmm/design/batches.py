@@ -8,9 +8,10 @@ place.
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
-from bayeslmm.design.frame import listed, open_frame
+from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds
 from bayeslmm.errors import DataError, nearest_names
 
@@ -160,24 +161,37 @@ def _record_batches(make: Callable[[], object]) -> "Generator[pa.RecordBatch]":
 
 
 def _arrow_table(frame: "narwhals.DataFrame[Any]") -> "pa.Table":
-    """A frame as an Arrow table; integers of 128 bits, unknown to it, as decimals."""
+    """A frame as an Arrow table; whole numbers beyond 64 bits become its decimals."""
     import narwhals as nw
 
-    wide = [
-        name
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype, nw.Int128 | nw.UInt128)
-    ]
-    try:
-        decimals = [nw.col(name).cast(nw.Decimal(38, 0)) for name in wide]
-        return cast("pa.Table", frame.with_columns(*decimals).to_arrow())
-    except Exception as error:
-        if not wide:
-            raise
-        raise DataError(
-            f"The columns {listed(wide)} hold integers of 128 bits, some with more "
-            f"than 38 digits, which cannot be read in batches. Convert them to text."
-        ) from error
+    found = {}
+    for name, dtype in frame.schema.items():
+        unknown = isinstance(dtype, nw.Int128 | nw.UInt128)  # to Arrow
+        if unknown or isinstance(dtype, nw.Object):
+            values = frame.get_column(name).to_list()
+            if unknown or _are_long(values):
+                found[name] = _decimals(values)
+    table = cast("pa.Table", frame.drop(*found).to_arrow())
+    for name, array in found.items():
+        table = table.append_column(name, array)
+    return table
+
+
+def _are_long(values: list[Any]) -> bool:
+    """Whether Python objects are integers, some of which 64 bits do not hold."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(values, skipna=True) != "integer":
+        return False
+    return not all(pd.isna(v) or -(2**63) <= v < 2**63 for v in values)
+
+
+def _decimals(values: list[Any]) -> "pa.Array":
+    """Integers of any size, some of them missing, as decimals."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pa.array([None if pd.isna(v) else Decimal(int(v)) for v in values])
 
 
 def _take_turns(
