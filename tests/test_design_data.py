@@ -213,6 +213,15 @@ def test_a_number_given_as_text_is_matched_by_its_value(fitted, new, levels, str
     assert group.labels.tolist() == wanted
 
 
+def test_a_new_level_has_one_name_for_a_value():
+    recipe = read("y ~ x + (1 | id) + (1 | a:id)", of_ids([1, 2]))
+    new = small_frame().iloc[[0, 3, 0, 3]].assign(id=["77", "77.0", "1", "1.0"])
+    own, cell = recipe.encode(new).groups
+    assert own.codes.tolist() == [-1, -1, 0, 0]
+    assert own.labels.tolist() == ["77", "77", "1", "1"]
+    assert cell.labels.tolist() == ["p:77", "p:77", "p:1", "p:1"]
+
+
 def test_crossed_groups_and_factors_are_matched_by_value_too():
     recipe = read("y ~ factor(id) + (1 | a:id)", of_ids([1, 2]))
     new = small_frame().iloc[:4].assign(id=["1.0", "2", "1", "2.0"])

@@ -12,6 +12,8 @@ from typing import BinaryIO
 ATTRIBUTE = "bayeslmm_parquet_checksums"
 # Bytes that hold the first fields of a page header.
 HEAD = 64
+# Where the three numbers before the checksum end at the latest; a number has 5 bytes.
+LAST = 20
 # Thrift's compact protocol: a field of type i32 whose number is one more than the last.
 NEXT_I32 = 0x15
 
@@ -43,13 +45,13 @@ def _has_crc(stream: BinaryIO, start: int) -> bool:
     of variable length each.
     """
     stream.seek(start)
-    head = stream.read(HEAD)
+    head = stream.read(HEAD).ljust(HEAD, b"\0")
     at = 0
     for _ in range(3):
         if head[at] != NEXT_I32:
             return False
         at += 1
-        while head[at] & 0x80:  # more bytes of the number follow
+        while head[at] & 0x80 and at < LAST:  # more bytes of the number follow
             at += 1
         at += 1
     return head[at] == NEXT_I32

@@ -200,7 +200,10 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
         values = values.astype(str).where(values.notna())
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.codes.to_numpy().astype(np.int64)
-        check_holds_ids(name, np.asarray(values.cat.categories), EXACT)
+        if values.cat.categories.dtype.kind == "f":
+            categories = values.cat.categories.to_numpy()
+            bits = np.finfo(categories.dtype).nmant + 1
+            check_holds_ids(name, categories, 2.0**bits)
         levels = tuple(level_name(value) for value in values.cat.categories)
         if len(set(levels)) < len(levels):
             raise DataError(
@@ -307,11 +310,19 @@ def match_levels(
     DataError
         If numbers and text cannot be matched: flags, or two texts of one value.
     """
+    recode = level_codes(name, factor, levels, kind)
+    return FactorColumn(np.array([*recode, -1])[factor.codes], levels, kind)
+
+
+def level_codes(
+    name: str, factor: FactorColumn, levels: tuple[str, ...], kind: Kind
+) -> list[int]:
+    """Code that each level of new data has among those of the fit, see above."""
     position = {level: code for code, level in enumerate(levels)}
     recode = [position.get(level, -1) for level in factor.levels]
     if -1 in recode and factor.kind != kind:
-        recode = _match_values(name, factor, levels, kind, recode)
-    return FactorColumn(np.array([*recode, -1])[factor.codes], levels, kind)
+        return _match_values(name, factor, levels, kind, recode)
+    return recode
 
 
 def _match_values(

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.design.evaluate import Rows, evaluate_factor
-from bayeslmm.design.frame import FactorColumn, Kind, match_levels
+from bayeslmm.design.frame import FactorColumn, Kind, level_codes
+from bayeslmm.design.numbers import level_name, number_in
 from bayeslmm.errors import DataError
 from bayeslmm.formula import RandomTerm
 
@@ -64,19 +65,38 @@ def find_groups(
 
     given = [evaluate_factor(atom, rows) for atom in term.group]
     codes, cells = pd.factorize(_cell(given, term.group_label))
-    labels = cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
-    known = [
-        match_levels(atom.label, factor, levels, kind)
+    recodes = [
+        level_codes(atom.label, factor, levels, kind)
         for atom, factor, levels, kind in zip(
             term.group, given, index.parts, index.kinds, strict=True
         )
     ]
+    known = [
+        FactorColumn(np.array([*recode, -1])[factor.codes], levels)
+        for factor, recode, levels in zip(given, recodes, index.parts, strict=True)
+    ]
+    names = tuple(map(_names, given, recodes, index.parts, index.kinds))
+    labels = cell_labels(np.asarray(cells), names)
     seen = np.logical_and.reduce([factor.codes >= 0 for factor in known])
     cell = np.where(seen, _cell(known, term.group_label), -1)
     at = np.minimum(np.searchsorted(index.cells, cell), len(index.cells) - 1)
     found = np.where(index.cells[at] == cell, at, -1)
-    own = np.array(index.levels, dtype=object)[found]
-    return found, np.where(found >= 0, own, np.array(labels, dtype=object)[codes])
+    return found, np.array(labels, dtype=object)[codes]
+
+
+def _names(
+    factor: FactorColumn, recode: list[int], levels: tuple[str, ...], kind: Kind
+) -> tuple[str, ...]:
+    """Names of the levels of new data: those of the fit, of others one for a value.
+
+    So the texts "77" and "77.0" are the same new level of what was numbers.
+    """
+    names = []
+    for level, code in zip(factor.levels, recode, strict=True):
+        number = number_in(level) if kind == "number" else None
+        own = level if number is None else level_name(number)
+        names.append(levels[code] if code >= 0 else own)
+    return tuple(names)
 
 
 def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:

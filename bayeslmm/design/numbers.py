@@ -102,7 +102,8 @@ def alike(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Arrays of numbers in one type that holds all their values exactly.
 
     numpy's own common type of int64 and float64, and of int64 and uint64, is float64,
-    in which whole numbers beyond 2**53 become equal.
+    in which whole numbers beyond 2**53 become equal. Beside decimals a float is the
+    shortest decimal that it is read from, 0.1, as in its label.
     """
     kinds = {array.dtype.kind for array in arrays if len(array)}
     if len(kinds) < 2:
@@ -111,7 +112,14 @@ def alike(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [array.astype(np.int64) for array in arrays]
     if "O" not in kinds and _reach([a for a in arrays if a.dtype.kind in "iu"]) < EXACT:
         return [array.astype(float) for array in arrays]
-    return [array.astype(object) for array in arrays]
+    return [_objects(array) for array in arrays]
+
+
+def _objects(array: np.ndarray) -> np.ndarray:
+    """Numbers as Python's integers and decimals, which compare exactly."""
+    if array.dtype.kind != "f":
+        return array.astype(object)
+    return np.array([Decimal(repr(value)) for value in array.tolist()], dtype=object)
 
 
 def union(arrays: Sequence[np.ndarray]) -> np.ndarray:
