@@ -16,8 +16,9 @@ from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
-from bayeslmm.design.source import Source, open_source
+from bayeslmm.design.source import Source, column_names, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
@@ -60,7 +61,8 @@ class Model:
         PyMC model and have no REML fit.
     weights : str or array, optional
         Precision weights as in lme4 (a column name, or one number per row of `data`):
-        the residual variance of row i is ``sigma**2 / weights[i]``.
+        the residual variance of row i is ``sigma**2 / weights[i]``. A pandas Series
+        goes by its labels, which must be those of the rows.
     center_predictors : bool, default True
         Whether the prior of the intercept refers to the mean of the predictors, as in
         bambi.
@@ -97,6 +99,12 @@ class Model:
         If the family is unknown.
     InputFileError
         If a file is not there, cut off or corrupt.
+
+    Warns
+    -----
+    DataWarning
+        If levels were lost with rows that miss a value, or a predictor is text though
+        most of its values are numbers.
 
     Examples
     --------
@@ -138,9 +146,9 @@ class Model:
     ) -> None:
         check_family(family)
         self.family = family
-        self.formula = parse_formula(formula)
         gaussian = family == "gaussian"
         source = open_source(data)
+        self.formula = parse_formula(formula, columns=column_names(data, source))
         if source is None:
             self.recipe = build_design(
                 self.formula, data, weights=weights, gaussian=gaussian
@@ -154,6 +162,7 @@ class Model:
             )
             self.recipe, self._conditioned = streamed.recipe, streamed.conditioned
             self.plan, self._rereader = streamed.plan, streamed.rereader
+        warn_of_data(self.design.account)
         self.priors = make_priors(
             priors,
             self.recipe.design,
@@ -195,6 +204,7 @@ class Model:
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None
         model.recipe, model._conditioned = finish(scan, tally)
+        warn_of_data(model.design.account)
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors
         )

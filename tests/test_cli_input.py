@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli_cases import INTERCEPTS, run
 
 from bayeslmm.cli.files import check_writable, file_hash, read_table
 from bayeslmm.errors import InputFileError, OutputError
 from bayeslmm.model import Model
+from bayeslmm.report import describe_text
 
 # --- files ----------------------------------------------------------------------------
 
@@ -41,6 +44,83 @@ def test_a_separator_can_be_given(tmp_path, pupils):
     assert code == 0
 
 
+@pytest.mark.parametrize("sep", [";|,", r"\s+", "", "||", "\u00a7", "\n", '"'])
+def test_a_separator_is_one_character(csv, sep):
+    """Longer ones were regular expressions; an empty one was not there."""
+    code, _, err = run("explain", csv, INTERCEPTS, "--sep", sep)
+    assert code == 2
+    assert "is not a separator: give one character" in err
+    assert err.count("\n") == 1
+
+
+def test_a_trailing_comma_in_every_line_is_an_empty_column(tmp_path):
+    (tmp_path / "a.csv").write_text("y,x,\n1,2,\n3,4,\n")
+    found = read_table(tmp_path / "a.csv")
+    assert found[["y", "x"]].to_numpy().tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [2**53, 2**53 + 1, None],
+        [2**63 + 1, 2**63, None],
+        [2**63 + 1, -5, None],
+        [2**70 + 1, 2**70, None],
+        [2**53, 2**53 + 1, 3],
+    ],
+)
+def test_whole_numbers_of_a_text_file_stay_apart(tmp_path, ids):
+    """With a missing value pandas reads them as floats, or as text."""
+    lines = [f"{'' if v is None else v},{i}" for i, v in enumerate(ids)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,y", *lines, ""]))
+    found = read_table(tmp_path / "a.csv")["id"]
+    assert [None if pd.isna(v) else int(v) for v in found] == ids
+
+
+def test_floats_and_text_of_a_text_file_stay_as_they_are(tmp_path):
+    (tmp_path / "a.csv").write_text("x,s\n1e300,12345678901234567890a\n,b\n3.5,\n")
+    found = read_table(tmp_path / "a.csv")
+    assert found["x"].tolist()[::2] == [1e300, 3.5]
+    assert found["s"].tolist()[:2] == ["12345678901234567890a", "b"]
+
+
+def test_integers_of_a_parquet_file_stay_apart(tmp_path):
+    ids = [2**53, 2**53 + 1, None]
+    pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), tmp_path / "a.parquet")
+    found = read_table(tmp_path / "a.parquet")["id"]
+    assert [None if pd.isna(v) else int(v) for v in found] == ids
+
+
+def test_two_columns_of_one_name_in_a_parquet_file(tmp_path):
+    table = pa.table([pa.array([1.0]), pa.array([2.0])], names=["a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputFileError, match="more than one column named 'a'"):
+        read_table(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"use_dictionary": False, "compression": "zstd"},
+        {"data_page_version": "2.0"},
+    ],
+)
+def test_the_account_says_whether_a_file_had_checksums(
+    tmp_path, pupils, checked, settings
+):
+    path = tmp_path / "a.parquet"
+    table = pa.Table.from_pandas(pupils)
+    pq.write_table(table, path, write_page_checksum=checked, **settings)
+    for data in (read_table(path), path):
+        model = Model(INTERCEPTS, data)
+        assert model.design.account.checksums is checked
+        said = "all agree" if checked else "has no page checksums"
+        assert said in describe_text(model)
+    assert Model(INTERCEPTS, pupils).design.account.checksums is None
+
+
 def test_one_column_is_a_table_too(tmp_path):
     (tmp_path / "y.csv").write_text("y\n1\n2\n")
     assert read_table(tmp_path / "y.csv").shape == (2, 1)
@@ -57,6 +137,10 @@ UNREADABLE = {
     "ragged.csv": (b"a,b\n1,2\n1,2,3,4\n", "Expected 2 fields in line 3"),
     "mixed.csv": (b"a;b\n1,5;2\n1,2,5;4\n", "--sep ';'"),
     "quote.csv": (b'a,b\n"1,2\n', "EOF inside string"),
+    "more.csv": (b"a,b\n0,1,2\n1,3,4\n", "1 more field than its first line.*row.names"),
+    "later.csv": (b"a,b\n1,2\n1,3,4\n", "Expected 2 fields in line 3, saw 3"),
+    "commas.csv": (b"a,b\n1,2,\n3,4,\n", "empty in every row: each row ends in a ','"),
+    "twice.csv": (b"a,b,a\n1,2,3\n", "more than one column named 'a'"),
     "bad.parquet": (b"hello", "cannot be read as Parquet"),
     "book.xlsx": (b"PK", "Save it as CSV or Parquet"),
 }

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from design_cases import build, small_frame
+from design_cases import build, read, small_frame
 from hypothesis import given, strategies as st
 
 from bayeslmm.design import (
@@ -182,3 +182,74 @@ def test_description_of_groups(public_data):
     assert table.loc["g", ["smallest", "median", "largest"]].tolist() == [4, 6.0, 6]
     assert not table["balanced"]["g"]
     assert table["relation"]["g"] == "partly crossed with a (92% of combinations)"
+
+
+# --- numbers that are text in the new data --------------------------------------------
+
+
+def of_ids(ids):
+    data = small_frame()
+    return data.assign(id=[ids[i % len(ids)] for i in range(len(data))])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("fitted", "new", "levels"),
+    [
+        ([1, 2, 30], ["1.0", "30", " 2 ", "new"], ["1", "30", "2", None]),
+        ([1.0, 2.5, 30.0], ["1", "2.50", "3e1", "4"], ["1", "2.5", "30", None]),
+        (["01", "2.0", "x"], [1, 2, 1, 9], ["01", "2.0", "01", None]),
+        (["1", "1.0", "x"], ["1.0", "1", "x", "1.00"], ["1.0", "1", "x", None]),
+        ([True, False], ["True", "False"] * 2, ["True", "False"] * 2),
+    ],
+)
+def test_a_number_given_as_text_is_matched_by_its_value(fitted, new, levels, streamed):
+    """Text "1.0" was silently a new level of integers (#7, E20)."""
+    recipe = read("y ~ x + (1 | id)", of_ids(fitted), streamed=streamed)
+    group = recipe.encode(small_frame().iloc[:4].assign(id=new)).groups[0]
+    known = recipe.design.groups[0].levels
+    assert [known[code] if code >= 0 else None for code in group.codes] == levels
+    wanted = [str(v) if lv is None else lv for v, lv in zip(new, levels, strict=True)]
+    assert group.labels.tolist() == wanted
+
+
+def test_a_new_level_has_one_name_for_a_value():
+    recipe = read("y ~ x + (1 | id) + (1 | a:id)", of_ids([1, 2]))
+    new = small_frame().iloc[[0, 3, 0, 3]].assign(id=["77", "77.0", "1", "1.0"])
+    own, cell = recipe.encode(new).groups
+    assert own.codes.tolist() == [-1, -1, 0, 0]
+    assert own.labels.tolist() == ["77", "77", "1", "1"]
+    assert cell.labels.tolist() == ["p:77", "p:77", "p:1", "p:1"]
+
+
+def test_crossed_groups_and_factors_are_matched_by_value_too():
+    recipe = read("y ~ factor(id) + (1 | a:id)", of_ids([1, 2]))
+    new = small_frame().iloc[:4].assign(id=["1.0", "2", "1", "2.0"])
+    plain = small_frame().iloc[:4].assign(id=[1, 2, 1, 2])
+    assert recipe.encode(new).groups[0].codes.tolist() == [0, 3, 4, 1]
+    assert recipe.encode(plain).groups[0].codes.tolist() == [0, 3, 4, 1]
+    assert recipe.encode(new).X.tolist() == recipe.encode(plain).X.tolist()
+
+
+@pytest.mark.parametrize(
+    ("fitted", "new", "words"),
+    [
+        (["1", "1.0"], [1.0, 1.5], None),
+        (["01", "1.0"], [1, 1], "have 2 levels of that value: '01', '1.0'"),
+        (
+            [True, False],
+            ["yes", "no"],
+            "is text .* was True and .* no 'no', 'yes'",
+        ),
+        ([True, False], [1, 0], "is numbers .* was True and False"),
+        ([1, 0], [True, False], "is True and False .* was numbers"),
+    ],
+)
+def test_what_cannot_be_matched_by_value_is_refused(fitted, new, words):
+    recipe = read("y ~ x + (1 | id)", of_ids(fitted))
+    new = small_frame().iloc[:2].assign(id=new)
+    if words is None:  # the label itself decides first
+        assert recipe.encode(new).groups[0].codes.tolist() == [0, -1]
+        return
+    with pytest.raises(DataError, match=words):
+        recipe.encode(new)

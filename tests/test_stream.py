@@ -42,6 +42,9 @@ EXACT = 1e-10  # the same sums, added up in another order
 PEER_OPTIMUM = 1e-6  # two searches of one criterion
 ROWS = 600
 
+# The frame loses levels with its missing values, so that the account is tried.
+pytestmark = pytest.mark.filterwarnings("ignore::bayeslmm.DataWarning")
+
 FORMULAS = [
     "y ~ x + (x | g)",
     "y ~ x + (1 | g) + (x || h)",
@@ -641,23 +644,19 @@ def test_values_that_cannot_be_used(tmp_path):
 
 
 @pytest.mark.parametrize("far", ["y", "x"])
-def test_columns_far_from_zero_are_refused_not_rounded_off(tmp_path, far):
+def test_columns_far_from_zero_are_moved_before_they_are_summed(tmp_path, far):
     """Sigma was 2.35 instead of 1.10, without a word, for y = 1e8 + noise."""
     rng = np.random.default_rng(0)
     g, x = rng.integers(0, 20, ROWS), rng.normal(size=ROWS)
     near = pd.DataFrame({"g": g, "x": x, "y": x + 0.1 * g + rng.normal(size=ROWS)})
     path = tmp_path / "far.parquet"
     near.assign(**{far: near[far] + 1e8}).to_parquet(path)
-    with pytest.raises(DataError, match=rf"'{far}' has mean 1e\+08 and SD .*center"):
-        Model("y ~ x + (1 | g)", path)
-    # the way out that is named gives the fit of the numbers near zero
-    formula = "center(y) ~ center(x) + (1 | g)"
-    ours = Model(formula, path).fit_reml().criterion
-    theirs = Model(formula, near).fit_reml().criterion
+    theirs = Model("y ~ x + (1 | g)", near).fit_reml().criterion
+    ours = Model("y ~ x + (1 | g)", path).fit_reml().criterion
     assert ours == pytest.approx(theirs, abs=PEER_OPTIMUM)
-    # a mean that costs no digits that matter is no reason to refuse
-    near.assign(**{far: near[far] + 2000.0}).to_parquet(path)
-    Model("y ~ x + (1 | g)", path)
+    # without an intercept nothing takes up the move
+    with pytest.raises(DataError, match=rf"'{far}' has mean 1e\+08 and SD .*center"):
+        Model("y ~ 0 + x + (1 | g)", path)
 
 
 def test_a_rare_flag_is_not_far_from_zero(tmp_path, monkeypatch):
@@ -665,10 +664,10 @@ def test_a_rare_flag_is_not_far_from_zero(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "LARGEST_ROUNDING", 1e-12)
     y, rare = np.random.default_rng(0).normal(size=ROWS), np.arange(ROWS) > 1
     columns = {"y": y - y.mean(), "g": np.arange(ROWS) % 7, "b": rare}
-    Model("y ~ b + (1 | g)", write(tmp_path / "a.parquet", **columns))
+    Model("y ~ 0 + b + (1 | g)", write(tmp_path / "a.parquet", **columns))
     columns["b"] = 5 + rare
     with pytest.raises(DataError, match="'b' has mean"):
-        Model("y ~ b + (1 | g)", write(tmp_path / "b.parquet", **columns))
+        Model("y ~ 0 + b + (1 | g)", write(tmp_path / "b.parquet", **columns))
 
 
 def test_levels_beyond_memory_are_refused_before_they_are_made(parquet, monkeypatch):

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from bayeslmm.cli.stage import Stage
 from bayeslmm.errors import (
     BayesLMMError,
+    DataWarning,
     ModelError,
     OutputError,
     SamplingInterruptedError,
@@ -237,7 +239,9 @@ def _model(
     if sep == "\\t":  # as a shell passes it on
         sep = "\t"
     table = read_table(data, sep)
-    return Model(formula, table, priors=priors, family=family, weights=weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the account of the rows says it
+        return Model(formula, table, priors=priors, family=family, weights=weights)
 
 
 def _method(name: str) -> "Method":

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeslmm.cli.reading import check_separator, read_parquet, read_text
 from bayeslmm.design.source import is_large
 from bayeslmm.errors import InputFileError, OutputError, nearest_names
 
@@ -97,10 +98,10 @@ def _check_file(path: Path) -> None:
 
 def _read_parquet(path: Path) -> "pd.DataFrame":
     """A Parquet file."""
-    import pandas as pd
-
     try:
-        return pd.read_parquet(path, page_checksum_verification=True)
+        return read_parquet(path)
+    except InputFileError:
+        raise
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise InputFileError(
             f"{str(path)!r} cannot be read as Parquet; it may be cut off or corrupt. "
@@ -112,11 +113,14 @@ def _read_text(path: Path, sep: str | None) -> "pd.DataFrame":
     """A text file with a header, columns separated by `sep`."""
     import pandas as pd
 
+    check_separator(sep)
     _check_text(path)
     separator = sep or SEPARATORS.get(Path(path.stem).suffix.lower(), ",")
     separator = sep or SEPARATORS.get(path.suffix.lower(), separator)
     try:
-        data = pd.read_csv(path, sep=separator)
+        data = read_text(path, separator)
+    except InputFileError:
+        raise
     except pd.errors.EmptyDataError as error:
         raise InputFileError(
             f"{str(path)!r} is empty. Give a file with a header and one row per "

@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from bayeslmm.design.frame import RawColumn, level_name
+from bayeslmm.design.dictionaries import (
+    Codes,
+    as_dictionary,
+    dictionary_codes,
+    dictionary_labels,
+    floats,
+    same_dictionary,
+)
+from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.kinds import Kind
+from bayeslmm.design.numbers import decimal_numbers
 from bayeslmm.design.source import Batch
 from bayeslmm.errors import DataError
 
@@ -22,15 +31,11 @@ if TYPE_CHECKING:
 # Sums of squares of smaller numbers stay finite for any number of rows.
 LARGEST = 1e140
 
-Codes = Int[np.ndarray, " n"]
-
-
 # --- numbers --------------------------------------------------------------------------
 
 
 def number_column(name: str, array: "pa.Array") -> RawColumn:
-    """A column of numbers: integers keep their type, the rest is float64."""
-    import pyarrow as pa
+    """A column of numbers: integers and decimals stay exact, the rest is float64."""
     import pyarrow.types as pt
 
     if pt.is_integer(array.type):
@@ -38,13 +43,13 @@ def number_column(name: str, array: "pa.Array") -> RawColumn:
             return RawColumn(name, "number", array.to_numpy(), _none(len(array)))
         missing = array.is_null().to_numpy(zero_copy_only=False)
         return RawColumn(name, "number", array.fill_null(0).to_numpy(), missing)
-    if not pt.is_float64(array.type):
-        array = array.cast(pa.float64())
-    values = array.to_numpy(zero_copy_only=False)
+    if pt.is_decimal(array.type):
+        return RawColumn(name, "number", *decimal_numbers(array))
+    values, limit = floats(array)
     with np.errstate(over="ignore"):
         regular = np.isfinite(values @ values)  # one pass for values and squares
     if regular:
-        return RawColumn(name, "number", values, _none(len(values)))
+        return RawColumn(name, "number", values, _none(len(values)), limit=limit)
     finite = np.isfinite(values)
     missing = np.isnan(values)
     n_infinite = int((~finite & ~missing).sum())
@@ -60,7 +65,7 @@ def number_column(name: str, array: "pa.Array") -> RawColumn:
             f"number can hold. If the file is corrupt, write it again; if the value "
             f"stands for a missing one, replace it."
         )
-    return RawColumn(name, "number", values, missing)
+    return RawColumn(name, "number", values, missing, limit=limit)
 
 
 def flag_column(name: str, array: "pa.Array") -> RawColumn:
@@ -76,48 +81,6 @@ def _none(n: int) -> Bool[np.ndarray, " n"]:
 
 
 # --- text -----------------------------------------------------------------------------
-
-
-def as_dictionary(array: "pa.Array") -> "pa.DictionaryArray":
-    """A text column with its different values apart from the rows."""
-    import pyarrow as pa
-    import pyarrow.types as pt
-
-    if pt.is_dictionary(array.type):
-        return array  # pyright: ignore[reportReturnType]
-    return array.cast(pa.large_string()).dictionary_encode()  # pyright: ignore
-
-
-def dictionary_codes(array: "pa.DictionaryArray") -> Codes:
-    """Position of each row in the dictionary, -1 where missing."""
-    indices = array.indices
-    if indices.null_count:
-        indices = indices.cast("int64").fill_null(-1)
-    return indices.to_numpy()
-
-
-def dictionary_labels(array: "pa.DictionaryArray") -> "pa.Array":
-    """The entries of a dictionary as level names."""
-    import pyarrow as pa
-    import pyarrow.types as pt
-
-    entries = array.dictionary
-    text = pt.is_string(entries.type) or pt.is_large_string(entries.type)
-    if text or pt.is_binary_view(entries.type) or str(entries.type) == "string_view":
-        return entries.cast(pa.large_string())
-    names = [None if v is None else level_name(v) for v in entries.to_pylist()]
-    return pa.array(names, pa.large_string())
-
-
-def same_dictionary(one: "pa.Array | None", other: "pa.Array") -> bool:
-    """Whether two dictionaries share their memory, as those of one row group do."""
-    return one is not None and _address(one) == _address(other)
-
-
-def _address(array: "pa.Array") -> tuple[int, ...]:
-    """Where the values of an array lie, and how many."""
-    buffers = [b.address for b in array.buffers() if b is not None]
-    return (*buffers, array.offset, len(array))
 
 
 @dataclass(slots=True)
@@ -179,7 +142,7 @@ def _null_entries(array: "pa.DictionaryArray", positions: Codes) -> bool:
 def slices(batch: Batch, kinds: dict[str, Kind], size: int) -> "list[Batch]":
     """A batch in runs of rows that fit the cache, text as dictionaries."""
     arrays = {
-        name: as_dictionary(array) if kinds[name] == "text" else array
+        name: as_dictionary(name, array) if kinds[name] == "text" else array
         for name, array in batch.columns.items()
     }
     if batch.n <= size:

@@ -8,6 +8,7 @@ place.
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from bayeslmm.design.frame import open_frame
@@ -15,6 +16,7 @@ from bayeslmm.design.kinds import Kind, check_kind, column_kinds
 from bayeslmm.errors import DataError, nearest_names
 
 if TYPE_CHECKING:
+    import narwhals
     import pyarrow as pa
 
 # Rows that one thread has in memory at a time: a few MB for each column.
@@ -55,6 +57,8 @@ class Source:
     open : callable
         ``open(columns, n)`` gives at most n streams, which together yield every batch
         once; each may run in a thread of its own.
+    checksums : bool or None
+        Whether the pages of Parquet files have checksums, None for other sources.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Source:
     declared: frozenset[str]
     n_rows: int | None
     open: Callable[[tuple[str, ...], int], list[Stream]]
+    checksums: bool | None = None
 
 
 # --- iterables ------------------------------------------------------------------------
@@ -148,11 +153,45 @@ def _record_batches(make: Callable[[], object]) -> "Generator[pa.RecordBatch]":
         elif isinstance(item, pa.Table):
             yield from item.to_batches()
         elif is_frame(item):
-            yield from cast("pa.Table", open_frame(item).to_arrow()).to_batches()
+            yield from _arrow_table(open_frame(item)).to_batches()
         else:
             raise DataError(
                 f"A batch is a {type(item).__name__}, not an Arrow batch or data frame."
             )
+
+
+def _arrow_table(frame: "narwhals.DataFrame[Any]") -> "pa.Table":
+    """A frame as an Arrow table; whole numbers beyond 64 bits become its decimals."""
+    import narwhals as nw
+
+    found = {}
+    for name, dtype in frame.schema.items():
+        unknown = isinstance(dtype, nw.Int128 | nw.UInt128)  # to Arrow
+        if unknown or isinstance(dtype, nw.Object):
+            values = frame.get_column(name).to_list()
+            if unknown or _are_long(values):
+                found[name] = _decimals(values)
+    table = cast("pa.Table", frame.drop(*found).to_arrow())
+    for name, array in found.items():
+        table = table.append_column(name, array)
+    return table
+
+
+def _are_long(values: list[Any]) -> bool:
+    """Whether Python objects are integers, some of which 64 bits do not hold."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(values, skipna=True) != "integer":
+        return False
+    return not all(pd.isna(v) or -(2**63) <= v < 2**63 for v in values)
+
+
+def _decimals(values: list[Any]) -> "pa.Array":
+    """Integers of any size, some of them missing, as decimals."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pa.array([None if pd.isna(v) else Decimal(int(v)) for v in values])
 
 
 def _take_turns(

@@ -5,10 +5,13 @@ the account of the rows. Everything that can be wrong with data is found here, b
 any work starts.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.checksums import ATTRIBUTE
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups
@@ -19,6 +22,7 @@ from bayeslmm.design.matrices import (
     matrix_variables,
     model_matrix,
 )
+from bayeslmm.design.notes import mixed_columns
 from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
 from bayeslmm.design.response import (
     binomial_trials,
@@ -86,7 +90,11 @@ def build_design(
         weights=read_weights(frame, weights, kept),
         offset=sum_offsets(formula, rows),
         response=formula.response.label,
-        account=account_rows(columns, formula, kept),
+        account=replace(
+            account_rows(columns, formula, kept),
+            mixed=mixed_columns(formula, variables),
+            checksums=getattr(frame.to_native(), "attrs", {}).get(ATTRIBUTE),
+        ),
     )
     check_design(design, gaussian=gaussian)
     groups = {

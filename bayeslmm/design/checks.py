@@ -6,12 +6,14 @@ what to do. The limits on levels and effects are those of lme4's ``lmerControl``
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.numbers import is_whole
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan
@@ -21,6 +23,8 @@ from bayeslmm.formula import Formula, Name, RandomTerm
 # R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
 # that the columns before it leave, relative to its length.
 RANK_TOLERANCE = 1e-7
+# A range below this share of the values is that of a constant.
+CONSTANT = 1e-12
 
 # Columns whose normalised cross-products have no eigenvalue below this are independent
 # by far (singular values above 1e-4), so that the slower QR is not needed.
@@ -30,6 +34,10 @@ SURELY_INDEPENDENT = 1e-8
 # much may be lost. Measured, y = offset + noise of SD 1: an error of 0.01 left the
 # posterior as it is without the offset, at 0.09 the sampler hardly moved.
 LARGEST_ROUNDING = 0.02
+
+
+# Squares of smaller numbers vanish, as those of numbers above its inverse are infinite.
+SMALLEST = 1e-150
 
 
 # --- before the matrices are built ----------------------------------------------------
@@ -69,7 +77,7 @@ def refuse_swapped(
     """
     fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
     left, right = bar.predictor.terms[0].atoms[0].label, bar.group[0].label
-    whole = bool((values % 1 == 0).all())
+    whole = is_whole(values)
     slope = right in fixed and left not in fixed
     n_different = len(np.unique(values))
     if not whole or slope or n_different == (len(values) if n is None else n):
@@ -77,8 +85,8 @@ def refuse_swapped(
             f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
             f"{right!r}, a number with {n_different} different values. "
             f"The grouping factor stands on the right of the bar: did you mean "
-            f"({right} | {left})? If {right!r} is a code, write "
-            f"({left} | factor({right})).",
+            f"({right} | {left})? If {right!r} is a code, "
+            f"make it text in the data: data[{right!r}].astype(str).",
             formula.text,
             bar.position,
         )
@@ -113,7 +121,7 @@ def check_design(design: Design, *, gaussian: bool) -> None:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
     _check_n_rows(design, gaussian=gaussian)
-    check_full_rank(design.X, design.fixed_names)
+    check_full_rank(design.X, design.fixed_names, design.intercept)
 
 
 def check_streamed(design: Design) -> None:
@@ -131,10 +139,27 @@ def check_streamed(design: Design) -> None:
 def _check_digits(design: Design) -> None:
     """Raise if a column is so far from zero that its sums say too little of it."""
     moments = design.moments
-    _check_rounding(moments.net, (design.response,), design.n)
-    _check_rounding(moments.X, design.fixed_names, design.n)
+    _check_range(moments.net, (design.response,))
+    _check_range(moments.X, design.fixed_names)
     for term, Z in zip(design.groups, moments.Z, strict=True):
-        _check_rounding(Z, term.effects, design.n)
+        _check_range(Z, term.effects)
+    # an intercept takes up what is taken off before the rows are summed
+    if design.intercept is None:
+        _check_rounding(moments.net, (design.response,), design.n)
+        _check_rounding(moments.X, design.fixed_names, design.n)
+    for term, Z in zip(design.groups, moments.Z, strict=True):
+        if not term.is_closed:
+            _check_rounding(Z, term.effects, design.n)
+
+
+def _check_range(moments: ColumnMoments, names: tuple[str, ...]) -> None:
+    """Raise for columns so close to zero that the sums of their squares are 0."""
+    for i in np.flatnonzero((moments.size > 0.0) & (moments.size < SMALLEST)):
+        raise DataError(
+            f"{names[i]!r} reaches {moments.size[i]:.3g} only in rows that were read "
+            f"in batches: its square is closer to 0 than a number can be. Give it in "
+            f"larger units."
+        )
 
 
 def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> None:
@@ -143,13 +168,12 @@ def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> N
     Constant columns are left to the check of the rank.
     """
     exact = (moments.low == 0.0) & (moments.high == 1.0)
-    at = np.flatnonzero((moments.low < moments.high) & ~exact)
-    variance = np.diag(moments.products)[at] / n
-    lost = n * np.finfo(float).eps * moments.mean[at] ** 2
-    for i in at[lost > LARGEST_ROUNDING * variance]:
-        sd = math.sqrt(moments.products[i, i] / n)
+    sd = moments.sd()
+    far = math.sqrt(LARGEST_ROUNDING / (n * np.finfo(float).eps)) * sd
+    beyond = (moments.low < moments.high) & ~exact & (np.abs(moments.mean) > far)
+    for i in np.flatnonzero(beyond):
         raise DataError(
-            f"{names[i]!r} has mean {moments.mean[i]:.6g} and SD {sd:.3g} in {n:,} "
+            f"{names[i]!r} has mean {moments.mean[i]:.6g} and SD {sd[i]:.3g} in {n:,} "
             f"rows that were read in batches. Sums of squares of such numbers round "
             f"off what differs between rows. Count it from a value near the mean, in "
             f"the data or in the formula: center(a) or I(a - 1000) for a column a."
@@ -203,19 +227,29 @@ def _check_n_rows(design: Design, *, gaussian: bool) -> None:
         )
 
 
-def check_full_rank(X: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> None:
-    """Raise if columns of X are linearly dependent, saying which and how."""
+def check_full_rank(
+    X: Float[np.ndarray, "n p"], names: tuple[str, ...], intercept: int | None = None
+) -> None:
+    """Raise if columns of X are linearly dependent, saying which and how.
+
+    With an intercept columns are looked at less their means: a year is as good as a
+    time since the start.
+    """
     if not names:
         return
     size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
     _check_not_zero(size, names)
-    scaled = X / size
-    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
-    scaled /= length
+    center = np.zeros(len(names))
+    if intercept is not None:
+        low, high = X.min(axis=0), X.max(axis=0)
+        center = np.where(high - low > CONSTANT * size, X.mean(axis=0), 0.0)
+    scaled, _ = _normalised(X - center)
     if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
         return
-    triangle = np.linalg.qr(scaled, mode="r")
-    _refuse_dependent(triangle, length * size, names, RANK_TOLERANCE)
+    found = _dependent_columns(np.linalg.qr(scaled, mode="r"), RANK_TOLERANCE)
+    if found:
+        raw, length = _normalised(X)
+        raise DataError(_dependent(found, np.linalg.qr(raw, mode="r"), length, names))
 
 
 def _check_moments_rank(design: Design) -> None:
@@ -229,10 +263,24 @@ def _check_moments_rank(design: Design) -> None:
     if not names:
         return
     _check_not_zero(X.size, names)
-    columns = math.sqrt(X.n) * X.root()
-    length = np.linalg.norm(columns, axis=0)
+    moved = X
+    if design.intercept is not None:
+        moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
     tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
-    _refuse_dependent(columns / length, length, names, tolerance)
+    found = _dependent_columns(_normalised(moved.root())[0], tolerance)
+    if found:
+        raw, length = _normalised(math.sqrt(X.n) * X.root())
+        raise DataError(_dependent(found, raw, length, names))
+
+
+def _normalised(
+    columns: Float[np.ndarray, "r p"],
+) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
+    """Columns of length 1, and their lengths; no square over- or underflows."""
+    size = np.abs(columns).max(axis=0)
+    scaled = columns / size
+    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
+    return scaled / length, length * size
 
 
 def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> None:
@@ -246,23 +294,21 @@ def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> No
         )
 
 
-def _refuse_dependent(
+def _dependent(
+    dependent: list[tuple[int, list[int]]],
     root: Float[np.ndarray, "r p"],
     length: Float[np.ndarray, " p"],
     names: tuple[str, ...],
-    tolerance: float,
-) -> None:
-    """Raise if columns are dependent, given any matrix with their cross-products."""
-    dependent = _dependent_columns(root, tolerance)
-    if dependent:
-        said = "; ".join(
-            _combination(j, before, root, length, names) for j, before in dependent
-        )
-        repeated = ", ".join(repr(names[j]) for j, _ in dependent)
-        raise DataError(
-            f"Fixed-effect columns are linearly dependent: {said}. Their effects "
-            f"cannot be told apart. Drop {repeated} or what repeats it."
-        )
+) -> str:
+    """Message for dependent columns, given any matrix with their cross-products."""
+    said = "; ".join(
+        _combination(j, before, root, length, names) for j, before in dependent
+    )
+    repeated = ", ".join(repr(names[j]) for j, _ in dependent)
+    return (
+        f"Fixed-effect columns are linearly dependent: {said}. Their effects "
+        f"cannot be told apart. Drop {repeated} or what repeats it."
+    )
 
 
 def _dependent_columns(

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 
 from bayeslmm.design.distinct import NumberCodes
 from bayeslmm.design.evaluate import Rows, factor_node, factor_values
+from bayeslmm.design.frame import Kind
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Name, RandomTerm
 
@@ -20,14 +21,16 @@ from bayeslmm.formula import Atom, Name, RandomTerm
 class AtomCoder:
     """How an atom that is read as a factor is coded.
 
-    ``levels`` are its labels. ``numbers`` codes values that are not text; for text
-    ``recode`` turns codes of the column's categories (and -1, at the end) into levels.
+    ``levels`` are its labels, ``kind`` what its values are. ``numbers`` codes values
+    that are not text; for text ``recode`` turns codes of the column's categories (and
+    -1, at the end) into levels.
     """
 
     atom: Atom
     levels: tuple[str, ...]
     numbers: NumberCodes | None
     recode: Int[np.ndarray, " c"] | None
+    kind: Kind = "text"
 
     def codes(self, rows: Rows) -> Int[np.ndarray, " n"]:
         """Level of each row; the rows are complete."""

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bayeslmm.design.arrow import dictionary_codes, dictionary_labels, same_dictionary
+from bayeslmm.design.dictionaries import (
+    dictionary_codes,
+    dictionary_labels,
+    same_dictionary,
+)
 from bayeslmm.design.memory import check_fits
+from bayeslmm.design.numbers import alike, level_name, union
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,6 +49,7 @@ class NumberSet:
             if self._cover(low, high):
                 self.seen[values.astype(np.int64) - self.low] = True
                 return
+        if len(self.seen):
             self._leave_table()
         self.runs.append(np.unique(values))
         if sum(map(len, self.runs)) > 2 * self.merged + GROWTH:
@@ -66,7 +72,7 @@ class NumberSet:
             self.low = low
         new_low = min(low, self.low)
         stop = max(high + 1, self.low + len(self.seen))
-        if stop - new_low > SPAN or not -(2**62) < new_low <= stop < 2**62:
+        if stop - new_low > SPAN or not _moderate(new_low, stop):
             return False
         if new_low < self.low or stop > self.low + len(self.seen):
             grown = np.zeros(stop - new_low, dtype=bool)
@@ -82,9 +88,14 @@ class NumberSet:
 
     def _merge(self) -> None:
         """One run of all."""
-        self.runs = [np.unique(np.concatenate(self.runs))]
+        self.runs = [union(self.runs)]
         self.merged = len(self.runs[0])
         check_levels(self.merged)
+
+
+def _moderate(low: int, high: int) -> bool:
+    """Whether numbers, and their differences, are far from the limits of int64."""
+    return -(2**62) < low <= high < 2**62
 
 
 @dataclass(slots=True)
@@ -158,7 +169,8 @@ class TextSet:
     def present(self) -> tuple[set[str], set[str]]:
         """Values that some row has, and that some row used has."""
         self.flush()
-        return set(_unique(self.given).to_pylist()), set(_unique(self.used).to_pylist())
+        given, used = (_unique(found).drop_null() for found in (self.given, self.used))
+        return set(given.to_pylist()), set(used.to_pylist())
 
 
 def _first(entry: "tuple[tuple[int, int], pa.Array]") -> tuple[int, int]:
@@ -192,8 +204,6 @@ def check_levels(n_levels: int) -> None:
 
 def number_labels(values: np.ndarray, *, flags: bool) -> tuple[str, ...]:
     """Level names of numbers; of True and False where the column holds flags."""
-    from bayeslmm.design.frame import level_name
-
     if flags:
         return tuple(str(bool(value)) for value in values)
     if values.dtype.kind in "iu":
@@ -221,8 +231,9 @@ class NumberCodes:
                 codes = self.table[at]
                 if codes.min() >= 0:
                     return codes
-        at = np.minimum(np.searchsorted(self.values, given), len(self.values) - 1)
-        unseen = self.values[at] != given
+        known, given = alike([self.values, given])
+        at = np.minimum(np.searchsorted(known, given), len(known) - 1)
+        unseen = known[at] != given
         if unseen.any():
             raise DataError(
                 f"{name!r} has the value {given[unseen][0]!s}, which it had not when "
@@ -236,8 +247,9 @@ def number_codes(values: np.ndarray) -> NumberCodes:
     """How numbers are coded, from all their different values, ascending."""
     table = np.empty(0, dtype=np.int64)
     if len(values) and values.dtype.kind in "iu":
-        span = int(values[-1]) - int(values[0]) + 1
-        if span <= max(4 * len(values), 1 << 16):
+        low, high = int(values[0]), int(values[-1])
+        span = high - low + 1
+        if span <= max(4 * len(values), 1 << 16) and _moderate(low, high):
             table = np.full(span, -1, dtype=np.int64)
             table[values - values[0]] = np.arange(len(values))
     return NumberCodes(values, table)

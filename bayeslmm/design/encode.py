@@ -118,7 +118,7 @@ def _column(scan: Scan, label: str, rows: Rows) -> Column:
     known = scan.variables[label]
     if label in scan.factors and isinstance(known, FactorColumn):
         coder = scan.factors[label]
-        return FactorColumn(coder.codes(rows), coder.levels)
+        return FactorColumn(coder.codes(rows), coder.levels, coder.kind)
     atom = next(atom for atom in scan.formula.atoms if atom.label == label)
     return evaluate_atom(atom, rows)
 

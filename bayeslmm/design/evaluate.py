@@ -24,6 +24,8 @@ from bayeslmm.design.frame import (
     to_factor,
     to_flag_factor,
 )
+from bayeslmm.design.moments import column_moments
+from bayeslmm.design.numbers import EXACT, check_holds_ids, to_floats
 from bayeslmm.design.stateful import (
     check_poly,
     is_raw_poly,
@@ -151,6 +153,7 @@ def factor_values(atom: Atom, rows: Rows) -> RawColumn:
     with np.errstate(all="ignore"):
         values = np.broadcast_to(_evaluate(node, rows), (rows.n,))
     _check_finite(atom.label, values[:, None])
+    check_holds_ids(atom.label, values, EXACT, computed=True)
     kind = "flag" if values.dtype == bool else "number"
     return RawColumn(atom.label, kind, values, np.zeros(rows.n, dtype=bool))
 
@@ -267,7 +270,7 @@ def _numbers(node: Name, rows: Rows) -> np.ndarray:
     if column.kind == "flag":
         return column.values
     if column.kind == "number":
-        return column.values.astype(float, copy=False)
+        return to_floats(node.name, column.values)
     raise DataError(
         f"Column {node.name!r} holds text ({len(column.levels)} different values), so "
         f"nothing can be computed with it. Use it as it stands, as a factor, or "
@@ -330,9 +333,9 @@ def _scale(
     """R's scale(): minus the mean, over the SD; center(): minus the mean."""
     key = render(node)
     if rows.learn:
-        mean = float(x.mean())
-        squares = float(((x - mean) ** 2).sum())
-        rows.memory[key] = scale_state(node, len(x), mean, squares)
+        found = column_moments(x[:, None])
+        mean, spread = float(found.mean[0]), float(found.sd()[0])
+        rows.memory[key] = scale_state(node, len(x), mean, spread)
     mean, sd = rows.memory[key]
     return (x - mean) / sd
 

@@ -7,14 +7,25 @@ their order (pandas categoricals, polars enums, Arrow dictionaries; a polars Cat
 has none of its own); other values are sorted, numbers as numbers.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from bayeslmm.design.absent import AbsentRows
+from bayeslmm.design.dictionaries import factor_codes
+from bayeslmm.design.numbers import (
+    EXACT,
+    check_holds_ids,
+    decimal_numbers,
+    exact_numbers,
+    level_name,
+    number_in,
+)
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,11 +43,13 @@ Kind = Literal["number", "flag", "text"]
 class FactorColumn:
     """A factor: the level of each row, 0 .. len(levels) - 1, and the labels.
 
-    A code of -1 is a value that is missing or, in new data, unseen.
+    A code of -1 is a value that is missing or, in new data, unseen. ``kind`` is what
+    the values were before they were levels.
     """
 
     codes: FactorCodes
     levels: tuple[str, ...]
+    kind: Kind = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +63,14 @@ class RawColumn:
     kind : {"number", "flag", "text"}
         Numbers; True and False; strings and categoricals.
     values : ndarray, shape (n,)
-        Numbers in their own type (integers stay exact), flags, or for text the codes.
+        Numbers, held exactly (int64, uint64, float64, else objects); flags; or for text
+        the codes.
     missing : ndarray of bool, shape (n,)
         Which values are missing.
     levels : tuple of str
         Labels of a text column: the declared categories, or its values sorted.
+    limit : float
+        Floats below this tell whole numbers apart: 2**53, 2**24 in single precision.
     """
 
     name: str
@@ -62,14 +78,13 @@ class RawColumn:
     values: np.ndarray
     missing: Bool[np.ndarray, " n"]
     levels: tuple[str, ...] = ()
+    limit: float = EXACT
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "RawColumn":
         """The column at the given rows."""
         if len(rows) == len(self.values):
             return self
-        return RawColumn(
-            self.name, self.kind, self.values[rows], self.missing[rows], self.levels
-        )
+        return replace(self, values=self.values[rows], missing=self.missing[rows])
 
 
 # --- reading --------------------------------------------------------------------------
@@ -85,11 +100,9 @@ def open_frame(data: object) -> "narwhals.DataFrame[Any]":
     try:
         return nw.from_native(cast("Any", data), eager_only=True)
     except DuplicateError as error:
-        repeated = sorted({str(c) for c in _repeated(cast("Any", data).columns)})
-        raise DataError(
-            f"The data have more than one column named {listed(repeated)}, so it is "
-            f"not clear which is meant. Rename them."
-        ) from error
+        # The columns of an Arrow table are arrays.
+        names = getattr(data, "column_names", None) or cast("Any", data).columns
+        raise repeated_names(names) from error
     except TypeError as error:
         raise DataError(
             f"The data are a {type(data).__name__}, not a data frame. "
@@ -111,10 +124,17 @@ def _frame_advice(data: object) -> str:
     return "Give a pandas, polars or Arrow data frame with named columns."
 
 
-def _repeated(names: Iterable[object]) -> list[object]:
-    """Names that occur more than once."""
-    names = list(names)
-    return [name for name in names if names.count(name) > 1]
+def repeated_names(names: Iterable[object]) -> DataError:
+    """The error for columns of one name, of which a reader would take any."""
+    return DataError(
+        f"The data have more than one column named {listed(repeated(names))}, so it "
+        f"is not clear which is meant. Rename them."
+    )
+
+
+def repeated(names: Iterable[object]) -> list[str]:
+    """Names that occur more than once, each once, as text."""
+    return sorted(str(name) for name, n in Counter(names).items() if n > 1)
 
 
 def read_column(frame: "narwhals.DataFrame[Any]", name: str) -> RawColumn:
@@ -138,17 +158,22 @@ def read_column(frame: "narwhals.DataFrame[Any]", name: str) -> RawColumn:
 
 
 def _read_number(name: str, series: "narwhals.Series[Any]") -> RawColumn:
-    """A numeric column; integers keep their type so that long ids stay distinct."""
+    """A numeric column; integers and decimals stay exact, so that ids stay distinct."""
     import narwhals as nw
 
-    if isinstance(series.dtype, nw.Decimal):
-        series = series.cast(nw.Float64())
-    if series.dtype.is_integer():
+    dtype = series.dtype
+    if isinstance(dtype, nw.Decimal):
+        values, missing = decimal_numbers(cast("Any", series.to_arrow()))
+        return RawColumn(name, "number", values, missing)
+    if dtype.is_integer():
         missing = series.is_null().to_numpy().astype(bool)
-        values = (series.fill_null(0) if missing.any() else series).to_numpy()
+        given = series.fill_null(0) if missing.any() else series
+        wide = isinstance(dtype, nw.Int128 | nw.UInt128)  # numpy has no such integers
+        values = exact_numbers(given.to_list()) if wide else given.to_numpy()
         return RawColumn(name, "number", values, missing)
     values = series.to_numpy().astype(float, copy=False)
-    return RawColumn(name, "number", values, np.isnan(values))
+    bits = {nw.Float32: 24, nw.Float16: 11}.get(type(dtype), 53)
+    return RawColumn(name, "number", values, np.isnan(values), limit=2.0**bits)
 
 
 def _read_flag(name: str, series: "narwhals.Series[Any]") -> RawColumn:
@@ -164,6 +189,9 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
     import pandas as pd
 
     native = series.to_native()
+    if str(getattr(native, "type", "")).startswith("dictionary"):
+        codes, levels = factor_codes(name, native.chunks)
+        return RawColumn(name, "text", codes, codes < 0, levels)
     values = native if isinstance(native, pd.Series) else native.to_pandas()
     polars_categorical = (
         series.implementation.is_polars() and series.dtype == nw.Categorical
@@ -172,12 +200,15 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
         values = values.astype(str).where(values.notna())
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.codes.to_numpy().astype(np.int64)
+        if values.cat.categories.dtype.kind == "f":
+            categories = values.cat.categories.to_numpy()
+            bits = np.finfo(categories.dtype).nmant + 1
+            check_holds_ids(name, categories, 2.0**bits)
         levels = tuple(level_name(value) for value in values.cat.categories)
         if len(set(levels)) < len(levels):
-            twice = sorted({str(name) for name in _repeated(levels)})
             raise DataError(
                 f"Categories of column {name!r} differ in type but not in name: "
-                f"{listed(twice)}. Rename them."
+                f"{listed(repeated(levels))}. Rename them."
             )
     else:
         codes, levels = _sorted_codes(values)
@@ -198,8 +229,9 @@ def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawCo
             name, "flag", values.fillna(False).to_numpy().astype(bool), missing
         )
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        return RawColumn(name, "number", numbers, missing)
+        zero = Decimal(0) if found == "decimal" else 0
+        given = [zero if gone else v for v, gone in zip(values, missing, strict=True)]
+        return RawColumn(name, "number", exact_numbers(given), missing)
     raise DataError(
         f"Column {name!r} ({dtype}) holds {found} values, neither all numbers nor all "
         f"text. Convert it to one type, for example with astype(float) or astype(str)."
@@ -221,13 +253,6 @@ def _sorted_codes(
     return rank[codes], tuple(level_name(value) for value in found[order].tolist())
 
 
-def level_name(value: object) -> str:
-    """Label of a level: whole numbers without a decimal point, as in R."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
 # --- factors --------------------------------------------------------------------------
 
 
@@ -235,13 +260,15 @@ def to_factor(column: RawColumn) -> FactorColumn:
     """A column as a factor with the levels that occur; a number becomes its label."""
     if column.kind == "text":
         return drop_unused(FactorColumn(column.values, column.levels))
+    check_holds_ids(column.name, column.values[~column.missing], column.limit)
     codes, levels = _sorted_codes(column.values)
-    return drop_unused(FactorColumn(np.where(column.missing, -1, codes), levels))
+    codes = np.where(column.missing, -1, codes)
+    return drop_unused(FactorColumn(codes, levels, column.kind))
 
 
 def to_flag_factor(values: Bool[np.ndarray, " n"]) -> FactorColumn:
     """True and False as R has them: both are levels, whichever occur."""
-    return FactorColumn(values.astype(np.int64), ("False", "True"))
+    return FactorColumn(values.astype(np.int64), ("False", "True"), "flag")
 
 
 def drop_unused(factor: FactorColumn) -> FactorColumn:
@@ -251,7 +278,7 @@ def drop_unused(factor: FactorColumn) -> FactorColumn:
         return factor
     rank = np.append(np.cumsum(used) - 1, -1)  # the last entry answers a code of -1
     levels = tuple(np.array(factor.levels, dtype=object)[used])
-    return FactorColumn(rank[factor.codes], levels)
+    return FactorColumn(rank[factor.codes], levels, factor.kind)
 
 
 def used_levels(factor: FactorColumn) -> Bool[np.ndarray, " j"]:
@@ -260,11 +287,76 @@ def used_levels(factor: FactorColumn) -> Bool[np.ndarray, " j"]:
     return np.bincount(present, minlength=len(factor.levels)) > 0
 
 
-def match_levels(factor: FactorColumn, levels: tuple[str, ...]) -> FactorColumn:
-    """The factor recoded to other levels; -1 where it has none of them."""
+def match_levels(
+    name: str, factor: FactorColumn, levels: tuple[str, ...], kind: Kind
+) -> FactorColumn:
+    """The factor of new data recoded to the levels of the fit; -1 where it has none.
+
+    Where one was numbers and the other is text, ``"1.0"`` is the level ``1``.
+
+    Parameters
+    ----------
+    name : str
+        Its name, for messages.
+    factor : FactorColumn
+        New data.
+    levels : tuple of str
+        Labels of the fit.
+    kind : {"number", "flag", "text"}
+        What these labels were in the data of the fit.
+
+    Raises
+    ------
+    DataError
+        If numbers and text cannot be matched: flags, or two texts of one value.
+    """
+    recode = level_codes(name, factor, levels, kind)
+    return FactorColumn(np.array([*recode, -1])[factor.codes], levels, kind)
+
+
+def level_codes(
+    name: str, factor: FactorColumn, levels: tuple[str, ...], kind: Kind
+) -> list[int]:
+    """Code that each level of new data has among those of the fit, see above."""
     position = {level: code for code, level in enumerate(levels)}
-    recode = np.array([position.get(level, -1) for level in factor.levels] + [-1])
-    return FactorColumn(recode[factor.codes], levels)
+    recode = [position.get(level, -1) for level in factor.levels]
+    if -1 in recode and factor.kind != kind:
+        return _match_values(name, factor, levels, kind, recode)
+    return recode
+
+
+def _match_values(
+    name: str,
+    factor: FactorColumn,
+    levels: tuple[str, ...],
+    kind: Kind,
+    recode: list[int],
+) -> list[int]:
+    """Codes of levels where those without their label are found by their number."""
+    if "flag" in (kind, factor.kind):
+        unseen = [
+            lv for lv, code in zip(factor.levels, recode, strict=True) if code < 0
+        ]
+        words = {"flag": "True and False", "number": "numbers", "text": "text"}
+        raise DataError(
+            f"{name!r} is {words[factor.kind]} in the new data and was {words[kind]} "
+            f"in the data of the fit, which has no {listed(unseen)}. Convert it."
+        )
+    known: dict[Decimal | None, list[int]] = {}
+    for code, level in enumerate(levels):
+        known.setdefault(number_in(level), []).append(code)
+    found = []
+    for level, code in zip(factor.levels, recode, strict=True):
+        number = number_in(level)
+        same = [code] if code >= 0 or number is None else known.get(number, [-1])
+        if len(same) > 1:
+            raise DataError(
+                f"{name!r} is the number {level} in the new data and was text in the "
+                f"data of the fit, which have {len(same)} levels of that value: "
+                f"{listed(levels[i] for i in same)}. Give the level as text."
+            )
+        found.append(same[0])
+    return found
 
 
 def listed(names: Iterable[object], limit: int = 6) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.design.evaluate import Rows, evaluate_factor
-from bayeslmm.design.frame import FactorColumn, match_levels
+from bayeslmm.design.frame import FactorColumn, Kind, level_codes
+from bayeslmm.design.numbers import level_name, number_in
 from bayeslmm.errors import DataError
 from bayeslmm.formula import RandomTerm
 
@@ -25,6 +26,8 @@ class GroupIndex:
     ----------
     parts : tuple of tuple of str
         Levels of each crossed column.
+    kinds : tuple of {"number", "flag", "text"}
+        What each crossed column held.
     cells : ndarray of int, shape (J,)
         Observed combinations, ascending, as positions in the array of all of them.
     levels : tuple of str
@@ -32,6 +35,7 @@ class GroupIndex:
     """
 
     parts: tuple[tuple[str, ...], ...]
+    kinds: tuple[Kind, ...]
     cells: Int[np.ndarray, " j"]
     levels: tuple[str, ...]
 
@@ -42,13 +46,14 @@ def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn
 
     factors = [evaluate_factor(atom, rows) for atom in term.group]
     parts = tuple(factor.levels for factor in factors)
+    kinds: tuple[Kind, ...] = tuple(factor.kind for factor in factors)
     if len(factors) == 1:
         cells = np.arange(len(parts[0]))
-        return GroupIndex(parts, cells, parts[0]), factors[0]
+        return GroupIndex(parts, kinds, cells, parts[0]), factors[0]
     codes, cells = pd.factorize(_cell(factors, term.group_label), sort=True)
     levels = cell_labels(np.asarray(cells), parts)
     check_cell_labels(levels, term.group_label)
-    index = GroupIndex(parts, np.asarray(cells), levels)
+    index = GroupIndex(parts, kinds, np.asarray(cells), levels)
     return index, FactorColumn(codes.astype(np.int64, copy=False), levels)
 
 
@@ -60,13 +65,38 @@ def find_groups(
 
     given = [evaluate_factor(atom, rows) for atom in term.group]
     codes, cells = pd.factorize(_cell(given, term.group_label))
-    labels = cell_labels(np.asarray(cells), tuple(factor.levels for factor in given))
-    known = [match_levels(f, p) for f, p in zip(given, index.parts, strict=True)]
+    recodes = [
+        level_codes(atom.label, factor, levels, kind)
+        for atom, factor, levels, kind in zip(
+            term.group, given, index.parts, index.kinds, strict=True
+        )
+    ]
+    known = [
+        FactorColumn(np.array([*recode, -1])[factor.codes], levels)
+        for factor, recode, levels in zip(given, recodes, index.parts, strict=True)
+    ]
+    names = tuple(map(_names, given, recodes, index.parts, index.kinds))
+    labels = cell_labels(np.asarray(cells), names)
     seen = np.logical_and.reduce([factor.codes >= 0 for factor in known])
     cell = np.where(seen, _cell(known, term.group_label), -1)
     at = np.minimum(np.searchsorted(index.cells, cell), len(index.cells) - 1)
     found = np.where(index.cells[at] == cell, at, -1)
     return found, np.array(labels, dtype=object)[codes]
+
+
+def _names(
+    factor: FactorColumn, recode: list[int], levels: tuple[str, ...], kind: Kind
+) -> tuple[str, ...]:
+    """Names of the levels of new data: those of the fit, of others one for a value.
+
+    So the texts "77" and "77.0" are the same new level of what was numbers.
+    """
+    names = []
+    for level, code in zip(factor.levels, recode, strict=True):
+        number = number_in(level) if kind == "number" else None
+        own = level if number is None else level_name(number)
+        names.append(levels[code] if code >= 0 else own)
+    return tuple(names)
 
 
 def _cell(factors: list[FactorColumn], label: str) -> Int[np.ndarray, " n"]:

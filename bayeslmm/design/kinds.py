@@ -5,6 +5,7 @@ Takes Arrow types; gives the kind of each column, and says where kinds do not ag
 
 from typing import TYPE_CHECKING, Literal
 
+from bayeslmm.design.frame import repeated_names
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ def column_kinds(schema: "pa.Schema") -> tuple[dict[str, Kind], frozenset[str]]:
     """Kind of each column that can be used, and which declare their categories."""
     import pyarrow.types as pt
 
+    if len(set(schema.names)) < len(schema.names):
+        raise repeated_names(schema.names)
     strings = (schema.metadata or {}).get(b"bayeslmm_strings", b"").decode().split("\n")
     kinds = {field.name: kind_of(field.type) for field in schema}
     declared = {

@@ -19,6 +19,7 @@ from bayeslmm.design.evaluate import (
     factor_values,
 )
 from bayeslmm.design.moments import ColumnMoments, column_moments
+from bayeslmm.design.numbers import check_holds_ids
 from bayeslmm.design.source import Batch
 from bayeslmm.design.stateful import poly_basis
 from bayeslmm.formula import Atom, Call, Name
@@ -85,7 +86,9 @@ class NumberLearner:
             return
         column = number_column(name, array)
         missing = column.missing.any()
-        self.given.see(column.values[~column.missing] if missing else column.values)
+        values = column.values[~column.missing] if missing else column.values
+        check_holds_ids(name, values, column.limit)
+        self.given.see(values)
 
     def add(self, other: "NumberLearner") -> None:
         """Take in what another thread has seen."""
@@ -134,9 +137,10 @@ class PolyLearner:
         """Take in some rows."""
         assert view.rows is not None  # a formula with poly() reads all its columns
         x = argument_values(self.node, view.rows)
-        square = poly_basis(x, self.alpha, self.norm)[-1] ** 2
-        self.square += float(square.sum())
-        self.cross += float((x * square).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # reported with the answer
+            square = poly_basis(x, self.alpha, self.norm)[-1] ** 2
+            self.square += float(square.sum())
+            self.cross += float((x * square).sum())
         if len(self.values) < self.most:
             self.values = np.union1d(self.values, x)[: self.most]
 

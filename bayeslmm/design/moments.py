@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+# Columns of another size are squared in a unit of their own.
+LARGE = 1e100
 # Columns for which products are summed without BLAS (measured: faster up to about 8).
 MOST_WITHOUT_BLAS = 8
 
@@ -25,9 +27,12 @@ class ColumnMoments:
     mean : ndarray, shape (c,)
         Means, units of the columns.
     products : ndarray, shape (c, c)
-        Sums over rows of products of deviations from the means.
+        Sums over rows of products of deviations from the means, in `unit`.
     low, high : ndarray, shape (c,)
         Smallest and largest value.
+    unit : ndarray, shape (c,)
+        1, or the power of two in which a column's deviations are squared: the square of
+        1e200 is no number, and that of 1e-200 is 0.
 
     References
     ----------
@@ -40,28 +45,42 @@ class ColumnMoments:
     products: Float[np.ndarray, "c c"]
     low: Float[np.ndarray, " c"]
     high: Float[np.ndarray, " c"]
+    unit: Float[np.ndarray, " c"]
 
     def __add__(self, other: "ColumnMoments") -> "ColumnMoments":
         """Moments of the rows of both; exact up to rounding, in any grouping."""
         if not self.n or not other.n:
             return other if not self.n else self
         n, step = self.n + other.n, other.mean - self.mean
-        between = np.outer(step, step) * (self.n * (other.n / n))
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        unit = _units(np.maximum(np.abs(low), np.abs(high)))
+        between = np.outer(step / unit, step / unit) * (self.n * (other.n / n))
         return ColumnMoments(
             n,
             self.mean + step * (other.n / n),
-            self.products + other.products + between,
-            np.minimum(self.low, other.low),
-            np.maximum(self.high, other.high),
+            self._products_in(unit) + other._products_in(unit) + between,
+            low,
+            high,
+            unit,
         )
+
+    def _products_in(self, unit: Float[np.ndarray, " c"]) -> Float[np.ndarray, "c c"]:
+        """Products in another unit, no smaller than the own."""
+        ratio = self.unit / unit
+        return self.products * ratio * ratio[:, None]
 
     def covariance(self, ddof: int = 0) -> Float[np.ndarray, "c c"]:
         """Covariances over rows, divided by n - `ddof` (by 1 at least)."""
-        return self.products / max(self.n - ddof, 1)
+        return self.products * self.unit * self.unit[:, None] / max(self.n - ddof, 1)
 
     def sd(self, ddof: int = 0) -> Float[np.ndarray, " c"]:
-        """SDs over rows, as `numpy.std`."""
-        return np.sqrt(np.maximum(np.diagonal(self.covariance(ddof)), 0.0))
+        """SDs over rows, as `numpy.std`; of columns of any size."""
+        variance = np.diagonal(self.products) / max(self.n - ddof, 1)
+        return np.sqrt(np.maximum(variance, 0.0)) * self.unit
+
+    def rms(self) -> Float[np.ndarray, " c"]:
+        """Roots of the means over rows of squares; of columns of any size."""
+        return np.hypot(self.mean, self.sd())
 
     def second(self) -> Float[np.ndarray, "c c"]:
         """Means over rows of products of columns, not centred."""
@@ -74,8 +93,9 @@ class ColumnMoments:
         suffer from means that are large against the SDs.
         """
         spread = self.sd()
-        unit = np.where(spread > 0.0, spread, 1.0)
-        values, vectors = np.linalg.eigh(self.covariance() / np.outer(unit, unit))
+        unit = np.where(spread > 0.0, spread / self.unit, 1.0)
+        products = self.products / unit / unit[:, None]
+        values, vectors = np.linalg.eigh(products / max(self.n, 1))
         centred = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * spread
         return np.vstack([self.mean, centred])
 
@@ -145,18 +165,35 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
     n, c = columns.shape
     if not n or not c:
         return ColumnMoments(
-            n, np.zeros(c), np.zeros((c, c)), np.full(c, np.inf), np.full(c, -np.inf)
+            n,
+            np.zeros(c),
+            np.zeros((c, c)),
+            np.full(c, np.inf),
+            np.full(c, -np.inf),
+            np.ones(c),
         )
     rows = np.ascontiguousarray(columns.T)  # runs along memory, several times faster
     low, high = rows.min(axis=1), rows.max(axis=1)
     varies = np.flatnonzero(low < high)
-    mean, products = low.astype(float), np.zeros((c, c))
+    low, high = low.astype(float), high.astype(float)
+    mean, products = low.copy(), np.zeros((c, c))
+    unit = _units(np.maximum(np.abs(low), np.abs(high)))
     if len(varies):
         some = rows if len(varies) == c else rows[varies]
+        own = unit[varies]
+        if (own != 1.0).any():
+            some = some / own[:, None]
         mean[varies] = some.mean(axis=1)
         deviations = some - mean[varies, None]
         products[np.ix_(varies, varies)] = _products(deviations)
-    return ColumnMoments(n, mean, products, low.astype(float), high.astype(float))
+        mean[varies] *= own
+    return ColumnMoments(n, mean, products, low, high, unit)
+
+
+def _units(size: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
+    """1 for columns whose squares are ordinary numbers, else the power of two below."""
+    usual = (size == 0.0) | ((size >= 1.0 / LARGE) & (size <= LARGE))
+    return np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, size)))))
 
 
 def _products(rows: Float[np.ndarray, "c n"]) -> Float[np.ndarray, "c c"]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from bayeslmm.design.batches import BATCH, Source, Stream, in_turns
+from bayeslmm.design.frame import listed, repeated_names
 from bayeslmm.design.kinds import column_kinds
 from bayeslmm.errors import DataError
 
@@ -22,6 +23,8 @@ NAME = "the query"
 @runtime_checkable
 class Relation(Protocol):
     """What is used of a DuckDB relation."""
+
+    columns: list[str]
 
     def limit(self, n: int) -> "Relation":
         """The first n rows."""
@@ -68,6 +71,7 @@ def relation_source(relation: Relation) -> Source:
     DataError
         If DuckDB cannot run the query.
     """
+    _check_names(relation.columns)
     with _reader(relation.limit(0)) as reader:
         kinds, declared = column_kinds(reader.schema)
 
@@ -77,6 +81,19 @@ def relation_source(relation: Relation) -> Source:
         return in_turns(_batches(chosen), kinds, columns, n)
 
     return Source(NAME, kinds, declared, None, open)
+
+
+def _check_names(names: list[str]) -> None:
+    """Raise if two columns have one name for DuckDB, which does not look at case."""
+    if len(set(names)) < len(names):
+        raise repeated_names(names)
+    lower = [name.lower() for name in names]
+    alike = [name for name in names if lower.count(name.lower()) > 1]
+    if alike:
+        raise DataError(
+            f"The columns {listed(alike)} of the query differ in case only, and DuckDB "
+            f"does not tell them apart. Rename them in the query: SELECT ... AS."
+        )
 
 
 def _batches(relation: Relation) -> "Generator[pa.RecordBatch]":

@@ -14,12 +14,11 @@ from jaxtyping import Int
 
 from bayeslmm.design.arrow import (
     TextCodes,
-    dictionary_codes,
-    dictionary_labels,
     read_raw,
     slices,
 )
 from bayeslmm.design.coder import AtomCoder, GroupCoder, check_combinations
+from bayeslmm.design.dictionaries import dictionary_codes, factor_codes
 from bayeslmm.design.distinct import TextSet, number_codes, number_labels
 from bayeslmm.design.evaluate import (
     Memory,
@@ -41,7 +40,13 @@ from bayeslmm.design.learn import (
     View,
 )
 from bayeslmm.design.source import Batch
-from bayeslmm.design.stateful import check_poly, is_raw_poly, poly_degree, scale_state
+from bayeslmm.design.stateful import (
+    check_poly,
+    check_powers,
+    is_raw_poly,
+    poly_degree,
+    scale_state,
+)
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Call, Formula, Name, Node, render
 
@@ -217,10 +222,11 @@ def complete(columns: list[RawColumn], n: int) -> Int[np.ndarray, " m"]:
 def _local_text(part: Batch, name: str) -> RawColumn:
     """A text column under the labels of its own batch, before all are known."""
     array = part.columns[name]
+    if len(array.dictionary) <= SLICE:  # pyright: ignore[reportAttributeAccessIssue]
+        codes, levels = factor_codes(name, [array])  # pyright: ignore
+        return RawColumn(name, "text", codes, codes < 0, levels)
     codes = dictionary_codes(array).astype(np.int64)  # pyright: ignore
-    labels = dictionary_labels(array)  # pyright: ignore
-    levels = tuple(labels.to_pylist()) if len(labels) <= SLICE else ()
-    return RawColumn(name, "text", codes, codes < 0, levels)
+    return RawColumn(name, "text", codes, codes < 0)
 
 
 def added(states: list[ScanState]) -> dict[str, Learner]:
@@ -243,7 +249,7 @@ def answer(key: str, learner: Learner, exact: bool, found: Found) -> None:
     elif isinstance(learner, ScaleLearner):
         m = learner.moments
         found.memory[render(learner.node)] = scale_state(
-            learner.node, m.n, float(m.mean[0]), float(m.products[0, 0])
+            learner.node, m.n, float(m.mean[0]), float(m.sd()[0])
         )
     elif isinstance(learner, PolyLearner):
         _answer_poly(key.removeprefix("call "), learner, found)
@@ -268,7 +274,9 @@ def _answer_number(learner: NumberLearner, exact: bool, found: Found) -> None:
         same = len(given) == len(values)
         labels = levels if same else number_labels(given, flags=learner.flags)
         found.given[atom.columns[0]] = labels
-    found.factors[atom.label] = AtomCoder(atom, levels, number_codes(values), None)
+    kind = "flag" if learner.flags else "number"
+    codes = number_codes(values)
+    found.factors[atom.label] = AtomCoder(atom, levels, codes, None, kind)
 
 
 def _answer_cells(learner: CellLearner, found: Found) -> None:
@@ -285,6 +293,7 @@ def _answer_poly(key: str, learner: PolyLearner, found: Found) -> None:
     """The next step of the recurrence; the whole state after the last one."""
     alpha, norm = learner.alpha, (*learner.norm, learner.square)
     check_poly(learner.node, len(learner.values))
+    check_powers(norm)
     if len(norm) == poly_degree(learner.node) + 1:
         found.memory[key] = (*alpha, *norm)
     else:

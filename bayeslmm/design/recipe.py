@@ -182,15 +182,16 @@ class Recipe:
             )
         if isinstance(column, NumericColumn) or isinstance(known, NumericColumn):
             return column
-        have = set(known.levels)
-        unseen = [level for level in column.levels if level not in have]
-        if unseen:
+        matched = match_levels(atom.label, column, known.levels, known.kind)
+        codes = np.unique(column.codes[matched.codes < 0])
+        if len(codes):
+            unseen = [column.levels[code] for code in codes]
             raise DataError(
                 f"The factor {atom.label!r} has in the new data the level"
                 f"{'s' if len(unseen) > 1 else ''} {listed(unseen)}, for which no "
                 f"effect was estimated. It may have {listed(known.levels)}."
             )
-        return match_levels(column, known.levels)
+        return matched
 
 
 def _fixed_atoms(formula: Formula) -> list[Atom]:

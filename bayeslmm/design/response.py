@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn, listed
+from bayeslmm.design.notes import mixed_column
 from bayeslmm.errors import DataError
 
 Vector = Float[np.ndarray, " n"]
@@ -25,12 +26,15 @@ def check_numeric(label: str, column: Column) -> None:
     """Raise if the response of a Gaussian model is a factor."""
     if not isinstance(column, FactorColumn):
         return
-    two = len(column.levels) == 2
-    advice = (
-        "Use family='bernoulli', or convert it to numbers."
-        if two
-        else "Convert it to numbers, or choose another response."
-    )
+    mixed = mixed_column(column.levels)
+    advice = "Convert it to numbers, or choose another response."
+    if mixed is not None:
+        advice = (
+            f"All but {len(mixed.others)} of its {len(column.levels)} different values "
+            f"are numbers; make {listed(mixed.others)} missing."
+        )
+    elif len(column.levels) == 2:
+        advice = "Use family='bernoulli', or convert it to numbers."
     raise DataError(
         f"The response {label!r} is not numeric: it has the values "
         f"{listed(column.levels)}. A Gaussian model needs numbers. {advice}"

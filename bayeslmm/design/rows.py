@@ -4,6 +4,8 @@ Takes the frame, the formula and the weights; gives the columns that are read, t
 positions of the rows without missing values, and the account of the others.
 """
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 Columns = dict[str, RawColumn]
 
+# Powers of ten by which the geometric mean of the weights may differ from 1.
+MOST_DECADES = 8.0
+
 
 def read_columns(
     frame: "narwhals.DataFrame[Any]", formula: Formula, names: tuple[str, ...]
@@ -29,7 +34,7 @@ def read_columns(
         if name not in frame.columns:
             raise FormulaError(
                 f"There is no column {name!r} in the data."
-                f"{nearest_names(name, frame.columns)}",
+                f"{_nearest_columns(name, frame.columns)}",
                 formula.text,
                 column_position(formula, name),
             )
@@ -43,6 +48,35 @@ def read_columns(
                     f"{len(column.values)} rows. Correct those values or drop the rows."
                 )
     return columns
+
+
+def _nearest_columns(name: str, columns: Sequence[object]) -> str:
+    """Sentence that offers columns like `name`, or says why a formula has none.
+
+    A formula names columns by text; a frame may name them by numbers, dates, tuples.
+    """
+    text = [column for column in columns if isinstance(column, str)]
+    near = nearest_names(name, text)
+    others = [column for column in columns if not isinstance(column, str)]
+    same = [column for column in others if str(column) == name]
+    if not others or (near.startswith(" Did you mean") and not same):
+        return near
+    shown = same[0] if same else others[0]
+    what = (
+        f"The column {shown!r} has a name of type {type(shown).__name__}"
+        if same
+        else f"{len(others)} of {len(columns)} columns have names that are not text "
+        f"({shown!r} is of type {type(shown).__name__})"
+    )
+    names = (
+        "['_'.join(map(str, name)) for name in data.columns]"
+        if isinstance(shown, tuple)
+        else "data.columns.map(str)"
+    )
+    return (
+        f"{near} {what}, and a formula names columns by text. Write data.columns = "
+        f"{names}, and back-quote a name that is not a word: `0`."
+    )
 
 
 def column_position(formula: Formula, name: str) -> int | None:
@@ -112,14 +146,44 @@ def read_weights(
     if weights is None:
         return None
     label = f"The weights column {weights!r}" if isinstance(weights, str) else "weights"
-    values = _weight_values(frame, weights, label)
+    values = _weight_values(frame, _by_label(frame, weights), label)
     if len(values) != len(frame):
         raise DataError(
             f"There are {len(values)} weights for {len(frame)} rows. Give one for each "
             f"row of the data, or the name of a column."
         )
     check_weights(values[kept], label)
+    check_weights_size(float(np.log(values[kept]).sum()), len(kept), label)
     return values[kept]
+
+
+def _by_label(frame: "narwhals.DataFrame[Any]", weights: object) -> object:
+    """A pandas Series in the order of the rows, by its labels; the rest as it is.
+
+    Labels that are not the rows' are refused: by position they might go wrong silently.
+    """
+    import pandas as pd
+
+    if not isinstance(weights, pd.Series):
+        return weights
+    native = frame.to_native()
+    pandas = isinstance(native, pd.DataFrame)
+    rows = native.index if pandas else pd.RangeIndex(len(frame))
+    if rows.equals(weights.index):
+        return weights
+    without = int((~rows.isin(weights.index)).sum())
+    if without or not (rows.is_unique and weights.index.is_unique):
+        why = (
+            f"{without} of {len(rows)} rows have no weight under their label"
+            if without
+            else "labels occur more than once, in another order than those of the rows"
+        )
+        raise DataError(
+            f"weights are a Series whose index is not that of the data: {why}. Give "
+            f"the name of a column, or weights.to_numpy() if they are in the order of "
+            f"the rows."
+        )
+    return weights.reindex(rows)
 
 
 def _weight_values(
@@ -130,7 +194,7 @@ def _weight_values(
         if weights not in frame.columns:
             raise DataError(
                 f"There is no column {weights!r} in the data to take weights from."
-                f"{nearest_names(weights, frame.columns)}"
+                f"{_nearest_columns(weights, frame.columns)}"
             )
         column = read_column(frame, weights)
         if column.kind != "number":
@@ -147,9 +211,28 @@ def _weight_values(
         ) from error
     if values.ndim != 1:
         raise DataError(
-            f"weights have shape {values.shape}. Give one number for each row."
+            f"weights have shape {values.shape}. Give one number for each row, or the "
+            f"name of a column, which is text."
         )
     return values
+
+
+def check_weights_size(log_weights: float, n: int, label: str) -> None:
+    """Raise if the weights are so far from 1 that they drive the SDs apart.
+
+    The residual SD is that of a row of weight 1. Measured on y with effects of its own
+    size: REML's search loses digits at weights of 1e-8 and 1e8, and misses from 1e-12
+    and 1e12.
+    """
+    decades = log_weights / (n * math.log(10.0))
+    if abs(decades) > MOST_DECADES:
+        raise DataError(
+            f"{label}: the values are around 1e{decades:.0f}. The residual SD is that "
+            f"of a row of weight 1, so it would be around 1e{decades / 2:.0f} times "
+            f"that of the rows, too far from the other SDs to be computed with. Divide "
+            f"the weights by their mean: the fit is the same, sigma that of a row of "
+            f"average weight."
+        )
 
 
 def check_weights(values: Float[np.ndarray, " m"], label: str) -> None:

@@ -80,6 +80,8 @@ class Scan:
         Every atom but the grouping columns, without rows.
     fixed_coding, effect_codings : tuple
         Coding of the factors in the fixed part, and in each bar term.
+    checksums : bool or None
+        Whether the pages of Parquet files had checksums, None for other sources.
     """
 
     formula: Formula
@@ -96,6 +98,7 @@ class Scan:
     variables: dict[str, Column]
     fixed_coding: tuple[CodedTerm, ...]
     effect_codings: tuple[tuple[CodedTerm, ...], ...]
+    checksums: bool | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -263,6 +266,7 @@ def _make_scan(
         effect_codings=tuple(
             code_terms(bar.predictor, variables) for bar in formula.random
         ),
+        checksums=source.checksums,
     )
 
 
@@ -281,14 +285,14 @@ def _variables(
             continue
         absent = absent_rows(source.name, f"{atom.label!r}")
         if _is_factor(atom, kinds):
-            levels = found.factors[atom.label].levels
-            variables[atom.label] = FactorColumn(absent, levels)
+            coder = found.factors[atom.label]
+            variables[atom.label] = FactorColumn(absent, coder.levels, coder.kind)
             continue
         c = n_columns(atom, rows)
         variables[atom.label] = (
             NumericColumn(absent, column_names(atom.label, c))
             if c
-            else FactorColumn(absent, ("False", "True"))
+            else FactorColumn(absent, ("False", "True"), "flag")
         )
     return variables
 

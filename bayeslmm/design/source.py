@@ -6,6 +6,7 @@ cannot be read and batches that do not fit together are errors that name the pla
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from bayeslmm.design.batches import (
     is_frame,
     missing_column,
 )
+from bayeslmm.design.checksums import has_checksums
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds, is_string
 from bayeslmm.design.query import is_connection, is_relation, relation_source
@@ -84,6 +86,11 @@ def open_source(data: object) -> Source | None:
     return None
 
 
+def column_names(data: object, source: Source | None) -> list[object]:
+    """Names of the columns of a source, or of a frame if there is no source."""
+    return list(open_frame(data).columns if source is None else source.kinds)
+
+
 def is_large(path: Path) -> bool:
     """Whether a Parquet file, or a folder of them, is better read in batches.
 
@@ -137,7 +144,8 @@ def _open_path(path: Path) -> Source | None:
         files = [path]
     else:
         return None
-    return _dataset_source(_open_files(files), f"'{path.name}'")
+    source = _dataset_source(_open_files(files), f"'{path.name}'")
+    return replace(source, checksums=all(map(has_checksums, files)))
 
 
 def _open_files(files: list[Path]) -> "ds.Dataset":

@@ -23,14 +23,14 @@ def setting(
     return given.value if isinstance(given, Number | Constant) else default
 
 
-def scale_state(node: Call, n: int, mean: float, squares: float) -> tuple[float, float]:
-    """What scale() or center() takes off and divides by, from the moments of x."""
+def scale_state(node: Call, n: int, mean: float, spread: float) -> tuple[float, float]:
+    """What scale() or center() takes off and divides by, from mean and SD (ddof 0)."""
     center = setting(node, 1, "center", True)
     shift = mean if center is True else float(center or 0.0)
     scale = setting(node, 2, "scale", node.function == "scale")
     # Without centring R divides by the root mean square, also with n - 1.
-    spread = np.sqrt((squares + n * (mean - shift) ** 2) / max(n - 1, 1))
-    sd = float(spread if scale is True else scale or 1.0)
+    root = np.hypot(spread, mean - shift) * np.sqrt(n / max(n - 1, 1))
+    sd = float(root if scale is True else scale or 1.0)
     if not sd > 0.0:
         raise DataError(
             f"{render(node)} divides by the SD, and {render(node.args[0])} has the "
@@ -64,11 +64,22 @@ def poly_state(x: Float[np.ndarray, " n"], degree: int) -> tuple[float, ...]:
     alpha: list[float] = []
     norm: list[float] = []
     for d in range(degree + 1):
-        last = poly_basis(x, alpha, norm)[-1]
-        norm.append(float((last**2).sum()))
-        if d < degree:
-            alpha.append(float((x * last**2).sum() / norm[-1]))
+        with np.errstate(over="ignore", invalid="ignore"):  # what check_powers is for
+            last = poly_basis(x, alpha, norm)[-1]
+            norm.append(float((last**2).sum()))
+            check_powers(norm)
+            if d < degree:
+                alpha.append(float((x * last**2).sum() / norm[-1]))
     return (*alpha, *norm)
+
+
+def check_powers(norm: Sequence[float]) -> None:
+    """Raise if the powers that poly() takes are beyond the range of numbers."""
+    if not all(0.0 < square < np.inf for square in norm):
+        raise DataError(
+            "poly() squares powers of its variable, which are beyond what a number can "
+            "hold. Rescale the variable: poly(scale(x), 2) has the same columns."
+        )
 
 
 def poly_values(

@@ -142,12 +142,20 @@ def _check_residual(model: Model, sigma: float) -> None:
     """Raise `ModelError` if nothing but rounding is left of the response."""
     design = model.design
     collapsed = not sigma > ROUNDING * model.conditioned.residual_sd  # also NaN
-    if collapsed or reproduces(design, model.conditioned):
+    if not (collapsed or reproduces(design, model.conditioned)):
+        return
+    if design.in_memory:
         raise ModelError(
             f"'{model.formula.text}' leaves no residual variance in {design.n} rows of "
             f"{design.response!r}: the predictors reproduce every response. Leave out "
             f"terms, or check whether the response was computed from them."
         )
+    raise ModelError(
+        f"'{model.formula.text}' leaves next to nothing of {design.response!r} in "
+        f"{design.n} rows that were read in batches, which their sums of squares "
+        f"cannot tell from 0. If the predictors reproduce the response, leave out "
+        f"terms; if not, fit the model to a data frame in memory."
+    )
 
 
 def _status(

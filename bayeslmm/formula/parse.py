@@ -3,6 +3,8 @@
 Takes a string; gives the expanded formula, or a `FormulaError` with a caret.
 """
 
+from collections.abc import Collection
+
 from bayeslmm.errors import FormulaError
 from bayeslmm.formula.bars import random_terms
 from bayeslmm.formula.expand import Part, expand, linear_predictor
@@ -25,7 +27,7 @@ from bayeslmm.formula.parser import parse_sides
 _OWN_LABELS = {"Intercept": "the intercept", "sigma": "the residual SD"}
 
 
-def parse_formula(text: object) -> Formula:
+def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
     """Read a formula in lme4's grammar.
 
     Use it to see what a formula means before there are data; `Model` calls it.
@@ -36,6 +38,9 @@ def parse_formula(text: object) -> Formula:
         ``response ~ terms + (effects | group)``. Terms combine with ``+ : * / ^ -``;
         functions are those in ``ALLOWED_FUNCTIONS``. A bar term is ``(x | g)``,
         ``(x || g)`` without correlations, or within a structure word, ``cs(x | g)``.
+    columns : collection, optional
+        Names of the data's columns. One called ``pi`` is then that column, not 3.14159,
+        as in R; back-quoted it always is.
 
     Returns
     -------
@@ -71,7 +76,7 @@ def parse_formula(text: object) -> Formula:
     if not line.strip():
         raise FormulaError("The formula is empty. Write y ~ x + (1 | g).")
     try:
-        return _build(line)
+        return _build(line, columns)
     except ParseError as error:
         raise FormulaError(error.message, line, error.position) from None
     except RecursionError:
@@ -79,9 +84,9 @@ def parse_formula(text: object) -> Formula:
         raise FormulaError(message, line) from None
 
 
-def _build(text: str) -> Formula:
+def _build(text: str, columns: Collection[object]) -> Formula:
     """The formula from both sides, checked."""
-    left, right = parse_sides(text)
+    left, right = parse_sides(text, columns)
     response, trials = _response(left)
     part = expand(right)
     _check_random(text, part)

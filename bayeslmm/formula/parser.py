@@ -5,6 +5,7 @@ is expanded or checked for meaning here.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 from bayeslmm.formula.lexer import ParseError, Token, tokenize
@@ -23,10 +24,21 @@ from bayeslmm.formula.nodes import (
     Unary,
 )
 
+# Words that are constants unless a column of the data has the name, as in R.
+YIELDING = ("pi", "True", "False")
 
-def parse_sides(text: str) -> tuple[Node, Node]:
-    """Trees of the response and of the right-hand side."""
-    tokens = tokenize(text)
+
+def parse_sides(text: str, columns: Collection[object] = ()) -> tuple[Node, Node]:
+    """Trees of the response and of the right-hand side.
+
+    A column of the data wins over a constant of its name.
+    """
+    tokens = [
+        replace(token, kind="quoted")
+        if token.kind == "name" and token.text in YIELDING and token.text in columns
+        else token
+        for token in tokenize(text)
+    ]
     tildes = [i for i, token in enumerate(tokens) if _is_operator(token, "~")]
     _check_tildes(tokens, tildes)
     split = tildes[0]
@@ -112,7 +124,7 @@ class _Parser:
             case "quoted":
                 return Name(token.text, token.position)
             case "number":
-                return Number(float(token.text), token.position)
+                return _number(token)
             case "string":
                 return String(token.text, token.position)
         if token.text in ("+", "-") and token.kind == "operator":
@@ -225,6 +237,25 @@ def _name(token: Token) -> Node:
     if token.text == "pi":
         return Number(math.pi, token.position)
     return Name(token.text, token.position)
+
+
+def _number(token: Token) -> Number:
+    """A number that a double can hold: within its range, and whole ones exactly."""
+    value = float(token.text)
+    digits = token.text.lower().split("e")[0].replace(".", "")
+    if math.isinf(value):
+        lost = "is beyond 1.8e308"
+    elif value == 0.0 and digits.strip("0"):
+        lost = "is closer to 0 than 4.9e-324"
+    elif token.text.isdecimal() and int(token.text) != value:
+        lost = "has more digits than the 15 that are kept of any number"
+    else:
+        return Number(value, token.position)
+    message = (
+        f"{token.text} {lost}: a floating-point number cannot hold it. Rescale the "
+        f"column, or compute what you need as a column of the data."
+    )
+    raise ParseError(message, token.position)
 
 
 def _stray(token: Token) -> str:

@@ -71,14 +71,9 @@ def near_columns(design: Design) -> Columns:
         xy[at] = 0.0
     origins = []
     for term in design.groups:
-        origin = term.Z.mean(axis=0) if is_moved(term) else np.zeros(term.k)
+        origin = term.Z.mean(axis=0) if term.is_closed else np.zeros(term.k)
         origins.append(np.where(np.array(term.effects) == "Intercept", 0.0, origin))
     return Columns(xy, None, tuple(origins), None)
-
-
-def is_moved(term: GroupTerm) -> bool:
-    """Whether the covariances of a term stay in its class if columns are moved."""
-    return term.structure == "us" and "Intercept" in term.effects and term.k > 1
 
 
 def constant_of(term: GroupTerm) -> int | None:

@@ -19,11 +19,13 @@ from bayeslmm.design.arrays import Design, RowAccount
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.encode import empty_design
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
+from bayeslmm.design.notes import mixed_columns
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
+from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.errors import DataError
@@ -144,8 +146,10 @@ def scan_rows(
     DataError
         If columns hold what cannot be used, or batches do not fit together.
     """
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
     source = open_source(data) or frame_source(data)
+    parsed = formula
+    if isinstance(parsed, str):
+        parsed = parse_formula(parsed, columns=source.kinds)
     most = n_threads(source, threads)
     return scan_for_sums(
         parsed, source, weights=weights, threads=most, progress=progress
@@ -258,6 +262,9 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
     check_streamed(design)
+    if scan.weights is not None:
+        label = f"The weights column {scan.weights!r}"
+        check_weights_size(sums.log_weights, sums.n, label)
     groups = {t.group: FactorColumn(t.codes, t.levels) for t in design.groups}
     recipe = Recipe(
         formula=scan.formula,
@@ -325,10 +332,11 @@ def _group_index(
     coder: GroupCoder, levels: tuple[str, ...], kept: Bool[np.ndarray, " _j"]
 ) -> GroupIndex:
     """What finds the level of new rows, among the levels that are kept."""
+    kinds: tuple[Kind, ...] = tuple(part.kind for part in coder.parts)
     if coder.cells is None:
-        return GroupIndex((levels,), np.arange(len(levels)), levels)
+        return GroupIndex((levels,), kinds, np.arange(len(levels)), levels)
     parts = tuple(part.levels for part in coder.parts)
-    return GroupIndex(parts, coder.cells.values[kept], levels)
+    return GroupIndex(parts, kinds, coder.cells.values[kept], levels)
 
 
 def _streamed_design(
@@ -359,6 +367,8 @@ def _streamed_design(
         {name: n for name, n in tally.missing.items() if n},
         _levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         _levels_unused(scan),
+        mixed_columns(scan.formula, scan.variables),
+        scan.checksums,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)
 

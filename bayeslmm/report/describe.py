@@ -74,6 +74,17 @@ def account_lines(account: RowAccount) -> list[str]:
                 f"{column} declares {counted(len(levels), 'level')} that no row has: "
                 f"{_some(levels)}"
             )
+    lines += [
+        f"{name} is text, a factor of {column.n_numbers + len(column.others)} levels: "
+        f"{column.n_numbers} are numbers, {_some(column.others)} not"
+        for name, column in account.mixed.items()
+    ]
+    if account.checksums is not None:
+        lines.append(
+            "page checksums of the Parquet file: all agree"
+            if account.checksums
+            else "the Parquet file has no page checksums: damage may pass for data"
+        )
     return lines
 
 

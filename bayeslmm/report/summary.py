@@ -86,6 +86,8 @@ def _rows(model: "Model") -> dict[str, Any]:
         "missing": account.missing,
         "groups_lost": account.groups_lost,
         "unused_levels": account.unused_levels,
+        "mixed": {name: column.others for name, column in account.mixed.items()},
+        "checksums": account.checksums,
     }
 
 

@@ -1,0 +1,92 @@
+"""What became of the data otherwise than given is said in one warning (#7, C15)."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from design_cases import small_frame
+
+from bayeslmm import Model, errors
+from bayeslmm.errors import DataError, DataWarning
+from bayeslmm.report import describe_text
+
+FORMULA = "y ~ x + (1 | g)"
+
+
+def lost():
+    """Every row of group D, and one other, miss x."""
+    data = small_frame()
+    data.loc[(data["g"] == "D") | (data.index == 0), "x"] = np.nan
+    return data
+
+
+def mixed():
+    """A number that one "." makes text, as read_csv gives it."""
+    data = small_frame(60)
+    data["x"] = (data.index % 12).astype(str)
+    data.loc[3, "x"] = "."
+    return data
+
+
+@pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
+def test_levels_that_went_with_missing_values_are_said_in_one_warning(form):
+    said = (
+        r"^7 of 24 rows have a missing value, in 'x' \(7\), .* some levels: 1 of 'g' "
+        r"\('D'\)\. .*Fill the values in"
+    )
+    with pytest.warns(DataWarning, match=said) as caught:
+        Model(FORMULA, form(lost()))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
+def test_a_cell_that_turns_a_number_into_a_factor_is_said(form):
+    said = (
+        r"'x' is text and enters as a factor with 13 levels, though 12 of its 13 "
+        r"different values are numbers; not so '\.'\..*to_numeric.*factor\(x\)"
+    )
+    with pytest.warns(DataWarning, match=said) as caught:
+        model = Model(FORMULA, form(mixed()))
+    assert len(caught) == 1
+    assert model.design.p == 13
+    assert "x is text, a factor of 13 levels: 12 are numbers, . not" in describe_text(
+        model
+    )
+
+
+def test_both_are_one_warning():
+    data = mixed()
+    data.loc[data["g"] == "D", "y"] = np.nan
+    with pytest.warns(DataWarning, match="of 'g'.*'x' is text") as caught:
+        Model(FORMULA, data)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d,
+        lambda d: d.assign(x=d["a"]),  # text without numbers
+        lambda d: d.assign(x=np.tile(["1", "low", "mid", "high"], 15)),
+        lambda d: d.assign(x=np.where(d.index == 3, np.nan, d["x"])),
+        lambda d: d.assign(g=np.where(d.index == 3, ".", (d.index % 9).astype(str))),
+    ],
+)
+def test_nothing_is_said_where_nothing_was_lost(change):
+    data = change(small_frame(60))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Model(FORMULA, data)
+        Model("y ~ factor(x) + (1 | g)", mixed())
+
+
+def test_a_response_that_one_cell_made_text():
+    data = mixed().rename(columns={"x": "y", "y": "x"})
+    with pytest.raises(DataError, match=r"All but 1 of its 13 .* make '\.' missing"):
+        Model(FORMULA, data)
+
+
+def test_the_warning_is_ours():
+    assert issubclass(DataWarning, errors.BayesLMMWarning)
+    assert pd.to_numeric(mixed()["x"], errors="coerce").isna().sum() == 1
