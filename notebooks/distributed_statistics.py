@@ -43,7 +43,7 @@ def write_parts(folder: Path, n_parts: int, n_rows: int) -> list[Path]:
         score = 50.0 + 1.5 * hours + school_means[school] + noise
         data = pd.DataFrame({"school": school, "hours": hours, "score": score})
         paths.append(folder / f"part-{part}.parquet")
-        data.to_parquet(paths[-1])
+        data.to_parquet(paths[-1], write_page_checksum=True)
     return paths
 
 

@@ -1,6 +1,5 @@
 """Which column, and which row, is meant: names, labels, constants (#7, A6 and C13)."""
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -100,6 +99,7 @@ def test_weights_in_a_column_that_is_no_text():
 
 
 def test_two_columns_of_one_name_are_refused_by_every_reader():
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
     arrays = [pa.array([1.0, 2.0])] * 3
     frame = pd.DataFrame(np.ones((4, 3)), columns=["x", "x", "y"])
     batches = [pa.RecordBatch.from_arrays(arrays, names=["x", "x", "y"])]
@@ -111,6 +111,7 @@ def test_two_columns_of_one_name_are_refused_by_every_reader():
 
 def test_names_that_duckdb_does_not_tell_apart_are_refused():
     """SELECT "x" of a relation with X and x gives X."""
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
     query = duckdb.sql("SELECT 1.0 AS X, 2.0 AS x, 3.0 AS y")
     with pytest.raises(DataError, match="'X', 'x' of the query differ in case only"):
         Model("y ~ 1 + (1 | x)", query)

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -96,6 +95,7 @@ def test_ids_beyond_64_bits_stay_apart(streamed):
 
 def test_ids_of_a_query_stay_apart():
     """DuckDB's HUGEINT, the type of its sums, comes as decimals."""
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
     y, x, ids = columns()
     frame = pl.DataFrame({"y": y, "x": x, "id": ids}).to_pandas()
     frame["text"] = [None if v is None else str(v) for v in ids]

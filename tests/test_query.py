@@ -14,6 +14,7 @@ ROWS = """SELECT i % 7 AS g, 'h' || (i % 3) AS h,
     i % 2 = 0 AS b, i % 13 AS "select" FROM range(20000) t(i)"""
 
 
+@pytest.mark.filterwarnings("ignore::bayeslmm.DataWarning")  # the frame loses levels
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_a_query_equals_memory(formula: str, tmp_path: Path) -> None:
     """A filter of a file, with text, flags and missing values.

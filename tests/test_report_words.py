@@ -178,6 +178,8 @@ def test_description_names_lost_groups_and_unused_levels():
     data.loc[data["classroom"] == "c03", "score"] = np.nan
     levels = sorted(data["classroom"].unique())
     data["classroom"] = pd.Categorical(data["classroom"], [*levels, "c98", "c99"])
-    text = describe_text(lmm.Model("score ~ edu + (1 | classroom)", data))
+    with pytest.warns(lmm.DataWarning, match=r"1 of 'classroom' \('c03'\)"):
+        model = lmm.Model("score ~ edu + (1 | classroom)", data)
+    text = describe_text(model)
     assert "lost with them: 1 level of classroom (c03)" in text
     assert "classroom declares 2 levels that no row has: c98, c99" in text

@@ -76,7 +76,8 @@ def account_lines(account: RowAccount) -> list[str]:
             )
     lines += [
         f"{name} is text, a factor of {column.n_numbers + len(column.others)} levels: "
-        f"{column.n_numbers} are numbers, {_some(column.others)} not"
+        f"{column.n_numbers} are numbers, {_some(column.others)} not (if it is a "
+        f"number, leave those cells empty)"
         for name, column in account.mixed.items()
     ]
     if account.checksums is not None:

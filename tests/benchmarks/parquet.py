@@ -32,7 +32,7 @@ def make_file(path: Path, rows: int, levels: int) -> None:
     fields = [("g", pa.int32()), ("x", pa.float64()), ("y", pa.float64())]
     schema = pa.schema(fields)
     options = {"compression": "NONE", "use_dictionary": False}
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    with pq.ParquetWriter(path, schema, write_page_checksum=True, **options) as writer:
         for start in range(0, rows, GROUP):
             n = min(GROUP, rows - start)
             g = rng.integers(0, levels, n, dtype=np.int32)
