@@ -274,6 +274,20 @@ def test_where_doubles_end_is_said(streamed: bool) -> None:
         Model("y ~ x + (1 | g)", source)
 
 
+@pytest.mark.parametrize(
+    ("unit", "scale"), [(1e100, 1e-100), (1.0, 1e200), (1e-200, 1)]
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_units_beyond_doubles_are_said(
+    unit: float, scale: float, streamed: bool
+) -> None:
+    """One line, not a traceback, nor an SD of 0 where its square is no number."""
+    data = moved(random_data(1), 0.0, unit, 0.0, scale)
+    source: Any = pa.Table.from_pandas(data).to_batches() if streamed else data
+    with pytest.raises(DataError, match="units"):
+        Model("y ~ x + (x | g)", source)
+
+
 def test_parts_summed_about_different_means_add_up() -> None:
     """A sum that is moved to another origin is that of all rows about it."""
     from bayeslmm.marginal.stream import scan_rows, sum_partition

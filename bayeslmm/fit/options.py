@@ -15,7 +15,7 @@ import numpy as np
 
 from bayeslmm.errors import FitWarning, ModelError, PriorError
 from bayeslmm.model import Method, Model
-from bayeslmm.priors import beta_prior, scale_logp
+from bayeslmm.priors import check_integrable, scale_logp
 
 PACKAGE = str(Path(__file__).parents[1])
 LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
@@ -153,7 +153,7 @@ def choose_method(
             raise ModelError(f"{cause}; use method='joint' (or 'auto').")
         return "joint", f"{cause}, so the joint PyMC model is sampled."
     try:
-        beta_prior(model.priors, model.design)
+        check_integrable(model.priors, model.design)
         for prior in (model.priors.sigma, *(p for sds in model.priors.sd for p in sds)):
             scale_logp(prior)
     except PriorError as error:

@@ -16,7 +16,7 @@ call is compiled as a whole, else it goes through `covariance` term by term.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -280,8 +280,8 @@ def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, "
     start = [np.array([log_sd])]
     for t, group in enumerate(design.groups):
         columns = design.moments.Z[t]
-        mean = columns.mean - conditioned.centers[t]
-        start.append(_term_start(group, np.hypot(columns.sd(), mean), log_sd))
+        moved = replace(columns, mean=columns.mean - conditioned.centers[t])
+        start.append(_term_start(group, moved.rms(), log_sd))
     return np.concatenate(start)
 
 

@@ -39,6 +39,8 @@ EPS = float(np.finfo(float).eps)
 # Steps between neighbouring doubles at the size of y that an SD must have: rounding of
 # the data then is 1e-5 of its variance.
 LEAST_STEPS = 100.0
+# Sizes of y, of predictors, and of effects: ArviZ takes fourth powers of draws.
+LARGEST = 1e70
 # Less is rounding of numbers that the predictors reproduce.
 NOTHING_LEFT = 2.0
 
@@ -125,8 +127,7 @@ def condition_sums(
     Raises
     ------
     DataError
-        If doubles cannot tell the response from its mean, or the origin was so far
-        from it that the sums have lost its digits.
+        If doubles cannot tell the response from its mean.
     """
     frame = _make_frame(design)
     p, spread = design.p, _power_of_two(design.moments.net.sd(1)[0])
@@ -203,7 +204,7 @@ def _basis(
 ) -> Float[np.ndarray, "k k"]:
     """Lower-triangular T for which the moved columns times T have mean square 1."""
     moved = replace(moments, mean=moments.mean - center)
-    rms = np.sqrt(moved.sd() ** 2 + moved.mean**2)
+    rms = moved.rms()
     rms[rms == 0.0] = 1.0
     k = len(rms)
     if is_homogeneous(structure):
@@ -263,6 +264,7 @@ def _finish(
         bases=frame.bases,
     )
     _check_digits(design, found)
+    _check_units(design, found)
     return found
 
 
@@ -273,6 +275,26 @@ def reproduces(design: Design, conditioned: Conditioned) -> bool:
     if not design.in_memory:  # sums have half the digits
         step = max(step, math.sqrt(EPS) * float(design.moments.net.sd()[0]))
     return not conditioned.residual_sd > NOTHING_LEFT * step * weight
+
+
+def _check_units(design: Design, conditioned: Conditioned) -> None:
+    """Raise if numbers of the size of the estimates have no fourth power in doubles."""
+    columns = {design.response: conditioned.residual_sd}
+    columns |= dict(
+        zip(design.fixed_names, design.moments.X.rms().tolist(), strict=True)
+    )
+    for term, moments in zip(design.groups, design.moments.Z, strict=True):
+        columns |= dict(zip(term.effects, moments.rms().tolist(), strict=True))
+    for name, size in columns.items():
+        effect = conditioned.residual_sd / size
+        if size == 0.0 or all(1 / LARGEST < v < LARGEST for v in (size, effect)):
+            continue
+        raise DataError(
+            f"{name!r} is of size {size:.1g} and what the fixed effects leave of "
+            f"{design.response!r} of size {columns[design.response]:.1g}, in the units "
+            f"given: the squares of such effects, and of their errors, are no numbers "
+            f"in double precision. Count both in units in which they are nearer to 1."
+        )
 
 
 def _check_digits(design: Design, conditioned: Conditioned) -> None:

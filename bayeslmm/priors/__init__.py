@@ -5,7 +5,11 @@ one `Prior` for every fixed coefficient, every SD and sigma, and the eta of each
 `beta_prior` and `scale_logp` give what the marginal likelihood needs of them.
 """
 
-from bayeslmm.priors.coefficients import beta_prior, safe_beta_prior
+from bayeslmm.priors.coefficients import (
+    beta_prior,
+    check_integrable,
+    safe_beta_prior,
+)
 from bayeslmm.priors.families import FAMILIES, check_family
 from bayeslmm.priors.make import make_priors
 from bayeslmm.priors.prior import Prior, Priors
@@ -20,6 +24,7 @@ __all__ = [
     "ScaleForm",
     "beta_prior",
     "check_family",
+    "check_integrable",
     "make_priors",
     "safe_beta_prior",
     "scale_form",

@@ -7,6 +7,7 @@ precision for the raw columns of X, or for the columns in safe coordinates.
 import math
 
 import numpy as np
+from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.arrays import Design
@@ -41,26 +42,39 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     PriorError
         If a coefficient's prior is neither Normal nor flat.
     """
+    check_integrable(priors, design)
+    mean, width = _normals(priors)
+    proper = np.isfinite(width)
+    if not proper.any():
+        return None
+    transform = _centring(design, priors.center_predictors)
+    scaled = transform / width[:, None]
+    return BetaPrior(
+        mean=np.linalg.solve(transform, mean),
+        precision=scaled.T @ scaled,
+        log_det=-2.0 * float(np.log(width[proper]).sum()),
+        n_proper=int(proper.sum()),
+    )
+
+
+def check_integrable(priors: Priors, design: Design) -> None:
+    """Raise `PriorError` if a coefficient's prior is neither Normal nor flat."""
     for name, prior in zip(design.fixed_names, priors.fixed, strict=True):
         if prior.name != "Normal" and not prior.is_flat:
             raise PriorError(
                 f"The prior of {name!r} is {prior}. Only Normal and flat priors of "
                 "fixed effects can be integrated out; method='joint' samples this one."
             )
-    proper = [j for j, prior in enumerate(priors.fixed) if not prior.is_flat]
-    if not proper:
-        return None
-    mean, precision = np.zeros(design.p), np.zeros(design.p)
-    for j in proper:
-        arguments = priors.fixed[j].arguments
-        mean[j], precision[j] = arguments["mu"], arguments["sigma"] ** -2
-    transform = _centring(design, priors.center_predictors)
-    return BetaPrior(
-        mean=np.linalg.solve(transform, mean),
-        precision=transform.T @ (precision[:, None] * transform),
-        log_det=math.fsum(math.log(precision[j]) for j in proper),
-        n_proper=len(proper),
-    )
+
+
+def _normals(
+    priors: Priors,
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Mean and SD of each Normal prior; 0 and infinity of a flat one."""
+    own = [prior.arguments for prior in priors.fixed]
+    mean = np.array([arguments.get("mu", 0.0) for arguments in own], float)
+    width = np.array([arguments.get("sigma", math.inf) for arguments in own], float)
+    return mean, width
 
 
 def safe_beta_prior(
@@ -89,12 +103,11 @@ def safe_beta_prior(
     PriorError
         If a coefficient's prior is neither Normal nor flat.
     """
-    prior = beta_prior(priors, design)
-    if prior is None:
+    check_integrable(priors, design)
+    mean, width = _normals(priors)
+    proper = np.isfinite(width)
+    if not proper.any():
         return None
-    own = [fixed.arguments for fixed in priors.fixed]
-    mean = np.array([arguments.get("mu", 0.0) for arguments in own])
-    width = np.array([arguments.get("sigma", math.inf) for arguments in own])
     stated = np.eye(design.p)  # A of the coefficients of moved columns
     if not priors.center_predictors and design.intercept is not None:
         stated[design.intercept] -= conditioned.means
@@ -104,8 +117,8 @@ def safe_beta_prior(
     return BetaPrior(
         mean=np.linalg.solve(turn, away),
         precision=scaled.T @ scaled,
-        log_det=prior.log_det,
-        n_proper=prior.n_proper,
+        log_det=-2.0 * float(np.log(width[proper]).sum()),
+        n_proper=int(proper.sum()),
     )
 
 

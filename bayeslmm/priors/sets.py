@@ -133,7 +133,7 @@ def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, .
 def _weak_without_intercept(design: Design, scales: Scales) -> tuple[Prior, ...]:
     """Without an intercept the columns must carry the level of y: root mean squares."""
     size = math.hypot(scales.centre, scales.spread)
-    rms = np.sqrt(np.diagonal(design.moments.X.second()))
+    rms = design.moments.X.rms()
     reason = f"{WIDTH:g} rms y / rms x (no intercept)"
     return tuple(_normal(0.0, WIDTH * size / float(r), reason) for r in rms)
 

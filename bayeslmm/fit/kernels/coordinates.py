@@ -44,7 +44,7 @@ def log_prior(x, forms, tables, gradient):
 def _closed(kind, a, b, x):
     """Log density of log sd but for its constant, and the slope; see `ScaleForm`."""
     if kind == HALF_NORMAL:
-        square = math.exp(2.0 * x) / (b * b)
+        square = math.exp(2.0 * (x - math.log(b)))
         return x - 0.5 * square, 1.0 - square
     if kind == HALF_T:
         z = 2.0 * (x - math.log(b)) - math.log(a)
