@@ -38,7 +38,7 @@ DENSITY = 1e-8
 SEEDS = st.integers(0, 2**31)
 SHIFTS = st.sampled_from([0.0, -3.7, 100.0, 2006.0, 1e5])
 LEVELS = st.sampled_from([0.0, 1e6, -1e9])
-UNITS = st.sampled_from([1.0, 1e-3, 12.0, 1e6, 1e-40, 1e40])
+UNITS = st.sampled_from([1.0, 1e-3, 12.0, 1e6, 1e-30, 1e30])
 FORMULAS = st.sampled_from(
     ["y ~ x + (x | g)", "y ~ x + (1 | g)", "y ~ x + (x | g) + (1 | h)"]
 )
@@ -284,7 +284,7 @@ def test_units_beyond_doubles_are_said(
     """One line, not a traceback, nor an SD of 0 where its square is no number."""
     data = moved(random_data(1), 0.0, unit, 0.0, scale)
     source: Any = pa.Table.from_pandas(data).to_batches() if streamed else data
-    with pytest.raises(DataError, match="units"):
+    with pytest.raises(DataError, match=r"units|beyond what a number can hold"):
         Model("y ~ x + (x | g)", source)
 
 
