@@ -14,8 +14,8 @@ from cli_cases import FORMULA, INTERCEPTS, run, run_unchecked
 from typer.testing import CliRunner
 
 from bayeslmm.cli import app
-from bayeslmm.cli.app import INTERRUPTED
 from bayeslmm.cli.files import read_table
+from bayeslmm.cli.interrupts import INTERRUPTED
 from bayeslmm.design import source
 from bayeslmm.graph.sampling import complete_chains
 from bayeslmm.model import Model
@@ -194,7 +194,7 @@ PHASES = {
     "bayeslmm.fit.sampling:draw_posterior": "while sampling, after the fit by REML",
     "bayeslmm.cli.run:print_diagnosis": "while summarising the draws; nothing",
     "bayeslmm.cli.run:save_figures": "while writing to results; nothing was written",
-    "bayeslmm.cli.run:_move_files": "some files may be of this run",
+    "bayeslmm.cli.run:move_files": "some files may be of this run",
 }
 
 

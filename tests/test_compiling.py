@@ -1,17 +1,25 @@
 """Compiled kernels: the line that says so, and caches that hold as long as they may."""
 
 import os
+import pickle
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
-from bayeslmm.fit.kernels import callbacks
-from bayeslmm.marginal.kernels import algebra, pairs
-from bayeslmm.marginal.kernels.compiling import SOURCES, _hash_sources
-
-SCRIPT = """
-import logging, sys
 import numpy as np
+import pytest
+
+from bayeslmm.fit.kernels import callbacks
+from bayeslmm.marginal.kernels import algebra, compiling, pairs
+from bayeslmm.marginal.kernels.compiling import SOURCES, Kernel, Wait, _hash_sources
+
+# Patience for less than the first of two kernels takes.
+SCRIPT = """
+import numpy as np
+from bayeslmm.marginal.kernels import compiling
+compiling.PATIENCE = 0.05
 from bayeslmm.marginal.kernels.algebra import cholesky, solve_lower
 matrix = np.eye(2)
 cholesky(matrix, 2)
@@ -35,6 +43,59 @@ def test_the_first_process_says_once_that_it_compiles_and_the_next_nothing(tmp_p
     assert first.count("Compiling kernels") == 1  # two kernels, one line
     assert "once on this machine" in first
     assert "Compiling" not in stderr_of_a_process(tmp_path)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "PATIENCE", 0.1)
+
+
+def test_short_waits_add_up_and_are_told_of_once(impatient, caplog):
+    wait = Wait("long")
+    for _ in range(3):
+        with wait.watch(lambda: True):
+            time.sleep(0.06)
+    assert [record.message for record in caplog.records] == ["long"]
+    assert wait.seconds >= 0.1
+
+
+def test_a_wait_for_something_else_is_not_told_of(impatient, caplog):
+    wait = Wait("long")
+    with wait.watch(lambda: False):
+        time.sleep(0.15)
+    assert (caplog.records, wait.seconds) == ([], 0.0)
+
+
+def test_a_wait_inside_a_wait_is_counted_once(impatient):
+    wait = Wait("long")
+    with wait.watch(lambda: True):
+        for _ in range(2):
+            with wait.watch(lambda: True):
+                time.sleep(0.02)
+    assert 0.04 <= wait.seconds < 0.08
+
+
+def test_an_error_while_waiting_ends_the_wait(impatient, caplog):
+    wait = Wait("long")
+    with pytest.raises(KeyboardInterrupt), wait.watch(lambda: True):
+        raise KeyboardInterrupt
+    time.sleep(0.15)
+    assert caplog.records == []
+
+
+def test_a_kernel_is_pickled_and_called_from_threads():
+    kernel = pickle.loads(pickle.dumps(algebra.cholesky))
+    assert isinstance(kernel, Kernel)
+    found: list[np.ndarray] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(kernel(4.0 * np.eye(2), 2)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
 
 
 def test_a_change_in_any_kernel_of_the_package_is_seen(tmp_path):

@@ -106,8 +106,9 @@ def _is_type_checking(node: ast.AST) -> bool:
 
 
 def room_of(path: Path) -> str:
-    """Room of a file of the package."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """Room of a file of the package; the way in from a shell is of the last one."""
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "cli" if name == "__main__" else name
 
 
 def violations(room: str, tree: ast.AST) -> list[str]:

@@ -3,7 +3,9 @@
 import io
 import sys
 import warnings
+from dataclasses import replace
 
+import arviz as az
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ import bayeslmm as lmm
 from bayeslmm.compare import shrinkage_covariances
 from bayeslmm.errors import ModelError
 from bayeslmm.plots.plane import ELLIPSE_PROB, ellipse_axes
+from bayeslmm.plots.ranks import _independent_step
 from bayeslmm.plots.style import MANY_LEVELS, coefficient_axis, limits
+from bayeslmm.report.figures import file_name
 
 N_MANY = 1000
 
@@ -338,3 +342,63 @@ def test_panels_are_laid_out_without_overlap(slopes):
     for i, one in enumerate(boxes):
         for other in boxes[i + 1 :]:
             assert not one.padded(-1.0).overlaps(other.padded(-1.0))
+
+
+def marks(collection) -> int:
+    """Points that a rank plot marks as suspicious."""
+    axes = collection.viz["figure"].item().axes
+    return sum(len(p.get_offsets()) for ax in axes for p in ax.collections)
+
+
+def test_rank_marks_nothing_where_the_diagnosis_finds_no_disagreement(slopes):
+    """One rule for both (issue 7): a panel was flagged beside "No problem found"."""
+    _, post = slopes
+    rng = np.random.default_rng(1)
+    split = replace(post, idata=post.idata.copy())
+    sigma = split.idata["posterior"]["sigma"].to_numpy()
+    apart = np.sort(sigma, axis=None).reshape(sigma.shape)
+    sigma[:] = rng.permuted(apart, axis=1)
+    assert marks(lmm.plot_rank(split)) > 0
+    agreeing = replace(split, status=replace(post.status, sampler="importance"))
+    assert marks(lmm.plot_rank(agreeing)) == 0  # R-hat is not asked of weighted points
+    assert not any(
+        text.get_text().startswith("p=")
+        for ax in panels(lmm.plot_rank(split)).values()
+        for text in ax.texts
+    )
+
+
+def test_ranks_are_of_draws_that_are_about_independent():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(4, 3000))
+    slow = noise.copy()
+    for i in range(1, 3000):
+        slow[:, i] = 0.9 * slow[:, i - 1] + noise[:, i]
+    tree = az.from_dict({"posterior": {"fast": noise}})
+    assert _independent_step(tree) == 12  # 250 of 3000
+    both = az.from_dict({"posterior": {"fast": noise, "slow": slow}})
+    assert 12 < _independent_step(both) < 40  # 19 draws for each effective one
+
+
+def test_a_long_trace_is_thinned_and_says_so(slopes, monkeypatch):
+    _, post = slopes
+    monkeypatch.setattr("bayeslmm.plots.diagnostics.MOST_DRAWN", 100)
+    figure = lmm.plot_trace(post, labels=["sigma"])
+    assert "one of 2 draws" in figure.viz["figure"].item().get_supxlabel()
+    (ax,) = panels(figure).values()
+    assert {len(line.get_xdata()) for line in ax.lines} == {100}
+
+
+def test_figures_of_names_that_differ_in_signs_only_have_files_of_their_own():
+    taken: set[str] = set()
+    names = ["a.b", "a_b", "A_b", "$", "%", "..", "g" * 500, "g" * 500, "\ud800"]
+    found = [file_name("shrinkage", name, taken=taken) for name in names]
+    assert found[:5] == [
+        "shrinkage_a_b",
+        "shrinkage_a_b_2",
+        "shrinkage_A_b_3",
+        "shrinkage",
+        "shrinkage_2",
+    ]
+    assert len({name.lower() for name in found}) == len(names)
+    assert max(len(name.encode()) for name in found) <= 255 - len(".png")

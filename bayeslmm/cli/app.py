@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayeslmm.cli.interrupts import INTERRUPTED, INTERRUPTS
 from bayeslmm.cli.stage import Stage
 from bayeslmm.errors import (
     BayesLMMError,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.model import Method, Model
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
 DEMO_FORMULA = "score ~ edu + (edu | classroom)"
 DEMO_SEED = 4
 PIPE_WIDTH = 100
@@ -281,14 +281,13 @@ def _console() -> "Console":
 def _messages() -> Iterator[Stage]:
     """Turn errors of ours into a message on stderr, and Ctrl-C into its exit code."""
     stage = Stage()
+    INTERRUPTS.begin(stage)
     try:
         yield stage
     except SamplingInterruptedError as error:
-        typer.echo(f"\nbayeslmm: {error} Interrupted: {stage.written}.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        INTERRUPTS.end(f"{error} Interrupted: {stage.written}.")
     except BayesLMMError as error:
         typer.echo(f"bayeslmm: {error}", err=True)
         raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None
     except KeyboardInterrupt:
-        typer.echo(f"\nbayeslmm: {stage.message}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        INTERRUPTS.end(stage.message)

@@ -1,14 +1,15 @@
 """One run: header, fits, tables on the screen, files in a folder."""
 
 import secrets
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.cli.interrupts import INTERRUPTS
+from bayeslmm.cli.output import move_files, unfinished_folder
 from bayeslmm.cli.stage import Stage
 from bayeslmm.compare import compare
 from bayeslmm.errors import BayesLMMWarning, OutputError
@@ -101,13 +102,21 @@ def _fit_and_print(
     if options.reml_only:
         return Outcome(model, reml, None)
     stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
-    post = model.sample(
-        draws=options.draws,
-        tune=options.tune,
-        chains=options.chains,
-        seed=seed,
-        method=options.method,
-    )
+    with stage.unwinding():
+        post = model.sample(
+            draws=options.draws,
+            tune=options.tune,
+            chains=options.chains,
+            seed=seed,
+            method=options.method,
+        )
+        if post.status.partial:
+            INTERRUPTS.heard()
+            console.print(
+                "\nInterrupted: what follows is of the draws so far. Ctrl-C again "
+                "ends without.",
+                style="bold red",
+            )
     stage.doing = "summarising the draws"
     print_posterior(console, post)
     if options.seed is None:
@@ -134,32 +143,26 @@ def _write(
     seed: int | None,
     stage: Stage,
 ) -> None:
-    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``.
-
-    They are written apart and moved when all are whole, so that an interrupt or a full
-    disk leaves none cut off.
-    """
+    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``."""
     stage.doing = f"writing to {out}"
-    is_new = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
-            n_figures = _write_files(outcome, Path(unfinished), data, seed)
+        with stage.unwinding(), unfinished_folder(out) as unfinished:
+            n_figures = _write_files(outcome, unfinished, data, seed)
             stage.written = "some files may be of this run, others of an earlier one"
-            _move_files(Path(unfinished), out)
+            removed = move_files(unfinished, out)
     except OSError as error:
         raise OutputError(
             f"The results could not be written to {str(out)!r}: {error}. Give another "
             "folder with --out."
         ) from error
-    finally:
-        if is_new:
-            with suppress(OSError):  # it goes only if it is empty
-                out.rmdir()
+    stage.written = f"the results are in {out}"
     draws = ", posterior.nc" if outcome.posterior is not None else ""
     written = f"summary.json{draws}, report.html, {counted(n_figures, 'figure')}"
     console.print()
     print_lines(console, [f"wrote {written} to {out}"])
+    if removed:
+        named = ", ".join(removed)
+        print_lines(console, [f"removed {named}, which an earlier run had left there"])
 
 
 def _write_files(
@@ -175,11 +178,3 @@ def _write_files(
     n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
     report(outcome, folder / "report.html")
     return n_figures
-
-
-def _move_files(unfinished: Path, out: Path) -> None:
-    """Whole files to their places, over those of an earlier run."""
-    (out / "figures").mkdir(exist_ok=True)
-    for path in sorted(unfinished.rglob("*")):
-        if path.is_file():
-            path.replace(out / path.relative_to(unfinished))

@@ -8,9 +8,9 @@ dashed line, REML blue, the posterior orange.
 from bayeslmm.plots.diagnostics import (
     plot_forest,
     plot_posterior,
-    plot_rank,
     plot_trace,
 )
+from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [

@@ -1,19 +1,18 @@
-"""ArviZ's trace, rank, forest and density figures, with REML marked.
+"""ArviZ's trace, forest and density figures, with REML marked.
 
 Each parameter is handed to arviz-plots as one scalar under its label, so that titles
 stay on one line and REML can be marked by name.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bayeslmm.compare import check_same_model, compare
 from bayeslmm.compare.table import interval_name
-from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.posterior_tables import posterior_parameters
 from bayeslmm.graph.names import safe_name
+from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
 
 if TYPE_CHECKING:
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
 
-PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
-PANEL_SIZE = (3.6, 2.3)  # inches
-MOST_TICKS = 5
+MOST_DRAWN = 5000  # draws of a chain in a trace: more are no wider than a hair
 STAR = " *"  # marks what is drawn in posterior SDs
 
 
@@ -61,50 +58,13 @@ def plot_trace(
     """
     import arviz as az
 
-    draws = _scalar_draws(post, labels)
-    figure = az.plot_trace(draws, **_grid(draws))
-    _caption(figure, "draws, a colour for each chain", reml)
+    draws = scalar_draws(post, labels)
+    step = -(-post.status.draws // MOST_DRAWN)
+    draws = thinned(draws, step)
+    figure = az.plot_trace(draws, **grid(draws))
+    which = f"one of {step} draws" if step > 1 else "draws"
+    caption(figure, f"{which}, a colour for each chain", reml)
     return _mark_reml(figure, draws, reml, post, orientation="horizontal")
-
-
-def plot_rank(
-    post: "Posterior",
-    *,
-    labels: Sequence[str] | None = None,
-) -> "PlotCollection":
-    """Ranks of the draws of each chain, as differences from uniform.
-
-    Use it with `plot_trace`: a chain that left the envelope sampled another
-    distribution than the others. REML has no rank and is not marked.
-
-    Parameters
-    ----------
-    post : Posterior
-        Posterior.
-    labels : sequence of str, optional
-        Parameters or whole variables; by default every parameter.
-
-    Returns
-    -------
-    PlotCollection
-        Of arviz-plots; ``.savefig(path)`` writes it.
-
-    Raises
-    ------
-    ModelError
-        If a label is unknown.
-
-    References
-    ----------
-    .. [1] Saeilynoja, Buerkner and Vehtari (2022). Stat. Comput. 32.
-       https://doi.org/10.1007/s11222-022-10090-6
-    """
-    import arviz as az
-
-    draws = _scalar_draws(post, labels)
-    figure = az.plot_rank(draws, **_grid(draws))
-    _caption(figure, "rank ECDF less uniform, a colour for each chain", None)
-    return figure
 
 
 def plot_posterior(
@@ -144,7 +104,7 @@ def plot_posterior(
     """
     import arviz as az
 
-    draws = _scalar_draws(post, labels)
+    draws = scalar_draws(post, labels)
     figure = az.plot_dist(
         draws,
         ci_kind=kind,
@@ -154,9 +114,9 @@ def plot_posterior(
             "dist": {"color": POSTERIOR_COLOR},
             "point_estimate_text": False,
         },
-        **_grid(draws),
+        **grid(draws),
     )
-    _caption(figure, f"density, median and {interval_name(prob, kind)}", reml)
+    caption(figure, f"density, median and {interval_name(prob, kind)}", reml)
     return _mark_reml(figure, draws, reml, post, orientation="vertical")
 
 
@@ -199,7 +159,7 @@ def plot_forest(
     """
     import arviz as az
 
-    draws = _scalar_draws(post, labels)
+    draws = scalar_draws(post, labels)
     if reml is not None:
         draws = _relative_draws(draws, reml, post)
     names = list(draws["posterior"].data_vars)
@@ -220,58 +180,6 @@ def plot_forest(
     starred = any(str(name).endswith(STAR) for name in names)
     _finish_forest(figure, reml, interval_name(prob, kind), starred)
     return figure
-
-
-def _scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
-    """The chosen parameters, each as a scalar variable under its label."""
-    import arviz as az
-
-    drawn = posterior_parameters(post.model.design, post.idata)
-    known = [parameter.label for parameter in drawn]
-    found: dict[str, np.ndarray] = {}
-    for label in known if labels is None else labels:
-        found |= _draws_of(post, label, known)
-    groups: dict[str, dict[str, Any]] = {"posterior": found}
-    if "sample_stats" in post.idata.children:
-        stats = post.idata["sample_stats"]
-        if "diverging" in stats:
-            groups["sample_stats"] = {"diverging": stats["diverging"].to_numpy()}
-    return az.from_dict(groups)
-
-
-def _draws_of(post: "Posterior", label: str, known: list[str]) -> dict[str, np.ndarray]:
-    """Draws of one parameter, or of every entry of one variable."""
-    if label in known:
-        return {safe_name(label): post.draws(label)}
-    posterior, name = post.idata["posterior"], safe_name(label)
-    if name not in posterior:
-        candidates = [*known, *(str(name) for name in posterior.data_vars)]
-        raise ModelError(
-            f"No parameter or variable {label!r} in this posterior."
-            f"{nearest_names(label, candidates)}"
-        )
-    values = posterior.to_dataset()[name]
-    stacked = values.stack(entry=values.dims[2:])
-    coords = stacked.indexes["entry"]
-    entries = [
-        ", ".join(map(str, np.atleast_1d(np.asarray(c, object)))) for c in coords
-    ]
-    return {
-        safe_name(f"{label}[{entry}]"): stacked.to_numpy()[:, :, i]
-        for i, entry in enumerate(entries)
-    }
-
-
-def _grid(draws: "DataTree") -> dict[str, Any]:
-    """Panels in rows of three, laid out so that titles and ticks do not overlap."""
-    n_panels = len(draws["posterior"].data_vars)
-    columns = min(PANELS_PER_ROW, n_panels)
-    rows = -(-n_panels // columns)
-    size = (PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.4)
-    return {
-        "col_wrap": columns,
-        "figure_kwargs": {"figsize": size, "layout": "constrained"},
-    }
 
 
 def _mark_reml(
@@ -322,15 +230,6 @@ def _relative_draws(
             values = draws["posterior"][name].to_numpy()
             relative[name if own_se else name + STAR] = (values - row["reml"]) / scale
     return az.from_dict({"posterior": relative})
-
-
-def _caption(figure: "PlotCollection", words: str, reml: "RemlFit | None") -> None:
-    """Say below the panels what is drawn."""
-    marked = f"; dashed: {reml.method} estimate" if reml is not None else ""
-    drawn = figure.viz["figure"].item()
-    drawn.supxlabel(f"posterior: {words}{marked}", fontsize=9)
-    for ax in drawn.axes:  # more would run into each other in so small a panel
-        ax.locator_params(axis="x", nbins=MOST_TICKS)
 
 
 def _finish_forest(

@@ -1,5 +1,6 @@
 """All figures of a pair of fits, by name, for the report and for files."""
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
 
+LONGEST_NAME = 120  # bytes; file systems take 255 with the ending
+
 
 def all_figures(
     reml: "RemlFit | None", post: "Posterior | None"
@@ -37,22 +40,45 @@ def _shrinkage_figures(
     reml: "RemlFit", post: "Posterior | None"
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Shrinkage by each grouping factor: rows, a plane, or rows for each of many."""
+    taken: set[str] = set()
     for block in group_blocks(reml.model):
         caption = f"What pooling did to each level of {block.group}"
         if len(block.effects) <= 2:
             figure = plot_shrinkage(reml, post, term=block.group)
-            yield _file_name("shrinkage", block.group), f"{caption}.", figure
+            name = file_name("shrinkage", block.group, taken=taken)
+            yield name, f"{caption}.", figure
             continue
         for effect in block.effects:
             figure = plot_shrinkage(reml, post, term=block.group, effects=(effect,))
-            name = _file_name("shrinkage", block.group, effect)
+            name = file_name("shrinkage", block.group, effect, taken=taken)
             yield name, f"{caption}: {effect}.", figure
 
 
-def _file_name(*parts: str) -> str:
-    """Words that any file system takes, ``shrinkage_Worker_Machine_B``."""
+def file_name(*parts: str, taken: set[str]) -> str:
+    """Words that any file system takes, ``shrinkage_Worker_Machine_B``.
+
+    Parameters
+    ----------
+    *parts : str
+        Names as a user has them: signs become ``_``, and long names are cut.
+    taken : set of str
+        Names given before, in lower case, to which the new one is added; ``_2``,
+        ``_3`` ... tells it from them.
+    """
     plain = ("".join(c if c.isalnum() else "_" for c in part) for part in parts)
-    return "_".join(part.strip("_") for part in plain)
+    words = "_".join(word for part in plain if (word := part.strip("_")))
+    stem = words.encode()[:LONGEST_NAME].decode(errors="ignore")
+    name, number = stem, 1
+    while _folded(name) in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(_folded(name))
+    return name
+
+
+def _folded(name: str) -> str:
+    """Equal for names that some file system takes for one: case, composed accents."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _posterior_figures(

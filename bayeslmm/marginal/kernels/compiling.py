@@ -1,25 +1,100 @@
-"""The two ways to compile a kernel, and one line when that is about to take seconds.
+"""The ways to compile a kernel, and one line where that takes more than two seconds.
 
 Takes a function, gives its compiled form, cached on disk by numba; only what a model
-calls is compiled or loaded. numba announces a compilation after it has looked in its
-cache, so the line appears where a wait begins and nowhere else. It is a record of the
-logger ``bayeslmm``, which goes to stderr unless logging is set up otherwise.
+calls is compiled or loaded. The wait is counted where we compile, in our own subclass
+of numba's dispatcher, so nothing is hooked into numba: what others compile in the same
+process is theirs. A call of a compiled kernel costs nothing more, because numba comes
+here only for a signature that it has not seen. The line is a record of the logger
+``bayeslmm``, which goes to stderr unless logging is set up otherwise.
 """
 
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numba import njit
-from numba.core import event, sigutils
+from numba import config
+from numba.core import sigutils
 from numba.core.ccallback import CFunc
+from numba.core.registry import CPUDispatcher
 
+# Seconds of waiting for the compiler before a word is said of it.
+PATIENCE = 2.0
+LOOK_AGAIN = 0.1  # seconds
 # Wall seconds on a quiet core of 2026: 4 for REML of one factor, 12 for a posterior
 # with crossed factors, 20 for a sparse rest; up to twice that where cores are slow.
 NOTICE = "Compiling kernels for this kind of model, once on this machine (5 to 40 s)."
+
+
+class Wait:
+    """Says once in a process what it waits for, when that has taken `PATIENCE`.
+
+    Waits of the same kind add up: many kernels of half a second are a long wait too.
+
+    Parameters
+    ----------
+    words : str
+        What is said.
+    """
+
+    def __init__(self, words: str) -> None:
+        self.words, self.seconds, self.said = words, 0.0, False
+        self._thread = threading.local()
+
+    @contextmanager
+    def watch(self, busy: Callable[[], bool]) -> Iterator[None]:
+        """Count the time of a block, unless it lies inside another one.
+
+        Parameters
+        ----------
+        busy : callable
+            Whether the block does what the words say; asked late, and at its end.
+        """
+        if self.said or getattr(self._thread, "watching", False):
+            yield
+            return
+        done = threading.Event()
+        started, self._thread.watching = time.perf_counter(), True
+        threading.Thread(target=self._say, args=(done, busy), daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
+            self._thread.watching = False
+            if busy():
+                self.seconds += time.perf_counter() - started
+
+    def _say(self, done: threading.Event, busy: Callable[[], bool]) -> None:
+        """Say it when patience ends, if it is so by then or soon after."""
+        delay = max(PATIENCE - self.seconds, 0.0)
+        while not done.wait(delay):
+            if busy():
+                if not self.said:
+                    self.said = True
+                    logging.getLogger("bayeslmm").warning(self.words)
+                return
+            delay = LOOK_AGAIN
+
+
+COMPILING = Wait(NOTICE)
+
+
+class Kernel(CPUDispatcher):
+    """A compiled function of this package; it counts the time that compiling takes."""
+
+    def compile(self, sig: Any) -> Any:
+        """Machine code of a signature, from the cache or made now.
+
+        numba counts a miss of its cache before it compiles: loading is no wait.
+        """
+        before = self.stats.cache_misses.total()
+        with COMPILING.watch(lambda: self.stats.cache_misses.total() > before):
+            return super().compile(sig)
 
 
 def _hash_sources(root: Path) -> str:
@@ -38,8 +113,8 @@ def _tied_to_sources(function: Any) -> Any:
 
     numba looks at the file of a function alone: code that it calls from other files
     could change, by an upgrade say, and the old machine code would go on being used.
-    Nothing is tied where there is no cache (NUMBA_DISABLE_JIT); a test sees to it that
-    the attributes of numba are where they are looked for.
+    Nothing is tied where there is no cache; a test sees to it that the attributes of
+    numba are where they are looked for.
     """
     file = getattr(getattr(function, "_cache", None), "_cache_file", None)
     if file is not None:
@@ -47,17 +122,25 @@ def _tied_to_sources(function: Any) -> Any:
     return function
 
 
+def _kernel(function: Callable, **options: Any) -> Any:
+    """A function compiled when called, unless NUMBA_DISABLE_JIT asks for Python."""
+    plain = inspect.unwrap(function)  # run-time type checkers wrap it
+    if config.DISABLE_JIT:
+        return plain
+    common = {"nopython": True, "nogil": True, "error_model": "numpy"}
+    kernel = Kernel(plain, targetoptions={**common, "boundscheck": None, **options})
+    kernel.enable_caching()
+    return _tied_to_sources(kernel)
+
+
 def compiled(function: Callable) -> Callable:
     """Compile without the GIL, cached on disk; sees through run-time type checkers."""
-    options = {"cache": True, "nogil": True, "error_model": "numpy"}
-    return _tied_to_sources(njit(**options)(inspect.unwrap(function)))
+    return _kernel(function)
 
 
 def compiled_fast(function: Callable) -> Callable:
     """As `compiled`, sums reordered so that they vectorise; NaN keeps its meaning."""
-    options = {"cache": True, "nogil": True, "error_model": "numpy"}
-    flags = {"reassoc", "contract", "nsz", "arcp"}
-    return _tied_to_sources(njit(**options, fastmath=flags)(inspect.unwrap(function)))
+    return _kernel(function, fastmath={"reassoc", "contract", "nsz", "arcp"})
 
 
 def compiled_callback(function: Callable, signature: Any) -> Any:
@@ -65,27 +148,6 @@ def compiled_callback(function: Callable, signature: Any) -> Any:
     signature = sigutils.normalize_signature(signature)
     callback = CFunc(inspect.unwrap(function), signature, locals={}, options={})
     callback.enable_caching()
-    _tied_to_sources(callback).compile()
+    with COMPILING.watch(lambda: callback.cache_hits == 0):
+        _tied_to_sources(callback).compile()
     return callback
-
-
-class FirstCompilation(event.Listener):
-    """Says once that kernels of this package are being compiled."""
-
-    def __init__(self) -> None:
-        """Nothing has been said yet."""
-        self.said = False
-
-    def on_start(self, event: event.Event) -> None:
-        """Say so if the function is ours and nothing was said before."""
-        dispatcher = (event.data or {}).get("dispatcher")
-        module = getattr(getattr(dispatcher, "py_func", None), "__module__", "")
-        if not self.said and module.startswith("bayeslmm."):
-            self.said = True
-            logging.getLogger("bayeslmm").warning(NOTICE)
-
-    def on_end(self, event: event.Event) -> None:
-        """Nothing: the results say that it is over."""
-
-
-event.register("numba:compile", FirstCompilation())

@@ -1,0 +1,176 @@
+"""How a command ends: real signals at any time, and what a folder then holds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_cases import INTERCEPTS, run
+from filelock import FileLock
+
+from bayeslmm.cli.interrupts import INTERRUPTED, Interrupts
+from bayeslmm.cli.output import remove_dead
+from bayeslmm.cli.stage import Stage
+from bayeslmm.model import Model
+
+STARTUP = 0.1  # seconds in which Python itself is not there yet to answer
+REML_ONLY = ("--reml-only", "--out", "results")
+SHORT = ("--draws", 20, "--tune", 20, "--chains", 2, "--seed", 1, "--out", "results")
+LATE = [0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.6, 5.2, 6.0, 7.0, 8.0]
+
+
+def names(folder: str = "results") -> set[str]:
+    """Everything below a folder."""
+    return {str(p.relative_to(folder)) for p in Path(folder).rglob("*")}
+
+
+def ended(number: int, seconds: float, *options: object) -> tuple[int, str]:
+    """Exit code and stderr of a command that gets a signal after a while."""
+    arguments = ["fit", "pupils.csv", INTERCEPTS, "--out", "results", *options]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayeslmm", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    time.sleep(seconds)
+    process.send_signal(number)
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, stderr
+
+
+def check_end(code: int, stderr: str) -> None:
+    """An end by a signal, in a sentence, and nothing unfinished."""
+    assert code in (0, INTERRUPTED), stderr
+    if code:
+        said = "interrupted" in stderr.lower()
+        assert said or Path("results/summary.json").exists()
+    assert "Traceback" not in stderr
+    assert "ignored" not in stderr
+    if Path("results").exists():
+        assert not [name for name in names() if ".unfinished" in name]
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [(signal.SIGINT, 0.3), (signal.SIGTERM, 0.6), (signal.SIGINT, 1.5)],
+)
+def test_a_signal_ends_a_command_in_a_sentence(csv, number, seconds):
+    code, stderr = ended(number, seconds, "--seed", 1)
+    assert code == INTERRUPTED, stderr
+    assert stderr.startswith("\nbayeslmm: interrupted while ")
+    check_end(code, stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("caches", ["warm", "cold"])
+@pytest.mark.parametrize("seconds", LATE)
+def test_a_signal_at_any_time(csv, tmp_path, monkeypatch, number, seconds, caches):
+    if caches == "cold":
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cold"))
+    check_end(*ended(number, seconds, "--seed", 1, "--draws", 20000))
+
+
+def test_a_second_signal_ends_what_the_first_did_not(monkeypatch):
+    """The first was swallowed, by a compiler say; a thread says that it was heard."""
+    interrupts, stage = Interrupts(), Stage("sampling")
+    said: list[str] = []
+    monkeypatch.setattr(
+        interrupts, "end", lambda message: (_ for _ in ()).throw(SystemExit(message))
+    )
+    monkeypatch.setattr("bayeslmm.cli.interrupts.PATIENCE", 0.01)
+    monkeypatch.setattr("bayeslmm.cli.interrupts._write", said.append)
+    interrupts.begin(stage)
+    stage.unwinds = True
+    with pytest.raises(KeyboardInterrupt):
+        interrupts._answer(signal.SIGINT, None)
+    time.sleep(0.1)
+    assert said[0].startswith("\nbayeslmm: interrupted while sampling; ending.")
+    with pytest.raises(SystemExit, match="while sampling; nothing was written"):
+        interrupts._answer(signal.SIGINT, None)
+
+
+def test_a_signal_where_nothing_is_lost_ends_at_once(monkeypatch):
+    interrupts = Interrupts()
+    monkeypatch.setattr(
+        interrupts, "end", lambda message: (_ for _ in ()).throw(SystemExit(message))
+    )
+    interrupts.begin(Stage("reading a.csv"))
+    with pytest.raises(SystemExit, match=r"while reading a\.csv; nothing was written"):
+        interrupts._answer(signal.SIGTERM, None)
+
+
+def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
+    """A REML-only run left posterior.nc beside its new summary.json."""
+    Path("results/figures").mkdir(parents=True)
+    old = ["posterior.nc", "summary.json", "figures/mine.png", "figures/trace.png"]
+    for name in [*old, "figures/forest.png", "figures/shrinkage_classroom.png"]:
+        (Path("results") / name).touch()
+    code, out, _ = run("fit", csv, "score ~ 1 + (1 | number)", *REML_ONLY)
+    assert code == 0
+    assert names() == {
+        "summary.json",
+        "report.html",
+        "figures",
+        "figures/mine.png",
+        "figures/shrinkage_number.png",
+    }
+    words = " ".join(out.split())
+    assert "removed figures/forest.png, figures/shrinkage_classroom.png" in words
+    assert "posterior.nc, which an earlier run had left there" in words
+    assert Path("results/summary.json").stat().st_size > 0
+
+
+def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
+    for name in ("dead", "living"):
+        Path(f"results/.unfinished-{name}/figures").mkdir(parents=True)
+    Path("results/.unfinished-orphan.lock").touch()  # killed while it cleared away
+    Path("results/kept.txt").touch()
+    with FileLock("results/.unfinished-living.lock"):
+        run("fit", csv, INTERCEPTS, *REML_ONLY)
+        assert {n for n in names() if "unfinished" in n} == {
+            ".unfinished-living",
+            ".unfinished-living/figures",
+            ".unfinished-living.lock",
+        }
+    remove_dead(Path("results"))
+    assert not [n for n in names() if "unfinished" in n]
+    assert "kept.txt" in names()
+
+
+def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
+    script = (
+        "import os\nfrom pathlib import Path\n"
+        "from bayeslmm.cli.output import unfinished_folder\n"
+        "with unfinished_folder(Path('results')) as folder:\n"
+        "    (folder / 'summary.json').touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert len([n for n in names() if n.endswith(".lock")]) == 1
+    run("fit", csv, INTERCEPTS, *REML_ONLY)
+    assert not [n for n in names() if "unfinished" in n]
+
+
+def test_an_interrupt_that_a_library_swallowed_counts(csv, monkeypatch):
+    sample = Model.sample
+
+    def swallowed(model, **options):
+        from bayeslmm.cli.interrupts import INTERRUPTS
+
+        INTERRUPTS.stage.interrupted = True
+        return sample(model, **options)
+
+    monkeypatch.setattr(Model, "sample", swallowed)
+    code, _, err = run("fit", csv, INTERCEPTS, *SHORT)
+    assert code == INTERRUPTED
+    assert "while sampling, after the fit by REML; nothing was written" in err
+    assert not Path("results").exists()
