@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.labels import label_rows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, open_source
 from bayeslmm.errors import DataError, ModelError
@@ -82,6 +83,11 @@ class Model:
         Cross-products of the design (Gaussian models only).
     plan : Plan or None
         How rows in batches were read: levels, blocks, memory, time. None for a frame.
+    row_labels : ndarray or None
+        Index of the rows used in a pandas frame, else their positions; None for rows in
+        batches.
+    weights_column : str or None
+        Column that the weights came from; new rows have theirs in it.
 
     Raises
     ------
@@ -114,6 +120,8 @@ class Model:
         "plan",
         "priors",
         "recipe",
+        "row_labels",
+        "weights_column",
     )
 
     family: str
@@ -121,6 +129,8 @@ class Model:
     recipe: Recipe
     priors: Priors
     plan: Plan | None
+    row_labels: np.ndarray | None
+    weights_column: str | None
     _rereader: Rereader | None
 
     def __init__(
@@ -145,13 +155,16 @@ class Model:
             )
             self._statistics = cross_products(self.recipe.design) if gaussian else None
             self.plan = self._rereader = None
+            self.row_labels = label_rows(data, self.recipe.kept)
         else:
+            self.row_labels = None
             check_streamable(family, source)
             streamed = stream_model(
                 self.formula, source, weights=weights, progress=progress
             )
             self.recipe, self._statistics = streamed.recipe, streamed.statistics
             self.plan, self._rereader = streamed.plan, streamed.rereader
+        self.weights_column = weights if isinstance(weights, str) else None
         self.priors = make_priors(
             priors,
             self.recipe.design,
@@ -192,6 +205,7 @@ class Model:
         model = cls.__new__(cls)
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None
+        model.row_labels, model.weights_column = None, scan.weights
         model.recipe, model._statistics = finish(scan, tally)
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors

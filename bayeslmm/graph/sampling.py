@@ -209,7 +209,7 @@ def _as_tree(
             "observed_data": {response: model.design.y},
         },
         dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: np.arange(model.design.n)},
+        coords={**layout.coords, OBSERVATIONS: model.row_labels},
     )
 
 
