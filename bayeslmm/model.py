@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source, column_names, open_source
@@ -86,6 +87,11 @@ class Model:
         way back to the data's (Gaussian models only).
     plan : Plan or None
         How rows in batches were read: levels, blocks, memory, time. None for a frame.
+    row_labels : ndarray or None
+        Index of the rows used in a pandas frame, else their positions; None for rows in
+        batches.
+    weights_column : str or None
+        Column that the weights came from; new rows have theirs in it.
 
     Raises
     ------
@@ -124,6 +130,8 @@ class Model:
         "plan",
         "priors",
         "recipe",
+        "row_labels",
+        "weights_column",
     )
 
     family: str
@@ -131,6 +139,8 @@ class Model:
     recipe: Recipe
     priors: Priors
     plan: Plan | None
+    row_labels: np.ndarray | None
+    weights_column: str | None
     _rereader: Rereader | None
 
     def __init__(
@@ -155,7 +165,9 @@ class Model:
             )
             self._conditioned = condition(self.recipe.design) if gaussian else None
             self.plan = self._rereader = None
+            self.row_labels = label_rows(data, self.recipe.kept)
         else:
+            self.row_labels = None
             check_streamable(family, source)
             streamed = stream_model(
                 self.formula, source, weights=weights, progress=progress
@@ -163,6 +175,7 @@ class Model:
             self.recipe, self._conditioned = streamed.recipe, streamed.conditioned
             self.plan, self._rereader = streamed.plan, streamed.rereader
         warn_of_data(self.design.account)
+        self.weights_column = weights if isinstance(weights, str) else None
         self.priors = make_priors(
             priors,
             self.recipe.design,
@@ -205,6 +218,7 @@ class Model:
         model.plan, model._rereader = make_plan(scan, 1), None
         model.recipe, model._conditioned = finish(scan, tally)
         warn_of_data(model.design.account)
+        model.row_labels, model.weights_column = None, scan.weights
         model.priors = make_priors(
             priors, model.recipe.design, center_predictors=center_predictors
         )

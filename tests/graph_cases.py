@@ -114,7 +114,9 @@ def coordinates(model: lmm.Model, point: dict[str, np.ndarray]) -> list[np.ndarr
         m = n_sd(term.structure, term.k)
         sd = np.zeros(m)
         for variable in term.variables[: 1 if m < term.k else None]:
-            value = point[f"{names.safe_name(variable.name)}_sigma_log__"]
+            name = f"{names.safe_name(variable.name)}_sigma"
+            referred = f"{name}_reference_log__"  # where it has its prior elsewhere
+            value = point[referred if referred in point else f"{name}_log__"]
             sd[list(variable.effects) if m == term.k else [0]] = value
         if n_corr(term.structure, term.k):
             before = seen.setdefault(term.group, 0)
@@ -138,7 +140,28 @@ def log_prior(model: lmm.Model, point: dict[str, np.ndarray]) -> float:
     return float(total)
 
 
+def roots_at(model: lmm.Model, point: dict[str, np.ndarray]) -> tuple[Any, ...]:
+    """Root of the covariance of each bar term at a point: b = root z.
+
+    The Cholesky factor of what the priors refer to, moved to the data's columns.
+    """
+    found = []
+    terms = zip(
+        model.design.groups,
+        coordinates(model, point),
+        model.priors.reference,
+        strict=True,
+    )
+    for term, x, reference in terms:
+        factor = coordinates_to_factor(term.structure, x, term.k)
+        found.append(factor if reference is None else reference @ factor)
+    return tuple(found)
+
+
 def factors_at(model: lmm.Model, point: dict[str, np.ndarray]) -> tuple[Any, ...]:
-    """Cholesky factor of each bar term at a point of the graph."""
-    terms = zip(model.design.groups, coordinates(model, point), strict=True)
-    return tuple(coordinates_to_factor(t.structure, x, t.k) for t, x in terms)
+    """The same, lower triangular with a positive diagonal."""
+    found = []
+    for root in roots_at(model, point):
+        upper = np.linalg.qr(root.T, mode="r")
+        found.append((upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T)
+    return tuple(found)

@@ -15,6 +15,7 @@ from graph_cases import (
     marginal_graph,
     model_of,
     random_point,
+    roots_at,
 )
 from helpers import dense_conditional
 
@@ -105,7 +106,8 @@ def joint_less_conditional(model: lmm.Model, point: dict[str, np.ndarray]) -> fl
     prior = beta_prior(model.priors, design)
     mean, precision = (None, None) if prior is None else (prior.mean, prior.precision)
     law = dense_conditional(design, factors, sigma, mean, precision)
-    value = np.concatenate([_beta(model, point), *_effects(model, point, factors)])
+    roots = roots_at(model, point)
+    value = np.concatenate([_beta(model, point), *_effects(model, point, roots)])
     away = value - law.mean
     conditional = -0.5 * away @ np.linalg.solve(law.cov, away)
     conditional -= 0.5 * np.linalg.slogdet(2.0 * np.pi * law.cov)[1]

@@ -90,6 +90,7 @@ def to_datatree(
     posterior: Mapping[str, Float[np.ndarray, "..."]],
     sample_stats: Mapping[str, np.ndarray],
     attrs: Mapping[str, Any],
+    row_labels: np.ndarray | None = None,
 ) -> "xr.DataTree":
     """DataTree of posterior, sample_stats and observed_data (rows in memory).
 
@@ -103,17 +104,19 @@ def to_datatree(
         Statistics of the sampler, ArviZ's names.
     attrs : mapping
         What made the draws; put on the tree and on the posterior.
+    row_labels : ndarray, shape (n,), optional
+        Labels of the rows in the data; by default they are counted.
 
     Returns
     -------
     DataTree
-        Names and coordinates as in `posterior_layout`.
+        Names and coordinates as in `posterior_layout`; rows under their labels.
     """
     import arviz as az
 
     layout = posterior_layout(design)
     response = safe_name(design.response)
-    n_observed = design.n if design.in_memory else 0
+    counted = np.arange(design.n if design.in_memory else 0)
     named = {safe_name(name): draws for name, draws in posterior.items()}
     dims = {name: own for name, own in layout.dims.items() if name in named}
     used = {dim for own in dims.values() for dim in own}
@@ -125,7 +128,7 @@ def to_datatree(
             **({"observed_data": {response: design.y}} if design.in_memory else {}),
         },
         dims={**dims, response: [OBSERVATIONS]},
-        coords={**coords, OBSERVATIONS: np.arange(n_observed)},
+        coords={**coords, OBSERVATIONS: counted if row_labels is None else row_labels},
         attrs={"posterior": dict(attrs)},
     )
     tree.attrs.update(attrs)

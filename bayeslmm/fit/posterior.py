@@ -230,7 +230,10 @@ class Posterior(RowBatches):
     # --- responses ------------------------------------------------------------------
 
     def fitted(self) -> Float[np.ndarray, " n"]:
-        """Posterior mean of the expected response of the rows used, units of y."""
+        """Posterior mean of the expected response of the rows used, units of y.
+
+        Of counts out of trials the expected count: trials times the probability.
+        """
         return self.predict()["mean"].to_numpy()
 
     def residuals(self) -> Float[np.ndarray, " n"]:
@@ -259,7 +262,9 @@ class Posterior(RowBatches):
         newdata : DataFrame, optional
             New rows; the response column is not needed. Default: the rows used.
         kind : {"mean", "response", "linear"}, default "mean"
-            Expected response, a new response with its noise, or the linear predictor.
+            Expected response (of counts out of trials the count; new rows need their
+            trials), a new response with its noise (of a model with weights
+            ``sigma / sqrt(weight)``; new rows need theirs), or the linear predictor.
         random : bool, default True
             Add the random effects; those of a level that was not in the data are drawn
             from N(0, Sigma). Without them, a prediction for the average level.
@@ -279,7 +284,7 @@ class Posterior(RowBatches):
         Raises
         ------
         DataError
-            If `newdata` lacks a column.
+            If `newdata` lacks a column, trials and weights included.
         ModelError
             If the family has no such prediction.
         """
@@ -378,14 +383,21 @@ class Posterior(RowBatches):
         -------
         Posterior
             Its ``idata`` has a group ``log_likelihood``, one value for each draw and
-            row.
+            row, rows under their labels in the data.
 
         Raises
         ------
         ModelError
-            If the family is not Gaussian, or draws times rows are too many to hold.
+            If draws times rows are too many to hold.
+
+        Warns
+        -----
+        FitWarning
+            If `arviz.loo` will refuse some rows, with the reason.
         """
-        tree = predictions.with_log_likelihood(self.model, self.idata)
+        from bayeslmm.fit.pointwise import with_log_likelihood
+
+        tree = with_log_likelihood(self.model, self.idata)
         return replace(self, idata=tree)
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -5,8 +5,6 @@ variance shares, and pointwise log likelihoods. A level that was not in the data
 effects drawn from N(0, Sigma), a fresh draw for each draw of Sigma.
 """
 
-import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +14,6 @@ from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.draws import OBSERVATIONS
 from bayeslmm.fit.posterior_tables import (
     Interval,
     beta_draws,
@@ -24,7 +21,7 @@ from bayeslmm.fit.posterior_tables import (
     label_draws,
     term_draws,
 )
-from bayeslmm.graph.names import safe_name
+from bayeslmm.fit.responses import expected_response, new_trials, new_weights
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
 
@@ -39,31 +36,6 @@ PredictionKind = Literal["mean", "response", "linear"]
 # Draws times rows that are held at once, and the most that an array of draws may have:
 # 16 MB and 4 GB.
 CHUNK, LARGEST = 2_000_000, 500_000_000
-
-# Families whose linear predictor gives the mean (of one trial for counts out of trials)
-# through the inverse link alone.
-MEAN_FAMILIES = (
-    "bernoulli",
-    "beta",
-    "beta_binomial",
-    "binomial",
-    "exponential",
-    "gamma",
-    "gaussian",
-    "laplace",
-    "negativebinomial",
-    "poisson",
-    "t",
-    "wald",
-    "weibull",
-)
-INVERSE_LINKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "identity": lambda eta: eta,
-    "log": np.exp,
-    "logit": lambda eta: 0.5 * (1.0 + np.tanh(0.5 * eta)),
-    "inverse": np.reciprocal,
-    "inverse_squared": lambda eta: eta**-0.5,
-}
 
 
 class Asked(NamedTuple):
@@ -86,15 +58,17 @@ class TermRows(NamedTuple):
 
 
 class PredictionRows(NamedTuple):
-    """Rows to predict: fixed columns, offset, random part, precision weights.
+    """Rows to predict: fixed columns, offset, random part, weights, trials.
 
-    Weights are those of the rows fitted; new rows have weight 1, said by None.
+    ``weights`` are precision weights, None for weight 1; ``trials`` are those of counts
+    out of trials. Of new rows they are there only if the kind of prediction needs them.
     """
 
     X: Float[np.ndarray, "m p"]
     offset: Float[np.ndarray, " m"] | None
     terms: tuple[TermRows, ...]
     weights: Float[np.ndarray, " m"] | None
+    trials: Float[np.ndarray, " m"] | None
 
 
 class VarianceDraws(NamedTuple):
@@ -143,9 +117,13 @@ def prediction_rows(
     own = [int(tree.attrs["seed"]), 1] if asked.seed is None else asked.seed
     rng = np.random.default_rng(own)
     if newdata is None:
-        return old_rows(model.design, tree, random=asked.random), rng
+        return old_rows(model, tree, random=asked.random), rng
     encoded = model.recipe.encode(newdata)
     rows = new_rows(model.design, tree, encoded, random=asked.random, rng=rng)
+    if asked.kind == "response":
+        rows = rows._replace(weights=new_weights(model, newdata))
+    if asked.kind == "mean":
+        rows = rows._replace(trials=new_trials(model, newdata))
     return rows, rng
 
 
@@ -161,7 +139,9 @@ def _values(
     linear = linear_draws(beta_draws(model.design, tree), rows, part)
     if kind == "linear":
         return linear
-    mean = inverse_link(model.family, linear)
+    trials = None if rows.trials is None else rows.trials[part]
+    others = other_draws(model.family, tree)
+    mean = expected_response(model.family, linear, others, trials)
     if kind == "mean":
         return mean
     sigma = label_draws(model.design, tree, "sigma")[..., None]
@@ -177,15 +157,26 @@ def _n_draws(tree: "xr.DataTree") -> int:
     return sizes["chain"] * sizes["draw"]
 
 
-def old_rows(design: Design, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
+def other_draws(
+    family: str, tree: "xr.DataTree"
+) -> dict[str, Float[np.ndarray, "chain draw 1"]]:
+    """Draws of the parameters of the family beside its linear predictor."""
+    posterior = tree["posterior"]
+    return {name: posterior[name].to_numpy()[..., None] for name in FAMILIES[family][2]}
+
+
+def old_rows(model: Model, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
     """The rows that were fitted."""
+    design = model.design
     check_rows(design.y, "fitted values of all rows")
     terms = (
         tuple(TermRows(t.Z, t.codes, term_draws(t, tree)) for t in design.groups)
         if random
         else ()
     )
-    return PredictionRows(design.X, design.offset, terms, design.weights)
+    return PredictionRows(
+        design.X, design.offset, terms, design.weights, model.recipe.trials
+    )
 
 
 def new_rows(
@@ -206,7 +197,7 @@ def new_rows(
         fresh = new_effects(design, tree, t, len(names), rng)
         effects = np.concatenate([term_draws(term, tree), fresh], axis=2)
         terms.append(TermRows(own.Z, codes, effects))
-    return PredictionRows(rows.X, rows.offset, tuple(terms), None)
+    return PredictionRows(rows.X, rows.offset, tuple(terms), None, None)
 
 
 def new_effects(
@@ -285,59 +276,11 @@ def check_prediction(family: str, kind: str) -> None:
             f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
             "'response' (a new response, with its noise) or 'linear' (its predictor)."
         )
-    if (kind == "mean" and family not in MEAN_FAMILIES) or (
-        kind == "response" and family != "gaussian"
-    ):
+    if kind == "response" and family != "gaussian":
         raise ModelError(
-            f"kind={kind!r} is not available for family {family!r}. Use kind='linear', "
+            f"kind={kind!r} is not available for family {family!r}. Use kind='mean', "
             "or bambi's own predict: model.to_bambi().predict(post.idata, ...)."
         )
-
-
-def inverse_link(
-    family: str, eta: Float[np.ndarray, "chain draw m"]
-) -> Float[np.ndarray, "chain draw m"]:
-    """Mean response at a linear predictor, bambi's default link of the family."""
-    return INVERSE_LINKS[FAMILIES[family][1]](eta)
-
-
-def with_log_likelihood(model: Model, tree: "xr.DataTree") -> "xr.DataTree":
-    """A copy of the tree with the group ``log_likelihood``."""
-    import xarray as xr
-
-    if model.family != "gaussian":
-        raise ModelError(
-            f"Log likelihoods of family {model.family!r} come from bambi: "
-            "model.to_bambi().compute_log_likelihood(post.idata)."
-        )
-    dims = ("chain", "draw", OBSERVATIONS)
-    values = log_likelihood_draws(model.design, tree)
-    data = xr.Dataset(
-        {safe_name(model.design.response): (dims, values)},
-        coords={
-            "chain": tree["posterior"]["chain"].to_numpy(),
-            "draw": tree["posterior"]["draw"].to_numpy(),
-            OBSERVATIONS: np.arange(model.design.n),
-        },
-    )
-    copy = tree.copy()
-    copy["log_likelihood"] = xr.DataTree(data)
-    return copy
-
-
-def log_likelihood_draws(
-    design: Design, tree: "xr.DataTree"
-) -> Float[np.ndarray, "chain draw n"]:
-    """Log p(y_i | beta, b, sigma), Normal with SD sigma / sqrt(weight)."""
-    check_rows(design.y, "log likelihoods row by row")
-    sigma = label_draws(design, tree, "sigma")[..., None]
-    check_size(sigma.size, design.n, "The log likelihood")
-    rows = old_rows(design, tree, random=True)
-    mean = linear_draws(beta_draws(design, tree), rows, slice(None))
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    scaled = weights * ((design.y - mean) / sigma) ** 2
-    constant = math.log(2 * math.pi) - np.log(weights)
-    return -0.5 * (constant + scaled) - np.log(sigma)
 
 
 def variance_draws(model: Model, tree: "xr.DataTree") -> VarianceDraws:

@@ -273,7 +273,7 @@ def _from_points(
     else:
         posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
     attrs = run_attributes(model, options, "importance", drawn.reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
     timing = {**timing, "effects": time.perf_counter() - started}
     status = SamplingStatus(
         chains=len(chains),
@@ -304,7 +304,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
     times.append(time.perf_counter())
     reason = exact.reason
     attrs = run_attributes(model, options, "quadrature", reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
     lattice, sampling, effects = np.diff(times).tolist()
     timing = {"lattice": lattice, "sampling": sampling, "effects": effects}
     status = SamplingStatus(
@@ -335,7 +335,7 @@ def _by_nuts(
     posterior = draw_posterior(model, target, x, options.seed, drawn.chains, kept)
     times.append(time.perf_counter())
     attrs = run_attributes(model, options, "nuts", reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
     agreement = _agreement(normal, x, drawn.stats["lp"])

@@ -5,23 +5,48 @@ the joint model, ``x|g`` to the PyMC model in context. Factors are lists of scal
 unrolled because k is small and batched linear algebra compiles slowly.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from bayeslmm.covariance import is_homogeneous, n_corr
 from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
 from bayeslmm.graph.names import Tensor, effect_dims, levels_dim, safe_name
 from bayeslmm.priors import Prior, Priors
 
+# Of the SD that has the prior, where it is not the SD that is reported.
+REFERENCE = "_reference"
 Factor = list[list[Tensor]]
 """Lower triangle of a Cholesky factor: row i has entries 0 .. i, PyTensor scalars."""
+Reference = Float[np.ndarray, "k k"] | None
+"""T of a term whose SDs and correlations have their priors at other effects c than the
+user's, b = T c (those of centred columns); None where they are the same."""
+
+
+def references(design: Design, priors: Priors) -> tuple[Reference, ...]:
+    """T of every bar term."""
+    found = getattr(priors, "reference", None) or ()
+    return tuple(found) or (None,) * len(design.groups)
+
+
+def at_reference(design: Design, priors: Priors) -> Design:
+    """The design with columns Z T, whose effects are those that the priors refer to."""
+    pairs = zip(design.groups, references(design, priors), strict=True)
+    groups = tuple(
+        term if T is None else dataclasses.replace(term, Z=term.Z @ T)
+        for term, T in pairs
+    )
+    return dataclasses.replace(design, groups=groups)
 
 
 def add_factors(design: Design, priors: Priors) -> list[Factor]:
     """Variables of the SDs and correlations of all terms; their Cholesky factors.
 
-    Called inside a ``pymc.Model``. ``us`` has an LKJ(eta) prior [1]_, as independent
+    Called inside a ``pymc.Model``. Factors are those of the effects that the priors
+    refer to, to be used with the columns of `at_reference`; ``x|g_sigma`` and
+    ``g_corr`` are those of the user's columns. ``us`` has an LKJ(eta) prior [1]_, as independent
     Betas on the canonical partial correlations; ``cs`` and ``ar1`` a symmetric Beta on
     the range of their correlation.
 
@@ -32,13 +57,18 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
     """
     vectors = effect_dims(design)
     factors, correlations = [], {}
-    for t, term in enumerate(design.groups):
-        sd = _add_sds(term, priors.sd[t], vectors)
+    for t, (term, T) in enumerate(
+        zip(design.groups, references(design, priors), strict=True)
+    ):
+        moved = _moved(term, T)
+        sd = _add_sds(term, priors.sd[t], vectors, moved)
         before = len(correlations.get(term.group, ()))
         corr = _add_corr_factor(term, priors.corr_eta[t], before)
         factors.append(
             [[_scaled(sd[i], entry) for entry in row] for i, row in enumerate(corr)]
         )
+        if T is not None:
+            corr = _add_moved_sds(term, _times(T, factors[-1]), vectors, moved)
         if n_corr(term.structure, term.k):
             correlations.setdefault(term.group, []).append((term, corr))
     for group, blocks in correlations.items():
@@ -46,12 +76,19 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
     return factors
 
 
-def add_effects(design: Design, factors: Sequence[Factor]) -> Tensor:
+def add_effects(design: Design, priors: Priors, factors: Sequence[Factor]) -> Tensor:
     """Variables of the random effects, non-centred; their sum, shape (n,)."""
     vectors, total = effect_dims(design), 0.0
-    for t, (term, factor) in enumerate(zip(design.groups, factors, strict=True)):
+    terms = zip(
+        at_reference(design, priors).groups,
+        references(design, priors),
+        factors,
+        strict=True,
+    )
+    for t, (term, T, factor) in enumerate(terms):
         before = [other.group for other in design.groups[:t]].count(term.group)
-        effects = _add_term_effects(term, factor, vectors, before)
+        effects = _add_offsets(term, factor, before)
+        _add_term_effects(term, effects if T is None else _times(T, effects), vectors)
         for column, effect in zip(term.Z.T, effects, strict=True):
             total = total + column * effect[term.codes]
     return total
@@ -82,13 +119,62 @@ def add_scale(name: str, prior: Prior) -> Tensor:
     return variable(name, [_positive(prior)], None)
 
 
+def _moved(term: GroupTerm, T: Reference) -> set[str]:
+    """Effect variables whose SD the priors do not refer to as it is reported."""
+    if T is None:
+        return set()
+    kept = (np.eye(term.k) == T).all(axis=1)
+    return {v.name for v in term.variables if not kept[list(v.effects)].all()}
+
+
+def _times(T: Float[np.ndarray, "k k"], rows: Sequence[Tensor]) -> list[Tensor]:
+    """T times k rows; rows are vectors, or lists of entries as of a factor."""
+    if not isinstance(rows[0], list):
+        pairs = [zip(own, rows, strict=True) for own in T]
+        return [sum(w * row for w, row in pair if w) for pair in pairs]
+    padded = [[*row, *[0.0] * (len(rows) - len(row))] for row in rows]
+    columns = list(zip(*padded, strict=True))
+    return [
+        [sum(w * e for w, e in zip(own, c, strict=True)) for c in columns] for own in T
+    ]
+
+
+def _add_moved_sds(
+    term: GroupTerm, rows: list[Tensor], vectors: dict[str, str], moved: set[str]
+) -> Factor:
+    """SDs of the user's effects, whose covariance has the root `rows`; its corr root."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    sd: list[Tensor] = [pt.sqrt(sum(entry**2 for entry in row)) for row in rows]
+    for variable in term.variables:
+        if variable.name not in moved:
+            continue
+        name, own = (
+            f"{safe_name(variable.name)}_sigma",
+            [sd[e] for e in variable.effects],
+        )
+        if variable.coords:
+            dim = _add_coords(vectors[variable.name], variable.coords)
+            pm.Deterministic(name, pt.stack(own), dims=dim)
+        else:
+            pm.Deterministic(name, own[0])
+    return [[entry / s for entry in row] for row, s in zip(rows, sd, strict=True)]
+
+
 def _add_sds(
-    term: GroupTerm, priors: Sequence[Prior], vectors: dict[str, str]
+    term: GroupTerm,
+    priors: Sequence[Prior],
+    vectors: dict[str, str],
+    moved: set[str],
 ) -> list[Tensor]:
     """SD of each effect, a scalar; effects of a homogeneous term share one."""
     import pymc as pm
 
-    names = [f"{safe_name(v.name)}_sigma" for v in term.variables]
+    names = [
+        f"{safe_name(v.name)}_sigma{REFERENCE if v.name in moved else ''}"
+        for v in term.variables
+    ]
     if is_homogeneous(term.structure):
         shared = add_scale(names[0], priors[0])
         for name in names[1:]:
@@ -189,22 +275,25 @@ def _add_correlations(group: str, blocks: list[tuple[GroupTerm, Factor]]) -> Non
     pm.Deterministic(name, pt.stack(values), dims=dim)
 
 
-def _add_term_effects(
-    term: GroupTerm, factor: Factor, vectors: dict[str, str], before: int
-) -> list[Tensor]:
-    """Effects of one term, k vectors over the levels, under bambi's names."""
+def _add_offsets(term: GroupTerm, factor: Factor, before: int) -> list[Tensor]:
+    """Standardised effects of one term; factor times them, k vectors over levels."""
     import pymc as pm
 
     name = f"{safe_name(term.group)}{f'_{before + 1}' if before else ''}_offset"
     z: Tensor = pm.Normal(name, shape=(term.k, term.n_levels))
-    effects: list[Tensor] = [
+    return [
         sum(entry * z[f] for f, entry in enumerate(row) if not _is_zero(entry))
         for row in factor
     ]
+
+
+def _add_term_effects(
+    term: GroupTerm, effects: list[Tensor], vectors: dict[str, str]
+) -> None:
+    """Variables of the effects of one term, under bambi's names."""
     levels = _add_coords(levels_dim(term.group), term.levels)
     for effect in term.variables:
         _add_effect_variable(effect, effects, levels, vectors)
-    return effects
 
 
 def _add_effect_variable(

@@ -330,7 +330,7 @@ def _component_class() -> type:
             del pymc_backend
             model = bmb_model.source
             factors = add_factors(model.design, model.priors)
-            self.output += add_effects(model.design, factors)
+            self.output += add_effects(model.design, model.priors, factors)
 
     return CorrelatedComponent
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import ModelError
-from bayeslmm.graph.blocks import Factor, add_factors, add_scale
+from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
 from bayeslmm.graph.names import Tensor, safe_name
 from bayeslmm.marginal import BetaPrior
 from bayeslmm.model import Model
@@ -80,7 +80,9 @@ def marginal_model(model: Model) -> "pm.Model":
             f"not {model.family!r}. Use to_pymc(marginal=False)."
         )
     design, priors = model.design, model.priors
-    prior, products = beta_prior(priors, design), make_products(design)
+    prior = beta_prior(priors, design)
+    check_rows(design.y, "the PyMC graph of the integrated model")
+    products = make_products(at_reference(design, priors))
     with pm.Model() as graph:
         factors = add_factors(design, priors)
         sigma = add_scale("sigma", priors.sigma)
@@ -91,7 +93,6 @@ def marginal_model(model: Model) -> "pm.Model":
 
 def make_products(design: Design) -> Products:
     """Cross-products of a design, y less its fit so that nothing cancels."""
-    check_rows(design.y, "the PyMC graph of the integrated model")
     main = int(np.argmax([term.n_levels for term in design.groups]))
     rest = tuple(t for t in range(len(design.groups)) if t != main)
     term = design.groups[main]

@@ -4,7 +4,9 @@ Takes a `Model` of any family with any priors; gives an ArviZ DataTree as the ma
 route does: same variables, dimensions and coordinates, intercept for raw predictors.
 """
 
+import dataclasses
 import math
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,10 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import SamplingError, SamplingInterruptedError
-from bayeslmm.graph.bridge import make_bambi
+from bayeslmm.graph.coordinates import BLOCK, Coordinates, in_coordinates, settle
+from bayeslmm.graph.joint import joint_model
 from bayeslmm.graph.names import Foreign, Layout, posterior_layout, safe_name
+from bayeslmm.graph.start import scattered
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
 
@@ -89,18 +93,19 @@ def sample_joint(
     """
     import nutpie
 
-    bambi_model: Foreign = make_bambi(model, groups=False)
-    bambi_model.build()
-    layout = _layout(model)
+    joint, layout = joint_model(model), _layout(model)
+    place = in_coordinates(model, joint, list(layout.dims))
+    compiled: Foreign = dataclasses.replace(
+        nutpie.compile_pymc_model(place.graph, var_names=list(place.outputs)),
+        dims={},
+        _coords={},
+    )
     with warnings.catch_warnings():
         # ArviZ supposes a mistake where there are fewer draws than chains
         warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
         try:
-            compiled = nutpie.compile_pymc_model(
-                bambi_model.backend.model, var_names=list(layout.dims)
-            )
             tree: Foreign = nutpie.sample(
-                compiled,
+                _started(compiled, place),
                 draws=draws,
                 tune=TUNE if tune is None else tune,
                 chains=chains,
@@ -113,10 +118,33 @@ def sample_joint(
         except RuntimeError as error:
             raise SamplingError(
                 f"The sampler gave up: {str(error).splitlines()[0]}. The posterior may "
-                "be improper or a prior far from the data; try priors='weak', or "
-                "predictors in units that make their SDs about 1."
+                "be improper or a prior far from the data; try priors='weak'."
             ) from error
-    return _as_tree(model, layout, tree)
+    return _as_tree(model, layout, _by_name(joint, layout, place, tree), tree)
+
+
+def _started(compiled: Foreign, place: Coordinates) -> Foreign:
+    """The compiled model in the units of the curvature at a good start."""
+
+    def density(
+        z: Float[np.ndarray, " m"],
+    ) -> tuple[float, Float[np.ndarray, " m"]]:
+        """The compiled density, with the start and basis that are set."""
+        value, gradient = compiled.logp_func(z)
+        return float(value), np.asarray(gradient)
+
+    settle(place, density)
+    lock = threading.Lock()
+
+    def first(seed: int) -> Float[np.ndarray, " m"]:
+        """Where a chain starts."""
+        with lock:  # a PyTensor function is not for two threads at a time
+            return scattered(density, np.zeros(place.size), seed)
+
+    placed = compiled.with_data(
+        start=place.start.get_value(), basis=place.basis.get_value()
+    )
+    return dataclasses.replace(placed, initial_point_func=first)
 
 
 def _seed(seed: int | np.random.Generator | None) -> int | None:
@@ -136,22 +164,40 @@ def _layout(model: Model) -> Layout:
     return Layout(dims, layout.coords)
 
 
-def _as_tree(model: Model, layout: Layout, tree: Foreign) -> "xr.DataTree":
-    """The draws in our order, intercept for raw predictors."""
+def _by_name(
+    joint: Foreign, layout: Layout, place: Coordinates, tree: Foreign
+) -> dict[str, Float[np.ndarray, "chain draw ..."]]:
+    """Draws of the chains and length that are complete, labels in our order."""
+    raw = tree["posterior"].to_dataset()
+    chains, length = complete_chains(raw[place.outputs[0]].to_numpy(), fewest=1)
+    posterior = {}
+    for output, (name, dims) in zip(place.outputs, layout.dims.items(), strict=True):
+        values = raw[output].to_numpy()[chains, :length]
+        own = joint.named_vars_to_dims.get(name) or ()
+        assert sorted(own) == sorted(dims), f"{name} has the dimensions {own}"
+        for axis, dim in enumerate(own):  # bambi may have another order of the levels
+            theirs = [str(label) for label in joint.coords[dim]]
+            order = [theirs.index(label) for label in layout.coords[dim]]
+            values = values.take(order, axis=axis + 2)
+        axes = [own.index(dim) + 2 for dim in dims]
+        posterior[name] = values.transpose(0, 1, *axes)
+    return posterior
+
+
+def _as_tree(
+    model: Model,
+    layout: Layout,
+    posterior: dict[str, Float[np.ndarray, "chain draw ..."]],
+    tree: Foreign,
+) -> "xr.DataTree":
+    """The draws as a tree, intercept for raw predictors."""
     import arviz as az
 
-    raw = tree["posterior"].to_dataset()
-    first = next(iter(raw.data_vars.values())).to_numpy()
-    chains, length = complete_chains(first, fewest=1)
-    posterior = {}
-    for name, dims in layout.dims.items():
-        variable = raw[name].isel(chain=chains, draw=slice(length))
-        for dim in dims:  # bambi may have the levels of an interaction in another order
-            variable = variable.sel({dim: layout.coords[dim]})
-        posterior[name] = variable.transpose("chain", "draw", *dims).to_numpy()
     if model.priors.center_predictors:
         _uncentre(model.design, posterior)
     stats = tree["sample_stats"]
+    raw = tree["posterior"].to_dataset()
+    chains, length = complete_chains(raw[BLOCK].to_numpy(), fewest=1)
     response = safe_name(model.design.response)
     return az.from_dict(
         {
@@ -163,7 +209,7 @@ def _as_tree(model: Model, layout: Layout, tree: Foreign) -> "xr.DataTree":
             "observed_data": {response: model.design.y},
         },
         dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: np.arange(model.design.n)},
+        coords={**layout.coords, OBSERVATIONS: model.row_labels},
     )
 
 

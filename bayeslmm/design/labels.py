@@ -1,0 +1,37 @@
+"""What the rows used are called, so that a reader finds them in the data again.
+
+Takes the data frame and the positions of the rows used; gives one label for each.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+
+def label_rows(data: object, kept: Int[np.ndarray, " n"]) -> np.ndarray:
+    """Labels of the rows used, as coordinates of a DataTree take them.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Of pandas, or any other kind.
+    kept : ndarray of int, shape (n,)
+        Positions of the rows used.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The index of a pandas frame: numbers and dates as they are, anything else as
+        text. Positions for other frames, which have no index, and where labels occur
+        more than once.
+    """
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        return kept
+    index = data.index[kept]
+    if not index.is_unique:
+        return kept
+    if not isinstance(index, pd.MultiIndex) and index.dtype.kind in "iufM":
+        return index.to_numpy()
+    labels = np.array([str(label) for label in index], dtype=object)
+    return labels if len(set(labels)) == len(labels) else kept

@@ -1,0 +1,260 @@
+"""The joint model in the coordinates that the sampler sees.
+
+Takes the joint PyMC model; gives the same density over other coordinates: fixed effects
+through orthonormal columns, and then in units of the curvature at a good start, so that
+neither the units nor the zero of a predictor are felt. A linear change of coordinates
+leaves the model and its priors what they are; draws come back under their own names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.design.arrays import FixedVariable
+from bayeslmm.graph.blocks import REFERENCE, at_reference
+from bayeslmm.graph.names import Foreign, Tensor, safe_name
+from bayeslmm.graph.start import Density, climb
+from bayeslmm.model import Model
+from bayeslmm.priors import FAMILIES
+from bayeslmm.priors.sets import linear_scales
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+BLOCK = "block"
+# An SD starts where its effects move the linear predictor by this share of the spread
+# that the response lets one expect; a heuristic, between none and all of it.
+START_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """The joint model over ``block = start + basis z``, and over the offsets as such.
+
+    Attributes
+    ----------
+    graph : pymc.Model
+        Free variables ``block``, shape (d,), and the standardised random effects; one
+        Deterministic ``out<i>`` for each name of `names`.
+    names : tuple of str
+        Variables of the joint model that are given.
+    start, basis : pytensor shared variables
+        Shapes (d,) and (d, d); may be set after compiling.
+    climbed : ndarray of int
+        Coordinates whose mode can be looked for at random effects of zero: fixed
+        effects and parameters of the family.
+    size : int
+        Number of all coordinates.
+    """
+
+    graph: "pm.Model"
+    names: tuple[str, ...]
+    start: Foreign
+    basis: Foreign
+    climbed: Int[np.ndarray, " a"]
+    size: int
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Internal names of the variables of the joint model, in their order."""
+        return tuple(f"out{i}" for i in range(len(self.names)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A free variable of the joint model.
+
+    ``value`` is unconstrained and starts at ``first``; ``kind`` is "fixed" (without a
+    bound), "family" (or a fixed effect with a bound), "spread" (SDs and correlations)
+    or "offset" (standardised random effects).
+    """
+
+    name: str
+    value: Tensor
+    first: Float[np.ndarray, "..."]
+    kind: str
+
+
+def in_coordinates(
+    model: Model, joint: "pm.Model", names: Sequence[str]
+) -> Coordinates:
+    """The joint model over the sampler's coordinates.
+
+    Parameters
+    ----------
+    model : Model
+        What the joint model was made of.
+    joint : pymc.Model
+        The joint model.
+    names : sequence of str
+        Its variables that are wanted as outputs.
+
+    Returns
+    -------
+    Coordinates
+        Start and basis are those of the design; `climb` betters them.
+    """
+    import pymc as pm
+    import pytensor
+    from pytensor.graph.replace import graph_replace
+
+    parts = _parts(model, joint)
+    block = [part for part in parts if part.kind != "offset"]
+    first = np.concatenate([np.ravel(part.first) for part in block])
+    start = pytensor.shared(first, name="start")
+    basis = pytensor.shared(_first_basis(model, joint, block), name="basis")
+    wanted = joint.replace_rvs_by_values([joint[name] for name in names])
+    with pm.Model() as graph:
+        z = pm.Flat(BLOCK, shape=first.size)
+        # a dot would cost numba 20 s of compiling
+        flat = start + (basis * z).sum(axis=1)
+        replaced = _split(block, flat)
+        for i, part in enumerate(p for p in parts if p.kind == "offset"):
+            replaced[part.value] = pm.Flat(f"offset{i}", shape=part.first.shape)
+        replaced = {
+            value: value.type.filter_variable(new, allow_convert=True)
+            for value, new in replaced.items()
+        }
+        logp, *outputs = graph_replace([joint.logp(), *wanted], replaced)
+        pm.Potential("joint", logp)
+        for i, output in enumerate(outputs):
+            pm.Deterministic(f"out{i}", output)
+    kinds = np.repeat(
+        [part.kind for part in block], [part.first.size for part in block]
+    )
+    climbed = np.flatnonzero(np.isin(kinds, ("fixed", "family")))
+    size = sum(part.first.size for part in parts)
+    return Coordinates(graph, tuple(names), start, basis, climbed, size)
+
+
+def settle(place: Coordinates, density: Density) -> None:
+    """Move start and basis to a climbed point and the units of the curvature there.
+
+    Parameters
+    ----------
+    place : Coordinates
+        Its start and basis are changed.
+    density : callable
+        Log density and gradient of ``place.graph`` with the start and basis that are
+        set, over all coordinates.
+    """
+    at, root = climb(density, np.zeros(place.size), place.climbed)
+    start, basis = place.start.get_value(), place.basis.get_value()
+    place.start.set_value(start + basis @ at[: start.size])
+    basis[:, place.climbed] = basis[:, place.climbed] @ root
+    place.basis.set_value(basis)
+
+
+def _split(block: list[_Part], flat: Tensor) -> dict[Tensor, Tensor]:
+    """Entries of the flat vector, in the shapes of the values they stand for."""
+    found, at = {}, 0
+    for part in block:
+        end = at + part.first.size
+        found[part.value] = flat[at:end].reshape(part.first.shape)
+        at = end
+    return found
+
+
+def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
+    """Every free variable of the joint model with a start that does not overflow."""
+    first = joint.initial_point()
+    spreads = _spread_starts(model)
+    slopes = _level(model, joint, _plain(joint, model))
+    climbed = {safe_name(v.name) for v in model.design.fixed}
+    climbed |= set(FAMILIES[model.family][2])
+    found = []
+    for rv in joint.free_RVs:
+        value, kind = joint.rvs_to_values[rv], "spread"
+        begin = np.asarray(first[value.name], float)
+        if rv.name in slopes:
+            kind, begin = "fixed", slopes[rv.name].reshape(begin.shape)
+        elif rv.name in climbed:
+            kind = "family"
+        elif rv.name.endswith("_offset"):
+            kind, begin = "offset", np.zeros_like(begin)
+        elif value.name == f"{rv.name}_log__":
+            own = spreads[rv.name]
+            # one SD may be shared by all effects of a homogeneous term
+            begin = np.reshape(
+                own if own.size == begin.size else own.min(), begin.shape
+            )
+        found.append(_Part(rv.name, value, begin, kind))
+    return found
+
+
+def _plain(joint: "pm.Model", model: Model) -> list[FixedVariable]:
+    """Fixed variables that are sampled as they are, without a bound."""
+    return [
+        variable
+        for variable in model.design.fixed
+        if joint.rvs_to_transforms[joint[safe_name(variable.name)]] is None
+    ]
+
+
+def _columns(
+    model: Model, joint: "pm.Model", variables: Sequence[FixedVariable]
+) -> Float[np.ndarray, "n c"]:
+    """Columns of the joint model, which may have centred them, in its order."""
+    design, found = model.design, [np.empty((model.design.n, 0))]
+    for variable in variables:
+        columns = list(variable.columns)
+        if variable.coords:
+            labels = [str(c) for c in joint.coords[safe_name(f"{variable.name}_dim")]]
+            columns = [columns[variable.coords.index(label)] for label in labels]
+        found.append(design.X[:, columns])
+    X = np.hstack(found)
+    if design.intercept is None or not model.priors.center_predictors:
+        return X
+    own = np.concatenate([[v.name == "Intercept"] * len(v.columns) for v in variables])
+    return np.where(own, X, X - X.mean(axis=0))
+
+
+def _level(
+    model: Model, joint: "pm.Model", variables: Sequence[FixedVariable]
+) -> dict[str, Float[np.ndarray, " c"]]:
+    """Fixed effects whose linear predictor is everywhere near that of the mean of y."""
+    X = _columns(model, joint, variables)
+    sizes = np.sqrt(np.mean(X**2, axis=0))
+    centre = linear_scales(model.design, model.family).centre
+    beta = np.linalg.lstsq(X / sizes, np.full(len(X), centre), rcond=None)[0] / sizes
+    found, at = {}, 0
+    for variable in variables:
+        end = at + len(variable.columns)
+        found[safe_name(variable.name)] = beta[at:end]
+        at = end
+    return found
+
+
+def _first_basis(
+    model: Model, joint: "pm.Model", block: list[_Part]
+) -> Float[np.ndarray, "d d"]:
+    """Basis in which a step of 1 moves the linear predictor by the spread of y."""
+    basis = np.eye(sum(part.first.size for part in block))
+    by_name = {safe_name(v.name): v for v in model.design.fixed}
+    own = np.repeat([p.kind == "fixed" for p in block], [p.first.size for p in block])
+    chosen = [by_name[p.name] for p in block if p.kind == "fixed"]
+    X = _columns(model, joint, chosen)
+    sizes = np.sqrt(np.mean(X**2, axis=0))
+    R = np.linalg.qr(X / sizes, mode="r")
+    spread = linear_scales(model.design, model.family).spread
+    inverse = np.linalg.solve(R, np.eye(len(R)))
+    basis[np.ix_(own, own)] = (
+        spread * np.sqrt(len(X)) * inverse * np.sign(np.diag(R)) / sizes[:, None]
+    )
+    return basis
+
+
+def _spread_starts(model: Model) -> dict[str, Float[np.ndarray, " e"]]:
+    """Log SDs at which the effects of a term move the linear predictor moderately."""
+    spread = linear_scales(model.design, model.family).spread
+    found = {}
+    for term in at_reference(model.design, model.priors).groups:
+        log_sd = np.log(START_SHARE * spread / np.sqrt(np.mean(term.Z**2, axis=0)))
+        for variable in term.variables:
+            own = log_sd[list(variable.effects)]
+            for ending in ("", REFERENCE):
+                found[f"{safe_name(variable.name)}_sigma{ending}"] = own
+    return found
