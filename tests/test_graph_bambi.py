@@ -120,9 +120,16 @@ def test_bambi_is_not_asked_for_indicators_that_do_not_fit(
 
 
 def test_a_predictor_cannot_have_the_name_of_a_parameter():
-    data = frame().rename(columns={"x": "mu"})
-    with pytest.raises(ModelError, match=r"'mu' has the name of"):
-        to_pymc(lmm.Model("y ~ mu + (1 | g)", data))
+    data = frame().rename(columns={"x": "nu"})
+    with pytest.raises(ModelError, match=r"'nu' has the name of"):
+        to_pymc(lmm.Model("y ~ nu + (1 | g)", data, family="t"))
+
+
+def test_names_that_libraries_need_are_changed_inside_only():
+    """bambi's mean, and the dimensions of every posterior."""
+    data = frame().rename(columns={"x": "mu", "w": "chain"})
+    graph = to_pymc(lmm.Model("y ~ mu + chain + (1 | g)", data))
+    assert {"mu_", "chain_"} <= set(graph.named_vars)
 
 
 def test_canary_bambi_has_not_moved():

@@ -299,8 +299,8 @@ def test_the_joint_model_gives_a_posterior_too() -> None:
         post.draws("sigma")
     with pytest.raises(ModelError, match=r"'bernoulli'.*Gaussian models only"):
         post.icc()
-    with pytest.raises(ModelError, match="compute_log_likelihood"):
-        post.compute_log_likelihood()
+    rows = post.compute_log_likelihood().idata["log_likelihood"]["y"]
+    assert rows.shape == (2, 100, 60)
 
 
 def test_both_routes_give_one_posterior(small: Model) -> None:

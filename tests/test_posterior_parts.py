@@ -19,10 +19,10 @@ from bayeslmm.fit.posterior_predictions import (
     check_prediction,
     check_size,
     factor_draws,
-    inverse_link,
     row_chunks,
 )
 from bayeslmm.fit.posterior_tables import interval_bounds
+from bayeslmm.fit.responses import expected_response
 from bayeslmm.fit.target import (
     TermTarget,
 )
@@ -44,11 +44,10 @@ def test_intervals_are_arviz_intervals(kind: Any) -> None:
 
 
 def test_predictions_that_are_not_there_are_refused() -> None:
-    """Unknown kinds; means of families whose predictor is not the mean."""
+    """Unknown kinds, new responses of other families, more than memory holds."""
     with pytest.raises(ModelError, match="Unknown kind of prediction 'median'"):
         check_prediction("gaussian", "median")
-    with pytest.raises(ModelError, match=r"'mean'.*'zero_inflated_poisson'.*linear"):
-        check_prediction("zero_inflated_poisson", "mean")
+    check_prediction("zero_inflated_poisson", "mean")
     with pytest.raises(ModelError, match=r"'response'.*'poisson'.*to_bambi"):
         check_prediction("poisson", "response")
     for kind in get_args(PredictionKind):
@@ -57,14 +56,22 @@ def test_predictions_that_are_not_there_are_refused() -> None:
         check_size(4000, 1_000_000, "Predictions")
 
 
-def test_inverse_links_are_bambis() -> None:
-    """Logit, log, inverse and inverse square."""
+def test_expected_responses_are_those_of_the_families() -> None:
+    """Links as in bambi; counts out of trials; means of what has extra zeros."""
     eta = np.array([[[0.5, 2.0]]])
     logistic = 1 / (1 + np.exp(-eta))
-    np.testing.assert_allclose(inverse_link("bernoulli", eta), logistic)
-    np.testing.assert_allclose(inverse_link("poisson", eta), np.exp(eta))
-    np.testing.assert_allclose(inverse_link("gamma", eta), 1 / eta)
-    np.testing.assert_allclose(inverse_link("wald", eta), 1 / np.sqrt(eta))
+    trials, psi = np.array([3.0, 8.0]), np.array([[[0.25]]])
+    for family, others, counts, expected in (
+        ("bernoulli", {}, None, logistic),
+        ("binomial", {}, trials, trials * logistic),
+        ("poisson", {}, None, np.exp(eta)),
+        ("gamma", {}, None, 1 / eta),
+        ("wald", {}, None, 1 / np.sqrt(eta)),
+        ("zero_inflated_poisson", {"psi": psi}, None, 0.25 * np.exp(eta)),
+        ("lognormal", {"sigma": 2 * psi}, None, np.exp(eta + 0.125)),
+    ):
+        found = expected_response(family, eta, others, counts)
+        np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize(("draws", "rows"), [(4000, 1), (4000, 1201), (10**7, 3)])

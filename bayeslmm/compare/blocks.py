@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
-from bayeslmm.graph.names import safe_name
+from bayeslmm.graph.names import fixed_names
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.model import Model
 
@@ -145,8 +145,9 @@ def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "chain draw p"]:
     posterior = post.idata["posterior"]
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     draws = np.empty((*shape, design.p))
+    names = fixed_names(design)
     for variable in design.fixed:
-        values = posterior[safe_name(variable.name)].to_numpy()
+        values = posterior[names[variable.name]].to_numpy()
         draws[..., list(variable.columns)] = values.reshape(*shape, -1)
     return draws
 

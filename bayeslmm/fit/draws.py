@@ -12,12 +12,16 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter
-from bayeslmm.graph.names import by_variable, posterior_layout, safe_name
+from bayeslmm.graph.names import (
+    OBSERVATIONS,
+    by_variable,
+    posterior_layout,
+    response_name,
+    safe_name,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-
-OBSERVATIONS = "__obs__"
 
 
 def parameter_draws(
@@ -78,7 +82,7 @@ def effect_draws(
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Draws of one term's effects by bambi variable, (chain, draw, [effect,] level)."""
     return {
-        variable.name: b[..., list(variable.effects)].swapaxes(-1, -2)
+        safe_name(variable.name): b[..., list(variable.effects)].swapaxes(-1, -2)
         if variable.coords
         else b[..., variable.effects[0]]
         for variable in term.variables
@@ -115,15 +119,14 @@ def to_datatree(
     import arviz as az
 
     layout = posterior_layout(design)
-    response = safe_name(design.response)
+    response = response_name(design)
     counted = np.arange(design.n if design.in_memory else 0)
-    named = {safe_name(name): draws for name, draws in posterior.items()}
-    dims = {name: own for name, own in layout.dims.items() if name in named}
+    dims = {name: own for name, own in layout.dims.items() if name in posterior}
     used = {dim for own in dims.values() for dim in own}
     coords = {dim: labels for dim, labels in layout.coords.items() if dim in used}
     tree = az.from_dict(
         {
-            "posterior": named,
+            "posterior": dict(posterior),
             "sample_stats": dict(sample_stats),
             **({"observed_data": {response: design.y}} if design.in_memory else {}),
         },

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
-from bayeslmm.fit.draws import OBSERVATIONS
 from bayeslmm.fit.options import warn_user
 from bayeslmm.fit.posterior_predictions import (
     check_size,
@@ -22,7 +21,7 @@ from bayeslmm.fit.posterior_predictions import (
 )
 from bayeslmm.fit.posterior_tables import beta_draws
 from bayeslmm.graph.likelihood import row_likelihood
-from bayeslmm.graph.names import safe_name
+from bayeslmm.graph.names import OBSERVATIONS, response_name
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -39,9 +38,7 @@ def with_log_likelihood(model: Model, tree: "xr.DataTree") -> "xr.DataTree":
     _warn_of_ties(model, values)
     posterior = tree["posterior"]
     data = xr.Dataset(
-        {
-            safe_name(model.design.response): (("chain", "draw", OBSERVATIONS), values),
-        },
+        {response_name(model.design): (("chain", "draw", OBSERVATIONS), values)},
         coords={
             "chain": posterior["chain"].to_numpy(),
             "draw": posterior["draw"].to_numpy(),
@@ -106,8 +103,8 @@ def _warn_of_ties(model: Model, values: Float[np.ndarray, "chain draw n"]) -> No
     names = ", ".join(str(label) for label in model.row_labels[tied[:NAMED]])
     more = f" and {tied.size - NAMED} more" if tied.size > NAMED else ""
     warn_user(
-        f"The lowest log likelihood of row {names}{more} is the same in {n_tail} draws, "
-        "so arviz.loo will say 'All tail values are the same'. Either a chain is stuck "
-        "(see diagnose(); sample again), or the model is certain of these responses "
+        f"The lowest log likelihood of row {names}{more} is the same in {n_tail} "
+        "draws, so arviz.loo will say 'All tail values are the same'. Either a chain "
+        "is stuck (see diagnose(); sample again), or the model is certain of these responses "
         "(complete separation): give the fixed effects a tighter prior."
     )

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.graph.names import by_variable, safe_name
+from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +56,9 @@ def posterior_parameters(design: Design, tree: "xr.DataTree") -> tuple[Parameter
     A family other than the Gaussian has its own in place of sigma: ``alpha``, ``nu``.
     """
     held = tree["posterior"].data_vars
-    known = [p for p in parameters(design) if safe_name(p.variable) in held]
-    names = {safe_name(p.variable) for p in known}
+    fixed = fixed_names(design)
+    known = [p for p in parameters(design) if held_by(p, fixed) in held]
+    names = {held_by(p, fixed) for p in known}
     others = [
         Parameter(str(name), "sigma", str(name), None, None, None, ())
         for name, variable in held.items()
@@ -83,7 +84,7 @@ def _draws(
     parameter: Parameter, design: Design, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw"]:
     """Draws of one scalar parameter."""
-    values = tree["posterior"][safe_name(parameter.variable)].to_numpy()
+    values = tree["posterior"][held_by(parameter, fixed_names(design))].to_numpy()
     if parameter.coord is None:
         return values
     return values[..., by_variable(design)[parameter.variable].index(parameter)]
@@ -99,7 +100,11 @@ def summary_table(
 
     check_interval(prob, kind)
     wanted = posterior_parameters(design, tree)
-    scalars = {p.label: (("chain", "draw"), _draws(p, design, tree)) for p in wanted}
+    # counted, not called by their labels: one may be "chain"
+    scalars = {
+        f"p{i}": (("chain", "draw"), _draws(parameter, design, tree))
+        for i, parameter in enumerate(wanted)
+    }
     found = az.summary(
         xr.Dataset(scalars),
         kind="all",
@@ -112,7 +117,8 @@ def summary_table(
     table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
     table["component"] = [p.component for p in wanted]
     table["median"] = [float(np.median(draws)) for _, draws in scalars.values()]
-    return table.loc[:, list(SUMMARY_COLUMNS)].rename_axis("label")
+    table.index = pd.Index([p.label for p in wanted], name="label")
+    return table.loc[:, list(SUMMARY_COLUMNS)]
 
 
 def interval_bounds(
@@ -253,8 +259,9 @@ def beta_draws(
     """Draws of the fixed effects, in the order of the columns of X."""
     posterior = tree["posterior"]
     beta = np.empty((posterior.sizes["chain"], posterior.sizes["draw"], design.p))
+    names = fixed_names(design)
     for variable in design.fixed:
-        values = posterior[safe_name(variable.name)].to_numpy()
+        values = posterior[names[variable.name]].to_numpy()
         shape = (*beta.shape[:2], len(variable.columns))
         beta[..., list(variable.columns)] = values.reshape(shape)
     return beta

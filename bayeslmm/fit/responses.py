@@ -1,4 +1,4 @@
-"""From the linear predictor to the response: one meaning for fitted values of any family.
+"""From the linear predictor to the response: what is fitted, for every family.
 
 Takes draws of the linear predictor and of the family's other parameters; gives the
 expected response in the units of the response, so that response less fitted is a

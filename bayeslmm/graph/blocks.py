@@ -25,15 +25,9 @@ Reference = Float[np.ndarray, "k k"] | None
 user's, b = T c (those of centred columns); None where they are the same."""
 
 
-def references(design: Design, priors: Priors) -> tuple[Reference, ...]:
-    """T of every bar term."""
-    found = getattr(priors, "reference", None) or ()
-    return tuple(found) or (None,) * len(design.groups)
-
-
 def at_reference(design: Design, priors: Priors) -> Design:
     """The design with columns Z T, whose effects are those that the priors refer to."""
-    pairs = zip(design.groups, references(design, priors), strict=True)
+    pairs = zip(design.groups, priors.reference, strict=True)
     groups = tuple(
         term if T is None else dataclasses.replace(term, Z=term.Z @ T)
         for term, T in pairs
@@ -46,9 +40,9 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
 
     Called inside a ``pymc.Model``. Factors are those of the effects that the priors
     refer to, to be used with the columns of `at_reference`; ``x|g_sigma`` and
-    ``g_corr`` are those of the user's columns. ``us`` has an LKJ(eta) prior [1]_, as independent
-    Betas on the canonical partial correlations; ``cs`` and ``ar1`` a symmetric Beta on
-    the range of their correlation.
+    ``g_corr`` are those of the user's columns. ``us`` has an LKJ(eta) prior [1]_, as
+    independent Betas on the canonical partial correlations; ``cs`` and ``ar1`` a
+    symmetric Beta on the range of their correlation.
 
     References
     ----------
@@ -57,9 +51,7 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
     """
     vectors = effect_dims(design)
     factors, correlations = [], {}
-    for t, (term, T) in enumerate(
-        zip(design.groups, references(design, priors), strict=True)
-    ):
+    for t, (term, T) in enumerate(zip(design.groups, priors.reference, strict=True)):
         moved = _moved(term, T)
         sd = _add_sds(term, priors.sd[t], vectors, moved)
         before = len(correlations.get(term.group, ()))
@@ -81,7 +73,7 @@ def add_effects(design: Design, priors: Priors, factors: Sequence[Factor]) -> Te
     vectors, total = effect_dims(design), 0.0
     terms = zip(
         at_reference(design, priors).groups,
-        references(design, priors),
+        priors.reference,
         factors,
         strict=True,
     )
@@ -142,7 +134,7 @@ def _times(T: Float[np.ndarray, "k k"], rows: Sequence[Tensor]) -> list[Tensor]:
 def _add_moved_sds(
     term: GroupTerm, rows: list[Tensor], vectors: dict[str, str], moved: set[str]
 ) -> Factor:
-    """SDs of the user's effects, whose covariance has the root `rows`; its corr root."""
+    """SDs of the user's effects, of covariance rows rows'; root of the correlations."""
     import pymc as pm
     import pytensor.tensor as pt
 

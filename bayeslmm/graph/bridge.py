@@ -17,7 +17,13 @@ from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import add_effects, add_factors
-from bayeslmm.graph.names import Foreign, effect_dims, safe_name
+from bayeslmm.graph.names import (
+    Foreign,
+    effect_dims,
+    fixed_names,
+    response_name,
+    safe_name,
+)
 from bayeslmm.graph.terms import (
     bambi_priors,
     bambi_words,
@@ -104,21 +110,21 @@ def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
 
 
 def _check_names(model: Model) -> None:
-    """Raise if a predictor has the name of a parameter of the family."""
+    """Raise if a predictor or the response is named as a parameter of the family."""
     parent, _, others = FAMILIES[model.family]
-    taken = {parent, *others, safe_name(model.design.response)}
-    for variable in model.design.fixed:
-        if variable.name in taken:
+    fixed, response = fixed_names(model.design), response_name(model.design)
+    for label, name in (*fixed.items(), (model.design.response, response)):
+        if name in (parent, *others):
             raise ModelError(
-                f"The predictor {variable.name!r} has the name of the response or of a "
-                f"parameter of family {model.family!r}, and PyMC needs distinct names. "
-                "Rename the column."
+                f"The column {label!r} has the name of a parameter of family "
+                f"{model.family!r}, and PyMC needs distinct names. Rename the column."
             )
 
 
 def _check_fixed(bambi_model: Foreign, model: Model, variable: FixedVariable) -> None:
     """Raise unless bambi's columns of a fixed variable are ours."""
-    component, name = _parent(bambi_model, model), safe_name(variable.name)
+    component = _parent(bambi_model, model)
+    name = fixed_names(model.design)[variable.name]
     if variable.name == "Intercept":
         return
     term = component.common_terms.get(name)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import FixedVariable
 from bayeslmm.graph.blocks import REFERENCE, at_reference
-from bayeslmm.graph.names import Foreign, Tensor, safe_name
+from bayeslmm.graph.names import Foreign, Tensor, fixed_names, safe_name
 from bayeslmm.graph.start import Density, climb
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
@@ -118,7 +118,8 @@ def in_coordinates(
             value: value.type.filter_variable(new, allow_convert=True)
             for value, new in replaced.items()
         }
-        logp, *outputs = graph_replace([joint.logp(), *wanted], replaced)
+        outputs_of: Foreign = [joint.logp(), *wanted]
+        logp, *outputs = graph_replace(outputs_of, replaced)
         pm.Potential("joint", logp)
         for i, output in enumerate(outputs):
             pm.Deterministic(f"out{i}", output)
@@ -163,7 +164,7 @@ def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
     first = joint.initial_point()
     spreads = _spread_starts(model)
     slopes = _level(model, joint, _plain(joint, model))
-    climbed = {safe_name(v.name) for v in model.design.fixed}
+    climbed = set(fixed_names(model.design).values())
     climbed |= set(FAMILIES[model.family][2])
     found = []
     for rv in joint.free_RVs:
@@ -187,10 +188,11 @@ def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
 
 def _plain(joint: "pm.Model", model: Model) -> list[FixedVariable]:
     """Fixed variables that are sampled as they are, without a bound."""
+    names = fixed_names(model.design)
     return [
         variable
         for variable in model.design.fixed
-        if joint.rvs_to_transforms[joint[safe_name(variable.name)]] is None
+        if joint.rvs_to_transforms[joint[names[variable.name]]] is None
     ]
 
 
@@ -199,10 +201,12 @@ def _columns(
 ) -> Float[np.ndarray, "n c"]:
     """Columns of the joint model, which may have centred them, in its order."""
     design, found = model.design, [np.empty((model.design.n, 0))]
+    names = fixed_names(design)
     for variable in variables:
         columns = list(variable.columns)
         if variable.coords:
-            labels = [str(c) for c in joint.coords[safe_name(f"{variable.name}_dim")]]
+            coords: Foreign = joint.coords
+            labels = [str(c) for c in coords[f"{names[variable.name]}_dim"]]
             columns = [columns[variable.coords.index(label)] for label in labels]
         found.append(design.X[:, columns])
     X = np.hstack(found)
@@ -220,10 +224,10 @@ def _level(
     sizes = np.sqrt(np.mean(X**2, axis=0))
     centre = linear_scales(model.design, model.family).centre
     beta = np.linalg.lstsq(X / sizes, np.full(len(X), centre), rcond=None)[0] / sizes
-    found, at = {}, 0
+    names, found, at = fixed_names(model.design), {}, 0
     for variable in variables:
         end = at + len(variable.columns)
-        found[safe_name(variable.name)] = beta[at:end]
+        found[names[variable.name]] = beta[at:end]
         at = end
     return found
 
@@ -233,7 +237,8 @@ def _first_basis(
 ) -> Float[np.ndarray, "d d"]:
     """Basis in which a step of 1 moves the linear predictor by the spread of y."""
     basis = np.eye(sum(part.first.size for part in block))
-    by_name = {safe_name(v.name): v for v in model.design.fixed}
+    names = fixed_names(model.design)
+    by_name = {names[v.name]: v for v in model.design.fixed}
     own = np.repeat([p.kind == "fixed" for p in block], [p.first.size for p in block])
     chosen = [by_name[p.name] for p in block if p.kind == "fixed"]
     X = _columns(model, joint, chosen)

@@ -60,11 +60,12 @@ def row_likelihood(model: Model) -> RowLikelihood:
         dict(zip(known, inputs, strict=True)),
         strict=False,
     )
-    row = rewrite_graph(row, include=("canonicalize", "stabilize"))
+    row: Foreign = rewrite_graph(row, include=("canonicalize", "stabilize"))
     many: list[Tensor] = [pt.matrix(dtype="float64"), *(pt.vector() for _ in names)]
     rows = vectorize_graph(row, dict(zip(inputs, many, strict=True)))
     # evaluated a few times on long arrays: numpy is as fast, and compiles nothing
-    plain = Mode(linker="py", optimizer=None)
+    optimizer: Foreign = None
+    plain = Mode(linker="py", optimizer=optimizer)
     function = pytensor.function(many, rows, mode=plain, on_unused_input="ignore")
 
     def evaluate(

@@ -18,7 +18,7 @@ from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
-from bayeslmm.graph.names import Tensor, safe_name
+from bayeslmm.graph.names import Tensor, response_name
 from bayeslmm.marginal import BetaPrior
 from bayeslmm.model import Model
 from bayeslmm.priors import beta_prior
@@ -87,7 +87,7 @@ def marginal_model(model: Model) -> "pm.Model":
         factors = add_factors(design, priors)
         sigma = add_scale("sigma", priors.sigma)
         logp = marginal_logp(design, products, factors, sigma, prior)
-        pm.Potential(f"{safe_name(design.response)}_marginal", logp)
+        pm.Potential(f"{response_name(design)}_marginal", logp)
     return graph
 
 

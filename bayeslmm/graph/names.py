@@ -2,7 +2,8 @@
 
 Takes a `Design`; gives one `Layout` that PyMC models and DataTrees of draws share.
 Neither accepts ``/`` in a name: there, and only there, a division slash (U+2215) stands
-for it.
+for it. A fixed variable or response whose name a library or another variable needs
+(``chain``, ``g__factor_dim``) has underscores added; its label in tables stays.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Any
 from bayeslmm.design.arrays import Design, Parameter, parameters
 
 DIVISION_SLASH = "\u2215"
+OBSERVATIONS = "__obs__"
+# Dimensions of every posterior, bambi's name of a mean, and paths in a DataTree.
+_OTHERS_NEED = ("chain", "draw", "sample", OBSERVATIONS, "mu", ".", "..")
 
 # Objects of libraries whose stubs are incomplete or absent.
 Tensor = Any
@@ -51,12 +55,65 @@ def effect_dims(design: Design) -> dict[str, str]:
     }
 
 
+def fixed_names(design: Design) -> dict[str, str]:
+    """Name in graphs and draws of every fixed variable, by its name in the design."""
+    taken = _taken(design)
+    used = {safe_name(v.name) for v in design.fixed} - taken
+    found = {}
+    for variable in design.fixed:
+        name = safe_name(variable.name)
+        if name in taken or name in found.values():
+            name = _renamed(name, taken | used)
+            used.add(name)
+        found[variable.name] = name
+    return found
+
+
+def response_name(design: Design) -> str:
+    """Name in graphs and draws of the response."""
+    taken = _taken(design) | set(fixed_names(design).values()) | {"sigma"}
+    taken |= {f"{safe_name(variable.name)}_dim" for variable in design.fixed}
+    name = safe_name(design.response)
+    return _renamed(name, taken) if name in taken else name
+
+
+def _renamed(name: str, taken: set[str]) -> str:
+    """The name with as many underscores as make it new."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _taken(design: Design) -> set[str]:
+    """Names that a fixed variable cannot have: of libraries, effects and dimensions."""
+    found = {*_OTHERS_NEED, *effect_dims(design).values()}
+    found |= {f"{safe_name(v.name)}_dim" for v in design.fixed if v.coords}
+    for term in design.groups:
+        found.add(levels_dim(term.group))
+        for variable in term.variables:
+            name = safe_name(variable.name)
+            found |= {name, f"{name}_sigma", f"{name}_sigma_reference"}
+        group = safe_name(term.group)
+        found |= {f"{group}_corr", f"{group}_corr_dim"}
+        for i in range(len(design.groups)):
+            found |= {f"{group}{f'_{i + 1}' if i else ''}_offset"}
+            found |= {f"{group}_corr_partial{f'_{i + 1}' if i else ''}"}
+    return found
+
+
 def by_variable(design: Design) -> dict[str, list[Parameter]]:
     """Scalar parameters by the posterior variable that holds them."""
-    found: dict[str, list[Parameter]] = {}
+    fixed, found = fixed_names(design), {}
     for parameter in parameters(design):
-        found.setdefault(parameter.variable, []).append(parameter)
+        found.setdefault(held_by(parameter, fixed), []).append(parameter)
     return found
+
+
+def held_by(parameter: Parameter, fixed: dict[str, str]) -> str:
+    """Posterior variable that holds a parameter, given `fixed_names`."""
+    if parameter.component == "fixef":
+        return fixed[parameter.variable]
+    return safe_name(parameter.variable)
 
 
 def posterior_layout(design: Design) -> Layout:
@@ -77,12 +134,12 @@ def posterior_layout(design: Design) -> Layout:
     vectors = effect_dims(design)
     for variable, members in by_variable(design).items():
         if members[0].coord is None:
-            dims[safe_name(variable)] = []
+            dims[variable] = []
             continue
         is_sd = members[0].component == "sd"
-        vector = vectors.get(variable.removesuffix("_sigma"), "") if is_sd else ""
-        dim = vector or safe_name(f"{variable}_dim")
-        dims[safe_name(variable)] = [dim]
+        effect = members[0].variable.removesuffix("_sigma")
+        dim = (vectors.get(effect, "") if is_sd else "") or f"{variable}_dim"
+        dims[variable] = [dim]
         coords[dim] = [str(member.coord) for member in members]
     for term in design.groups:
         coords[levels_dim(term.group)] = list(term.levels)

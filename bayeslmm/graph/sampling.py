@@ -17,7 +17,14 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.errors import SamplingError, SamplingInterruptedError
 from bayeslmm.graph.coordinates import BLOCK, Coordinates, in_coordinates, settle
 from bayeslmm.graph.joint import joint_model
-from bayeslmm.graph.names import Foreign, Layout, posterior_layout, safe_name
+from bayeslmm.graph.names import (
+    OBSERVATIONS,
+    Foreign,
+    Layout,
+    fixed_names,
+    posterior_layout,
+    response_name,
+)
 from bayeslmm.graph.start import scattered
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 # nutpie's defaults (300 and 0.8), as bambi and brms advise.
 TUNE = 1000
 TARGET_ACCEPT = 0.95
-OBSERVATIONS = "__obs__"
 # nutpie's name of a statistic -> ArviZ's
 SAMPLE_STATS = {
     "diverging": "diverging",
@@ -198,7 +204,8 @@ def _as_tree(
     stats = tree["sample_stats"]
     raw = tree["posterior"].to_dataset()
     chains, length = complete_chains(raw[BLOCK].to_numpy(), fewest=1)
-    response = safe_name(model.design.response)
+    response, rows = response_name(model.design), model.row_labels
+    assert rows is not None, "a joint model has its rows in memory"
     return az.from_dict(
         {
             "posterior": posterior,
@@ -209,7 +216,7 @@ def _as_tree(
             "observed_data": {response: model.design.y},
         },
         dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: model.row_labels},
+        coords={**layout.coords, OBSERVATIONS: rows},
     )
 
 
@@ -218,9 +225,10 @@ def _uncentre(design: Design, posterior: dict[str, Float[np.ndarray, "..."]]) ->
     if design.intercept is None:
         return
     means = design.X.mean(axis=0)
+    names = fixed_names(design)
     for variable in design.fixed:
         if variable.name != "Intercept":
-            slopes = posterior[safe_name(variable.name)]
+            slopes = posterior[names[variable.name]]
             slopes = slopes if variable.coords else slopes[..., None]
             shift = slopes @ means[list(variable.columns)]
             posterior["Intercept"] = posterior["Intercept"] - shift

@@ -16,7 +16,7 @@ from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import LinearPredictor
-from bayeslmm.graph.names import Foreign, safe_name
+from bayeslmm.graph.names import Foreign, fixed_names, response_name, safe_name
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES, Prior
 from bayeslmm.priors.families import WITH_TRIALS
@@ -119,7 +119,7 @@ def _quote(name: str) -> str:
 def _write_response(model: Model, words: BambiWords) -> str:
     """Left-hand side: the response, or successes and trials."""
     design, trials = model.design, model.recipe.trials
-    name = safe_name(design.response)
+    name = response_name(design)
     words.columns[name] = design.y
     if (trials is not None) != (model.family in WITH_TRIALS):
         raise ModelError(
@@ -130,24 +130,30 @@ def _write_response(model: Model, words: BambiWords) -> str:
             f"{model.family!r} does not take. Use one of {', '.join(WITH_TRIALS)}."
         )
     if trials is None:
-        return _quote(design.response)
+        return _quote(name)
     words.columns[name] = design.y.astype(np.int64)
     words.columns[TRIALS] = trials.astype(np.int64)
-    return f"p({_quote(design.response)}, {_quote(TRIALS)})"
+    return f"p({_quote(name)}, {_quote(TRIALS)})"
 
 
 def _write_fixed(model: Model, words: BambiWords) -> None:
     """Fixed variables: products of columns where they are, else columns of X."""
     expressions = _expressions(model, model.formula.fixed, words)
+    names = fixed_names(model.design)
     for variable in model.design.fixed:
         if variable.name == "Intercept":
             continue
-        if variable.name not in expressions:
-            # A column that is no product of factors and numbers: `poly(x, 2)1:a[B]`
-            words.columns[safe_name(variable.name)] = model.design.X[
-                :, variable.columns[0]
-            ]
-        words.parts.append(expressions.get(variable.name, _quote(variable.name)))
+        name = names[variable.name]
+        if variable.name in expressions and name == safe_name(variable.name):
+            words.parts.append(expressions[variable.name])
+            continue
+        if variable.coords and safe_name(variable.name) in words.columns:
+            # a factor whose own name another variable needs
+            words.columns[name] = words.columns[safe_name(variable.name)]
+        else:
+            # a column that is no product of factors and numbers: `poly(x, 2)1:a[B]`
+            words.columns[name] = model.design.X[:, variable.columns[0]]
+        words.parts.append(_quote(name))
 
 
 def _write_groups(model: Model, words: BambiWords) -> None:
@@ -205,8 +211,9 @@ def _categorical(factor: FactorColumn) -> "pd.Categorical":
 def bambi_priors(model: Model, *, groups: bool) -> dict[str, Foreign]:
     """Priors by bambi's names; those of the family that were not given are bambi's."""
     design, priors = model.design, model.priors
+    names = fixed_names(design)
     found = {
-        safe_name(v.name): _vector_prior([priors.fixed[c] for c in v.columns])
+        names[v.name]: _vector_prior([priors.fixed[c] for c in v.columns])
         for v in design.fixed
     }
     for name, prior in priors.auxiliary:

@@ -125,7 +125,7 @@ def _tied_to_sources(function: Any) -> Any:
 def _kernel(function: Callable, **options: Any) -> Any:
     """A function compiled when called, unless NUMBA_DISABLE_JIT asks for Python."""
     plain = inspect.unwrap(function)  # run-time type checkers wrap it
-    if config.DISABLE_JIT:
+    if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
         return plain
     common = {"nopython": True, "nogil": True, "error_model": "numpy"}
     kernel = Kernel(plain, targetoptions={**common, "boundscheck": None, **options})
