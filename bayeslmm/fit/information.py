@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
 from bayeslmm.fit.criterion import ProfiledProblem
+from bayeslmm.fit.identified import flat_directions
 from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters, steps
 from bayeslmm.fit.status import sd_corr
 from bayeslmm.marginal import profiled_criterion
@@ -33,6 +34,10 @@ FLAT = 1e-5
 # A parameter has no SE if more than this share of its variation is along such
 # directions.
 NEGLIGIBLE = 1e-3
+# Curvature along one entry below this share of the largest is rounding.
+ROUNDING = 1e-9
+# Why a parameter has no SE, if nothing in the data determines it.
+NOT_IDENTIFIED = "not identified by the data"
 # Logarithm of the largest double.
 LARGEST = 709.0
 
@@ -93,9 +98,13 @@ def fit_information(
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
     kept = [shown[i] for i in inside]
     slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
-    root, unknown = _theta_spread(problem, optimum, free, slopes)
+    relative = problem.conditioned.factors(problem.factors(optimum.theta))
+    flat = flat_directions(
+        design, problem.conditioned, kept, relative, restricted=problem.restricted
+    )
+    root, unknown = _theta_spread(problem, optimum, free, slopes, flat)
     for parameter in np.array(kept, object)[unknown]:
-        reasons[parameter.label] = "not identified by the data"
+        reasons[parameter.label] = NOT_IDENTIFIED
     dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
     found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
     known = np.array(inside)[~unknown]
@@ -120,21 +129,31 @@ def _theta_spread(
     optimum: Optimum,
     free: Bool[np.ndarray, " m"],
     slopes: Float[np.ndarray, "d f"],
-) -> tuple[Float[np.ndarray, "d r"], Bool[np.ndarray, " d"]]:
+    known_flat: Float[np.ndarray, "d r"],
+) -> tuple[Float[np.ndarray, "d s"], Bool[np.ndarray, " d"]]:
     """Root of the covariance of the working parameters that theta brings to them.
 
-    With it, which of them move along a direction in which the criterion is flat.
+    With it, which of them move along a direction in which the criterion is flat: those
+    that the design says are, and any that the curvature adds. Along the former there
+    is nothing but rounding, so they are left out first.
     """
     curvature = optimum.hessian
     if curvature is None:
         curvature = criterion_hessian(problem, optimum.theta, free)
     information = 0.5 * curvature
-    unit = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
-    values, vectors = np.linalg.eigh(information * np.outer(unit, unit))
-    along = (slopes * unit) @ vectors
+    diagonal = np.diag(information)
+    least = ROUNDING * max(float(diagonal.max(initial=0.0)), 1.0)
+    unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
+    moves = np.linalg.lstsq(slopes * unit, known_flat, rcond=None)[0]
+    complete, _ = np.linalg.qr(moves, mode="complete")
+    rest = complete[:, moves.shape[1] :]
+    inner = rest.T @ (information * np.outer(unit, unit)) @ rest
+    values, vectors = np.linalg.eigh(inner)
+    along = (slopes * unit) @ rest @ vectors
     flat = values <= FLAT
     reach = np.linalg.norm(along[:, flat], axis=1)
     unknown = reach > NEGLIGIBLE * np.linalg.norm(along, axis=1)
+    unknown |= known_flat.any(axis=1)
     return along[:, ~flat] / np.sqrt(values[~flat]), unknown
 
 

@@ -105,6 +105,6 @@ def _warn_of_ties(model: Model, values: Float[np.ndarray, "chain draw n"]) -> No
     warn_user(
         f"The lowest log likelihood of row {names}{more} is the same in {n_tail} "
         "draws, so arviz.loo will say 'All tail values are the same'. Either a chain "
-        "is stuck (see diagnose(); sample again), or the model is certain of these responses "
-        "(complete separation): give the fixed effects a tighter prior."
+        "is stuck (see diagnose(); sample again), or the model is certain of these "
+        "responses (complete separation): give the fixed effects a tighter prior."
     )

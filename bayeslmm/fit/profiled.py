@@ -104,11 +104,13 @@ class DevianceProfile:
     ) -> float | None:
         """Where the profile crosses, by steps that double; None if it does not."""
         near, far = start, start + step
-        while excess(far) < 0.0:
+        while not excess(far) > 0.0:
             if (far - end) * step >= 0.0:
                 return None
             near, step = far, 2.0 * step
             far = min(far + step, end) if step > 0.0 else max(far + step, end)
+        if not excess(near) < 0.0:  # the estimate is no minimum of the profile
+            return near
         return float(root_scalar(excess, bracket=(near, far), xtol=FOUND).root)
 
     def _coordinates(

@@ -17,7 +17,11 @@ from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
-from bayeslmm.fit.information import Information, fit_information
+from bayeslmm.fit.information import (
+    NOT_IDENTIFIED,
+    Information,
+    fit_information,
+)
 from bayeslmm.fit.optimise import MAX_THETA, Optimum, minimise
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.fit.status import (
@@ -89,7 +93,8 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     boundary = boundary_parameters(design, factors)
     information = fit_information(problem, design, optimum, boundary)
     status = _status(design, method, problem, optimum, factors, information)
-    if status.singular or not status.converged:
+    unknown = NOT_IDENTIFIED in information.reasons.values()
+    if status.singular or unknown or not status.converged:
         warnings.warn(status.message, FitWarning, skip_file_prefixes=(PACKAGE,))
     return RemlFit(
         model=model,
@@ -172,7 +177,7 @@ def _status(
     if not optimum.converged:
         message = _failure_message(method, problem, optimum)
     elif boundary:
-        message = boundary_message(design, factors)
+        message = " ".join([boundary_message(design, factors), *_unknown(information)])
     elif smallest < SINGULAR:
         message = (
             f"The covariance of the random effects is nearly singular: the smallest SD "
@@ -204,13 +209,28 @@ def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) ->
 
 def _success_message(method: Method, information: Information) -> str:
     """That the minimum was found, and whether it is one point."""
-    if not information.reasons:
-        return f"The {method} criterion is at its minimum."
-    return (
-        f"The {method} criterion is at its minimum, which is not one point: the data "
-        f"do not tell {', '.join(information.reasons)} from one another. Leave out a "
-        f"term."
-    )
+    found = f"The {method} criterion is at its minimum."
+    return " ".join([found, *_unknown(information)])
+
+
+def _unknown(information: Information) -> list[str]:
+    """What is said of parameters that the data do not identify."""
+    labels = [
+        label
+        for label, reason in information.reasons.items()
+        if reason == NOT_IDENTIFIED
+    ]
+    if not labels:
+        return []
+    named, one = ", ".join(labels), len(labels) == 1
+    return [
+        f"{named} {'is' if one else 'are'} not identified: other values of "
+        f"{'it' if one else 'them'} have the same criterion, because the fixed effects "
+        f"or other random effects do the same. The {'value' if one else 'values'} "
+        f"shown, and standard errors of fixed effects that go with "
+        f"{'it' if one else 'them'}, are arbitrary. Leave out the term or what repeats "
+        f"it."
+    ]
 
 
 def _failure_message(method: Method, problem: ProfiledProblem, optimum: Optimum) -> str:
