@@ -87,15 +87,7 @@ def flat_directions(
     # in entries of safe covariances first, which are well scaled wherever x is 0
     if not null_space(_entries(design)).shape[1]:
         return none
-    null = null_space(
-        [
-            (
-                p.term,
-                None if p.term is None else _change(design, conditioned, p, factors),
-            )
-            for p in shown
-        ]
-    )
+    null = null_space([_change(design, conditioned, p, factors) for p in shown])
     if not null.shape[1]:
         return none
     basis = np.linalg.qr(null / np.linalg.norm(null, axis=0))[0]
