@@ -131,7 +131,8 @@ def _scale_slope(
             for p in parameters(reml.model.design)
             if p.term == parameter.term and p.component == "sd"
         ]
-        prior = of_term[labels.index(parameter.label)]
+        # a homogeneous term has one prior for all its SDs
+        prior = of_term[min(labels.index(parameter.label), len(of_term) - 1)]
     if prior.is_flat:
         return 0.0
     slope_in_log = scale_logp(prior)(float(np.log(estimate)))[1]

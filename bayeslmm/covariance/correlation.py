@@ -13,7 +13,7 @@ from bayeslmm.covariance.structures import Structure
 
 def corr_low(structure: Structure, k: int) -> float:
     """Smallest correlation that a structure allows."""
-    return -1.0 / (k - 1) if structure in ("cs", "homcs") else -1.0
+    return -1.0 / (k - 1) if structure in ("cs", "homcs") and k > 1 else -1.0
 
 
 def corr_factor(structure: Structure, rho: float, k: int) -> Float[np.ndarray, "k k"]:

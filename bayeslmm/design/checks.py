@@ -289,8 +289,7 @@ def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> No
         zero = [name for name, s in zip(names, size, strict=True) if s == 0.0]
         raise DataError(
             f"{', '.join(map(repr, zero))}: zero in every row used, so there is no "
-            f"effect to estimate (a combination of levels that does not occur?). Drop "
-            f"the term or merge levels."
+            f"effect to estimate. {_advice(zero)}"
         )
 
 
@@ -304,11 +303,38 @@ def _dependent(
     said = "; ".join(
         _combination(j, before, root, length, names) for j, before in dependent
     )
-    repeated = ", ".join(repr(names[j]) for j, _ in dependent)
+    advice = _advice([names[j] for j, _ in dependent])
     return (
         f"Fixed-effect columns are linearly dependent: {said}. Their effects "
-        f"cannot be told apart. Drop {repeated} or what repeats it."
+        f"cannot be told apart. {advice}"
     )
+
+
+def _advice(labels: list[str]) -> str:
+    """What a formula can do about columns that are zero or repeat others.
+
+    A column is no term: of an interaction of factors, of whose cells some are empty,
+    the main effects alone can be kept, or one factor of the cells that occur.
+    """
+    said: dict[str, str] = {}
+    for label in labels:
+        name, _, coords = label.partition("[")
+        parts = name.split(":")
+        if len(parts) == 1 or not coords:
+            said[name] = f"Leave {name!r} out of the formula, or what it repeats."
+            continue
+        said[name] = (
+            f"Not all combinations of {' and '.join(map(repr, parts))} have rows of "
+            f"their own: write {' + '.join(parts)} without the interaction"
+        )
+        if coords.count(", ") == len(parts) - 1:  # all of them factors
+            text = " + ':' + ".join(f"data[{part!r}].astype(str)" for part in parts)
+            said[name] += (
+                f", or make one factor of the combinations that occur and use it in "
+                f"place of {' * '.join(parts)}: data['{'_'.join(parts)}'] = {text}"
+            )
+        said[name] += "."
+    return " ".join(said.values())
 
 
 def _dependent_columns(

@@ -192,7 +192,7 @@ def _polish(
     hessian, convex = None, True
     if curvature is not None:
         # a curvature this small promises no fall either: the criterion is flat there
-        downward = max(FLAT * float(curvature.values.max()), ENOUGH)
+        downward = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
         convex = not (curvature.values < -downward).any()
         same = (final == theta).all() and np.array_equal(
             curvature.free, free_parameters(problem, theta, gradient)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.compare import compare, reading
+from bayeslmm.covariance import corr_low
 from bayeslmm.design import parameters
 from bayeslmm.priors import Prior
 
@@ -103,9 +104,11 @@ def _priors(model: "Model") -> dict[str, Any]:
             for p in parameters(model.design)
             if p.term == t and p.component == "sd"
         ]
-        found |= dict(zip(labels, map(_prior, priors.sd[t]), strict=True))
+        own = [_prior(prior) for prior in priors.sd[t]]
+        own *= len(labels) // len(own)  # one for all SDs of a homogeneous term
+        found |= dict(zip(labels, own, strict=True))
     corr = {
-        p.variable: {"name": "LKJ", "args": {"eta": priors.corr_eta[p.term]}}
+        p.variable: _corr_prior(model, p.term)
         for p in parameters(model.design)
         if p.component == "corr" and p.term is not None
     }
@@ -114,8 +117,19 @@ def _priors(model: "Model") -> dict[str, Any]:
     return {
         "name": priors.name,
         "center_predictors": priors.center_predictors,
+        "centers": [list(center) for center in priors.centers],
         "parameters": found | corr,
     }
+
+
+def _corr_prior(model: "Model", t: int) -> dict[str, Any]:
+    """LKJ of an unstructured term, the scaled Beta of a shared correlation."""
+    eta, term = model.priors.corr_eta[t], model.design.groups[t]
+    if term.structure == "us":
+        return {"name": "LKJ", "args": {"eta": eta}}
+    low = corr_low(term.structure, term.k)
+    args = {"alpha": eta, "beta": eta, "lower": low, "upper": 1.0}
+    return {"name": "Beta", "args": args}
 
 
 def _prior(prior: Prior) -> dict[str, Any]:
