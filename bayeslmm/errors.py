@@ -7,6 +7,8 @@ why it cannot be, and what to do.
 
 import difflib
 from collections.abc import Iterable
+from numbers import Real
+from typing import TypeGuard
 
 
 class BayesLMMError(Exception):
@@ -69,6 +71,20 @@ class FitWarning(BayesLMMWarning):
 
 class DataWarning(BayesLMMWarning):
     """Data that were used otherwise than given (dropped rows, unused levels)."""
+
+
+def check_fraction(value: object, name: str) -> None:
+    """Raise `ModelError` unless a probability is a number between 0 and 1."""
+    if not is_number(value) or not 0.0 < value < 1.0:
+        raise ModelError(
+            f"{name} must be a number that lies between 0 and 1, such as 0.95, not "
+            f"{value!r}."
+        )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is one number; True and False are none, though Python says so."""
+    return isinstance(value, Real) and type(value).__name__ not in ("bool", "bool_")
 
 
 def nearest_names(name: str, candidates: Iterable[object]) -> str:

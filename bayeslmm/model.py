@@ -19,12 +19,19 @@ from bayeslmm.design.again import Rereader, SomeRows
 from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
-from bayeslmm.design.source import Source, column_names, open_source
+from bayeslmm.design.source import column_names, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition
-from bayeslmm.marginal.stream import Plan, Tally, finish, make_plan, stream_model
+from bayeslmm.marginal.stream import (
+    Plan,
+    Tally,
+    check_streamable,
+    finish,
+    make_plan,
+    stream_model,
+)
 from bayeslmm.priors import Priors, check_family, make_priors
 
 if TYPE_CHECKING:
@@ -411,13 +418,3 @@ class Model:
         from bayeslmm.graph import to_pymc
 
         return to_pymc(self, marginal=marginal)
-
-
-def check_streamable(family: str, source: Source) -> None:
-    """Raise unless a family can be fitted to sums of batches."""
-    if family != "gaussian":
-        raise ModelError(
-            f"The rows of {source.name} are read in batches and summed, which only a "
-            f"Gaussian model can do with. For family {family!r} read them into a data "
-            f"frame (pandas.read_parquet), a sample if they are too many."
-        )

@@ -337,7 +337,7 @@ GOOD: dict[str, Any] = {
         ("draws", 0, "draws must be a whole number of at least 4, not 0"),
         ("draws", 2.5, "draws must be a whole number"),
         ("draws", True, "draws must be a whole number"),
-        ("tune", -1, "tune must be a whole number of at least 0"),
+        ("tune", -1, "tune must be a whole number of at least 1"),
         ("chains", 0, "chains must be a whole number of at least 1"),
         ("chains", "4", "chains must be a whole number"),
         ("cores", -2, "cores must be a whole number of at least 1"),

@@ -4,13 +4,14 @@ Takes a `RemlFit` and a `Posterior` of one model and gives DataFrames, and a
 reading of them in words; no figure.
 """
 
-from bayeslmm.compare.pairs import check_same_model
+from bayeslmm.compare.pairs import check_kind, check_same_model
 from bayeslmm.compare.pull import prior_pull
 from bayeslmm.compare.reading import reading
 from bayeslmm.compare.shrinkage import shrinkage_covariances, shrinkage_table
 from bayeslmm.compare.table import compare
 
 __all__ = [
+    "check_kind",
     "check_same_model",
     "compare",
     "prior_pull",

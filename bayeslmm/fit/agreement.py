@@ -7,7 +7,7 @@ below them by more than a Normal with as many coordinates explains.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,11 +15,13 @@ from scipy.stats import chi2
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.mode import Laplace
+from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.fit.posterior_tables import label_draws
-from bayeslmm.fit.target import Target
+from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import log_target
+from bayeslmm.model import Model
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,3 +87,29 @@ def log_densities(
 ) -> Float[np.ndarray, "chain draw"]:
     """Log density of a target at draws."""
     return np.array([[log_target(target, point) for point in chain] for chain in x])
+
+
+def joint_agreement(model: Model, tree: "xr.DataTree") -> dict[str, Any]:
+    """What the marginal density says of draws of the joint model, if there is one."""
+    if model.family != "gaussian":
+        return {}
+    try:
+        target = make_target(model.design, model.conditioned, model.priors)
+        normal = laplace(target)
+    except (PriorError, SamplingError):
+        return {}  # not integrable, or improper: nothing to compare with
+    x = joint_coordinates(model.design, target, tree)
+    return agreement(normal, x, log_densities(target, x))
+
+
+def agreement(
+    normal: Laplace,
+    x: Float[np.ndarray, "chain draw m"],
+    log_density: Float[np.ndarray, "chain draw"],
+) -> dict[str, Any]:
+    """Fields of the status that compare draws with what is known of the posterior."""
+    return {
+        "missed": shortfall(log_density, normal.best, normal.mode.size),
+        "unvisited": unvisited_share(x, normal),
+        "modes": 1 + len(normal.others),
+    }

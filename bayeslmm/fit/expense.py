@@ -5,6 +5,10 @@ operations, not from a clock: the choice of method, and with it the draws of a s
 must not depend on how busy the machine is.
 """
 
+import logging
+import time
+from collections.abc import Callable
+
 import numpy as np
 
 from bayeslmm.design.memory import SHARE, available_bytes
@@ -57,6 +61,12 @@ WORTH_A_THREAD = 1e-4
 # Effective sample per chain that importance sampling stops at where an evaluation is
 # expensive: what `diagnose` asks of every parameter (Vehtari et al. 2021).
 ESS_PER_CHAIN = 100
+# Seconds that are said before they are waited for.
+WORTH_SAYING = 20.0
+# Variance parameters and columns of X that cost nothing beside what is counted.
+FEW_PARAMETERS, FEW_COLUMNS = 20, 100
+# Evaluations of the criterion for each variance parameter: 20 to 31 with 36 and 105.
+REML_EVALUATIONS = 30
 
 
 def gradient_seconds(stats: Statistics) -> float:
@@ -83,6 +93,54 @@ def gradient_seconds(stats: Statistics) -> float:
         panels = stats.R.panels
         return seconds + PER_ENTRY * panels.n_values + PER_OPERATION * panels.operations
     return seconds + PER_CUBED_EFFECT[stats.kernel] * float(stats.m) ** 3
+
+
+def say_if_long(
+    stats: Statistics,
+    parameters: int,
+    evaluate: Callable[[], object],
+    count: int,
+    what: str,
+) -> None:
+    """Say before a long wait how long it will be, from the time of one evaluation.
+
+    Nothing is timed where the counts of operations leave no doubt.
+
+    Parameters
+    ----------
+    stats : Statistics
+        Cross-products of the design.
+    parameters : int
+        Variance parameters.
+    evaluate : callable
+        One evaluation of what is about to be evaluated many times.
+    count : int
+        How many times, more or less.
+    what : str
+        What is being done, and over how many parameters.
+    """
+    few = parameters <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
+    if few and gradient_seconds(stats) * count < WORTH_SAYING:
+        return
+    each = _seconds(evaluate)
+    if each < 1.0:  # the first may have loaded kernels
+        each = _seconds(evaluate)
+    if each * count > WORTH_SAYING:
+        logging.getLogger("bayeslmm").warning(
+            "%s takes some %.0f s here: about %.0f evaluations of %.2g s each. Fewer "
+            "effects that vary, or a simpler structure such as diag(), take less.",
+            what,
+            each * count,
+            count,
+            each,
+        )
+
+
+def _seconds(evaluate: Callable[[], object]) -> float:
+    """Wall time of one evaluation."""
+    started = time.perf_counter()
+    evaluate()
+    return time.perf_counter() - started
 
 
 def useful_threads(stats: Statistics, cores: int) -> int:

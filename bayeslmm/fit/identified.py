@@ -26,6 +26,8 @@ from bayeslmm.marginal.sums import block_pairs
 
 # Coordinates of all random effects up to which their products are made dense.
 MOST_COORDINATES = 1200
+# Multiplications that the products of all entries of the covariances may take: 1 s.
+MOST_OPERATIONS = 1e9
 # Eigenvalues of the products, scaled to 1 on the diagonal, that are rounding; and a
 # diagonal this small beside that without the fixed effects.
 NOTHING = 1e-10
@@ -67,7 +69,9 @@ def flat_directions(
     """
     stats = conditioned.statistics
     none = np.zeros((len(shown), 0))
-    if sum(b.n_levels * b.k for b in stats.layout.blocks) > MOST_COORDINATES:
+    m = sum(b.n_levels * b.k for b in stats.layout.blocks)
+    entries = _entries(design)
+    if m > MOST_COORDINATES or (m * len(entries)) ** 2 > MOST_OPERATIONS:
         return none
     products, starts = _dense_products(stats)
     whole = products
@@ -85,7 +89,7 @@ def flat_directions(
         return vectors[:, values <= NOTHING] / size[:, None]
 
     # in entries of safe covariances first, which are well scaled wherever x is 0
-    if not null_space(_entries(design)).shape[1]:
+    if not null_space(entries).shape[1]:
         return none
     null = null_space([_change(design, conditioned, p, factors) for p in shown])
     if not null.shape[1]:
@@ -219,8 +223,6 @@ def _times(
             continue
         inside = block.starts[block.terms.index(t)]
         at = starts[b] + block.k * np.arange(block.n_levels) + inside
-        k = len(change)
-        for i in range(k):
-            for j in range(k):
-                found[:, at + j] += products[:, at + i] * change[i, j]
+        for i, j in zip(*np.nonzero(change), strict=True):
+            found[:, at + j] += products[:, at + i] * change[i, j]
     return found

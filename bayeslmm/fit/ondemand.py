@@ -7,7 +7,7 @@ draws or summaries of the levels asked for, from the seed of the run: the same n
 that would have been stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -89,6 +89,11 @@ def _chosen_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ..
         return everything
     if keep == "summary":
         return without_lead
+    if not isinstance(keep, Iterable):
+        raise ModelError(
+            f"keep must be 'auto', 'all', 'summary' or names of grouping factors, not "
+            f"{keep!r}."
+        )
     return _named_terms(design, keep, lead)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bayeslmm.errors import FitWarning, ModelError, PriorError
+from bayeslmm.errors import FitWarning, ModelError, PriorError, is_number
 from bayeslmm.model import Method, Model
 from bayeslmm.priors import check_integrable, scale_logp
 
@@ -53,7 +53,7 @@ def check_options(
     n_chains = _count(chains, "chains", 1)
     return Options(
         draws=_count(draws, "draws", 4),
-        tune=None if tune is None else _count(tune, "tune", 0),
+        tune=None if tune is None else _count(tune, "tune", 1),  # nutpie fails at 0
         chains=n_chains,
         seed=_seed(seed),
         target_accept=_target_accept(target_accept),
@@ -93,11 +93,7 @@ def _target_accept(value: object) -> float | None:
     """A number strictly between 0 and 1, or None."""
     if value is None:
         return None
-    if (
-        _is_flag(value)
-        or not isinstance(value, int | float | np.floating)
-        or not 0.0 < value < 1.0
-    ):
+    if not is_number(value) or not 0.0 < value < 1.0:
         raise ModelError(
             f"target_accept must lie between 0 and 1 (0.95 by default, 0.99 against "
             f"divergences), not {value!r}."

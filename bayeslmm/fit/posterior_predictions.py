@@ -96,6 +96,10 @@ def prediction_table(
         )
         for part in row_chunks(_n_draws(tree), len(rows.X))
     ]
+    if not parts:  # no rows: the columns, and nothing in them
+        return pd.DataFrame(
+            columns=["mean", "median", "sd", "lower", "upper"], dtype=float
+        )
     return pd.concat(parts, ignore_index=True)
 
 

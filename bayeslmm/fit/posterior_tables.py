@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, check_fraction, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class Interval(NamedTuple):
 
 def check_interval(prob: float, kind: str) -> None:
     """Raise `ModelError` unless 0 < prob < 1 and the kind is known."""
-    if not 0.0 < prob < 1.0:
-        raise ModelError(f"prob must lie between 0 and 1, not {prob!r}.")
+    check_fraction(prob, "prob")
     if kind not in get_args(IntervalKind):
         known = " or ".join(repr(name) for name in get_args(IntervalKind))
         raise ModelError(f"Unknown kind of interval {kind!r}: use {known}.")
@@ -105,13 +104,14 @@ def summary_table(
         f"p{i}": (("chain", "draw"), _draws(parameter, design, tree))
         for i, parameter in enumerate(wanted)
     }
-    found = az.summary(
-        xr.Dataset(scalars),
-        kind="all",
-        ci_prob=prob,
-        ci_kind=kind,
-        round_to="none",
-    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # of very short chains
+        found = az.summary(
+            xr.Dataset(scalars),
+            kind="all",
+            ci_prob=prob,
+            ci_kind=kind,
+            round_to="none",
+        )
     table = pd.DataFrame(found).loc[list(scalars)]
     lower, upper = [name for name in table.columns if name.endswith(("_lb", "_ub"))]
     table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import parameters
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, check_fraction, is_number, nearest_names
 from bayeslmm.fit.expense import useful_threads
 from bayeslmm.fit.lattice import MOST_POINTS, Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
@@ -106,7 +106,7 @@ class Quadrature:
         found = {p.label: p for p in parameters(self.model.design)}
         if label not in found:
             raise ModelError(f"No parameter {label!r}.{nearest_names(label, found)}")
-        _check_probability("probability", probability)
+        check_fraction(probability, "probability")
         return quantiles(found[label], self.target, self.lattice, (probability,))[0]
 
     @property
@@ -182,7 +182,12 @@ def quadrature(
     >>> quadrature(model).converged
     True
     """
-    _check_probability("prob", prob)
+    check_fraction(prob, "prob")
+    if not is_number(tolerance) or not 0.0 < tolerance < math.inf:
+        raise ModelError(
+            f"tolerance must be a positive number, in posterior SDs, such as 0.01, not "
+            f"{tolerance!r}."
+        )
     target = make_target(model.design, model.conditioned, model.priors)
     if target.start.size > MAX_DIMENSION:
         raise ModelError(_too_many(target.start.size))
@@ -315,12 +320,6 @@ def _has_flat_prior(model: Model, target: Target) -> bool:
         return True
     n_proper = 0 if target.beta is None else target.beta.n_proper
     return n_proper < model.design.p
-
-
-def _check_probability(name: str, value: float) -> None:
-    """Raise `ModelError` unless 0 < value < 1."""
-    if not 0.0 < value < 1.0:
-        raise ModelError(f"{name} must lie between 0 and 1, not {value!r}.")
 
 
 def _too_many(m: int) -> str:

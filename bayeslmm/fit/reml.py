@@ -17,6 +17,7 @@ from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
+from bayeslmm.fit.expense import REML_EVALUATIONS, say_if_long
 from bayeslmm.fit.information import (
     NOT_IDENTIFIED,
     Information,
@@ -80,6 +81,14 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     design = model.design
     restricted = method == "REML"
     problem = profiled_problem(design, model.conditioned, restricted=restricted)
+    theta = problem.start()
+    say_if_long(
+        problem.statistics,
+        theta.size,
+        lambda: problem(theta),
+        REML_EVALUATIONS * theta.size,
+        f"{method} of {theta.size} variance and {design.p} fixed parameters",
+    )
     optimum = minimise(problem)
     safe = problem.factors(optimum.theta)
     profile = profiled_criterion(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Parameter, parameters
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.fit.centred import centred_factors, is_at_mean
 from bayeslmm.fit.criterion import Shape
 from bayeslmm.fit.information import natural_value, working_value
@@ -46,10 +46,7 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
     """Every parameter: component, estimate, se, lower, upper."""
     import pandas as pd
 
-    if not 0.0 < level < 1.0:
-        raise ModelError(
-            f"level={level!r} is no coverage between 0 and 1. Write level=0.95 for 95%."
-        )
+    check_fraction(level, "level")
     shown = parameters(fit.design)
     values = estimates(fit)
     columns = [p.index[0] for p in shown if p.component == "fixef"]

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import PriorError, SamplingError
-from bayeslmm.fit.agreement import (
-    joint_coordinates,
-    log_densities,
-    shortfall,
-    unvisited_share,
-)
+from bayeslmm.fit.agreement import agreement, joint_agreement
 from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
-from bayeslmm.fit.expense import ESS_PER_CHAIN, prefers_importance, useful_threads
+from bayeslmm.fit.expense import (
+    ESS_PER_CHAIN,
+    GRADIENTS_PER_DRAW,
+    REML_EVALUATIONS,
+    prefers_importance,
+    say_if_long,
+    useful_threads,
+)
 from bayeslmm.fit.importance import (
     Declined,
     ImportanceDraws,
@@ -43,11 +44,7 @@ from bayeslmm.fit.options import (
 )
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.target import (
-    Target,
-    check_proper,
-    make_target,
-)
+from bayeslmm.fit.target import Target, check_proper, make_target
 from bayeslmm.fit.visits import in_threads
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.marginal import draw_effects
@@ -167,34 +164,8 @@ def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
     attrs = run_attributes(model, options, "joint", reason)
     tree.attrs.update(attrs)
     tree["posterior"].attrs.update(attrs)
-    status = replace(_status(tree, options), **_joint_agreement(model, tree))
+    status = replace(_status(tree, options), **joint_agreement(model, tree))
     return Posterior(model, tree, "joint", reason, status, timing)
-
-
-def _joint_agreement(model: Model, tree: "xr.DataTree") -> dict[str, Any]:
-    """What the marginal density says of draws of the joint model, if there is one."""
-    if model.family != "gaussian":
-        return {}
-    try:
-        target = make_target(model.design, model.conditioned, model.priors)
-        normal = laplace(target)
-    except (PriorError, SamplingError):
-        return {}  # not integrable, or improper: nothing to compare with
-    x = joint_coordinates(model.design, target, tree)
-    return _agreement(normal, x, log_densities(target, x))
-
-
-def _agreement(
-    normal: Laplace,
-    x: Float[np.ndarray, "chain draw m"],
-    log_density: Float[np.ndarray, "chain draw"],
-) -> dict[str, Any]:
-    """Fields of the status that compare draws with what is known of the posterior."""
-    return {
-        "missed": shortfall(log_density, normal.best, normal.mode.size),
-        "unvisited": unvisited_share(x, normal),
-        "modes": 1 + len(normal.others),
-    }
 
 
 def _sample_marginal(
@@ -206,6 +177,16 @@ def _sample_marginal(
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
     without_mean = check_proper(target)
+    m = target.start.size
+    tune = TUNE if options.tune is None else options.tune
+    draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
+    say_if_long(
+        target.statistics,
+        m,
+        lambda: target(target.start),
+        (REML_EVALUATIONS + 2) * m + int(GRADIENTS_PER_DRAW * draws),
+        f"The posterior of {m} variance and {model.design.p} fixed parameters",
+    )
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
     if method == "importance" or (
@@ -217,8 +198,8 @@ def _sample_marginal(
             found = _from_points(
                 model, target, drawn, options, kept, without_mean, timing
             )
-            agreement = _agreement(normal, drawn.x, drawn.stats["lp"])
-            return replace(found, status=replace(found.status, **agreement))
+            reached = agreement(normal, drawn.x, drawn.stats["lp"])
+            return replace(found, status=replace(found.status, **reached))
         reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
     return _by_nuts(model, target, normal, options, kept, without_mean, reason, timing)
 
@@ -312,7 +293,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
         draws=options.draws,
         without_mean=check_proper(exact.target),
         sampler="quadrature",
-        **_agreement(exact.normal, drawn.x, drawn.stats["lp"]),
+        **agreement(exact.normal, drawn.x, drawn.stats["lp"]),
     )
     return Posterior(model, tree, "quadrature", reason, status, timing)
 
@@ -338,8 +319,8 @@ def _by_nuts(
     tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
-    agreement = _agreement(normal, x, drawn.stats["lp"])
-    status = replace(_status(tree, options, without_mean), **agreement)
+    reached = agreement(normal, x, drawn.stats["lp"])
+    status = replace(_status(tree, options, without_mean), **reached)
     return Posterior(model, tree, "nuts", reason, status, timing)
 
 

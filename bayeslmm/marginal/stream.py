@@ -28,7 +28,7 @@ from bayeslmm.design.response import check_numeric
 from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition_sums
@@ -282,6 +282,16 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
         memory=scan.memory,
     )
     return recipe, condition_sums(design, sums, small, tally.columns)
+
+
+def check_streamable(family: str, source: Source) -> None:
+    """Raise unless a family can be fitted to sums of batches."""
+    if family != "gaussian":
+        raise ModelError(
+            f"The rows of {source.name} are read in batches and summed, which only a "
+            f"Gaussian model can do with. For family {family!r} read them into a data "
+            f"frame (pandas.read_parquet), a sample if they are too many."
+        )
 
 
 # --- after all rows -------------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""Arguments of the public calls: what is none of their values is said."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sampling import sample_unchecked, unchecked
+
+import bayeslmm as lmm
+from bayeslmm import ModelError
+from bayeslmm.fit.expense import say_if_long
+from bayeslmm.fit.reml import fit_reml
+
+
+@pytest.fixture(scope="module")
+def fits() -> Any:
+    """A model with both of its fits."""
+    pupils = lmm.simulate_classrooms(6, 8, seed=1).data
+    model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    reml = model.fit_reml()
+    return model, reml, sample_unchecked(model, seed=1, draws=50, chains=2), pupils
+
+
+NO_FRACTION = ("0.95", None, float("nan"), 0, 1, -0.5, [0.5], True)
+
+
+@pytest.mark.parametrize("value", NO_FRACTION)
+def test_a_probability_is_a_number_between_0_and_1(fits: Any, value: Any) -> None:
+    """`prob="0.95"` ended in a TypeError of the comparison."""
+    model, reml, post, _ = fits
+    calls: list[Callable[[], object]] = [
+        lambda: reml.summary(value),
+        lambda: reml.confint(value),
+        lambda: lmm.compare(reml, post, prob=value),
+        lambda: lmm.shrinkage_table(reml, post, prob=value),
+        lambda: model.quadrature(prob=value),
+        lambda: model.sample(target_accept=value or "x"),
+    ]
+    names = ("summary", "interval", "fixef", "varcorr", "ranef", "coef", "icc")
+    calls += [lambda name=name: getattr(post, name)(prob=value) for name in names]
+    calls.append(lambda: post.predict(prob=value))
+    for call in calls:
+        with unchecked(), pytest.raises(ModelError, match=r"between 0 and 1"):
+            call()
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), None, "x", True])
+def test_a_tolerance_is_a_positive_number(fits: Any, value: Any) -> None:
+    with unchecked(), pytest.raises(ModelError, match="tolerance must be a positive"):
+        fits[0].quadrature(tolerance=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tune": 0}, "tune must be a whole number of at least 1"),
+        ({"draws": 3}, "draws must be a whole number of at least 4"),
+        ({"chains": 1.5}, "chains must be"),
+        ({"keep": 5}, "keep must be 'auto'"),
+        ({"keep": None}, "keep must be 'auto'"),
+        ({"seed": -1}, "seed must be"),
+        ({"method": None}, "Unknown method None"),
+    ],
+)
+def test_options_of_the_sampler(fits: Any, options: dict, words: str) -> None:
+    """`tune=0` ended in a panic of nutpie."""
+    with unchecked(), pytest.raises(ModelError, match=words):
+        fits[0].sample(progress=False, **options)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_the_shortest_runs_run(fits: Any) -> None:
+    """One chain of four draws, one tuning draw."""
+    post = sample_unchecked(fits[0], chains=1, draws=4, tune=1, seed=1, progress=False)
+    assert post.idata["posterior"].sizes["draw"] == 4
+
+
+def test_fits_in_the_wrong_order(fits: Any) -> None:
+    """Swapped, twice the same, or no fit at all."""
+    model, reml, post, _ = fits
+    for call in (lmm.compare, lmm.reading, lmm.shrinkage_table, lmm.plot_shrinkage):
+        for pair in ((post, reml), (reml, reml), (post, post), (model, post)):
+            with unchecked(), pytest.raises(ModelError, match="must be what model"):
+                call(*pair)
+    for call in (lmm.plot_forest, lmm.plot_trace, lmm.plot_rank, lmm.plot_posterior):
+        for given in (None, reml):
+            with unchecked(), pytest.raises(ModelError, match="post must be what"):
+                call(given)
+
+
+def test_predictions_of_no_rows_are_an_empty_table(fits: Any) -> None:
+    _, reml, post, pupils = fits
+    for fit in (reml, post):
+        table = fit.predict(pupils.iloc[:0])
+        assert len(table) == 0
+    assert list(post.predict(pupils.iloc[:0]).columns) == list(post.predict().columns)
+
+
+def test_a_long_wait_is_said_before_it_begins(fits: Any, caplog: Any) -> None:
+    """Sixty seconds without a word once; short ones are not announced."""
+    import time
+
+    with caplog.at_level(logging.WARNING, "bayeslmm"):
+        stats = fits[0].conditioned.statistics
+        for count in (100, 1_000_000):
+            assert not caplog.records
+            say_if_long(stats, 99, lambda: time.sleep(0.002), count, "REML of it")
+    assert "REML of it takes some" in caplog.text
+
+
+def test_many_effects_are_said_before_the_wait(caplog: Any) -> None:
+    """`(f40 | g)` has 820 variance parameters."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(
+        {"f": [f"f{i % 40}" for i in range(1600)], "g": np.arange(1600) // 80}
+    )
+    data["y"] = rng.normal(size=1600)
+    model = lmm.Model("y ~ 1 + (f | g)", data)
+
+    class StopError(Exception):
+        """Instead of the wait."""
+
+    def stop(problem: object) -> object:
+        raise StopError(problem)
+
+    with pytest.MonkeyPatch.context() as patch, unchecked():
+        patch.setattr(sys.modules["bayeslmm.fit.reml"], "minimise", stop)
+        with caplog.at_level(logging.WARNING, "bayeslmm"), pytest.raises(StopError):
+            fit_reml(model)
+    assert "REML of 820 variance and 1 fixed parameters takes some" in caplog.text
