@@ -77,8 +77,8 @@ def check_fraction(value: object, name: str) -> None:
     """Raise `ModelError` unless a probability is a number between 0 and 1."""
     if not is_number(value) or not 0.0 < value < 1.0:
         raise ModelError(
-            f"{name} must be a number that lies between 0 and 1, such as 0.95, not "
-            f"{value!r}."
+            f"{name} must lie between 0 and 1, not {value!r}. Give a number such as "
+            f"0.95."
         )
 
 

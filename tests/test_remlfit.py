@@ -52,7 +52,7 @@ def test_wald_interval_of_fixed_effects(sleep_fit):
     reach = 1.6448536269514722 * fixed["se"].to_numpy()
     assert fixed["upper"].to_numpy() == pytest.approx(fixed["estimate"] + reach)
     assert fixed["lower"].to_numpy() == pytest.approx(fixed["estimate"] - reach)
-    with pytest.raises(ModelError, match=r"level=95\.0 is no coverage"):
+    with pytest.raises(ModelError, match=r"level must lie between 0 and 1, not 95\.0"):
         sleep_fit.confint(level=95.0)
 
 

@@ -1,12 +1,16 @@
 """Whether two fits may be compared: same rows, same columns, same groups."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.posterior import Posterior
-from bayeslmm.fit.remlfit import RemlFit
+
+if TYPE_CHECKING:
+    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
 
 # Sums over rows in another order differ by rounding, in units of the largest value.
 ROUNDING = 1e-10
@@ -35,8 +39,8 @@ def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
             "exists for family 'gaussian' only; otherwise call model.fit_reml() and "
             "model.sample() first."
         )
-    check_kind(reml, "reml", RemlFit, "model.fit_reml()")
-    check_kind(post, "post", Posterior, "model.sample()")
+    check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
+    check_kind(post, "post", "Posterior", "model.sample()")
     if reml.model is post.model:
         return
     difference = _first_difference(reml.model.design, post.model.design)
@@ -48,13 +52,13 @@ def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
         )
 
 
-def check_kind(given: object, name: str, kind: type, made_by: str) -> None:
+def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
     """Raise `ModelError` if an argument is a fit of the other kind, or no fit.
 
     What has a model and is of neither kind passes: it is taken for a fit.
     """
-    others = {RemlFit, Posterior} - {kind}
-    if hasattr(given, "model") and not isinstance(given, tuple(others)):
+    others = {"RemlFit", "Posterior"} - {kind}
+    if hasattr(given, "model") and type(given).__name__ not in others:
         return
     raise ModelError(
         f"{name} must be what {made_by} gives, not a {type(given).__name__}. The REML "

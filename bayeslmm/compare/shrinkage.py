@@ -28,11 +28,11 @@ from bayeslmm.fit.posterior_tables import (
     check_interval,
     interval_bounds,
 )
-from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.marginal.sums import block_pairs
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
 
 # A level identifies its own regression if the smallest eigenvalue of its products,
 # columns scaled to unit length, is above this.
@@ -103,7 +103,7 @@ def shrinkage_table(
     c01          9.57             9.71       0.11
     c02         11.76            11.65       0.11
     """
-    check_kind(reml, "reml", RemlFit, "model.fit_reml()")
+    check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
     if post is not None:
         check_same_model(reml, post)
     check_interval(prob, kind)

@@ -11,7 +11,6 @@ import numpy as np
 
 from bayeslmm.compare import check_kind
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.posterior_tables import posterior_parameters
 from bayeslmm.graph.names import safe_name
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from arviz_plots import PlotCollection
     from xarray import DataTree
 
+    from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
 
 PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
@@ -30,7 +30,7 @@ def scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
     """The chosen parameters, each as a scalar variable under its label."""
     import arviz as az
 
-    check_kind(post, "post", Posterior, "model.sample()")
+    check_kind(post, "post", "Posterior", "model.sample()")
     drawn = posterior_parameters(post.model.design, post.idata)
     known = [parameter.label for parameter in drawn]
     found: dict[str, np.ndarray] = {}

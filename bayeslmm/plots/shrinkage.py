@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Literal
 from bayeslmm.compare import check_kind, shrinkage_covariances, shrinkage_table
 from bayeslmm.compare.blocks import find_block, name_index
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.plots.plane import draw_plane
 from bayeslmm.plots.rows import draw_rows
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.fit.remlfit import RemlFit
 
 
 def plot_shrinkage(
@@ -65,7 +65,7 @@ def plot_shrinkage(
     --------
     shrinkage_table : The numbers of this figure.
     """
-    check_kind(reml, "reml", RemlFit, "model.fit_reml()")
+    check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
     design = reml.model.design
     block = find_block(reml.model, term)
     chosen = block.effects[:2] if effects is None else tuple(effects)
