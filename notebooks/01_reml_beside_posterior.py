@@ -118,7 +118,7 @@ medians.round(2)
 #   more.
 # - A standard deviation of three classrooms is known from below only: its posterior leans
 #   to the right, REML is its mode, and its upper end is the prior's. Wider priors moved
-#   the median of the intercepts' standard deviation by half, and the fixed effects by
+#   the medians of the standard deviations by a fifth, and the fixed effects by next to
 #   nothing. That is why the priors are printed with every fit.
 
 # %%
@@ -127,5 +127,5 @@ assert table["difference_in_se"][["Intercept", "edu"]].abs().max() < 0.1
 assert small_table.loc["edu", "lower"] < 0 < small_table.loc["edu", "reml_lower"]
 assert 1.5 < wider["sigma"] < 3 < wider["edu"]
 moved = medians["bambi"] / medians["weak"]
-assert moved["1|classroom_sigma"] > 1.3
+assert 1.1 < moved["1|classroom_sigma"] < 1.3
 assert abs(moved["edu"] - 1) < 0.05
