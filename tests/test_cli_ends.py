@@ -174,3 +174,28 @@ def test_an_interrupt_that_a_library_swallowed_counts(csv, monkeypatch):
     assert code == INTERRUPTED
     assert "while sampling, after the fit by REML; nothing was written" in err
     assert not Path("results").exists()
+
+
+def test_an_interrupt_that_a_library_made_another_error_of_is_one(csv, monkeypatch):
+    """numba, interrupted while it loads a kernel: "no compiled object yet"."""
+
+    def broken(model, **options):
+        from bayeslmm.cli.interrupts import INTERRUPTS
+
+        INTERRUPTS.stage.interrupted = True
+        raise RuntimeError("no compiled object yet")
+
+    monkeypatch.setattr(Model, "sample", broken)
+    code, _, err = run("fit", csv, INTERCEPTS, *SHORT)
+    assert code == INTERRUPTED
+    assert "while sampling, after the fit by REML; nothing was written" in err
+    assert "compiled object" not in err
+
+
+def test_an_error_without_an_interrupt_is_not_hidden(csv, monkeypatch):
+    def broken(model, **options):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Model, "sample", broken)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        run("fit", csv, INTERCEPTS, *SHORT)

@@ -286,8 +286,12 @@ def _messages() -> Iterator[Stage]:
         yield stage
     except SamplingInterruptedError as error:
         INTERRUPTS.end(f"{error} Interrupted: {stage.written}.")
-    except BayesLMMError as error:
-        typer.echo(f"bayeslmm: {error}", err=True)
-        raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None
     except KeyboardInterrupt:
         INTERRUPTS.end(stage.message)
+    except Exception as error:
+        if stage.interrupted:  # a library made another error of the interrupt
+            INTERRUPTS.end(stage.message)
+        if not isinstance(error, BayesLMMError):
+            raise
+        typer.echo(f"bayeslmm: {error}", err=True)
+        raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None
