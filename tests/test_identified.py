@@ -6,26 +6,31 @@ import pytest
 from sampling import unchecked
 
 from bayeslmm import FitWarning, Model, PriorError, RemlFit
+from bayeslmm.fit.entries import entry_positions, entry_products
 from bayeslmm.fit.information import NOT_IDENTIFIED
 from bayeslmm.fit.reml import fit_reml
 
+# The same algebra by two routes.
+EXACT = 1e-10
 
-def patients(seed: int) -> pd.DataFrame:
-    """Twenty patients of four rows, in five sites; arm and age are the patient's."""
+
+def patients(seed: int, n: int = 20) -> pd.DataFrame:
+    """Patients of four rows, four to a site; arm and age are the patient's."""
     rng = np.random.default_rng(seed)
-    s = np.repeat(np.arange(20), 4)
+    s = np.repeat(np.arange(n), 4)
     data = pd.DataFrame(
         {
             "s": [f"s{i}" for i in s],
             "site": [f"c{i}" for i in s // 4],
             "arm": s % 2,
             "armf": np.where(s % 2 == 1, "drug", "ctrl"),
-            "age": rng.normal(50.0, 8.0, 20)[s].round(),
+            "arm3": np.array(list("abc"))[s % 3],
+            "age": rng.normal(50.0, 8.0, n)[s].round(),
             "k": 3.0,
-            "x": rng.normal(size=80),
+            "x": rng.normal(size=4 * n),
         }
     )
-    y = 1.2 * rng.normal(size=20)[s] + 0.5 * data["arm"] + rng.normal(size=80)
+    y = 1.2 * rng.normal(size=n)[s] + 0.5 * data["arm"] + rng.normal(size=4 * n)
     return data.assign(y=y)
 
 
@@ -82,6 +87,57 @@ def test_it_is_said_once_and_what_to_do() -> None:
     assert len(seen) == 1
     assert "Leave out the term" in fit.status.message
     assert "sigma," not in fit.status.message
+
+
+@pytest.mark.parametrize("n", [20, 590, 1300])
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_the_number_of_patients_does_not_matter(n: int) -> None:
+    """From 601 patients on nothing was said; at 590 it was a LinAlgError."""
+    with unchecked():
+        two = fit_reml(Model("y ~ arm + (arm | s)", patients(1, n)))
+        three = fit_reml(Model("y ~ arm3 + (arm3 | s)", patients(1, n)))
+    assert unknown(two) == CASES["y ~ arm + (arm | s)"]
+    edge = {label for label in three.status.boundary if "corr" in label}
+    assert unknown(three) | edge == {
+        "arm3|s_sigma[b]",
+        "arm3|s_sigma[c]",
+        "s_corr[Intercept:arm3[b]]",
+        "s_corr[Intercept:arm3[c]]",
+        "s_corr[arm3[b]:arm3[c]]",
+    }
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_products_are_those_of_the_whole_matrix(restricted: bool) -> None:
+    """The sum over levels that meet is the trace of n x n matrices."""
+    data = patients(2).assign(h=np.tile(list("abcde"), 16))
+    design = (model := Model("y ~ x + arm + (x | s) + (1 | h)", data)).design
+    conditioned = model.conditioned.unmoved()
+    found = entry_products(conditioned.statistics, restricted=restricted)
+    assert found is not None
+    X, P = design.X, np.eye(design.n)
+    if restricted:
+        P = P - X @ np.linalg.solve(X.T @ X, X.T)
+    changes = []
+    for entry in entry_positions(conditioned.statistics.layout):
+        if entry is None:
+            changes.append(2.0 * P @ P)
+            continue
+        t, i, j = entry
+        Z = design.groups[t].Z @ conditioned.bases[t]
+        codes = design.groups[t].codes
+        cells = np.outer(Z[:, i], Z[:, j]) * (codes[:, None] == codes)
+        changes.append(P @ (cells if i == j else cells + cells.T) @ P)
+    flat = np.array([change.ravel() for change in changes])
+    np.testing.assert_allclose(found[0], flat @ flat.T, rtol=EXACT, atol=EXACT)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_rounding_along_a_flat_direction_is_no_failure() -> None:
+    """ "did not converge: the gradient is still 6.1e-10", at the minimum."""
+    model = Model("y ~ x + (1 | s) + (0 + armf | s)", patients(1))
+    ends = [fit_reml(model, method=method) for method in ("REML", "ML")]
+    assert all(fit.status.converged for fit in ends)
 
 
 def test_maximum_likelihood_puts_it_at_zero() -> None:

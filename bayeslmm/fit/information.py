@@ -98,9 +98,9 @@ def fit_information(
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
     kept = [shown[i] for i in inside]
     slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
-    relative = problem.conditioned.factors(problem.factors(optimum.theta))
+    safe = problem.factors(optimum.theta)
     flat = flat_directions(
-        design, problem.conditioned, kept, relative, restricted=problem.restricted
+        design, problem.conditioned, kept, safe, restricted=problem.restricted
     )
     root, unknown = _theta_spread(problem, optimum, free, slopes, flat)
     for parameter in np.array(kept, object)[unknown]:
