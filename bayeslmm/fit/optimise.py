@@ -32,6 +32,8 @@ ARRIVED = 1e-11
 # tests.
 ENOUGH = 1e-6
 NEWTON_STEPS, DIFFERENCE = 40, 1e-4
+# How far, in `units`, a direction that seems to curve downward is followed to see.
+PROBES = (1.0, -1.0, 0.1, -0.1, 0.01, -0.01)
 # A Hessian this near to the optimum is one at the optimum, to 1e-5 or so.
 CLOSE = 1e-5
 # Beyond this relative SD sigma has collapsed: the random effects fit every response.
@@ -191,9 +193,7 @@ def _polish(
     final = canonical(problem, theta)
     hessian, convex = None, True
     if curvature is not None:
-        # a curvature this small promises no fall either: the criterion is flat there
-        downward = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
-        convex = not (curvature.values < -downward).any()
+        convex = not _falls(problem, theta, value, curvature)
         same = (final == theta).all() and np.array_equal(
             curvature.free, free_parameters(problem, theta, gradient)
         )
@@ -207,6 +207,29 @@ def _polish(
         converged=bool(np.isfinite(value) and decrement < ENOUGH and convex),
         hessian=hessian,
     )
+
+
+def _falls(
+    problem: ProfiledProblem,
+    theta: Float[np.ndarray, " m"],
+    value: float,
+    curvature: Curvature,
+) -> bool:
+    """Whether a direction that curves downward leads to a lower criterion.
+
+    Where the criterion is flat its curvature is the rounding of the differences, of
+    either sign: only what has been seen to be lower is lower.
+    """
+    least = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
+    lower, upper = problem.bounds()
+    for direction in curvature.vectors.T[curvature.values < -least]:
+        step = np.zeros_like(theta)
+        step[curvature.free] = curvature.units[curvature.free] * direction
+        for length in PROBES:
+            trial = np.clip(theta + length * step, lower, upper)
+            if problem(trial)[0] < value - ENOUGH:
+                return True
+    return False
 
 
 def steps(
