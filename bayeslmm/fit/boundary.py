@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import theta_to_factor
 from bayeslmm.fit.criterion import (
@@ -94,6 +95,30 @@ def snap_candidates(
         near = (theta != bound) & (np.abs(theta - bound) < TRY_BOUND)
         if near.any():
             yield np.where(near, bound, theta)
+
+
+def zero_rows(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"] | None:
+    """The same theta with the small SDs of unstructured terms at 0; None without any.
+
+    An SD of the data's columns is the length of a row of their factor, which can be
+    small though no pivot of it is, where the criterion does not know of the others.
+    """
+    found, any_small = theta.copy(), False
+    safe, data = problem.factors(theta), problem.data_factors(theta)
+    for t, block in enumerate(problem.blocks):
+        if block.structure != "us":
+            continue
+        basis = problem.conditioned.spread(t)
+        inverse = solve_triangular(basis, np.eye(block.k), lower=True)
+        sd = np.linalg.norm(data[t], axis=1) * np.linalg.norm(inverse, axis=0)
+        small = (sd > 0.0) & (sd < TRY_ZERO)
+        if small.any() and safe[t].any():
+            any_small = True
+            factor = inverse @ (data[t] * ~small[:, None])
+            found[block.where] = _canonical_factor(factor).T[np.triu_indices(block.k)]
+    return found if any_small else None
 
 
 def escape_direction(

@@ -38,6 +38,8 @@ from bayeslmm.marginal.conditioned import Conditioned
 # How far from the ends of their range the correlations of cs and ar1 are searched: the
 # criterion there differs from that at the end by about as much.
 INSIDE = 1e-8
+# A row of a factor this small beside the products that it is the sum of is rounding.
+RELATIVE_ZERO = 1e-14
 
 Shape = tuple[Structure, int]
 """Structure of a bar term, and its effects per level."""
@@ -92,6 +94,17 @@ class ProfiledProblem:
             theta_to_factor(block.structure, theta[block.where], block.k)
             for block in self.blocks
         )
+
+    def data_factors(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+        """Relative factors of the data's columns; a row that is rounding is 0."""
+        safe, found = self.factors(theta), []
+        for t, factor in enumerate(self.conditioned.factors(safe)):
+            size = np.abs(self.conditioned.spread(t)) @ np.abs(safe[t])
+            held = np.abs(factor).max(axis=1) > RELATIVE_ZERO * size.max(axis=1)
+            found.append(factor * held[:, None])
+        return tuple(found)
 
     def __call__(
         self, theta: Float[np.ndarray, " m"]

@@ -48,7 +48,7 @@ def flat_directions(
     conditioned : Conditioned
         The model in safe coordinates, each term at the origin of the data.
     shown : sequence of Parameter
-        SDs, correlations and sigma that are inside their range.
+        SDs above 0, sigma, and correlations that exist; one of +-1 moves inward.
     safe : sequence of ndarray, shape (k_t, k_t)
         Estimated factors of the safe columns, relative to sigma.
     restricted : bool
@@ -116,7 +116,7 @@ def _corr_change(
 ) -> Float[np.ndarray, "k k"]:
     """Derivative of the correlations by the atanh of one of them."""
     k, rho = len(corr), float(corr[index])
-    slope = 1.0 - rho**2
+    slope = 1.0 - rho**2 or 1.0  # at the end of its range by the correlation itself
     if structure in ("ar1", "hetar1"):
         lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
         return slope * np.where(lag > 0, lag * rho ** np.maximum(lag - 1.0, 0.0), 0.0)

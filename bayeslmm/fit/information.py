@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import null_space
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
 from bayeslmm.fit.criterion import ProfiledProblem
 from bayeslmm.fit.identified import flat_directions
 from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters, steps
-from bayeslmm.fit.status import sd_corr
+from bayeslmm.fit.status import is_finite_corr, sd_corr
 from bayeslmm.marginal import profiled_criterion
 
 # Step of the central differences, in relative SDs of scaled columns: the working
@@ -98,11 +99,10 @@ def fit_information(
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
     kept = [shown[i] for i in inside]
     slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
-    safe = problem.factors(optimum.theta)
-    flat = flat_directions(
-        design, problem.conditioned, kept, safe, restricted=problem.restricted
-    )
+    flat, afloat = _flat(problem, design, optimum, shown, kept)
     root, unknown = _theta_spread(problem, optimum, free, slopes, flat)
+    reasons |= dict.fromkeys(afloat, NOT_IDENTIFIED)
+    unknown |= np.array([parameter.label in afloat for parameter in kept], bool)
     for parameter in np.array(kept, object)[unknown]:
         reasons[parameter.label] = NOT_IDENTIFIED
     dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
@@ -114,6 +114,31 @@ def fit_information(
     natural = np.array([_working_scale(p, factors)[1] for p in shown])
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
+
+
+def _flat(
+    problem: ProfiledProblem,
+    design: Design,
+    optimum: Optimum,
+    shown: Sequence[Parameter],
+    kept: Sequence[Parameter],
+) -> tuple[Float[np.ndarray, "d r"], list[str]]:
+    """Flat directions of the parameters inside their range, and all labels in any.
+
+    A correlation of +-1 from which a flat direction leads away is where it is by
+    chance: it is not on its boundary.
+    """
+    safe, inside = problem.factors(optimum.theta), {p.label for p in kept}
+    relative = problem.data_factors(optimum.theta)
+    told = [p for p in shown if p.label in inside or is_finite_corr(p, relative)]
+    flat = flat_directions(
+        design, problem.conditioned, told, safe, restricted=problem.restricted
+    )
+    rows = np.array([p.label in inside for p in told], bool)
+    afloat = [p.label for p, moves in zip(told, flat.any(axis=1), strict=True) if moves]
+    if flat.shape[1] and not rows.all():
+        return flat[rows] @ null_space(flat[~rows]), afloat
+    return flat[rows], afloat
 
 
 def _no_information(shown: tuple[Parameter, ...]) -> Information:
@@ -182,7 +207,7 @@ def _working_slopes(
 
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Working values with sigma held at 1."""
-        factors = problem.conditioned.factors(problem.factors(point)), 1.0
+        factors = problem.data_factors(point), 1.0
         return np.array([_working_scale(p, factors)[0] for p in kept])
 
     columns = [
@@ -207,7 +232,7 @@ def _absolute_factors(
         problem.statistics, safe, restricted=problem.restricted
     )
     sigma = problem.conditioned.unit * profile.sigma
-    return problem.conditioned.factors(safe), sigma
+    return problem.data_factors(theta), sigma
 
 
 def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from bayeslmm.fit.boundary import (
     escape_direction,
     null_columns,
     snap_candidates,
+    zero_rows,
 )
 from bayeslmm.fit.criterion import ProfiledProblem
 from bayeslmm.fit.descend import Descent, descend
@@ -92,6 +93,7 @@ def minimise(problem: ProfiledProblem) -> Optimum:
             break
         found = _settle(problem, descend(problem, start))
         best = found if _is_better(found, best) else best
+    best = _with_zero_rows(problem, best)
     return replace(best, theta=problem.at_bounds(best.theta))
 
 
@@ -164,6 +166,20 @@ def _snap(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
                 moved = True
                 break
     return optimum
+
+
+def _with_zero_rows(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
+    """The optimum with SDs of the data that may as well be 0 at exactly that.
+
+    At the end: a Newton step would move them again, along what is flat.
+    """
+    theta = zero_rows(problem, optimum.theta)
+    if theta is None or not optimum.converged:
+        return optimum
+    criterion, _ = problem(theta)
+    if criterion > optimum.criterion + rounding(optimum.criterion) + DECREMENT:
+        return optimum
+    return replace(optimum, theta=theta, criterion=float(criterion))
 
 
 def _release(

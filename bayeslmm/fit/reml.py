@@ -97,7 +97,8 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     if not _collapsed(optimum):
         _check_residual(model, problem.conditioned.unit * profile.sigma)
     conditioned = problem.conditioned
-    relative, sigma = conditioned.factors(safe), conditioned.unit * profile.sigma
+    relative = problem.data_factors(optimum.theta)
+    sigma = conditioned.unit * profile.sigma
     factors = tuple(sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
     information = fit_information(problem, design, optimum, boundary)
@@ -181,12 +182,17 @@ def _status(
     information: Information,
 ) -> FitStatus:
     """How the search ended, with its sentence."""
-    boundary = boundary_parameters(design, factors)
+    boundary = tuple(
+        parameter
+        for parameter in boundary_parameters(design, factors)
+        if information.reasons.get(parameter.label) != NOT_IDENTIFIED
+    )
     smallest = _smallest_pivot(problem, optimum.theta)
     if not optimum.converged:
         message = _failure_message(method, problem, optimum)
     elif boundary:
-        message = " ".join([boundary_message(design, factors), *_unknown(information)])
+        edge = boundary_message(design, factors, boundary)
+        message = " ".join([edge, *_unknown(information)])
     elif smallest < SINGULAR:
         message = (
             f"The covariance of the random effects is nearly singular: the smallest SD "

@@ -59,6 +59,15 @@ def sd_corr(
     return sd, corr
 
 
+def is_finite_corr(
+    parameter: Parameter, factors: Sequence[Float[np.ndarray, "_k _k"]]
+) -> bool:
+    """Whether a parameter is a correlation of effects that both have an SD."""
+    if parameter.component != "corr" or parameter.term is None:
+        return False
+    return bool(np.isfinite(sd_corr(factors[parameter.term])[1][parameter.index]))
+
+
 def boundary_parameters(
     design: Design, factors: Sequence[Float[np.ndarray, "_k _k"]]
 ) -> tuple[Parameter, ...]:
@@ -86,12 +95,26 @@ def boundary_parameters(
 
 
 def boundary_message(
-    design: Design, factors: Sequence[Float[np.ndarray, "_k _k"]]
+    design: Design,
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+    boundary: Sequence[Parameter],
 ) -> str:
-    """One sentence that names what is on the boundary; empty if nothing is."""
+    """One sentence that names what is on the boundary; empty if nothing is.
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+    factors : sequence of ndarray, shape (k_t, k_t)
+        Factor of each term.
+    boundary : sequence of Parameter
+        Those on it: nothing is said of the correlations of a term that has none there.
+    """
     parts = []
-    for term, factor in zip(design.groups, factors, strict=True):
-        parts += _sd_clauses(term, factor) + _corr_clauses(term, factor)
+    told = {p.term for p in boundary if p.component == "corr"}
+    for t, (term, factor) in enumerate(zip(design.groups, factors, strict=True)):
+        parts += _sd_clauses(term, factor)
+        parts += _corr_clauses(term, factor) if t in told else []
     if not parts:
         return ""
     text = "; ".join(parts)
