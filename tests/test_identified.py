@@ -43,6 +43,7 @@ CASES = {
         "x|site_sigma",
         "site_corr[Intercept:x]",
     },
+    "y ~ armf + cs(0 + armf | s)": {"s_corr[rho]"},
     "y ~ arm + (arm | s)": {"arm|s_sigma", "s_corr[Intercept:arm]"},
     "y ~ armf + (0 + armf | s)": {"s_corr[armf[ctrl]:armf[drug]]"},
     "y ~ x + (1 | s) + (1 | site:s)": {"1|s_sigma", "1|site:s_sigma"},
@@ -138,6 +139,18 @@ def test_rounding_along_a_flat_direction_is_no_failure() -> None:
     model = Model("y ~ x + (1 | s) + (0 + armf | s)", patients(1))
     ends = [fit_reml(model, method=method) for method in ("REML", "ML")]
     assert all(fit.status.converged for fit in ends)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_a_zero_beside_what_is_unknown_is_zero(seed: int) -> None:
+    """A slope SD of 0 was 1e-7, with a correlation of -1, both without an end."""
+    fit = fit_reml(Model("y ~ x + site + (x | site)", patients(seed)))
+    slope = fit.varcorr()["estimate"]["x|site_sigma"]
+    assert slope == 0.0 or slope > 1e-3 * fit.sigma
+    named = {"1|site_sigma"} | ({"site_corr[Intercept:x]"} if slope else set())
+    assert "1|site_sigma" in unknown(fit) <= named
+    assert ("x|site_sigma" in fit.status.boundary) == (slope == 0.0)
 
 
 def test_maximum_likelihood_puts_it_at_zero() -> None:

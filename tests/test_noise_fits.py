@@ -59,8 +59,8 @@ def check(fit: RemlFit) -> None:
     assert fit.status.converged
     assert np.isnan(zero["upper"]).all()
     rest = sds.drop(zero.index)
-    assert (rest["lower"] <= rest["estimate"]).all()
-    assert (rest["upper"] >= rest["estimate"]).all()
+    assert (rest["lower"] < rest["estimate"]).all()
+    assert (rest["upper"] > rest["estimate"]).all()
     assert (rest["upper"] < ABSURD * fit.sigma).all()
     if len(zero) == len(sds) > 1:
         assert "correlation" not in fit.status.message
@@ -125,6 +125,27 @@ def test_an_interval_near_zero_is_that_of_the_profile() -> None:
     assert row["lower"] == 0.0
     assert deviance(0.0) - lowest < 3.84
     assert deviance(row["upper"]) - lowest == pytest.approx(1.959964**2, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_an_interval_near_zero_does_not_know_the_zero_of_x(method: str) -> None:
+    """The search ended at the estimate itself where a correlation is near +-1."""
+    found = 0
+    for seed in range(8):
+        data, tables = noise(seed), []
+        for moved in (0.0, 50.0):
+            model = Model("y ~ x + (x | g)", data.assign(x=data["x"] + moved))
+            with unchecked():
+                tables.append(fit_reml(model, method=method).summary())
+        one, other = (table.loc["x|g_sigma"] for table in tables)
+        if not one["se"] > 0.75 * one["estimate"]:
+            continue
+        found += 1
+        assert other["lower"] == pytest.approx(one["lower"], rel=1e-3, abs=1e-3)
+        assert other["upper"] == pytest.approx(one["upper"], rel=1e-3)
+        assert one["lower"] < one["estimate"] < one["upper"]
+    assert found >= 2
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.fit.centred import centred_factors, is_at_mean
-from bayeslmm.fit.criterion import Shape
+from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.information import natural_value, working_value
-from bayeslmm.fit.profiled import DevianceProfile
+from bayeslmm.fit.profiled import sd_profile
 from bayeslmm.fit.status import sd_corr
 
 if TYPE_CHECKING:
@@ -196,13 +196,13 @@ def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, floa
 def _profile(fit: "RemlFit", parameter: Parameter, z: float) -> tuple[float, float]:
     """Profile-likelihood interval of an SD; NaN where it cannot be had quickly."""
     conditioned = fit.model.conditioned
-    if fit.method != "REML" or conditioned.statistics.in_steps:
+    if conditioned.statistics.in_steps:
         return np.nan, np.nan
     assert parameter.term is not None, "an SD belongs to a term"
-    shapes: list[Shape] = [(term.structure, term.k) for term in fit.design.groups]
-    profile = DevianceProfile(conditioned.unmoved(), tuple(shapes))
-    at = profile.position(parameter.term, parameter.index[0])
-    return profile.limits(fit.factors, fit.sigma, at, z**2)
+    problem = profiled_problem(fit.design, conditioned, restricted=fit.method == "REML")
+    relative = tuple(factor / fit.sigma for factor in fit.factors)
+    t, effect = parameter.term, parameter.index[0]
+    return sd_profile(problem, relative, fit.theta, t, effect).limits(z**2)
 
 
 def _second_moment(
