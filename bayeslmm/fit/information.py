@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import null_space
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
+from bayeslmm.fit.arbitrary import arbitrary_fixef
 from bayeslmm.fit.criterion import ProfiledProblem
 from bayeslmm.fit.identified import flat_directions
 from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters, steps
@@ -39,6 +40,8 @@ NEGLIGIBLE = 1e-3
 ROUNDING = 1e-9
 # Why a parameter has no SE, if nothing in the data determines it.
 NOT_IDENTIFIED = "not identified by the data"
+# Why a fixed effect has none, if its variance has such a parameter in it.
+ARBITRARY = "goes with what is not identified"
 # Logarithm of the largest double.
 LARGEST = 709.0
 
@@ -58,7 +61,7 @@ class Information:
     se : ndarray, shape (d,)
         Standard errors on the scale of the parameters themselves (delta method).
     reasons : dict of str to str
-        Why the SE of a label is NaN.
+        Why the SE of a label is NaN; of fixed effects too.
     """
 
     labels: tuple[str, ...]
@@ -100,11 +103,14 @@ def fit_information(
     kept = [shown[i] for i in inside]
     slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
     flat, afloat = _flat(problem, design, optimum, shown, kept)
-    root, unknown = _theta_spread(problem, optimum, free, slopes, flat)
+    root, unknown, moves = _theta_spread(problem, optimum, free, slopes, flat)
     reasons |= dict.fromkeys(afloat, NOT_IDENTIFIED)
     unknown |= np.array([parameter.label in afloat for parameter in kept], bool)
     for parameter in np.array(kept, object)[unknown]:
         reasons[parameter.label] = NOT_IDENTIFIED
+    loose = np.flatnonzero(arbitrary_fixef(problem, optimum.theta, moves))
+    named = [p for p in parameters(design) if p.component == "fixef"]
+    reasons |= {p.label: ARBITRARY for p in named if p.index[0] in loose}
     dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
     found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
     known = np.array(inside)[~unknown]
@@ -155,12 +161,12 @@ def _theta_spread(
     free: Bool[np.ndarray, " m"],
     slopes: Float[np.ndarray, "d f"],
     known_flat: Float[np.ndarray, "d r"],
-) -> tuple[Float[np.ndarray, "d s"], Bool[np.ndarray, " d"]]:
+) -> tuple[Float[np.ndarray, "d s"], Bool[np.ndarray, " d"], Float[np.ndarray, "m q"]]:
     """Root of the covariance of the working parameters that theta brings to them.
 
     With it, which of them move along a direction in which the criterion is flat: those
     that the design says are, and any that the curvature adds. Along the former there
-    is nothing but rounding, so they are left out first.
+    is nothing but rounding, so they are left out first. Last, all those directions.
     """
     curvature = optimum.hessian
     if curvature is None:
@@ -179,7 +185,9 @@ def _theta_spread(
     reach = np.linalg.norm(along[:, flat], axis=1)
     unknown = reach > NEGLIGIBLE * np.linalg.norm(along, axis=1)
     unknown |= known_flat.any(axis=1)
-    return along[:, ~flat] / np.sqrt(values[~flat]), unknown
+    everywhere = np.zeros((free.size, moves.shape[1] + int(flat.sum())))
+    everywhere[free] = unit[:, None] * np.hstack([moves, rest @ vectors[:, flat]])
+    return along[:, ~flat] / np.sqrt(values[~flat]), unknown, everywhere
 
 
 def working_value(component: str, estimate: float) -> float:

@@ -19,6 +19,7 @@ from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.fit.expense import REML_EVALUATIONS, say_if_long
 from bayeslmm.fit.information import (
+    ARBITRARY,
     NOT_IDENTIFIED,
     Information,
     fit_information,
@@ -40,6 +41,8 @@ Method = Literal["REML", "ML"]
 SINGULAR = 1e-4
 # A residual SD below this share of what the fixed effects leave is rounding.
 ROUNDING = 1e-12
+# Fixed effects without an SE that a sentence names.
+MOST_NAMED = 4
 # Warnings point to the caller outside this folder.
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -242,10 +245,19 @@ def _unknown(information: Information) -> list[str]:
         f"{named} {'is' if one else 'are'} not identified: other values of "
         f"{'it' if one else 'them'} have the same criterion, because the fixed effects "
         f"or other random effects do the same. The {'value' if one else 'values'} "
-        f"shown, and standard errors of fixed effects that go with "
-        f"{'it' if one else 'them'}, are arbitrary. Leave out the term or what repeats "
-        f"it."
+        f"shown {'is' if one else 'are'} arbitrary. {_loose(information)}Leave out the "
+        f"term or what repeats it."
     ]
+
+
+def _loose(information: Information) -> str:
+    """What is said of the fixed effects whose SE is arbitrary too."""
+    loose = [key for key, why in information.reasons.items() if why == ARBITRARY]
+    if not loose:
+        return ""
+    named, more = ", ".join(loose[:MOST_NAMED]), len(loose) - MOST_NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return f"Standard errors that would depend on that are left out: {named}{rest}. "
 
 
 def _failure_message(method: Method, problem: ProfiledProblem, optimum: Optimum) -> str:

@@ -120,7 +120,8 @@ class RemlFit(RowBatches):
             and sigma, on the atanh scale for correlations; NaN at the boundary
             (``information.reasons`` says why). Where the SE of an SD exceeds three
             quarters of it, a Wald interval means nothing: then it is the profile
-            likelihood's (REML; NaN under ML and for large crossed factors).
+            likelihood's (NaN for large crossed factors). Fixed effects have no SE where
+            it would go with an SD that the data do not identify.
         """
         return remltables.summary_table(self, level)
 

@@ -49,8 +49,7 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
     check_fraction(level, "level")
     shown = parameters(fit.design)
     values = estimates(fit)
-    columns = [p.index[0] for p in shown if p.component == "fixef"]
-    fixed_se = np.sqrt(np.diag(fit.beta_cov))[columns]
+    fixed_se = _fixed_se(fit)
     working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
     z = NormalDist().inv_cdf(0.5 + level / 2)
     bounds = [
@@ -77,10 +76,17 @@ def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     import pandas as pd
 
     shown = [p for p in parameters(fit.design) if p.component == "fixef"]
-    columns = [p.index[0] for p in shown]
-    estimate, se = fit.beta[columns], np.sqrt(np.diag(fit.beta_cov))[columns]
+    estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
     table = {"estimate": estimate, "se": se, "t": estimate / se}
     return pd.DataFrame(table, index=_labels(shown))
+
+
+def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
+    """SEs of the fixed effects; NaN where they go with what is not identified."""
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    se = np.sqrt(np.diag(fit.beta_cov))[[p.index[0] for p in shown]]
+    loose = [p.label in fit.information.reasons for p in shown]
+    return np.where(loose, np.nan, se)
 
 
 def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
