@@ -83,10 +83,11 @@ def _draws(
     parameter: Parameter, design: Design, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw"]:
     """Draws of one scalar parameter."""
-    values = tree["posterior"][held_by(parameter, fixed_names(design))].to_numpy()
+    name = held_by(parameter, fixed_names(design))
+    values = tree["posterior"][name].to_numpy()
     if parameter.coord is None:
         return values
-    return values[..., by_variable(design)[parameter.variable].index(parameter)]
+    return values[..., by_variable(design)[name].index(parameter)]
 
 
 def summary_table(
