@@ -98,6 +98,28 @@ def test_a_second_signal_ends_what_the_first_did_not(monkeypatch):
         interrupts._answer(signal.SIGINT, None)
 
 
+def test_an_interrupt_that_a_callback_cannot_raise_is_sent_again():
+    """Python prints and forgets it; llvmlite calls back while it compiles."""
+    script = (
+        "import ctypes, signal, time\n"
+        "from bayeslmm.cli.interrupts import INTERRUPTS\n"
+        "INTERRUPTS.listen([signal.SIGINT])\n"
+        "back = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))\n"
+        "with INTERRUPTS.stage.unwinding():\n"
+        "    try:\n"
+        "        back()\n"
+        "        time.sleep(20)\n"
+        "        print('too late')\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('raised')\n"
+        "        INTERRUPTS.heard()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("raised\n", "")
+
+
 def test_a_signal_where_nothing_is_lost_ends_at_once(monkeypatch):
     interrupts = Interrupts()
     monkeypatch.setattr(

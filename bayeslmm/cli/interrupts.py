@@ -21,6 +21,7 @@ from bayeslmm.cli.stage import Stage
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
 PATIENCE = 3.0  # seconds until it is said that the end is coming
+AGAIN = 0.05  # seconds until an interrupt that was swallowed is sent again
 STILL = "\nbayeslmm: interrupted while {}; ending. Once more ends it at once.\n"
 
 
@@ -33,9 +34,24 @@ class Interrupts:
     def listen(self, signals: Iterable[int]) -> None:
         """Answer these signals from now on, unless they are ignored."""
         self._listening = True
+        others = sys.unraisablehook
+
+        def unraisable(what: "sys.UnraisableHookArgs") -> None:
+            if what.exc_type is KeyboardInterrupt and self.stage.interrupted:
+                self._send_again()
+            else:
+                others(what)
+
+        sys.unraisablehook = unraisable
         for number in signals:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._answer)
+
+    def _send_again(self) -> None:
+        """The interrupt met a callback or finaliser of a library, which ends it."""
+        self.heard()
+        self._over = threading.Event()
+        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def begin(self, stage: Stage) -> None:
         """A command begins, of this stage."""
