@@ -6,9 +6,13 @@ why it cannot be, and what to do.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from numbers import Real
+from pathlib import Path
 from typing import TypeGuard
+
+PACKAGE = str(Path(__file__).parent)
 
 
 class BayesLMMError(Exception):
@@ -71,6 +75,11 @@ class FitWarning(BayesLMMWarning):
 
 class DataWarning(BayesLMMWarning):
     """Data that were used otherwise than given (dropped rows, unused levels)."""
+
+
+def warn_user(message: str, kind: type[BayesLMMWarning] = FitWarning) -> None:
+    """One warning that points at the line outside the package."""
+    warnings.warn(message, kind, skip_file_prefixes=(PACKAGE,))
 
 
 def check_fraction(value: object, name: str) -> None:

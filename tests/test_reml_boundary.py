@@ -177,7 +177,7 @@ def test_one_warning_and_it_points_outside_the_package(classrooms):
         warnings.simplefilter("always")
         model.fit_reml()
     assert [w.category for w in caught] == [FitWarning]
-    assert not caught[0].filename.startswith(reml_module.PACKAGE)
+    assert caught[0].filename == __file__
 
 
 def test_a_good_fit_is_silent():

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.design.checksums import ATTRIBUTE, has_checksums
 from bayeslmm.design.frame import listed, repeated
+from bayeslmm.design.numbers import EXACT
 from bayeslmm.errors import InputFileError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Floats of this size and beyond may stand for more than one whole number.
-EXACT = 2.0**53
 WHOLE = r"[+-]?\d+"
 # Digits from which a whole number may be more than 64 bits.
 LONG = r"[+-]?\d{19,}"

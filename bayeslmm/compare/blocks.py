@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
-from bayeslmm.graph.names import fixed_names
+from bayeslmm.fit.posterior_tables import beta_draws
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.model import Model
 
@@ -130,26 +130,13 @@ def coefficient_draws(
     model, tree = post.model, post.idata
     stored = all(is_stored(model.design.groups[t], tree) for t in block.terms)
     most = None if stored else SUMMARY_DRAWS
-    fixed = _fixed_draws(post)[:, :: thinning(tree, most)] @ block.carried[columns].T
-    fixed = fixed.reshape(-1, len(columns))
+    beta = beta_draws(model.design, tree)[:, :: thinning(tree, most)]
+    fixed = (beta @ block.carried[columns].T).reshape(-1, len(columns))
     for start in range(0, len(block.levels), LEVELS_AT_ONCE):
         levels = range(start, min(start + LEVELS_AT_ONCE, len(block.levels)))
         terms = [some_draws(model, tree, t, levels, most) for t in block.terms]
         effects = np.concatenate(terms, axis=-1)[..., columns]
         yield start, effects.reshape(-1, *effects.shape[2:]) + fixed[:, None, :]
-
-
-def _fixed_draws(post: "Posterior") -> Float[np.ndarray, "chain draw p"]:
-    """Draws of the fixed effects, in the order of X's columns."""
-    design = post.model.design
-    posterior = post.idata["posterior"]
-    shape = posterior.sizes["chain"], posterior.sizes["draw"]
-    draws = np.empty((*shape, design.p))
-    names = fixed_names(design)
-    for variable in design.fixed:
-        values = posterior[names[variable.name]].to_numpy()
-        draws[..., list(variable.columns)] = values.reshape(*shape, -1)
-    return draws
 
 
 def name_index(names: tuple[str, ...], name: str, what: str) -> int:

@@ -310,7 +310,13 @@ def match_levels(
     DataError
         If numbers and text cannot be matched: flags, or two texts of one value.
     """
-    recode = level_codes(name, factor, levels, kind)
+    return recoded(factor, level_codes(name, factor, levels, kind), levels, kind)
+
+
+def recoded(
+    factor: FactorColumn, recode: list[int], levels: tuple[str, ...], kind: Kind
+) -> FactorColumn:
+    """The factor with the code that each of its levels has among other levels."""
     return FactorColumn(np.array([*recode, -1])[factor.codes], levels, kind)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.design.evaluate import Rows, evaluate_factor
-from bayeslmm.design.frame import FactorColumn, Kind, level_codes
+from bayeslmm.design.frame import FactorColumn, Kind, level_codes, recoded, repeated
 from bayeslmm.design.numbers import level_name, number_in
 from bayeslmm.errors import DataError
 from bayeslmm.formula import RandomTerm
@@ -72,8 +72,8 @@ def find_groups(
         )
     ]
     known = [
-        FactorColumn(np.array([*recode, -1])[factor.codes], levels)
-        for factor, recode, levels in zip(given, recodes, index.parts, strict=True)
+        recoded(*own)
+        for own in zip(given, recodes, index.parts, index.kinds, strict=True)
     ]
     names = tuple(map(_names, given, recodes, index.parts, index.kinds))
     labels = cell_labels(np.asarray(cells), names)
@@ -128,8 +128,8 @@ def cell_labels(
 def check_cell_labels(levels: tuple[str, ...], label: str) -> None:
     """Raise if two combinations have the same label, as A:b with c and A with b:c."""
     if len(set(levels)) < len(levels):
-        repeated = next(level for level in levels if levels.count(level) > 1)
         raise DataError(
             f"Two levels of the grouping factor {label!r} would both be called "
-            f"{repeated!r}, because levels of its columns contain ':'. Rename them."
+            f"{repeated(levels)[0]!r}, because levels of its columns contain ':'. "
+            f"Rename them."
         )

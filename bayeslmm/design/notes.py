@@ -4,19 +4,14 @@ Takes the account of the rows and the factors among the predictors; gives column
 are text because of a few cells, and the sentence that names what was lost.
 """
 
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 from bayeslmm.design.arrays import MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
 from bayeslmm.design.frame import FactorColumn, listed
 from bayeslmm.design.numbers import number_in
-from bayeslmm.errors import DataWarning
+from bayeslmm.errors import DataWarning, warn_user
 from bayeslmm.formula import Formula, Name
-
-# Warnings point to the caller outside this folder.
-PACKAGE = str(Path(__file__).parents[1])
 
 
 def mixed_columns(
@@ -63,7 +58,7 @@ def warn_of_data(account: RowAccount) -> None:
     """
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
     if said:
-        warnings.warn(" ".join(said), DataWarning, skip_file_prefixes=(PACKAGE,))
+        warn_user(" ".join(said), DataWarning)
 
 
 def _lost(account: RowAccount) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from bayeslmm.design.batches import BATCH, Source, Stream, in_turns
-from bayeslmm.design.frame import listed, repeated_names
+from bayeslmm.design.frame import listed, repeated, repeated_names
 from bayeslmm.design.kinds import column_kinds
 from bayeslmm.errors import DataError
 
@@ -87,8 +87,8 @@ def _check_names(names: list[str]) -> None:
     """Raise if two columns have one name for DuckDB, which does not look at case."""
     if len(set(names)) < len(names):
         raise repeated_names(names)
-    lower = [name.lower() for name in names]
-    alike = [name for name in names if lower.count(name.lower()) > 1]
+    lower = set(repeated(name.lower() for name in names))
+    alike = [name for name in names if name.lower() in lower]
     if alike:
         raise DataError(
             f"The columns {listed(alike)} of the query differ in case only, and DuckDB "

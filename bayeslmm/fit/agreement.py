@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.fit.posterior_tables import label_draws
@@ -71,9 +72,7 @@ def joint_coordinates(
     for t, term in enumerate(target.terms):
         root = factor_draws(design, tree, t)[:, ::thin]
         moved = np.linalg.solve(target.conditioned.reference(t), root)
-        upper = np.linalg.qr(moved.swapaxes(-1, -2), mode="r")
-        signs = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0.0, -1.0, 1.0)
-        lower = (upper * signs[..., None]).swapaxes(-1, -2)
+        lower = lower_factors(moved)
         own = [
             covariance.factor_to_coordinates(term.structure, factor, inside=1.0 - 1e-12)
             for factor in lower.reshape(-1, term.k, term.k)

@@ -77,6 +77,15 @@ def sd_corr_draws(
     return sd, rows @ rows.swapaxes(-1, -2)
 
 
+def lower_factors(
+    roots: Float[np.ndarray, "chain draw k k"],
+) -> Float[np.ndarray, "chain draw k k"]:
+    """Lower-triangular factors, diagonal >= 0, of the same covariances."""
+    upper = np.linalg.qr(roots.swapaxes(-1, -2), mode="r")
+    signs = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0.0, -1.0, 1.0)
+    return (upper * signs[..., None]).swapaxes(-1, -2)
+
+
 def effect_draws(
     term: GroupTerm, b: Float[np.ndarray, "chain draw j k"]
 ) -> dict[str, Float[np.ndarray, "..."]]:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.memory import check_fits
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.options import Options
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.fit.posterior_tables import (
@@ -275,7 +276,7 @@ def lead_draws(
         span = slice(start, start + design.groups[u].k)
         columns = np.swapaxes(factor_draws(design, tree, u), -1, -2)
         own = np.swapaxes(safe.safe_effects(u, columns), -1, -2)
-        relative[..., span, span] = _lower(own)
+        relative[..., span, span] = lower_factors(own)
     relative /= sigma[..., None, None]
     beta = safe.safe_coefficients(beta_draws(design, tree))
     rest = _rest_draws(safe, design, tree)
@@ -297,13 +298,6 @@ def lead_draws(
     ]
     own = np.stack(drawn)[..., first : first + design.groups[t].k]
     return safe.random_effects(t, own)
-
-
-def _lower(root: Float[np.ndarray, "chain draw k k"]) -> np.ndarray:
-    """Lower-triangular factors, diagonal >= 0, of the same covariances."""
-    upper = np.linalg.qr(root.swapaxes(-1, -2), mode="r")
-    signs = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0.0, -1.0, 1.0)
-    return (upper * signs[..., None]).swapaxes(-1, -2)
 
 
 def _rest_draws(

@@ -5,19 +5,16 @@ use with its reason, and the attributes that are stored with the draws.
 """
 
 import os
-import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bayeslmm.errors import FitWarning, ModelError, PriorError, is_number
+from bayeslmm.errors import ModelError, PriorError, is_number
 from bayeslmm.model import Method, Model
 from bayeslmm.priors import check_integrable, scale_logp
 
-PACKAGE = str(Path(__file__).parents[1])
 LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
 
 
@@ -179,8 +176,3 @@ def run_attributes(
         "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
         "inference_library": "nutpie",
     }
-
-
-def warn_user(message: str) -> None:
-    """One warning that points at the line outside the package."""
-    warnings.warn(message, FitWarning, skip_file_prefixes=(PACKAGE,))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
-from bayeslmm.fit.options import warn_user
+from bayeslmm.errors import warn_user
 from bayeslmm.fit.posterior_predictions import (
     check_size,
     linear_draws,

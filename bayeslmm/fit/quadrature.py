@@ -15,12 +15,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import parameters
-from bayeslmm.errors import ModelError, check_fraction, is_number, nearest_names
+from bayeslmm.errors import (
+    ModelError,
+    check_fraction,
+    is_number,
+    nearest_names,
+    warn_user,
+)
 from bayeslmm.fit.expense import useful_threads
 from bayeslmm.fit.lattice import MOST_POINTS, Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
 from bayeslmm.fit.mode import Laplace, laplace
-from bayeslmm.fit.options import available_cores, warn_user
+from bayeslmm.fit.options import available_cores
 from bayeslmm.fit.target import (
     FLAT_SLOPE,
     TAIL,

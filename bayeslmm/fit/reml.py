@@ -6,8 +6,6 @@ form.
 """
 
 import math
-import warnings
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,7 +13,7 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import FitWarning, ModelError
+from bayeslmm.errors import ModelError, warn_user
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.fit.expense import REML_EVALUATIONS, say_if_long
 from bayeslmm.fit.information import (
@@ -43,8 +41,6 @@ SINGULAR = 1e-4
 ROUNDING = 1e-12
 # Fixed effects without an SE that a sentence names.
 MOST_NAMED = 4
-# Warnings point to the caller outside this folder.
-PACKAGE = str(Path(__file__).parents[1])
 
 
 def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
@@ -108,7 +104,7 @@ def fit_reml(model: Model, *, method: Method = "REML") -> RemlFit:
     status = _status(design, method, problem, optimum, factors, information)
     unknown = NOT_IDENTIFIED in information.reasons.values()
     if status.singular or unknown or not status.converged:
-        warnings.warn(status.message, FitWarning, skip_file_prefixes=(PACKAGE,))
+        warn_user(status.message)
     return RemlFit(
         model=model,
         method=method,

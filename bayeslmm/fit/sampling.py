@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.errors import warn_user
 from bayeslmm.fit.agreement import agreement, joint_agreement
 from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
@@ -40,7 +41,6 @@ from bayeslmm.fit.options import (
     check_options,
     choose_method,
     run_attributes,
-    warn_user,
 )
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.quadrature import quadrature

@@ -13,11 +13,9 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import is_homogeneous, n_corr
 from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
-from bayeslmm.graph.names import Tensor, effect_dims, levels_dim, safe_name
+from bayeslmm.graph.names import REFERENCE, Tensor, effect_dims, levels_dim, safe_name
 from bayeslmm.priors import Prior, Priors
 
-# Of the SD that has the prior, where it is not the SD that is reported.
-REFERENCE = "_reference"
 Factor = list[list[Tensor]]
 """Lower triangle of a Cholesky factor: row i has entries 0 .. i, PyTensor scalars."""
 Reference = Float[np.ndarray, "k k"] | None

@@ -109,6 +109,13 @@ def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
     return bambi_model
 
 
+def without_groups(model: Model) -> "bmb.Model":
+    """The built model whose random part is ours alone; its graph is the joint one."""
+    bambi_model = make_bambi(model, groups=False)
+    bambi_model.build()
+    return bambi_model
+
+
 def _check_names(model: Model) -> None:
     """Raise if a predictor or the response is named as a parameter of the family."""
     parent, _, others = FAMILIES[model.family]

@@ -14,8 +14,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import FixedVariable
-from bayeslmm.graph.blocks import REFERENCE, at_reference
-from bayeslmm.graph.names import Foreign, Tensor, fixed_names, safe_name
+from bayeslmm.graph.blocks import at_reference
+from bayeslmm.graph.names import (
+    REFERENCE,
+    Foreign,
+    Tensor,
+    fixed_names,
+    safe_name,
+)
 from bayeslmm.graph.start import Density, climb
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES

@@ -5,7 +5,7 @@ Takes a `Model`; gives the graph that bambi builds for it, with correlated effec
 
 from typing import TYPE_CHECKING
 
-from bayeslmm.graph.bridge import make_bambi
+from bayeslmm.graph.bridge import without_groups
 from bayeslmm.graph.names import Foreign
 from bayeslmm.model import Model
 
@@ -37,6 +37,5 @@ def joint_model(model: Model) -> "pm.Model":
     ModelError
         If bambi cannot express the fixed part or the response.
     """
-    bambi_model: Foreign = make_bambi(model, groups=False)
-    bambi_model.build()
+    bambi_model: Foreign = without_groups(model)
     return bambi_model.backend.model

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.graph.bridge import make_bambi
+from bayeslmm.graph.bridge import without_groups
 from bayeslmm.graph.names import Foreign, Tensor
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
@@ -48,8 +48,7 @@ def row_likelihood(model: Model) -> RowLikelihood:
     from pytensor.graph.replace import graph_replace
 
     parent, _, names = FAMILIES[model.family]
-    bambi_model: Foreign = make_bambi(model, groups=False)
-    bambi_model.build()
+    bambi_model: Foreign = without_groups(model)
     joint = bambi_model.backend.model
     (response,) = joint.observed_RVs
     known = [bambi_model.backend.components[parent].output]

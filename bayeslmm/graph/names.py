@@ -13,6 +13,8 @@ from bayeslmm.design.arrays import Design, Parameter, parameters
 
 DIVISION_SLASH = "\u2215"
 OBSERVATIONS = "__obs__"
+# Ends the name of the SD that has the prior, where it is not the one reported.
+REFERENCE = "_reference"
 # Dimensions of every posterior, bambi's name of a mean, and paths in a DataTree.
 _OTHERS_NEED = ("chain", "draw", "sample", OBSERVATIONS, "mu", ".", "..")
 
@@ -92,7 +94,7 @@ def _taken(design: Design) -> set[str]:
         found.add(levels_dim(term.group))
         for variable in term.variables:
             name = safe_name(variable.name)
-            found |= {name, f"{name}_sigma", f"{name}_sigma_reference"}
+            found |= {name, f"{name}_sigma", f"{name}_sigma{REFERENCE}"}
         group = safe_name(term.group)
         found |= {f"{group}_corr", f"{group}_corr_dim"}
         for i in range(len(design.groups)):

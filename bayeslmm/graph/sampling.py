@@ -126,7 +126,17 @@ def sample_joint(
                 f"The sampler gave up: {str(error).splitlines()[0]}. The posterior may "
                 "be improper or a prior far from the data; try priors='weak'."
             ) from error
-    return _as_tree(model, layout, _by_name(joint, layout, place, tree), tree)
+    raw = tree["posterior"].to_dataset()
+    whole, length = complete_chains(raw[BLOCK].to_numpy(), fewest=1)
+    posterior = {
+        name: values[whole, :length]
+        for name, values in _by_name(joint, layout, place, raw).items()
+    }
+    stats = {
+        ours: tree["sample_stats"][theirs].to_numpy()[whole, :length]
+        for theirs, ours in SAMPLE_STATS.items()
+    }
+    return _as_tree(model, layout, posterior, stats)
 
 
 def _started(compiled: Foreign, place: Coordinates) -> Foreign:
@@ -171,14 +181,12 @@ def _layout(model: Model) -> Layout:
 
 
 def _by_name(
-    joint: Foreign, layout: Layout, place: Coordinates, tree: Foreign
+    joint: Foreign, layout: Layout, place: Coordinates, raw: Foreign
 ) -> dict[str, Float[np.ndarray, "chain draw ..."]]:
-    """Draws of the chains and length that are complete, labels in our order."""
-    raw = tree["posterior"].to_dataset()
-    chains, length = complete_chains(raw[place.outputs[0]].to_numpy(), fewest=1)
+    """Draws of what is reported, labels in our order."""
     posterior = {}
     for output, (name, dims) in zip(place.outputs, layout.dims.items(), strict=True):
-        values = raw[output].to_numpy()[chains, :length]
+        values = raw[output].to_numpy()
         own = joint.named_vars_to_dims.get(name) or ()
         assert sorted(own) == sorted(dims), f"{name} has the dimensions {own}"
         for axis, dim in enumerate(own):  # bambi may have another order of the levels
@@ -194,25 +202,19 @@ def _as_tree(
     model: Model,
     layout: Layout,
     posterior: dict[str, Float[np.ndarray, "chain draw ..."]],
-    tree: Foreign,
+    stats: dict[str, np.ndarray],
 ) -> "xr.DataTree":
     """The draws as a tree, intercept for raw predictors."""
     import arviz as az
 
     if model.priors.center_predictors:
         _uncentre(model.design, posterior)
-    stats = tree["sample_stats"]
-    raw = tree["posterior"].to_dataset()
-    chains, length = complete_chains(raw[BLOCK].to_numpy(), fewest=1)
     response, rows = response_name(model.design), model.row_labels
     assert rows is not None, "a joint model has its rows in memory"
     return az.from_dict(
         {
             "posterior": posterior,
-            "sample_stats": {
-                ours: stats[theirs].to_numpy()[chains, :length]
-                for theirs, ours in SAMPLE_STATS.items()
-            },
+            "sample_stats": stats,
             "observed_data": {response: model.design.y},
         },
         dims={**layout.dims, response: [OBSERVATIONS]},

@@ -59,13 +59,25 @@ def effect_centers(design: Design) -> tuple[Float[np.ndarray, " _k"], ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where the columns are moved to, and their roots, before y is looked at."""
+    """Where the columns are moved to, their roots, and the spread of all of y."""
 
     means: Float[np.ndarray, " p"]
     level: float
+    spread: float
     root: Float[np.ndarray, "p p"]
     centers: tuple[Float[np.ndarray, " _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...]
+
+    def inverse(self) -> Float[np.ndarray, "w w"]:
+        """Turns moved columns of X, and y, to orthonormal ones in units of its spread.
+
+        Shape (p + 1, p + 1).
+        """
+        p = len(self.means)
+        turn = np.eye(p + 1)
+        turn[:p, :p] = solve_triangular(self.root, np.eye(p)) if p else self.root
+        turn[p, p] = 1.0 / self.spread
+        return turn
 
 
 def condition(design: Design) -> Conditioned:
@@ -86,11 +98,8 @@ def condition(design: Design) -> Conditioned:
     DataError
         If doubles cannot tell the response from its mean.
     """
-    frame = _make_frame(design)
-    p, spread = design.p, _power_of_two(design.moments.net.sd(1)[0])
-    turn = np.eye(p + 1)
-    turn[:p, :p] = solve_triangular(frame.root, np.eye(p)) if p else frame.root
-    turn[p, p] = 1.0 / spread
+    frame, p = _make_frame(design), design.p
+    turn = frame.inverse()
     columns = Columns(
         np.append(frame.means, frame.level), turn, frame.centers, frame.bases
     )
@@ -99,7 +108,7 @@ def condition(design: Design) -> Conditioned:
     last[:p, p] = -turn[:p, :p] @ along
     layout = make_layout(design.groups)
     sums = sum_rows(design, layout, columns=replace(columns, turn=last))
-    return _finish(design, frame, layout, sums, along, spread)
+    return _finish(design, frame, layout, sums, along)
 
 
 def condition_sums(
@@ -129,16 +138,12 @@ def condition_sums(
     DataError
         If doubles cannot tell the response from its mean.
     """
-    frame = _make_frame(design)
-    p, spread = design.p, _power_of_two(design.moments.net.sd(1)[0])
+    frame, p = _make_frame(design), design.p
     turn = np.eye(p + 1)
     if design.intercept is not None:
         moved = np.append(frame.means, frame.level) - columns.origin
         turn[design.intercept] -= moved
-    inverse = np.eye(p + 1)
-    inverse[:p, :p] = solve_triangular(frame.root, np.eye(p)) if p else frame.root
-    inverse[p, p] = 1.0 / spread
-    turn = turn @ inverse
+    turn = turn @ frame.inverse()
     along = _regression(turn.T @ sums.WW @ turn, p)
     turn[:, p] -= turn[:, :p] @ along
     bases = [
@@ -148,7 +153,7 @@ def condition_sums(
         )
     ]
     turned = turn_sums(sums, layout, turn, bases)
-    return _finish(design, frame, layout, turned, along, spread)
+    return _finish(design, frame, layout, turned, along)
 
 
 def _make_frame(design: Design) -> _Frame:
@@ -168,7 +173,8 @@ def _make_frame(design: Design) -> _Frame:
         few = design.in_memory and design.n * term.k <= FEW
         rows = term.Z if few else None
         bases.append(_basis(term.structure, moments.Z[t], centers[t], rows))
-    return _Frame(means, level, root, centers, tuple(bases))
+    spread = _power_of_two(moments.net.sd(1)[0])
+    return _Frame(means, level, spread, root, centers, tuple(bases))
 
 
 def _root(
@@ -242,19 +248,18 @@ def _finish(
     layout: Layout,
     sums: Sums,
     along: Float[np.ndarray, " p"],
-    spread: float,
 ) -> Conditioned:
     """The unit of y set to what X leaves of it, and all in one object."""
     left = _power_of_two(math.sqrt(max(float(sums.WW[-1, -1]), 0.0) / sums.n))
     turn = np.eye(design.p + 1)
     turn[-1, -1] = 1.0 / left
     whole = [np.eye(term.k) for term in design.groups]
-    beta = spread * (solve_triangular(frame.root, along) if design.p else along)
+    beta = frame.spread * (solve_triangular(frame.root, along) if design.p else along)
     if design.intercept is not None:
         beta[design.intercept] += frame.level
     found = Conditioned(
         statistics=make_statistics(turn_sums(sums, layout, turn, whole), layout),
-        unit=spread * left,
+        unit=frame.spread * left,
         means=frame.means,
         intercept=design.intercept,
         root=frame.root,
@@ -270,11 +275,16 @@ def _finish(
 
 def reproduces(design: Design, conditioned: Conditioned) -> bool:
     """Whether X leaves nothing of y but the rounding of its doubles."""
-    weight = math.exp(0.5 * conditioned.statistics.log_weights / design.n)
     step = EPS * float(design.moments.y.size[0])
     if not design.in_memory:  # sums have half the digits
         step = max(step, math.sqrt(EPS) * float(design.moments.net.sd()[0]))
-    return not conditioned.residual_sd > NOTHING_LEFT * step * weight
+    return not _plain_sd(design, conditioned) > NOTHING_LEFT * step
+
+
+def _plain_sd(design: Design, conditioned: Conditioned) -> float:
+    """What X leaves of y, without the mean weight: in the units of y."""
+    weight = math.exp(0.5 * conditioned.statistics.log_weights / design.n)
+    return conditioned.residual_sd / weight
 
 
 def _check_units(design: Design, conditioned: Conditioned) -> None:
@@ -299,8 +309,7 @@ def _check_units(design: Design, conditioned: Conditioned) -> None:
 
 def _check_digits(design: Design, conditioned: Conditioned) -> None:
     """Raise if the doubles of y are too coarse for what X leaves of it."""
-    weight = math.exp(0.5 * conditioned.statistics.log_weights / design.n)
-    size, sd = float(design.moments.y.size[0]), conditioned.residual_sd / weight
+    size, sd = float(design.moments.y.size[0]), _plain_sd(design, conditioned)
     if reproduces(design, conditioned) or sd >= LEAST_STEPS * EPS * size:
         return
     raise DataError(

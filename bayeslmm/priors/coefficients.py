@@ -44,17 +44,9 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     """
     check_integrable(priors, design)
     mean, width = _normals(priors)
-    proper = np.isfinite(width)
-    if not proper.any():
+    if not np.isfinite(width).any():
         return None
-    transform = _centring(design, priors.center_predictors)
-    scaled = transform / width[:, None]
-    return BetaPrior(
-        mean=np.linalg.solve(transform, mean),
-        precision=scaled.T @ scaled,
-        log_det=-2.0 * float(np.log(width[proper]).sum()),
-        n_proper=int(proper.sum()),
-    )
+    return _turned(_centring(design, priors.center_predictors), mean, width)
 
 
 def check_integrable(priors: Priors, design: Design) -> None:
@@ -105,17 +97,30 @@ def safe_beta_prior(
     """
     check_integrable(priors, design)
     mean, width = _normals(priors)
-    proper = np.isfinite(width)
-    if not proper.any():
+    if not np.isfinite(width).any():
         return None
     stated = np.eye(design.p)  # A of the coefficients of moved columns
     if not priors.center_predictors and design.intercept is not None:
         stated[design.intercept] -= conditioned.means
     away = (mean - stated @ conditioned.beta) / conditioned.unit
     turn = stated @ solve_triangular(conditioned.root, np.eye(design.p))
-    scaled = turn * (conditioned.unit / width)[:, None]
+    return _turned(turn, away, width, conditioned.unit)
+
+
+def _turned(
+    turn: Float[np.ndarray, "p p"],
+    mean: Float[np.ndarray, " p"],
+    width: Float[np.ndarray, " p"],
+    unit: float = 1.0,
+) -> BetaPrior:
+    """The prior of s that independent Normal priors of ``unit turn s`` amount to.
+
+    `mean` in units, `width` in the units of the data, infinite where the prior is flat.
+    """
+    proper = np.isfinite(width)
+    scaled = turn * (unit / width)[:, None]
     return BetaPrior(
-        mean=np.linalg.solve(turn, away),
+        mean=np.linalg.solve(turn, mean),
         precision=scaled.T @ scaled,
         log_det=-2.0 * float(np.log(width[proper]).sum()),
         n_proper=int(proper.sum()),
