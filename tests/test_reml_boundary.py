@@ -7,6 +7,7 @@ import pytest
 from reml_cases import estimates, fit, toy
 
 from bayeslmm import FitWarning, Model, ModelError, simulate_classrooms
+from bayeslmm.errors import PACKAGE
 from bayeslmm.fit import descend, optimise, reml as reml_module
 from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.optimise import minimise
@@ -177,7 +178,7 @@ def test_one_warning_and_it_points_outside_the_package(classrooms):
         warnings.simplefilter("always")
         model.fit_reml()
     assert [w.category for w in caught] == [FitWarning]
-    assert caught[0].filename == __file__
+    assert not caught[0].filename.startswith(PACKAGE)
 
 
 def test_a_good_fit_is_silent():
