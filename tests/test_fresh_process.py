@@ -153,6 +153,7 @@ def test_the_calls_of_the_readme_with_cold_and_with_warm_caches(tmp_path):
     assert cold[0].endswith("well\n")
     assert warm[0].endswith("well\n")
     assert "Compiling kernels" in cold[1]
+    assert "Compiling the joint model" in cold[1]
     assert "Compiling kernels" not in warm[1]
 
 

@@ -371,6 +371,17 @@ def test_energy_and_tree_depth_are_judged(post: Posterior) -> None:
     assert "9 draws reached the largest tree depth" in text
 
 
+@pytest.mark.parametrize(("chains", "draws"), [(2, 60), (1, 60), (2, 4)])
+def test_the_diagnosis_reads_the_figures_of_the_summary(
+    post: Posterior, chains: int, draws: int
+) -> None:
+    """Two ways through ArviZ, also where there is one chain or almost no draw."""
+    cut = post.idata.isel(chain=slice(chains), draw=slice(draws))
+    short = replace(post, idata=cut)
+    table = short.diagnose().table
+    pd.testing.assert_frame_equal(short.summary()[list(table)], table)
+
+
 # --- files and printing ---------------------------------------------------------------
 
 

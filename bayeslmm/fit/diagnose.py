@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.posterior_tables import summary_table
+from bayeslmm.fit.posterior_tables import diagnostics_table
 from bayeslmm.graph.names import safe_name
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Dia
     .. [1] Vehtari et al. (2021). Rank-normalization, folding, and localization.
        Bayesian Anal. 16(2). https://doi.org/10.1214/20-BA1221
     """
-    columns = ["mcse_mean", "ess_bulk", "ess_tail", "rhat"]
-    table = summary_table(design, tree, 0.95, "eti").loc[:, columns]
+    table = diagnostics_table(design, tree)
     problems = [
         *status_messages(status),
         *_convergence_messages(table, status),

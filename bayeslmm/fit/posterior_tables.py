@@ -96,30 +96,56 @@ def summary_table(
     """Every scalar parameter: location, spread, interval, Monte Carlo diagnostics."""
     import arviz as az
     import pandas as pd
-    import xarray as xr
 
     check_interval(prob, kind)
     wanted = posterior_parameters(design, tree)
-    # counted, not called by their labels: one may be "chain"
-    scalars = {
-        f"p{i}": (("chain", "draw"), _draws(parameter, design, tree))
-        for i, parameter in enumerate(wanted)
-    }
+    scalars = _scalars(design, tree, wanted)
     with np.errstate(invalid="ignore", divide="ignore"):  # of very short chains
         found = az.summary(
-            xr.Dataset(scalars),
-            kind="all",
-            ci_prob=prob,
-            ci_kind=kind,
-            round_to="none",
+            scalars, kind="all", ci_prob=prob, ci_kind=kind, round_to="none"
         )
-    table = pd.DataFrame(found).loc[list(scalars)]
+    table = pd.DataFrame(found).loc[list(scalars.data_vars)]
     lower, upper = [name for name in table.columns if name.endswith(("_lb", "_ub"))]
     table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
     table["component"] = [p.component for p in wanted]
-    table["median"] = [float(np.median(draws)) for _, draws in scalars.values()]
+    table["median"] = [float(np.median(draws)) for draws in scalars.values()]
     table.index = pd.Index([p.label for p in wanted], name="label")
     return table.loc[:, list(SUMMARY_COLUMNS)]
+
+
+def diagnostics_table(design: Design, tree: "xr.DataTree") -> "pd.DataFrame":
+    """The Monte Carlo diagnostics of `summary_table` alone, in a third of its time."""
+    import arviz as az
+    import pandas as pd
+
+    wanted = posterior_parameters(design, tree)
+    scalars = _scalars(design, tree, wanted)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of very short chains
+        found = {
+            "mcse_mean": az.mcse(scalars, method="mean"),
+            "ess_bulk": az.ess(scalars, method="bulk"),
+            "ess_tail": az.ess(scalars, method="tail"),
+            "rhat": az.rhat(scalars, method="rank"),
+        }
+    columns = {
+        column: [float(values[name]) for name in scalars.data_vars]
+        for column, values in found.items()
+    }
+    return pd.DataFrame(columns, pd.Index([p.label for p in wanted], name="label"))
+
+
+def _scalars(
+    design: Design, tree: "xr.DataTree", wanted: tuple[Parameter, ...]
+) -> "xr.Dataset":
+    """Draws for ArviZ, counted and not called by labels: one may be "chain"."""
+    import xarray as xr
+
+    return xr.Dataset(
+        {
+            f"p{i}": (("chain", "draw"), _draws(parameter, design, tree))
+            for i, parameter in enumerate(wanted)
+        }
+    )
 
 
 def interval_bounds(

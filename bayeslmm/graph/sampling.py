@@ -26,6 +26,7 @@ from bayeslmm.graph.names import (
     response_name,
 )
 from bayeslmm.graph.start import scattered
+from bayeslmm.marginal.kernels.compiling import Wait
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # nutpie's defaults (300 and 0.8), as bambi and brms advise.
 TUNE = 1000
 TARGET_ACCEPT = 0.95
+# 10 s for `x + (x | g)` on one core, most of it PyTensor's and the same each time
+BUILDING = Wait("Compiling the joint model, once for each model (5 to 30 s).")
 # nutpie's name of a statistic -> ArviZ's
 SAMPLE_STATS = {
     "diverging": "diverging",
@@ -101,11 +104,9 @@ def sample_joint(
 
     joint, layout = joint_model(model), _layout(model)
     place = in_coordinates(model, joint, list(layout.dims))
-    compiled: Foreign = dataclasses.replace(
-        nutpie.compile_pymc_model(place.graph, var_names=list(place.outputs)),
-        dims={},
-        _coords={},
-    )
+    with BUILDING.watch(lambda: True):
+        built = nutpie.compile_pymc_model(place.graph, var_names=list(place.outputs))
+    compiled: Foreign = dataclasses.replace(built, dims={}, _coords={})
     with warnings.catch_warnings():
         # ArviZ supposes a mistake where there are fewer draws than chains
         warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
