@@ -14,6 +14,7 @@ from bayeslmm.compare import prior_pull, shrinkage_covariances
 from bayeslmm.design import parameters
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.fit import SamplingStatus
+from bayeslmm.fit.tails import Missing
 
 EXACT = {"rtol": 1e-8, "atol": 1e-8}  # one algebra by two routes, from a REML optimum
 SEEDS = {"atol": 6e-5}  # the source tutorial prints four decimals
@@ -84,7 +85,7 @@ def test_where_there_is_no_se_the_difference_is_in_posterior_sds(classrooms):
 def test_a_posterior_without_a_mean_has_none_in_the_table(common_slope):
     reml, post = common_slope
     label = "1|classroom_sigma"
-    status = replace(post.status, without_mean=(label,))
+    status = replace(post.status, missing=Missing(mean=(label,), sd=(label,)))
     table = lmm.compare(reml, replace(post, status=status))
     assert table.loc[label, ["mean", "sd"]].isna().all()
     assert np.isfinite(table.loc[label, "median"])

@@ -12,6 +12,7 @@ import bayeslmm as lmm
 from bayeslmm.compare.reading import posterior_mode
 from bayeslmm.errors import FitWarning
 from bayeslmm.fit import FitStatus, SamplingStatus
+from bayeslmm.fit.tails import Missing
 
 # --- reading --------------------------------------------------------------------------
 
@@ -149,9 +150,9 @@ def test_reading_puts_what_forbids_reading_first():
 
 
 def test_reading_says_that_a_mean_does_not_exist():
-    sampling = SamplingStatus(4, 1000, without_mean=("1|classroom_sigma",))
+    sampling = SamplingStatus(4, 1000, missing=Missing(mean=("1|classroom_sigma",)))
     text = lmm.reading(*constructed(sampling=sampling))
-    assert said("1|classroom_sigma has a posterior without a mean", text)
+    assert said("The posterior of 1|classroom_sigma has no mean", text)
 
 
 def test_reading_of_real_singular_slopes(classrooms):

@@ -57,7 +57,7 @@ def test_agrees_with_quadrature(
     table = az.summary(
         tree_of(run[0].design, run[1], drawn), kind="all", round_to="none"
     )
-    for label, row in exact.summary.iterrows():
+    for label, row in exact.summary().iterrows():
         own = table.loc[str(label)]
         assert abs(own["mean"] - row["mean"]) < MCSE * own["mcse_mean"] + row["error"]
         assert abs(own["sd"] - row["sd"]) < MCSE * own["mcse_sd"] + row["error"]

@@ -196,9 +196,9 @@ def test_quadrature_does_not_know_the_zero_of_x(formula: str) -> None:
     tolerance = 0.05  # SDs
     with unchecked(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Quadrature has not reached", FitWarning)
-        one = quadrature(Model(formula, children()), tolerance=tolerance).summary
+        one = quadrature(Model(formula, children()), tolerance=tolerance).summary()
         other_frame = children(2006.0).assign(y=lambda d: d["y"] + 1e6)
-        other = quadrature(Model(formula, other_frame), tolerance=tolerance).summary
+        other = quadrature(Model(formula, other_frame), tolerance=tolerance).summary()
     labels = [label for label in one.index if label in ("x", "x|g_sigma", "sigma")]
     for column in ("mean", "median", "sd", "lower", "upper"):
         off = other.loc[labels, column] - one.loc[labels, column]
@@ -209,7 +209,7 @@ def test_figures_at_zero_are_those_of_the_draws() -> None:
     """SD and correlation of the intercept mix the coordinates: smoothed quantiles."""
     model = Model("y ~ x + (x | g)", children(-8.0))
     with unchecked():
-        exact = quadrature(model, tolerance=0.1).summary
+        exact = quadrature(model, tolerance=0.1).summary()
         table = sample(model, seed=1, draws=5000).summary()
     for label in ("1|g_sigma", "g_corr[Intercept:x]", "x|g_sigma"):
         row, own = exact.loc[label], table.loc[label]

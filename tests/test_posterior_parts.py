@@ -23,6 +23,7 @@ from bayeslmm.fit.posterior_predictions import (
 )
 from bayeslmm.fit.posterior_tables import interval_bounds
 from bayeslmm.fit.responses import expected_response
+from bayeslmm.fit.tails import Missing
 from bayeslmm.fit.target import (
     TermTarget,
 )
@@ -165,7 +166,10 @@ def test_one_chain_shows_nothing() -> None:
     [
         ({"n_divergent": 7}, "7 of 2000 draws ended in a divergence"),
         ({"partial": True}, "The run was interrupted: 4 chains of 500 draws"),
-        ({"without_mean": ("1|g_sigma",)}, "posterior of '1|g_sigma' has no mean"),
+        (
+            {"missing": Missing(mean=("1|g_sigma",))},
+            "posterior of '1|g_sigma' has no mean",
+        ),
     ],
 )
 def test_what_the_run_said_is_in_the_diagnosis(

@@ -80,9 +80,9 @@ def test_parameters_and_evidence_of_the_references(name: str, public_data: Any) 
         found = quadrature(model, tolerance=5e-3)
     assert found.converged
     assert found.log_evidence == pytest.approx(figures["log_evidence"], abs=EVIDENCE)
-    assert set(found.summary.index) == set(figures["parameters"])
+    assert set(found.summary().index) == set(figures["parameters"])
     for label, wanted in figures["parameters"].items():
-        row = found.summary.loc[label]
+        row = found.summary().loc[label]
         for name_, value in wanted.items():
             ours = (
                 row[name_]
@@ -136,13 +136,13 @@ def test_evidence_and_mean_of_a_dense_oracle() -> None:
     found = quadrature(model)
     assert found.log_evidence == pytest.approx(math.log(evidence) - 20.0, abs=ORACLE)
     mean = first_moment / evidence
-    assert found.summary.loc["1|g_sigma", "mean"] == pytest.approx(mean, rel=ORACLE)
+    assert found.summary().loc["1|g_sigma", "mean"] == pytest.approx(mean, rel=ORACLE)
 
 
 def test_sampler_agrees(simulated: Quadrature) -> None:
     """NUTS gives the same figures within its Monte Carlo errors."""
     post = sample_unchecked(simulated.model, draws=1500, seed=11, method="nuts")
-    for label, row in simulated.summary.iterrows():
+    for label, row in simulated.summary().iterrows():
         draws = post.draws(str(label))
         assert abs(draws.mean() - row["mean"]) < MCSE * az.mcse(draws, method="mean")
         assert abs(draws.std() - row["sd"]) < MCSE * az.mcse(draws, method="sd")
@@ -162,7 +162,7 @@ def test_units_of_the_response() -> None:
         one, other = (quadrature(Model("y ~ x + (1 | g)", d)) for d in (data, scaled))
     shift = len(data) * math.log(1000.0)
     assert other.log_evidence == pytest.approx(one.log_evidence - shift, abs=UNITS)
-    ratio = (other.summary[FIGURES] / one.summary[FIGURES]).to_numpy(float)
+    ratio = (other.summary()[FIGURES] / one.summary()[FIGURES]).to_numpy(float)
     np.testing.assert_allclose(ratio, 1000.0, rtol=1e-4)
 
 
@@ -172,10 +172,10 @@ def test_error_estimate_covers_the_error() -> None:
     with unchecked():
         coarse, fine = (quadrature(model, tolerance=t) for t in (1e-2, 1e-5))
     assert abs(coarse.log_evidence - fine.log_evidence) <= coarse.error
-    off = (coarse.summary[FIGURES] - fine.summary[FIGURES]).abs().max(axis=1)
-    assert (off <= coarse.summary["error"] + fine.summary["error"]).all()
-    spread = fine.summary["sd"]
-    assert (fine.summary["error"] <= 1e-5 * spread).all()
+    off = (coarse.summary()[FIGURES] - fine.summary()[FIGURES]).abs().max(axis=1)
+    assert (off <= coarse.summary()["error"] + fine.summary()["error"]).all()
+    spread = fine.summary()["sd"]
+    assert (fine.summary()["error"] <= 1e-5 * spread).all()
     assert len(fine.lattice.nodes) > len(coarse.lattice.nodes)
 
 
@@ -184,13 +184,13 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[useful_threads.__module__], "WORTH_A_THREAD", 0)
     model = Model("y ~ x + (1 | g)", few_rows())
     one, three = (quadrature(model, tolerance=0.01, cores=cores) for cores in (1, 3))
-    pd.testing.assert_frame_equal(one.summary, three.summary, check_exact=True)
+    pd.testing.assert_frame_equal(one.summary(), three.summary(), check_exact=True)
     assert one.log_evidence == three.log_evidence
 
 
 def test_quantiles_invert_the_distribution(simulated: Quadrature) -> None:
     """The interval of the summary is made of quantiles, and they increase."""
-    for label, row in simulated.summary.iterrows():
+    for label, row in simulated.summary().iterrows():
         found = [simulated.quantile(str(label), p) for p in (0.025, 0.5, 0.975)]
         assert found == pytest.approx([row["lower"], row["median"], row["upper"]])
         assert found == sorted(found)
@@ -204,7 +204,7 @@ def test_correlations_stay_in_range(structure: str, label: str) -> None:
     data = few_rows(60, 6)
     model = Model(f"y ~ x + {structure}(x | g)", data, priors={"g_corr": 2})
     with unchecked():
-        row = quadrature(model, tolerance=0.03).summary.loc[label]
+        row = quadrature(model, tolerance=0.03).summary().loc[label]
     assert -1 < row["lower"] < row["median"] < row["upper"] < 1
     assert row["lower"] < row["mean"] < row["upper"]
 
@@ -222,15 +222,15 @@ def test_moments_under_a_flat_prior(
     """The density of the SD falls as sd**(1 - levels): moments below levels - 2."""
     model = Model("y ~ 1 + (1 | g)", few_rows(n_levels), priors="flat")
     found = quadrature(model, tolerance=1e-3)
-    row = found.summary.loc["1|g_sigma"]
+    row = found.summary().loc["1|g_sigma"]
     assert math.isfinite(row["mean"]) is mean_exists
     assert math.isfinite(row["sd"]) is sd_exists
-    assert math.isfinite(found.summary.loc["Intercept", "sd"]) is sd_exists
+    assert math.isfinite(found.summary().loc["Intercept", "sd"]) is sd_exists
     assert 0 < row["lower"] < row["median"] < row["upper"] < math.inf
     assert math.isnan(found.log_evidence)  # a flat prior has no constant
     assert found.converged
     # balanced rows: the Intercept is symmetric about the mean, however heavy its tail
-    intercept = found.summary.loc["Intercept"]
+    intercept = found.summary().loc["Intercept"]
     assert intercept["median"] == pytest.approx(model.design.y.mean(), abs=1e-6)
 
 

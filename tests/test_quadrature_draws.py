@@ -35,7 +35,7 @@ def exact() -> Quadrature:
 def worst_error(post: Posterior, exact: Quadrature) -> float:
     """Largest difference of a figure from the quadrature, in Monte Carlo errors."""
     errors = []
-    for label, mean, sd in exact.summary[["mean", "sd"]].itertuples():
+    for label, mean, sd in exact.summary()[["mean", "sd"]].itertuples():
         draws = post.draws(str(label))
         errors.append((draws.mean() - mean) / az.mcse(draws, method="mean"))
         errors.append((draws.std() - sd) / az.mcse(draws, method="sd"))

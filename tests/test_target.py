@@ -6,14 +6,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.stats
 from helpers import LAYOUTS, dense_log_density, finite_difference, random_design
 from hypothesis import given, strategies as st
-from sampling import sample_unchecked, unchecked
+from sampling import unchecked
 
-from bayeslmm import FitWarning, Model, PriorError, SamplingError, covariance
+from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.compiled import _scale_row
 from bayeslmm.fit.kernels.callbacks import (
@@ -27,7 +26,7 @@ from bayeslmm.fit.kernels.coordinates import FARTHEST, log_prior
 from bayeslmm.fit.mode import laplace, negative_hessian, whitening_basis
 from bayeslmm.fit.nuts import run_nutpie
 from bayeslmm.fit.options import check_options
-from bayeslmm.fit.target import Target, check_proper, make_target
+from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import log_target
 from bayeslmm.marginal.conditioning import condition
 from bayeslmm.priors import Prior, make_priors, scale_logp
@@ -271,57 +270,3 @@ def test_negative_curvature_is_raised() -> None:
     """A saddle point still gives finite, independent directions."""
     basis = whitening_basis(np.diag([4.0, -3.0, 0.0]))
     np.testing.assert_allclose(basis @ basis.T, np.diag([0.25, 20.0, 20.0]))
-
-
-# --- improper posteriors ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n_levels", "improper", "without_mean"),
-    [(2, True, False), (3, False, True), (4, False, False)],
-)
-def test_flat_priors_need_levels(
-    n_levels: int, improper: bool, without_mean: bool
-) -> None:
-    """With a flat SD the tail is sd**-(J - 1): J = 2 improper, J = 3 without a mean."""
-    rng = np.random.default_rng(3)
-    target = target_of(random_design(rng, n_levels=n_levels), "flat")
-    if improper:
-        with pytest.raises(PriorError, match=r"1\|g_sigma' is improper.*3 levels"):
-            check_proper(target)
-    else:
-        assert check_proper(target) == (("1|g_sigma",) if without_mean else ())
-
-
-def test_a_covariate_of_the_levels_costs_one() -> None:
-    """A fixed effect that is constant within levels takes one level away."""
-    rng = np.random.default_rng(4)
-    design = random_design(rng, n_levels=3, p=2)
-    constant = rng.normal(size=3)[design.groups[0].codes]
-    design = replace(design, X=np.column_stack([design.X[:, 0], constant]))
-    with pytest.raises(PriorError, match="improper"):
-        check_proper(target_of(design, "flat"))
-    assert check_proper(target_of(design, "weak")) == ()
-
-
-def test_a_response_that_is_reproduced_is_refused() -> None:
-    """Exact fits: by the fixed effects, or by the effects of the levels."""
-    design = random_design(np.random.default_rng(5))
-    exact = replace(design, y=design.X @ np.array([1.0, 2.0]))
-    with pytest.raises(SamplingError, match="reproduce 'y' exactly"):
-        target_of(exact)
-    codes = design.groups[0].codes
-    constant = replace(design, y=np.array([3.0, 1.0, 4.0, 1.5, 9.0])[codes])
-    with pytest.raises(PriorError, match=r"'sigma' is improper.*reproduces"):
-        check_proper(target_of(constant))
-
-
-def test_sampling_says_that_an_sd_has_no_mean() -> None:
-    """A flat SD with three levels is sampled, and the reader is told."""
-    rng = np.random.default_rng(6)
-    group = np.repeat(["a", "b", "c"], 12)
-    frame = pd.DataFrame({"y": rng.normal(size=36), "g": group})
-    model = Model("y ~ 1 + (1 | g)", frame, priors="flat")
-    with pytest.warns(FitWarning, match=r"1\|g_sigma' has no mean"):
-        post = sample_unchecked(model, draws=200, seed=1)
-    assert post.status.without_mean == ("1|g_sigma",)

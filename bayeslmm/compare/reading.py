@@ -190,11 +190,13 @@ def _centred(facts: _Facts) -> list[str]:
 
 def _skew(facts: _Facts) -> list[str]:
     """Where mode, median and mean of an SD lie apart."""
-    found = [
-        f"{label} has a posterior without a mean, because its prior is flat and its "
-        "levels are few: quote the median."
-        for label in facts.post.status.without_mean
-    ]
+    found = []
+    without = [x for x in facts.post.status.missing.mean if x in facts.table.index]
+    if without:
+        found.append(
+            f"The posterior of {_listed(without)} has no mean, because the prior of an "
+            "SD is flat and its levels are few: quote the median."
+        )
     for label, row in facts.of("sd", "sigma").iterrows():
         if not (row["mean"] - row["median"]) / row["sd"] > SKEWED:
             continue

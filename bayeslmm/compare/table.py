@@ -86,7 +86,6 @@ def compare(
     )
     for column in ("mean", "median", "sd", "lower", "upper", "ess_bulk", "rhat"):
         table[column] = posterior[column]
-    table.loc[list(post.status.without_mean), ["mean", "sd"]] = np.nan
     table = table.join(_differences(table))
     table.index.name = "label"
     table.attrs = {

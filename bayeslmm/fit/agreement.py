@@ -20,6 +20,7 @@ from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.fit.posterior_tables import label_draws
+from bayeslmm.fit.tails import find_tails
 from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import log_target
 from bayeslmm.model import Model
@@ -94,11 +95,13 @@ def joint_agreement(model: Model, tree: "xr.DataTree") -> dict[str, Any]:
         return {}
     try:
         target = make_target(model.design, model.conditioned, model.priors)
+        tails = find_tails(model.design, target)
         normal = laplace(target)
     except (PriorError, SamplingError):
         return {}  # not integrable, or improper: nothing to compare with
     x = joint_coordinates(model.design, target, tree)
-    return agreement(normal, x, log_densities(target, x))
+    reached = agreement(normal, x, log_densities(target, x))
+    return {**reached, "missing": tails.missing}
 
 
 def agreement(

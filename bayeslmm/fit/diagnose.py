@@ -14,6 +14,7 @@ from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.posterior_tables import diagnostics_table
+from bayeslmm.fit.tails import Missing
 from bayeslmm.graph.names import safe_name
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class SamplingStatus:
         Whether the run was interrupted, so that there are fewer than asked for.
     n_divergent : int
         Divergent transitions after tuning.
-    without_mean : tuple of str
-        SDs whose posterior has no mean: their density falls no faster than sd**-2.
+    missing : Missing
+        Which posterior means and SDs do not exist.
     sampler : {"nuts", "importance", "quadrature"}
         What made the draws; only NUTS has divergences.
     missed : float
@@ -55,7 +56,7 @@ class SamplingStatus:
     draws: int
     partial: bool = False
     n_divergent: int = 0
-    without_mean: tuple[str, ...] = ()
+    missing: Missing = Missing()
     sampler: Literal["nuts", "importance", "quadrature"] = "nuts"
     missed: float = 0.0
     unvisited: float = 0.0
@@ -163,9 +164,9 @@ def status_messages(status: SamplingStatus) -> list[str]:
             "predictors whose effects vary (x - mean(x)), or simplify the "
             "random-effects term."
         )
-    if status.without_mean:
+    if status.missing.mean:
         messages.append(
-            f"The posterior of {_names(status.without_mean)} has no mean: with so few "
+            f"The posterior of {_names(status.missing.mean)} has no mean: with so few "
             "levels and a flat prior its tail is too heavy. Read the median, or use a "
             "proper prior such as priors='weak'."
         )

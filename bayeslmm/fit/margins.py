@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.integrate import cumulative_simpson
 from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.optimize import root_scalar
@@ -19,9 +19,7 @@ from bayeslmm.design.arrays import Parameter
 from bayeslmm.fit.draws import sd_corr_draws
 from bayeslmm.fit.lattice import Lattice
 from bayeslmm.fit.smoothed import smoothed_quantiles
-from bayeslmm.fit.target import (
-    Target,
-)
+from bayeslmm.fit.target import Target
 
 # Points between two nodes at which a margin is interpolated for its quantiles.
 BETWEEN = 32
@@ -47,46 +45,24 @@ class Margin:
 
 
 def mean_sd(
-    parameter: Parameter,
-    target: Target,
-    lattice: Lattice,
-    moments: Int[np.ndarray, " m"],
+    parameter: Parameter, target: Target, lattice: Lattice
 ) -> tuple[float, float]:
-    """Posterior mean and SD of one parameter."""
+    """Posterior mean and SD of one parameter, over the lattice."""
     if parameter.component == "fixef":
-        return _fixed_mean_sd(parameter, target, lattice, moments)
-    axis = _coordinate_of(parameter, target)
+        means, variances = (
+            a[:, parameter.index[0]] for a in (lattice.beta, lattice.beta_var)
+        )
+        mean = float(lattice.weights @ means)
+        return mean, math.sqrt(
+            float(lattice.weights @ (variances + (means - mean) ** 2))
+        )
     if _is_coordinate(parameter, target):
-        margin = _margin(lattice, axis)
+        margin = _margin(lattice, _coordinate_of(parameter, target))
         values, weights = _natural(parameter, target, margin.nodes), margin.weights
     else:
         values, weights = values_at(parameter, target, lattice.x), lattice.weights
-        own = [i for i in target.scales if i]
-        axis = min(own, key=lambda i: int(moments[i]))
     mean = float(weights @ values)
-    sd = math.sqrt(float(weights @ (values - mean) ** 2))
-    exists = 2 if parameter.component == "corr" else int(moments[axis])
-    return (mean if exists >= 1 else math.inf), (sd if exists >= 2 else math.inf)
-
-
-def _fixed_mean_sd(
-    parameter: Parameter,
-    target: Target,
-    lattice: Lattice,
-    moments: Int[np.ndarray, " m"],
-) -> tuple[float, float]:
-    """Mean and SD of a mixture of Normals."""
-    means, variances = (
-        a[:, parameter.index[0]] for a in (lattice.beta, lattice.beta_var)
-    )
-    mean = float(lattice.weights @ means)
-    variance = float(lattice.weights @ (variances + (means - mean) ** 2))
-    proper = target.beta is not None and target.beta.n_proper == len(target.beta.mean)
-    exists = 2 if proper else int(moments[list(target.scales)].min())
-    return (
-        mean if exists >= 1 else math.nan,
-        math.sqrt(variance) if exists >= 2 else math.nan,
-    )
+    return mean, math.sqrt(float(weights @ (values - mean) ** 2))
 
 
 def quantiles(

@@ -4,6 +4,7 @@ Takes a `Model` and an ArviZ DataTree of its draws; gives tidy DataFrames under 
 labels of `parameters`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -75,14 +76,16 @@ class Posterior(RowBatches):
         DataFrame
             Index ``label``; columns ``component`` (fixef, sd, corr, sigma), ``mean``,
             ``median``, ``sd``, ``lower``, ``upper``, ``mcse_mean`` in the units of the
-            parameter; ``ess_bulk``, ``ess_tail``, ``rhat``.
+            parameter; ``ess_bulk``, ``ess_tail``, ``rhat``. A mean or SD that the
+            posterior does not have (flat priors and few levels) is NaN.
 
         References
         ----------
         .. [1] Vehtari et al. (2021). Bayesian Anal. 16(2).
            https://doi.org/10.1214/20-BA1221
         """
-        return tables.summary_table(self.model.design, self.idata, prob, kind)
+        table = tables.summary_table(self.model.design, self.idata, prob, kind)
+        return tables.hide_missing(table, table.index, self.status.missing)
 
     def draws(self, label: str) -> Float[np.ndarray, "chain draw"]:
         """Draws of one parameter.
@@ -152,11 +155,14 @@ class Posterior(RowBatches):
         design, moved = self.model.design, None
         if is_at_mean(at):
             moved = centred_draws(design, self.idata)
-        return tables.varcorr_table(design, self.idata, prob, kind, moved)
+        table = tables.varcorr_table(design, self.idata, prob, kind, moved)
+        return tables.hide_missing(table, table.index, self.status.missing)
 
     @property
     def sigma(self) -> float:
-        """Posterior mean of the residual SD, units of y."""
+        """Posterior mean of the residual SD, units of y; NaN where there is none."""
+        if "sigma" in self.status.missing.mean:
+            return math.nan
         return float(self.draws("sigma").mean())
 
     # --- levels ---------------------------------------------------------------------
@@ -213,7 +219,9 @@ class Posterior(RowBatches):
 
         if draws:
             return ranef_draws(self.model, self.idata, levels)
-        return ranef_summary(self.model, self.idata, prob, kind, levels)
+        table = ranef_summary(self.model, self.idata, prob, kind, levels)
+        labels = table["effect"] + "|" + table["group"]
+        return tables.hide_missing(table, labels, self.status.missing)
 
     def coef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Coefficients of each level: fixed effects plus random effects.

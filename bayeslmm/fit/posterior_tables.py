@@ -4,7 +4,7 @@ Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD a
 interval of named probability and kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -17,6 +17,8 @@ from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayeslmm.fit.tails import Missing
 
 IntervalKind = Literal["eti", "hdi"]
 
@@ -179,6 +181,21 @@ def describe_draws(
         "lower": np.asarray(lower).ravel(),
         "upper": np.asarray(upper).ravel(),
     }
+
+
+def hide_missing(
+    table: "pd.DataFrame", labels: Iterable[str], missing: "Missing"
+) -> "pd.DataFrame":
+    """The table without the means, SDs and variances that do not exist: NaN there.
+
+    `labels` has the label of every row, of a parameter or of effects of levels.
+    """
+    rows = list(labels)
+    columns = {"mean": missing.mean, "mcse_mean": missing.sd, "sd": missing.sd}
+    for column, without in {**columns, "variance": missing.variance}.items():
+        if without and column in table.columns:
+            table.loc[[label in without for label in rows], column] = np.nan
+    return table
 
 
 def varcorr_table(

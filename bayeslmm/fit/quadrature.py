@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import (
@@ -27,13 +27,9 @@ from bayeslmm.fit.lattice import MOST_POINTS, Lattice, grow_lattice, unit_steps
 from bayeslmm.fit.margins import mean_sd, quantiles
 from bayeslmm.fit.mode import Laplace, laplace
 from bayeslmm.fit.options import available_cores
-from bayeslmm.fit.target import (
-    FLAT_SLOPE,
-    TAIL,
-    Target,
-    check_proper,
-    make_target,
-)
+from bayeslmm.fit.posterior_tables import hide_missing
+from bayeslmm.fit.tails import Tails, find_tails
+from bayeslmm.fit.target import Target, make_target
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -63,14 +59,10 @@ class Quadrature:
         Its mode.
     lattice : Lattice
         The finest lattice.
-    moments : ndarray of int, shape (m,)
-        Highest moment, up to the second, that each SD has; 0 for a correlation, which
-        has all.
-    summary : DataFrame
-        Index ``label``; columns ``component``, ``mean``, ``median``, ``sd``, ``lower``,
-        ``upper`` in units of the parameter, and ``error``: the largest change of these
-        from the lattice before. A mean or SD that does not exist is infinite; NaN
-        where a fixed effect under a flat prior may have none for that reason.
+    tails : Tails
+        Which moments exist.
+    table : DataFrame
+        What `summary` gives.
     log_evidence : float
         Log density of the data, parameters integrated out; NaN if a prior is flat.
     error : float
@@ -83,11 +75,25 @@ class Quadrature:
     target: Target
     normal: Laplace
     lattice: Lattice
-    moments: Int[np.ndarray, " m"]
-    summary: "pd.DataFrame"
+    tails: Tails
+    table: "pd.DataFrame"
     log_evidence: float
     error: float
     converged: bool
+
+    def summary(self) -> "pd.DataFrame":
+        """Every parameter with its interval and its error.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``component``, ``mean``, ``median``, ``sd``,
+            ``lower``, ``upper`` in units of the parameter, and ``error``: the largest
+            change of these from the lattice before. A mean or SD that the posterior
+            does not have is NaN (flat priors and few levels). The intervals are
+            equal-tailed, of the probability given to `quadrature`.
+        """
+        return self.table.copy()
 
     def quantile(self, label: str, probability: float) -> float:
         """Value of a parameter below which a probability lies.
@@ -118,7 +124,7 @@ class Quadrature:
     @property
     def reason(self) -> str:
         """Size and errors in one sentence, for the draws that are made from it."""
-        share = float((self.summary["error"] / _spread(self.summary)).max())
+        share = float((self.table["error"] / _spread(self.table)).max())
         evidence = (
             ""
             if math.isnan(self.log_evidence)
@@ -197,11 +203,10 @@ def quadrature(
     target = make_target(model.design, model.conditioned, model.priors)
     if target.start.size > MAX_DIMENSION:
         raise ModelError(_too_many(target.start.size))
-    check_proper(target)
-    moments = existing_moments(target)
+    tails = find_tails(model.design, target)
     threads = useful_threads(target.statistics, cores or available_cores())
     normal = laplace(target)
-    refined = _refine(model, target, normal, moments, prob, tolerance, threads)
+    refined = _refine(model, target, normal, tails, prob, tolerance, threads)
     if not refined.converged:
         warn_user(_not_converged(refined, tolerance))
     flat = _has_flat_prior(model, target)
@@ -210,27 +215,12 @@ def quadrature(
         target=target,
         normal=normal,
         lattice=refined.lattice,
-        moments=moments,
-        summary=refined.table,
+        tails=tails,
+        table=refined.table,
         log_evidence=math.nan if flat else refined.lattice.log_integral,
         error=refined.error,
         converged=refined.converged,
     )
-
-
-def existing_moments(target: Target) -> Int[np.ndarray, " m"]:
-    """Highest moment of each SD that is finite, up to the second.
-
-    Read off the slope of the log density of log sd far out: moment q exists if it is
-    below -q. 0 stands at a correlation, which is bounded and has all.
-    """
-    moments = np.zeros(target.start.size, int)
-    for i in target.scales:
-        far = target.start.copy()
-        far[i] += TAIL
-        slope = float(target(far)[1][i])
-        moments[i] = sum(slope < -q - FLAT_SLOPE for q in (1, 2))
-    return moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +237,7 @@ def _refine(
     model: Model,
     target: Target,
     normal: Laplace,
-    moments: Int[np.ndarray, " m"],
+    tails: Tails,
     prob: float,
     tolerance: float,
     cores: int,
@@ -260,8 +250,8 @@ def _refine(
         if last is not None and finer * len(last.lattice.nodes) > MOST_POINTS:
             break  # what there is has its error beside it
         cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
-        lattice = grow_lattice(target, normal, step * unit, moments, cut, cores)
-        table = _table(model, target, lattice, moments, prob)
+        lattice = grow_lattice(target, normal, step * unit, tails.moments, cut, cores)
+        table = _table(model, target, lattice, tails, prob)
         if last is None:
             table["error"] = np.inf
             last = _Refined(lattice, table, math.inf, False)
@@ -282,7 +272,7 @@ def _table(
     model: Model,
     target: Target,
     lattice: Lattice,
-    moments: Int[np.ndarray, " m"],
+    tails: Tails,
     prob: float,
 ) -> "pd.DataFrame":
     """Mean, median, SD and interval of every parameter."""
@@ -292,12 +282,12 @@ def _table(
     ends = (0.5, 0.5 - 0.5 * prob, 0.5 + 0.5 * prob)
     rows = []
     for parameter in wanted:
-        mean, sd = mean_sd(parameter, target, lattice, moments)
+        mean, sd = mean_sd(parameter, target, lattice)
         median, lower, upper = quantiles(parameter, target, lattice, ends)
         rows.append((parameter.component, mean, median, sd, lower, upper))
     index = pd.Index([p.label for p in wanted], name="label")
     columns = pd.Index(["component", "mean", "median", "sd", "lower", "upper"])
-    return pd.DataFrame(rows, index=index, columns=columns)
+    return hide_missing(pd.DataFrame(rows, index, columns), index, tails.missing)
 
 
 def _largest_change(

@@ -44,7 +44,8 @@ from bayeslmm.fit.options import (
 )
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.target import Target, check_proper, make_target
+from bayeslmm.fit.tails import Missing, find_tails
+from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import in_threads
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.marginal import draw_effects
@@ -176,7 +177,7 @@ def _sample_marginal(
         return _by_quadrature(model, options, kept)
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
-    without_mean = check_proper(target)
+    missing = find_tails(model.design, target).missing
     m = target.start.size
     tune = TUNE if options.tune is None else options.tune
     draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
@@ -195,13 +196,11 @@ def _sample_marginal(
         drawn = _run_importance(target, normal, options, kept, auto=method == "auto")
         if isinstance(drawn, ImportanceDraws):
             timing["sampling"] = drawn.checks.seconds
-            found = _from_points(
-                model, target, drawn, options, kept, without_mean, timing
-            )
+            found = _from_points(model, target, drawn, options, kept, missing, timing)
             reached = agreement(normal, drawn.x, drawn.stats["lp"])
             return replace(found, status=replace(found.status, **reached))
         reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
-    return _by_nuts(model, target, normal, options, kept, without_mean, reason, timing)
+    return _by_nuts(model, target, normal, options, kept, missing, reason, timing)
 
 
 def _is_expensive(target: Target, normal: Laplace, options: Options) -> bool:
@@ -243,7 +242,7 @@ def _from_points(
     drawn: ImportanceDraws,
     options: Options,
     kept: tuple[int, ...],
-    without_mean: tuple[str, ...],
+    missing: Missing,
     timing: dict[str, float],
 ) -> Posterior:
     """Posterior of accepted points; the effects come with them, or are drawn now."""
@@ -260,7 +259,7 @@ def _from_points(
         chains=len(chains),
         draws=drawn.x.shape[1],
         partial=drawn.partial,
-        without_mean=without_mean,
+        missing=missing,
         sampler="importance",
     )
     return Posterior(model, tree, "importance", drawn.reason, status, timing)
@@ -291,7 +290,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
     status = SamplingStatus(
         chains=options.chains,
         draws=options.draws,
-        without_mean=check_proper(exact.target),
+        missing=exact.tails.missing,
         sampler="quadrature",
         **agreement(exact.normal, drawn.x, drawn.stats["lp"]),
     )
@@ -304,7 +303,7 @@ def _by_nuts(
     normal: Laplace,
     options: Options,
     kept: tuple[int, ...],
-    without_mean: tuple[str, ...],
+    missing: Missing,
     reason: str,
     timing: dict[str, float],
 ) -> Posterior:
@@ -320,7 +319,7 @@ def _by_nuts(
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
     reached = agreement(normal, x, drawn.stats["lp"])
-    status = replace(_status(tree, options, without_mean), **reached)
+    status = replace(_status(tree, options, missing), **reached)
     return Posterior(model, tree, "nuts", reason, status, timing)
 
 
@@ -382,7 +381,7 @@ def draw_posterior(
 
 
 def _status(
-    tree: "xr.DataTree", options: Options, without_mean: tuple[str, ...] = ()
+    tree: "xr.DataTree", options: Options, missing: Missing = Missing()
 ) -> SamplingStatus:
     """How the run ended, read off the draws."""
     sizes: dict[Any, int] = dict(tree["posterior"].sizes)
@@ -394,5 +393,5 @@ def _status(
         n_divergent=int(stats["diverging"].to_numpy().sum())
         if "diverging" in stats
         else 0,
-        without_mean=without_mean,
+        missing=missing,
     )

@@ -24,7 +24,7 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
-from bayeslmm.errors import PriorError, SamplingError
+from bayeslmm.errors import SamplingError
 from bayeslmm.fit.compiled import (
     CompiledTarget,
     Plan,
@@ -39,12 +39,6 @@ from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
-
-# Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
-# slope is then within exp(-24) of its limit.
-TAIL = 12.0
-# Slopes this close to 0 are taken as 0: rounding of the likelihood at such ratios.
-FLAT_SLOPE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,71 +302,3 @@ def _coordinate_labels(design: Design) -> tuple[tuple[str, ...], tuple[int, ...]
         n_corr = covariance.n_corr(group.structure, group.k)
         labels += [f"{group.group}_corr"] * n_corr
     return tuple(labels), tuple(scales)
-
-
-def check_proper(target: Target) -> tuple[str, ...]:
-    """Check that the posterior has a finite integral in the tail of every SD.
-
-    The log density of log sd must fall on both sides. Its slopes far out are read off
-    the gradient: they are limits that do not depend on the other coordinates.
-
-    Returns
-    -------
-    tuple of str
-        Labels of the SDs whose posterior mean does not exist, though the posterior
-        does: their density falls no faster than sd**-2.
-
-    Raises
-    ------
-    PriorError
-        If the posterior of an SD is improper; the message names it.
-    """
-    without_mean = []
-    for i in target.scales:
-        step = np.zeros(target.start.size)
-        step[i] = TAIL
-        right, left = _slope(target, i, step), -_slope(target, i, -step)
-        if not right < -FLAT_SLOPE:
-            raise PriorError(_improper_right(target.labels[i]))
-        if not left < -FLAT_SLOPE:
-            raise PriorError(_improper_left(target.labels[i]))
-        if right >= -1.0 - FLAT_SLOPE:
-            without_mean.append(target.labels[i])
-    return tuple(without_mean)
-
-
-def _slope(target: Target, i: int, step: Float[np.ndarray, " m"]) -> float:
-    """Slope in coordinate i a step from the start; falling without end at density 0."""
-    logp, gradient = target(target.start + step)
-    return float(gradient[i]) if logp > -math.inf else -math.inf * step[i]
-
-
-def _improper_right(label: str) -> str:
-    """Message for an SD whose density does not fall at infinity."""
-    if label == "sigma":
-        return (
-            "The posterior of 'sigma' is improper: its density does not fall as sigma "
-            "grows, because there are too few rows for its flat prior. Give sigma a "
-            "proper prior, for example priors='weak'."
-        )
-    return (
-        f"The posterior of {label!r} is improper: its density does not fall as the SD "
-        "grows. With a flat prior on an SD, a term needs at least 3 levels (one more "
-        "for every fixed effect that is constant within them). Give the SD a proper "
-        "prior, for example priors='weak'."
-    )
-
-
-def _improper_left(label: str) -> str:
-    """Message for an SD whose density does not fall towards zero."""
-    cause = (
-        "the model reproduces the response exactly, as with one row per combination of "
-        "levels or a constant response within them"
-        if label == "sigma"
-        else "its prior puts infinite weight near 0"
-    )
-    return (
-        f"The posterior of {label!r} is improper: its density runs off towards 0, "
-        f"because {cause}. Use a prior with a finite density at 0, or drop the term "
-        "that cannot be told from the residual."
-    )

@@ -14,6 +14,7 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm.marginal.columns import mover
 from bayeslmm.marginal.effects import EffectsMean, conditional_mean
+from bayeslmm.marginal.likelihood import BetaPrior
 from bayeslmm.marginal.statistics import Statistics, make_statistics
 from bayeslmm.marginal.sums import turn_sums
 
@@ -183,13 +184,17 @@ class Conditioned:
         return moved @ inverse.T / self.unit
 
     def effects(
-        self, safe: tuple[Float[np.ndarray, "_k _k"], ...], sigma: float
+        self,
+        safe: tuple[Float[np.ndarray, "_k _k"], ...],
+        sigma: float,
+        prior: BetaPrior | None = None,
     ) -> EffectsMean:
-        """Conditional mean of the effects of the data, flat prior on beta.
+        """Conditional mean of the effects of the data.
 
-        ``safe`` are factors of safe columns, ``sigma`` the residual SD in safe units.
+        ``safe`` are factors of safe columns, ``sigma`` the residual SD in safe units,
+        ``prior`` that of the safe fixed effects; flat if None.
         """
-        mean = conditional_mean(self.statistics, safe, sigma)
+        mean = conditional_mean(self.statistics, safe, sigma, prior)
         terms = range(len(self.bases))
         turns = [self.unit * self.spread(t) for t in terms]
         turn = self.coefficient_turn()

@@ -70,16 +70,15 @@ def posterior_table(
     rows = []
     for label, r in post.summary(prob=prob, kind=kind).iterrows():
         cells = row((r["mean"], r["median"], r["sd"]), r["sd"])
-        if label in post.status.without_mean:
-            cells = [MISSING, row([r["median"]], r["median"])[0], MISSING]
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         health = (count(r["ess_bulk"]), number(r["rhat"], 3))
         rows.append((_section(label, r), (str(label), *cells, ends, *health)))
+    missing = _missing_notes(post)
     return TextTable(
         title="Posterior",
         header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
         rows=tuple(rows),
-        notes=(f"{post.method}: {post.reason}", post.status.message),
+        notes=(f"{post.method}: {post.reason}", post.status.message, *missing),
     )
 
 
@@ -140,6 +139,16 @@ def grouping_table(table: pd.DataFrame) -> TextTable:
         rows.append(("", (str(group), *sizes, *relation)))
     header = ("", "levels", "rows each: least", "median", "most")
     return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
+
+
+def _missing_notes(post: "Posterior") -> tuple[str, ...]:
+    """What a hyphen in the place of a mean or SD says."""
+    if not post.status.missing.sd:
+        return ()
+    return (
+        f"{MISSING}: the posterior has no such mean or SD (flat priors and few levels "
+        "make its tail too heavy); read the median and the interval",
+    )
 
 
 def _section(label: object, r: pd.Series) -> str:

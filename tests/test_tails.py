@@ -1,0 +1,195 @@
+"""Tails: propriety, and the means and SDs that exist, in every table that prints them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import random_design
+from sampling import sample_unchecked, unchecked
+
+import bayeslmm as lmm
+from bayeslmm import FitWarning, Model, PriorError, SamplingError
+from bayeslmm.design.arrays import Design
+from bayeslmm.fit.quadrature import quadrature
+from bayeslmm.fit.tails import Tails, find_tails
+from bayeslmm.fit.target import make_target
+from bayeslmm.marginal.conditioning import condition
+from bayeslmm.priors import make_priors
+from bayeslmm.report.tables import posterior_table
+
+
+def tails_of(design: Design, priors: object = "weak") -> Tails:
+    """Tails of a design under a set of priors."""
+    target = make_target(design, condition(design), make_priors(priors, design))
+    return find_tails(design, target)
+
+
+def levels(n_levels: int, n_rows: int = 12, slopes: bool = False) -> pd.DataFrame:
+    """Rows of a few levels; x varies within them, w does not."""
+    rng = np.random.default_rng(6)
+    g = np.repeat(np.arange(n_levels), n_rows)
+    x, w = rng.normal(size=g.size), np.arange(n_levels, dtype=float)[g]
+    y = rng.normal(size=n_levels)[g] + rng.normal(size=g.size)
+    y += rng.normal(size=n_levels)[g] * x if slopes else 0.0
+    return pd.DataFrame({"y": y, "x": x, "w": w, "g": g.astype(str)})
+
+
+# --- improper posteriors ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_levels", [2, 3, 4])
+def test_flat_priors_need_levels(n_levels: int) -> None:
+    """With a flat SD the tail is sd**-(J - 1): J = 2 improper, J = 3 without a mean."""
+    design = random_design(np.random.default_rng(3), n_levels=n_levels)
+    if n_levels == 2:
+        with pytest.raises(PriorError, match=r"1\|g_sigma' is improper.*3 levels"):
+            tails_of(design, "flat")
+    else:
+        without = tails_of(design, "flat").missing.mean
+        assert ("1|g_sigma" in without) is (n_levels == 3)
+
+
+def test_a_covariate_of_the_levels_costs_one() -> None:
+    """A fixed effect that is constant within levels takes one level away."""
+    rng = np.random.default_rng(4)
+    design = random_design(rng, n_levels=3, p=2)
+    constant = rng.normal(size=3)[design.groups[0].codes]
+    design = replace(design, X=np.column_stack([design.X[:, 0], constant]))
+    with pytest.raises(PriorError, match="improper"):
+        tails_of(design, "flat")
+    assert tails_of(design).missing.mean == ()
+
+
+def test_a_response_that_is_reproduced_is_refused() -> None:
+    """Exact fits: by the fixed effects, or by the effects of the levels."""
+    design = random_design(np.random.default_rng(5))
+    exact = replace(design, y=design.X @ np.array([1.0, 2.0]))
+    with pytest.raises(SamplingError, match="reproduce 'y' exactly"):
+        tails_of(exact)
+    codes = design.groups[0].codes
+    constant = replace(design, y=np.array([3.0, 1.0, 4.0, 1.5, 9.0])[codes])
+    with pytest.raises(PriorError, match=r"'sigma' is improper.*reproduces"):
+        tails_of(constant)
+
+
+# --- which moments exist --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "formula", "mean", "sd"),
+    [
+        # what only the levels tell of has their SD in its own tail, x has not
+        (3, "y ~ x + (1 | g)", {"Intercept", "1|g_sigma", "Intercept|g"}, set()),
+        (4, "y ~ x + (1 | g)", set(), {"Intercept", "1|g_sigma", "Intercept|g"}),
+        (5, "y ~ x + (1 | g)", set(), set()),
+        # a covariate of the levels takes one of them
+        (
+            4,
+            "y ~ x + w + (1 | g)",
+            {"Intercept", "w", "1|g_sigma", "Intercept|g"},
+            set(),
+        ),
+        # slopes without intercepts: the slope is what the levels tell of
+        (3, "y ~ x + (0 + x | g)", {"x", "x|g_sigma", "x|g"}, set()),
+    ],
+)
+def test_what_exists_under_flat_priors(
+    n_levels: int, formula: str, mean: set[str], sd: set[str]
+) -> None:
+    """Labels of parameters and of effects, by hand from sd**-(J - p_between)."""
+    model = Model(formula, levels(n_levels, slopes=True), priors="flat")
+    target = make_target(model.design, model.conditioned, model.priors)
+    missing = find_tails(model.design, target).missing
+    assert set(missing.mean) == mean
+    assert set(missing.sd) == mean | sd
+    sds = {label for label in mean | sd if label.endswith("_sigma")}
+    assert set(missing.variance) == sds  # exists where the SD's second moment does
+
+
+def test_a_proper_prior_gives_the_intercept_its_mean() -> None:
+    """The SD between three levels then has a mean, and still no SD."""
+    proper = {"set": "flat", "Intercept": "Normal(0, 10)"}
+    model = Model("y ~ x + (1 | g)", levels(3), priors=proper)
+    target = make_target(model.design, model.conditioned, model.priors)
+    missing = find_tails(model.design, target).missing
+    assert missing.mean == ()
+    assert missing.sd == missing.variance == ("1|g_sigma",)
+
+
+def test_at_the_origin_an_intercept_has_the_tail_of_the_slopes() -> None:
+    """A Cauchy tail of the slopes' SD is one of the intercept's SD at x = 0 too."""
+    data = levels(3, slopes=True).assign(x=lambda d: d["x"] + 10.0)
+    model = Model("y ~ x + (x | g)", data, priors="flat", center_predictors=True)
+    target = make_target(model.design, model.conditioned, model.priors)
+    missing = find_tails(model.design, target).missing
+    for label in ("1|g_sigma", "x|g_sigma", "Intercept", "x", "x|g", "Intercept|g"):
+        assert label in missing.mean
+    assert "g_corr[Intercept:x]" in missing.variance
+    assert "g_corr[Intercept:x]" not in missing.sd  # a correlation is bounded
+
+
+@pytest.mark.parametrize("n_levels", [3, 4])
+@pytest.mark.parametrize("label", ["Intercept", "1|g_sigma"])
+def test_the_tail_is_as_heavy_as_said(n_levels: int, label: str) -> None:
+    """A tenth of the probability lies 10**(1 / (J - 2)) times further out."""
+    model = Model("y ~ 1 + (1 | g)", levels(n_levels), priors="flat")
+    exact = quadrature(model, tolerance=1e-6)
+    center = exact.quantile(label, 0.5) if label == "Intercept" else 0.0
+    near, far = (exact.quantile(label, 1.0 - q) - center for q in (1e-3, 1e-4))
+    assert far / near == pytest.approx(10.0 ** (1.0 / (n_levels - 2)), rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["weak", "bambi", "boundary-avoiding"])
+def test_proper_sets_have_all_moments(name: str) -> None:
+    """Two levels are enough."""
+    model = Model("y ~ x + (x | g)", levels(2, slopes=True), priors=name)
+    target = make_target(model.design, model.conditioned, model.priors)
+    missing = find_tails(model.design, target).missing
+    assert missing.mean == missing.sd == missing.variance == ()
+
+
+# --- nothing prints them --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["nuts", "quadrature", "importance"])
+def test_no_table_prints_a_mean_that_does_not_exist(method: str) -> None:
+    """Draws of three levels under flat priors, by every route."""
+    model = Model("y ~ x + (1 | g)", levels(3), priors="flat")
+    with pytest.warns(FitWarning, match=r"1\|g_sigma', 'Intercept\|g' has no mean"):
+        post = sample_unchecked(model, draws=200, seed=1, method=method)
+    without, columns = ["Intercept", "1|g_sigma"], ["mean", "sd", "mcse_mean"]
+    table = post.summary()
+    assert table.loc[without, columns].isna().all(axis=None)
+    assert table.drop(without)[columns].notna().all(axis=None)
+    assert np.isfinite(table[["median", "lower", "upper"]]).all(axis=None)
+    assert post.fixef()["mean"].isna().tolist() == [True, False]
+    assert math.isnan(post.varcorr().loc["1|g_sigma", "variance"])
+    assert post.ranef()[["mean", "sd"]].isna().all(axis=None)
+    reml = model.fit_reml()
+    assert lmm.compare(reml, post).loc[without, ["mean", "sd"]].isna().all(axis=None)
+    said = " ".join(lmm.reading(reml, post))
+    assert "The posterior of Intercept and 1|g_sigma has no mean" in said
+    assert "skewed" not in said
+    shown = posterior_table(post)
+    cells = {own[0]: own[1:4] for _, own in shown.rows}
+    assert all(cells[label][::2] == ("-", "-") for label in without)
+    assert cells["x"][0] != "-"
+    assert any("no such mean or SD" in note for note in shown.notes)
+
+
+def test_the_joint_model_knows_too() -> None:
+    """Bambi's graph, the same posterior."""
+    model = Model("y ~ x + (1 | g)", levels(3), priors="flat")
+    with unchecked(), pytest.warns(FitWarning):
+        post = model.sample(method="joint", draws=50, tune=200, chains=2, seed=1)
+    assert post.summary().loc[["Intercept", "1|g_sigma"], "mean"].isna().all()
+
+
+def test_the_lattice_has_no_mean_either() -> None:
+    """NaN, and not an infinite or made-up figure."""
+    model = Model("y ~ x + (1 | g)", levels(3), priors="flat")
+    table = quadrature(model, tolerance=1e-3).summary()
+    assert table.loc[["Intercept", "1|g_sigma"], ["mean", "sd"]].isna().all(axis=None)
+    assert np.isfinite(table.loc[["x", "sigma"], ["mean", "sd"]]).all(axis=None)
