@@ -21,6 +21,7 @@ ROOMS = (
     "model",
     "graph",
     "simulate",
+    "tables",
     "fit",
     "compare",
     "power",

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 import bayeslmm as lmm
 from bayeslmm.report import describe_text, explain_text
 from bayeslmm.report.explain import column_meanings, explain_sections
-from bayeslmm.report.numbers import (
+from bayeslmm.tables.numbers import (
     counted,
     decimals_for,
     interval,

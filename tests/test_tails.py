@@ -1,4 +1,4 @@
-"""Tails: propriety, and the means and SDs that exist, in every table that prints them."""
+"""Tails: propriety, the means and SDs that exist, and the tables that print them."""
 
 import math
 from dataclasses import replace

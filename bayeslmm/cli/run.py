@@ -15,7 +15,6 @@ from bayeslmm.compare import compare
 from bayeslmm.errors import BayesLMMWarning, OutputError
 from bayeslmm.model import Method, Model
 from bayeslmm.report import report, save_figures, summary_json
-from bayeslmm.report.numbers import counted
 from bayeslmm.report.tables import truth_table
 from bayeslmm.report.text import (
     print_comparison,
@@ -26,6 +25,7 @@ from bayeslmm.report.text import (
     print_reml,
     print_table,
 )
+from bayeslmm.tables.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

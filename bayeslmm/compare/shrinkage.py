@@ -29,6 +29,7 @@ from bayeslmm.fit.posterior_tables import (
     interval_bounds,
 )
 from bayeslmm.marginal.sums import block_pairs
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -164,7 +165,7 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     center = block.carried @ reml.beta
     effects = _effects(reml, block.terms)
     j, k = effects.shape
-    return pd.DataFrame(
+    return Table(
         {
             "term": np.tile(block.labels, j),
             "group": block.group,
@@ -257,4 +258,4 @@ def _posterior_of_block(
         found[0, start:stop] = draws.mean(axis=0)
         found[1:, start:stop] = interval_bounds(draws[None], prob, kind)
     names = ("posterior", "lower", "upper")
-    return pd.DataFrame({name: found[i].ravel() for i, name in enumerate(names)})
+    return Table({name: found[i].ravel() for i, name in enumerate(names)})

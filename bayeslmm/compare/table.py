@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayeslmm.compare.pairs import check_same_model
 from bayeslmm.fit.posterior_tables import check_interval
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -74,7 +75,7 @@ def compare(
     check_interval(prob, kind)
     classical = reml.summary(level=prob)
     posterior = post.summary(prob=prob, kind=kind).reindex(classical.index)
-    table = pd.DataFrame(
+    table = Table(
         {
             "component": classical["component"],
             "reml": classical["estimate"],
@@ -112,7 +113,7 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
     scale = scale.where(scale > 0.0)
     difference = (table["median"] - table["reml"]) / scale
     unit = np.where(has_se, "REML SE", "posterior SD")
-    return pd.DataFrame(
+    return Table(
         {
             "difference_in_se": difference,
             "difference_unit": np.where(difference.notna(), unit, ""),

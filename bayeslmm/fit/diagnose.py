@@ -6,7 +6,7 @@ means and what to do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ class SamplingStatus:
     draws: int
     partial: bool = False
     n_divergent: int = 0
-    missing: Missing = Missing()
+    missing: Missing = field(default_factory=Missing)
     sampler: Literal["nuts", "importance", "quadrature"] = "nuts"
     missed: float = 0.0
     unvisited: float = 0.0

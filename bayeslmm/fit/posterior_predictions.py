@@ -24,6 +24,7 @@ from bayeslmm.fit.posterior_tables import (
 from bayeslmm.fit.responses import expected_response, new_trials, new_weights
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,15 +92,13 @@ def prediction_table(
 
     rows, rng = prediction_rows(model, tree, newdata, asked)
     parts = [
-        pd.DataFrame(
+        Table(
             describe_draws(_values(model, tree, rows, asked.kind, rng, part), *interval)
         )
         for part in row_chunks(_n_draws(tree), len(rows.X))
     ]
     if not parts:  # no rows: the columns, and nothing in them
-        return pd.DataFrame(
-            columns=["mean", "median", "sd", "lower", "upper"], dtype=float
-        )
+        return Table(columns=["mean", "median", "sd", "lower", "upper"], dtype=float)
     return pd.concat(parts, ignore_index=True)
 
 

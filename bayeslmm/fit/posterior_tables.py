@@ -13,6 +13,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def summary_table(
         found = az.summary(
             scalars, kind="all", ci_prob=prob, ci_kind=kind, round_to="none"
         )
-    table = pd.DataFrame(found).loc[list(scalars.data_vars)]
+    table = Table(found).loc[list(scalars.data_vars)]
     lower, upper = [name for name in table.columns if name.endswith(("_lb", "_ub"))]
     table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
     table["component"] = [p.component for p in wanted]
@@ -133,7 +134,7 @@ def diagnostics_table(design: Design, tree: "xr.DataTree") -> "pd.DataFrame":
         column: [float(values[name]) for name in scalars.data_vars]
         for column, values in found.items()
     }
-    return pd.DataFrame(columns, pd.Index([p.label for p in wanted], name="label"))
+    return Table(columns, pd.Index([p.label for p in wanted], name="label"))
 
 
 def _scalars(
@@ -222,7 +223,7 @@ def varcorr_table(
     )
     index = pd.Index([p.label for p in wanted], name="label")
     first, second = zip(*(_effect_names(design, p) for p in wanted), strict=True)
-    table = pd.DataFrame(
+    table = Table(
         {
             "group": [p.group or "Residual" for p in wanted],
             "component": [p.component for p in wanted],
@@ -345,9 +346,7 @@ def levels_table(
     kind: IntervalKind,
 ) -> "pd.DataFrame":
     """One row for each level and effect."""
-    import pandas as pd
-
-    return pd.DataFrame(
+    return Table(
         {
             "group": group,
             "level": np.repeat(np.array(levels, dtype=object), len(effects)),
@@ -364,6 +363,4 @@ def shares_table(
     import pandas as pd
 
     stacked = np.stack(list(draws.values()), axis=-1)
-    return pd.DataFrame(
-        describe_draws(stacked, prob, kind), index=pd.Index(list(draws))
-    )
+    return Table(describe_draws(stacked, prob, kind), index=pd.Index(list(draws)))

@@ -31,6 +31,7 @@ from bayeslmm.fit.posterior_tables import hide_missing
 from bayeslmm.fit.tails import Tails, find_tails
 from bayeslmm.fit.target import Target, make_target
 from bayeslmm.model import Model
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,7 +288,7 @@ def _table(
         rows.append((parameter.component, mean, median, sd, lower, upper))
     index = pd.Index([p.label for p in wanted], name="label")
     columns = pd.Index(["component", "mean", "median", "sd", "lower", "upper"])
-    return hide_missing(pd.DataFrame(rows, index, columns), index, tails.missing)
+    return hide_missing(Table(rows, index, columns), index, tails.missing)
 
 
 def _largest_change(

@@ -15,6 +15,7 @@ from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.information import natural_value, working_value
 from bayeslmm.fit.profiled import sd_profile
 from bayeslmm.fit.status import sd_corr
+from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +45,6 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
 
 def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
     """Every parameter: component, estimate, se, lower, upper."""
-    import pandas as pd
-
     check_fraction(level, "level")
     shown = parameters(fit.design)
     values = estimates(fit)
@@ -59,7 +58,7 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
         for parameter, value, spread in zip(shown, values, working_se, strict=True)
     ]
     lower, upper = np.array(bounds).T
-    return pd.DataFrame(
+    return Table(
         {
             "component": [parameter.component for parameter in shown],
             "estimate": values,
@@ -73,12 +72,10 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
 
 def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     """Fixed effects: estimate, se, t."""
-    import pandas as pd
-
     shown = [p for p in parameters(fit.design) if p.component == "fixef"]
     estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
     table = {"estimate": estimate, "se": se, "t": estimate / se}
-    return pd.DataFrame(table, index=_labels(shown))
+    return Table(table, index=_labels(shown))
 
 
 def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
@@ -103,7 +100,7 @@ def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     ]
     effect1, effect2, variance = zip(*moments, strict=True)
     index = _labels(shown)
-    return pd.DataFrame(
+    return Table(
         {
             "group": [parameter.group or "Residual" for parameter in shown],
             "component": [parameter.component for parameter in shown],
@@ -166,9 +163,7 @@ def _long_table(
     values: Float[np.ndarray, "j k"],
 ) -> "pd.DataFrame":
     """One row for each level and effect: group, level, effect, estimate."""
-    import pandas as pd
-
-    return pd.DataFrame(
+    return Table(
         {
             "group": group,
             "level": np.repeat(np.array(levels, object), len(effects)),

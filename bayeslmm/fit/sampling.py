@@ -165,7 +165,7 @@ def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
     attrs = run_attributes(model, options, "joint", reason)
     tree.attrs.update(attrs)
     tree["posterior"].attrs.update(attrs)
-    status = replace(_status(tree, options), **joint_agreement(model, tree))
+    status = replace(_status(tree, options, Missing()), **joint_agreement(model, tree))
     return Posterior(model, tree, "joint", reason, status, timing)
 
 
@@ -380,9 +380,7 @@ def draw_posterior(
     return posterior
 
 
-def _status(
-    tree: "xr.DataTree", options: Options, missing: Missing = Missing()
-) -> SamplingStatus:
+def _status(tree: "xr.DataTree", options: Options, missing: Missing) -> SamplingStatus:
     """How the run ended, read off the draws."""
     sizes: dict[Any, int] = dict(tree["posterior"].sizes)
     stats = tree["sample_stats"]

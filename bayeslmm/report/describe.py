@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bayeslmm.design import Design, RowAccount, describe_table
-from bayeslmm.report.numbers import counted, listed
+from bayeslmm.tables.numbers import counted, listed
 
 if TYPE_CHECKING:
     from bayeslmm.model import Model

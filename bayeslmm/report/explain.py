@@ -14,7 +14,7 @@ from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.formula import Atom
 from bayeslmm.priors import FAMILIES
 from bayeslmm.report.describe import account_lines, group_lines
-from bayeslmm.report.numbers import counted, listed
+from bayeslmm.tables.numbers import counted, listed
 
 if TYPE_CHECKING:
     from bayeslmm.model import Model

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bayeslmm.compare.table import interval_name
 from bayeslmm.priors import Priors
-from bayeslmm.report.numbers import MISSING, count, decimals_for, interval, number, row
+from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.compare import compare, reading
 from bayeslmm.report.describe import account_lines, group_lines
-from bayeslmm.report.numbers import counted
 from bayeslmm.report.tables import (
     TextTable,
     comparison_table,
     posterior_table,
     reml_table,
 )
+from bayeslmm.tables.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,0 +1,6 @@
+"""Tables for reading: frames with all digits that show as many as their errors allow.
+
+Takes numbers and frames; gives `Table`, a DataFrame that differs in how it shows.
+"""
+
+from bayeslmm.tables.frame import Table as Table
