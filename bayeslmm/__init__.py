@@ -5,6 +5,7 @@ Takes nothing; gives the public names. Each is imported on first use (PEP 562), 
 """
 
 import importlib
+import importlib.metadata
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -105,6 +106,8 @@ __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> object:
     """Import the room of a public name on first use."""
+    if name == "__version__":
+        return importlib.metadata.version("bayeslmm")
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'bayeslmm' has no attribute {name!r}")
     room = importlib.import_module(f"bayeslmm.{_ROOM_OF[name]}")
@@ -114,7 +117,7 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Public names, for completion."""
-    return sorted({*globals(), *_ROOM_OF})
+    return [*__all__, "__version__"]
 
 
 class _Package(ModuleType):

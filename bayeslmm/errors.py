@@ -8,7 +8,7 @@ why it cannot be, and what to do.
 import difflib
 import warnings
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TypeGuard
 
@@ -94,6 +94,20 @@ def check_fraction(value: object, name: str) -> None:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is one number; True and False are none, though Python says so."""
     return isinstance(value, Real) and type(value).__name__ not in ("bool", "bool_")
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a value is one whole number; True and False are none."""
+    return isinstance(value, Integral) and type(value).__name__ not in ("bool", "bool_")
+
+
+def check_count(value: object, name: str, least: int) -> int:
+    """The value as an integer; `ModelError` unless it is whole and at least `least`."""
+    if not is_count(value) or value < least:
+        raise ModelError(
+            f"{name} must be a whole number of at least {least}, not {value!r}."
+        )
+    return int(value)
 
 
 def nearest_names(name: str, candidates: Iterable[object]) -> str:

@@ -8,7 +8,7 @@ drawing and reporting lie further right than the model they take. This is the on
 write ``model.fit_reml()``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -387,18 +387,25 @@ class Model:
 
     def simulate(
         self,
+        nsim: int = 1,
+        seed: int | np.random.Generator | None = None,
         *,
         beta: Float[np.ndarray, " p"],
-        factors: tuple[Float[np.ndarray, "_k _k"], ...],
+        factors: Sequence[Float[np.ndarray, "_k _k"]],
         sigma: float,
-        seed: int | np.random.Generator,
-        size: int = 1,
-    ) -> Float[np.ndarray, "size n"]:
-        """New responses from given parameters; see `bayeslmm.simulate.simulate`."""
+        effects: Sequence[Float[np.ndarray, "_j _k"]] | None = None,
+    ) -> Float[np.ndarray, "nsim n"]:
+        """New responses from given parameters; see `bayeslmm.simulate`.
+
+        Returns
+        -------
+        ndarray, shape (nsim, n)
+            Responses, one in each row, units of y.
+        """
         from bayeslmm.simulate import simulate
 
         return simulate(
-            self.design, beta=beta, factors=factors, sigma=sigma, seed=seed, size=size
+            self, nsim, seed, beta=beta, factors=factors, sigma=sigma, effects=effects
         )
 
     def to_bambi(self) -> "bmb.Model":

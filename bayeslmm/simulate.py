@@ -5,15 +5,15 @@ and sigma; gives responses. Random effects are drawn anew for every response, or
 given values.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import ModelError, check_count
 
 if TYPE_CHECKING:
     from bayeslmm.model import Model
@@ -22,25 +22,55 @@ if TYPE_CHECKING:
 PSD_TOLERANCE = 1e-10
 
 
-def simulate(
-    model: "Model | Design",
-    *,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_ _"]],
-    sigma: float,
-    effects: Sequence[Float[np.ndarray, "_ _"]] | None = None,
-    size: int = 1,
-    seed: int | np.random.Generator,
-) -> Float[np.ndarray, "size n"]:
-    """Responses drawn from a Gaussian mixed model at given parameters.
+class Parameters(NamedTuple):
+    """Fixed effects, a root of the covariance of each bar term, and residual SD."""
 
-    Use it for parametric bootstrap, calibration and power: the rows, columns, groups,
-    weights and offset are those of the model, the response is new.
+    beta: Float[np.ndarray, " p"]
+    factors: tuple[Float[np.ndarray, "_ _"], ...]
+    sigma: float
+
+
+class Simulated(Protocol):
+    """A fit that knows the parameters to simulate from."""
+
+    @property
+    def model(self) -> "Model":
+        """What was fitted."""
+        ...
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """Parameters of each response."""
+        ...
+
+
+def simulate(
+    source: "Model | Design | Simulated",
+    nsim: int = 1,
+    seed: int | np.random.Generator | None = None,
+    *,
+    beta: Float[np.ndarray, " p"] | None = None,
+    factors: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+    sigma: float | None = None,
+    effects: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+) -> Float[np.ndarray, "nsim n"]:
+    """Responses drawn from a Gaussian mixed model: of a fit, or at given parameters.
+
+    Use it for parametric bootstrap, predictive checks, calibration and power: the rows,
+    columns, groups, weights and offset are those of the model, the response is new. As
+    lme4's ``simulate``, with random effects drawn anew.
 
     Parameters
     ----------
-    model : Model or Design
-        The model, or its arrays; its own response is not looked at.
+    source : RemlFit, Posterior, Fit, Model or Design
+        A fit: of REML the estimates are the parameters, of a posterior one of its draws
+        for each response; of `Fit`, its REML fit. Or a model (or its arrays), whose
+        own response is not looked at, with parameters.
+    nsim : int, default 1
+        Number of responses.
+    seed : int or numpy.random.Generator, optional
+        Same seed, same responses; by default another each time.
     beta : ndarray, shape (p,)
         Fixed effects in the order of ``design.fixed_names``, units of y per unit of x.
     factors : sequence of ndarray, shape (k, k)
@@ -51,21 +81,17 @@ def simulate(
     effects : sequence of ndarray, shape (J, k), optional
         Random effects to hold fixed, one array for each bar term. By default they are
         drawn from N(0, L L') anew for every response.
-    size : int
-        Number of responses.
-    seed : int or numpy.random.Generator
-        Same seed, same responses.
 
     Returns
     -------
-    ndarray, shape (size, n)
+    ndarray, shape (nsim, n)
         Responses, one in each row, units of y.
 
     Raises
     ------
     ModelError
-        If the family is not Gaussian, or a parameter has the wrong shape or a negative
-        or non-finite value.
+        If the family is not Gaussian, a parameter has the wrong shape or a negative or
+        non-finite value, or a model comes without them and a fit with them.
 
     See Also
     --------
@@ -76,23 +102,52 @@ def simulate(
     >>> import bayeslmm as lmm
     >>> pupils = lmm.simulate_classrooms(seed=1).data
     >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> simulate(model.fit_reml(), nsim=3, seed=1).shape
+    (3, 240)
     >>> y = simulate(
     ...     model,
+    ...     nsim=100,
+    ...     seed=1,
     ...     beta=np.array([10.0, 0.5]),
     ...     factors=[sd_corr_to_factor(np.array([2.0]))],
     ...     sigma=1.0,
-    ...     size=100,
-    ...     seed=1,
     ... )
     >>> y.shape == (100, len(pupils))
     True
     """
-    design = _gaussian_design(model)
-    _check_parameters(design, beta, factors, sigma, effects)
+    nsim = check_count(nsim, "nsim", 1)
     rng = np.random.default_rng(seed)
-    return np.stack(
-        [_one_response(design, beta, factors, sigma, effects, rng) for _ in range(size)]
-    )
+    given = {"beta": beta, "factors": factors, "sigma": sigma}
+    design = _gaussian_design(source)
+    own = getattr(source, "simulation_parameters", None)
+    if own is not None:
+        _refuse_both(
+            source, [name for name, value in given.items() if value is not None]
+        )
+        sets = own(nsim, rng)
+    else:
+        if beta is None or factors is None or sigma is None:
+            raise ModelError(
+                "A model has no parameters to simulate from before it is fitted: give "
+                "beta, factors and sigma, or a fit: simulate(model.fit_reml(), "
+                "nsim=100, seed=1)."
+            )
+        sets = [Parameters(beta, tuple(factors), sigma)] * nsim
+    responses = []
+    for one in sets:
+        _check_parameters(design, one, effects)
+        responses.append(_one_response(design, one, effects, rng))
+    return np.stack(responses)
+
+
+def _refuse_both(source: object, given: list[str]) -> None:
+    """Raise if a fit comes with parameters of its own."""
+    if given:
+        raise ModelError(
+            f"A {type(source).__name__} has its own {' and '.join(given)}. To simulate "
+            "at other parameters give its model: simulate(fit.model, beta=..., "
+            "factors=..., sigma=...)."
+        )
 
 
 def sd_corr_to_factor(
@@ -136,22 +191,20 @@ def sd_corr_to_factor(
 
 def _one_response(
     design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_ _"]],
-    sigma: float,
+    given: Parameters,
     effects: Sequence[Float[np.ndarray, "_ _"]] | None,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " n"]:
     """X beta + offset + Z b + e with b drawn or given."""
     check_rows(design.y, "simulated responses")
-    y = design.X @ beta
+    y = design.X @ given.beta
     if design.offset is not None:
         y += design.offset
-    drawn = effects or _draw_effects(design, factors, rng)
+    drawn = effects or _draw_effects(design, given.factors, rng)
     for term, b in zip(design.groups, drawn, strict=True):
         y += np.einsum("nk,nk->n", term.Z, b[term.codes])
     weights = 1.0 if design.weights is None else design.weights
-    return y + rng.normal(size=design.n) * sigma / np.sqrt(weights)
+    return y + rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
 
 
 def _draw_effects(
@@ -164,10 +217,15 @@ def _draw_effects(
         yield rng.normal(size=(term.n_levels, term.k)) @ L.T
 
 
-def _gaussian_design(model: "Model | Design") -> Design:
-    """Arrays of a model, if its family is the one that is simulated."""
-    if isinstance(model, Design):
-        return model
+def _gaussian_design(source: "Model | Design | Simulated") -> Design:
+    """Arrays of a model or a fit, if its family is the one that is simulated."""
+    if isinstance(source, Design):
+        return source
+    model: Any = getattr(source, "model", source)
+    if not hasattr(model, "family"):
+        raise ModelError(
+            f"simulate takes a fit or a model, not a {type(source).__name__}."
+        )
     if model.family != "gaussian":
         raise ModelError(
             f"simulate draws Gaussian responses, and the family is {model.family!r}. "
@@ -178,12 +236,11 @@ def _gaussian_design(model: "Model | Design") -> Design:
 
 def _check_parameters(
     design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_ _"]],
-    sigma: float,
+    given: Parameters,
     effects: Sequence[Float[np.ndarray, "_ _"]] | None,
 ) -> None:
     """Shapes and ranges, named as the user gave them."""
+    beta, factors, sigma = given
     if beta.shape != (design.p,):
         raise ModelError(
             f"beta has {beta.size} values and the model {design.p} fixed effects: "

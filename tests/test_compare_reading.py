@@ -73,7 +73,7 @@ def said(words: str, sentences: tuple[str, ...]) -> list[str]:
 
 def test_reading_of_fits_that_agree_is_short():
     assert lmm.reading(*constructed()) == (
-        "The fixed effects agree: the largest difference is 0 SE (Intercept).",
+        "The fixed effects agree: the largest difference is 0.00 SE (Intercept).",
         "The priors (flat) are flat there: they move no estimate.",
         "REML is not singular: no variance or correlation is at its limit.",
     )
@@ -81,10 +81,10 @@ def test_reading_of_fits_that_agree_is_short():
 
 def test_reading_names_the_fixed_effect_that_moved_and_its_side():
     text = lmm.reading(*constructed(post={"edu": (0.25, 0.25, 0.1)}))
-    assert said("edu: the posterior median lies 0.5 SE below REML.", text)
+    assert said("edu: the posterior median lies 0.50 SE below REML.", text)
     assert not said("agree", text)
     above = lmm.reading(*constructed(post={"edu": (0.4, 0.4, 0.1)}))
-    assert said("edu: the posterior median lies 1 SE above REML.", above)
+    assert said("edu: the posterior median lies 1.00 SE above REML.", above)
 
 
 def test_reading_says_which_fixed_effects_are_wider():
@@ -107,8 +107,8 @@ def test_reading_says_what_skew_did_only_where_there_is_some():
     skewed = {"1|classroom_sigma": (3.0, 2.5, 1.5)}
     text = said("skewed to the right", lmm.reading(*constructed(post=skewed)))
     assert len(text) == 1
-    assert "median 2.5, mean 3." in text[0]
-    assert "REML (2) is a mode, so it lies below both" in text[0]
+    assert "median 2.500, mean 3.000." in text[0]
+    assert "REML (2.000) is a mode, so it lies below both" in text[0]
     high = {"1|classroom_sigma": (2.7, 0.5)}
     text = lmm.reading(*constructed(post=skewed, reml=high))
     assert said("skewed", text)
@@ -124,8 +124,8 @@ def test_reading_of_a_zero_variance_gives_what_the_posterior_says():
     )
     assert said(
         "REML is singular: it puts 1|classroom_sigma at 0, the edge of what is "
-        "possible, which is no precise finding; the posterior has median 0.3 and 95% "
-        "ETI 0 to 9.",
+        "possible, which is no precise finding; the posterior has median 0.300 and "
+        "95% ETI 0.000 to 9.000.",
         text,
     )
     assert not said("not singular", text)
@@ -134,7 +134,7 @@ def test_reading_of_a_zero_variance_gives_what_the_posterior_says():
 def test_reading_warns_of_few_levels_and_only_then():
     few = said("only 3 levels", lmm.reading(*constructed(n_classrooms=3)))
     assert len(few) == 1
-    assert "95% ETI of 1|classroom_sigma reaches from 0 to 9" in few[0]
+    assert "95% ETI of 1|classroom_sigma reaches from 0.000 to 9.000" in few[0]
     assert not said("levels, which say little", lmm.reading(*constructed()))
 
 

@@ -34,7 +34,7 @@ def case():
 
 def test_mean_and_covariance_are_those_of_the_model(case):
     design, parameters = case
-    y = simulate(design, **parameters, size=SIZE, seed=2)
+    y = simulate(design, **parameters, nsim=SIZE, seed=2)
     mean = design.X @ parameters["beta"] + design.offset
     V = helpers.dense_V(design, parameters["factors"], parameters["sigma"])
     error = np.sqrt(np.diag(V) / SIZE)
@@ -48,7 +48,7 @@ def test_given_effects_are_held_and_leave_the_residual_law(case):
     design, parameters = case
     rng = np.random.default_rng(3)
     effects = [rng.normal(size=(t.n_levels, t.k)) for t in design.groups]
-    y = simulate(design, **parameters, effects=effects, size=SIZE, seed=4)
+    y = simulate(design, **parameters, effects=effects, nsim=SIZE, seed=4)
     mean = design.X @ parameters["beta"] + design.offset
     for t, b in enumerate(effects):
         mean = mean + helpers.dense_Z(design, t) @ b.ravel()
@@ -68,12 +68,12 @@ def test_without_noise_the_response_is_the_linear_predictor(case):
 
 def test_the_seed_decides_and_a_generator_moves_on(case):
     design, parameters = case
-    first = simulate(design, **parameters, size=3, seed=5)
-    assert np.array_equal(first, simulate(design, **parameters, size=3, seed=5))
-    assert not np.array_equal(first, simulate(design, **parameters, size=3, seed=6))
+    first = simulate(design, **parameters, nsim=3, seed=5)
+    assert np.array_equal(first, simulate(design, **parameters, nsim=3, seed=5))
+    assert not np.array_equal(first, simulate(design, **parameters, nsim=3, seed=6))
     rng = np.random.default_rng(5)
-    assert np.array_equal(first, simulate(design, **parameters, size=3, seed=rng))
-    assert not np.array_equal(first, simulate(design, **parameters, size=3, seed=rng))
+    assert np.array_equal(first, simulate(design, **parameters, nsim=3, seed=rng))
+    assert not np.array_equal(first, simulate(design, **parameters, nsim=3, seed=rng))
 
 
 def test_a_model_gives_what_its_design_gives():

@@ -8,6 +8,8 @@ fits; gives what it is in the middle of the data, where the default priors refer
 from typing import TYPE_CHECKING
 
 from bayeslmm.marginal.conditioning import effect_centers
+from bayeslmm.tables import numbers
+from bayeslmm.tables.frame import as_text
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -24,18 +26,20 @@ def centred_sentences(reml: "RemlFit", post: "Posterior", interval: str) -> list
     moved_terms = [(term, center) for term, center in pairs if center.any()]
     if not moved_terms:
         return []
-    at_zero, ours = (reml.varcorr(at=at)["estimate"] for at in ("zero", "mean"))
+    ours = reml.varcorr(at="mean")["estimate"]
+    summary = reml.summary()[["estimate", "se"]]
+    at_zero = as_text(summary)["estimate"]
     theirs = post.varcorr(at="mean")
     for term, center in moved_terms:
         label = f"1|{term.group}_sigma"
-        row = theirs.loc[label]
+        row = theirs.loc[label].to_dict()
+        shown = (ours[label], row["median"], row["lower"], row["upper"])
+        point, middle, lower, upper = numbers.row(shown, row["sd"])
         moved = [e for e, c in zip(term.effects, center, strict=True) if c]
         where = ", ".join(moved[:NAMED]) + (", ..." if len(moved) > NAMED else "")
         found.append(
             f"SD of the intercept of {term.group} at the mean of {where}: "
-            f"{reml.method} {ours[label]:.3g}, posterior median "
-            f"{row['median']:.3g} ({interval} {row['lower']:.3g} to "
-            f"{row['upper']:.3g}); {label} is that at 0 ({reml.method} "
-            f"{at_zero[label]:.3g})."
+            f"{reml.method} {point}, posterior median {middle} ({interval} {lower} to "
+            f"{upper}); {label} is that at 0 ({reml.method} {at_zero[label]})."
         )
     return found

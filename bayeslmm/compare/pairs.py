@@ -62,7 +62,9 @@ def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
         return
     raise ModelError(
         f"{name} must be what {made_by} gives, not a {type(given).__name__}. The REML "
-        f"fit comes first, the posterior second."
+        f"fit comes first, the posterior second, both of one model. Two posteriors "
+        f"stand side by side as one.summary().join(two.summary(), rsuffix='_two'); "
+        f"arviz.compare weighs their models."
     )
 
 

@@ -14,8 +14,10 @@ from jaxtyping import Float
 
 from bayeslmm.compare.centred import centred_sentences
 from bayeslmm.compare.pull import prior_pull
-from bayeslmm.compare.table import compare
+from bayeslmm.compare.table import compare, rounded, row_scale
 from bayeslmm.fit.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
+from bayeslmm.tables import Sentences, numbers
+from bayeslmm.tables.numbers import listed, number
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -95,7 +97,7 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
         _boundary,
         _few_levels,
     )
-    return tuple(sentence for step in steps for sentence in step(facts))
+    return Sentences(sentence for step in steps for sentence in step(facts))
 
 
 def _trust(facts: _Facts) -> list[str]:
@@ -132,13 +134,13 @@ def _fixed_effects(facts: _Facts) -> list[str]:
     if far.empty:
         label, largest = difference.abs().idxmax(), difference.abs().max()
         found.append(
-            f"The fixed effects agree: the largest difference is {largest:.2g} SE "
-            f"({label})."
+            f"The fixed effects agree: the largest difference is {number(largest, 2)} "
+            f"SE ({label})."
         )
     for label, value in far.items():
         side = "above" if value > 0 else "below"
         found.append(
-            f"{label}: the posterior median lies {abs(value):.2g} SE {side} "
+            f"{label}: the posterior median lies {number(abs(value), 2)} SE {side} "
             f"{facts.method}."
         )
     return found + _wider(facts, fixed)
@@ -150,7 +152,7 @@ def _wider(facts: _Facts, fixed: pd.DataFrame) -> list[str]:
     wide = ratio[ratio > WIDER].sort_values(ascending=False)
     if wide.empty:
         return []
-    named = _listed([f"{label} ({value:.2g} times)" for label, value in wide.items()])
+    named = listed([f"{label} ({value:.2g} times)" for label, value in wide.items()])
     return [
         f"The posterior SD exceeds the {facts.method} SE for {named}: that SE takes "
         "the variance parameters as known, the posterior averages over them."
@@ -179,7 +181,7 @@ def _priors(facts: _Facts) -> list[str]:
     more = f", and {len(strong) - 4} others" if len(strong) > 4 else ""
     return [
         f"The priors ({name}) matter: at the {facts.method} estimate they pull "
-        f"{_listed(parts)}{more}."
+        f"{listed(parts)}{more}."
     ]
 
 
@@ -194,20 +196,21 @@ def _skew(facts: _Facts) -> list[str]:
     without = [x for x in facts.post.status.missing.mean if x in facts.table.index]
     if without:
         found.append(
-            f"The posterior of {_listed(without)} has no mean, because the prior of an "
+            f"The posterior of {listed(without)} has no mean, because the prior of an "
             "SD is flat and its levels are few: quote the median."
         )
     for label, row in facts.of("sd", "sigma").iterrows():
         if not (row["mean"] - row["median"]) / row["sd"] > SKEWED:
             continue
         mode = posterior_mode(facts.post.draws(str(label)).ravel())
+        middle, mean, point = rounded(row, "median", "mean", "reml")
+        own = numbers.row([mode], row_scale(row))[0]
         sentence = (
-            f"{label} is skewed to the right: mode {mode:.3g}, median "
-            f"{row['median']:.3g}, mean {row['mean']:.3g}."
+            f"{label} is skewed to the right: mode {own}, median {middle}, mean {mean}."
         )
         if row["reml"] < row["median"]:
             sentence += (
-                f" {facts.method} ({row['reml']:.3g}) is a mode, so it lies below both "
+                f" {facts.method} ({point}) is a mode, so it lies below both "
                 "the median and the mean."
             )
         found.append(sentence)
@@ -255,21 +258,20 @@ def _boundary(facts: _Facts) -> list[str]:
 def _boundary_sentence(facts: _Facts, label: str) -> str:
     """What REML and the posterior say of one parameter on the boundary."""
     row, method = facts.table.loc[label].to_dict(), facts.method
-    said = (
-        f"the posterior has median {row['median']:.3g} and {facts.interval} "
-        f"{row['lower']:.3g} to {row['upper']:.3g}"
-    )
+    middle, lower, upper = rounded(row, "median", "lower", "upper")
+    point = f"{row['reml']:.3g}"  # 0 and 1 are exact
+    said = f"the posterior has median {middle} and {facts.interval} {lower} to {upper}"
     if not np.isfinite(row["reml"]):
         return (
             f"{label} does not exist for {method}, because one of its SDs is 0; {said}."
         )
     if row["component"] == "corr" and abs(row["reml"]) < 1.0:
         return (
-            f"{method} is singular: {label} ({row['reml']:.3g}) belongs to a "
+            f"{method} is singular: {label} ({point}) belongs to a "
             f"covariance without full rank; {said}."
         )
     return (
-        f"{method} is singular: it puts {label} at {row['reml']:.3g}, the edge of what "
+        f"{method} is singular: it puts {label} at {point}, the edge of what "
         f"is possible, which is no precise finding; {said}."
     )
 
@@ -283,16 +285,11 @@ def _few_levels(facts: _Facts) -> list[str]:
         if n_levels >= FEW_LEVELS or rows.empty:
             continue
         label = rows.index[0]
-        row = rows.iloc[0]
+        lower, upper = rounded(rows.iloc[0], "lower", "upper")
         found.append(
             f"{group} has only {n_levels} levels, which say little of a variance: the "
-            f"{facts.interval} of {label} reaches from {row['lower']:.3g} to "
-            f"{row['upper']:.3g}, and its upper end leans on the prior. Compare "
-            "another prior set before you quote it."
+            f"{facts.interval} of {label} reaches from {lower} to {upper}, and its "
+            "upper end leans on the prior. Compare another prior set before you quote "
+            "it."
         )
     return found
-
-
-def _listed(parts: list[str]) -> str:
-    """``a, b and c``."""
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

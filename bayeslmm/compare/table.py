@@ -1,17 +1,20 @@
 """REML beside the posterior, one row for each parameter."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.compare.pairs import check_same_model
 from bayeslmm.fit.posterior_tables import check_interval
-from bayeslmm.tables import Table
+from bayeslmm.tables import Table, numbers
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
+
+Row = pd.Series | Mapping[Any, Any]
 
 COLUMNS = (
     "component",
@@ -98,6 +101,16 @@ def compare(
         "difference": f"posterior median minus {reml.method} estimate",
     }
     return table[list(COLUMNS)]
+
+
+def row_scale(row: Row) -> float:
+    """Error of a parameter in the table of `compare`: its row is rounded by it."""
+    return row["reml_se"] if row["difference_unit"] == "REML SE" else row["sd"]
+
+
+def rounded(row: Row, *columns: str) -> list[str]:
+    """Entries of a row of `compare` as every table shows them."""
+    return numbers.row([row[column] for column in columns], row_scale(row))
 
 
 def interval_name(prob: float, kind: str) -> str:

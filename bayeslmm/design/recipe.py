@@ -4,7 +4,7 @@ Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives
 rows of X and Z, and the levels, of a new data frame.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from bayeslmm.design.frame import FactorColumn, listed, match_levels, open_frame
 from bayeslmm.design.groups import GroupIndex, find_groups
 from bayeslmm.design.matrices import CodedTerm, model_matrix
 from bayeslmm.design.rows import read_columns
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, nearest_names
 from bayeslmm.formula import Atom, Formula, RandomTerm
 
 
@@ -129,7 +129,8 @@ class Recipe:
         Raises
         ------
         DataError
-            If a value is missing, or a predictor has a level that the design has not.
+            If a column is not there, a value is missing, or a predictor has a level
+            that the design has not.
             An unseen level of a grouping factor is no error: its code is -1.
         """
         atoms = _fixed_atoms(self.formula)
@@ -137,6 +138,7 @@ class Recipe:
             atoms += _random_atoms(self.formula)
         names = dict.fromkeys(name for atom in atoms for name in atom.columns)
         frame = open_frame(new_data)
+        self._check_there(frame.columns, names, random=random)
         columns = read_columns(frame, self.formula, tuple(names))
         for name, column in columns.items():
             if column.missing.any():
@@ -147,6 +149,24 @@ class Recipe:
                 )
         rows = Rows(columns, len(frame), self.memory, False, self.formula.text)
         return self._encode_rows(rows, random=random)
+
+    def _check_there(
+        self, given: Sequence[object], names: Iterable[str], *, random: bool
+    ) -> None:
+        """Raise unless new data have the columns that a prediction needs."""
+        missing = [name for name in names if name not in given]
+        if not missing:
+            return
+        needed = {name for atom in _fixed_atoms(self.formula) for name in atom.columns}
+        advice = (
+            " random=False predicts for the average level, without it."
+            if random and not needed & set(missing)
+            else nearest_names(missing[0], given)
+        )
+        raise DataError(
+            f"The new data have no column {missing[0]!r}, which {self.formula.text!r} "
+            f"needs.{advice}"
+        )
 
     def _encode_rows(self, rows: Rows, *, random: bool) -> NewRows:
         """X, bar terms and offset on rows that are complete."""

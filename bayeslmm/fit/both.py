@@ -5,7 +5,7 @@ tables, figures and report that put them side by side. The command line and the
 notebooks start here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.model import Method, Model
+from bayeslmm.simulate import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,22 @@ class Fit:
     model: Model
     reml: RemlFit
     posterior: Posterior
+
+    @property
+    def formula(self) -> str:
+        """The formula as it was written."""
+        return self.model.formula.text
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.model.design.n
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """Those of the REML fit; for `bayeslmm.simulate`."""
+        return self.reml.simulation_parameters(nsim, rng)
 
     def compare(
         self, *, prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"

@@ -50,6 +50,8 @@ class SamplingStatus:
         Probability of modes that the draws have not visited.
     modes : int
         Modes that matter, 0 where nobody looked.
+    asked : int
+        Draws of each chain that were asked for where fewer suffice, else 0.
     """
 
     chains: int
@@ -61,6 +63,7 @@ class SamplingStatus:
     missed: float = 0.0
     unvisited: float = 0.0
     modes: int = 0
+    asked: int = 0
 
     @property
     def clean(self) -> bool:
@@ -72,6 +75,12 @@ class SamplingStatus:
         """How the run ended, in plain sentences."""
         made = f"{self.chains} chains of {self.draws} draws"
         made += ", no divergences" if self.sampler == "nuts" else ""
+        if self.draws < self.asked:
+            made += (
+                f" (asked {self.asked * self.chains:,}, kept "
+                f"{self.draws * self.chains:,} weighted: as many as the diagnosis "
+                "needs, because each is expensive here)"
+            )
         return " ".join(status_messages(self)) or f"Sampling ended as planned: {made}."
 
 

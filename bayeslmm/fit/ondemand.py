@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.memory import check_fits
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.fit.chosen import Levels, chosen_levels
 from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.options import Options
 from bayeslmm.fit.posterior_predictions import factor_draws
@@ -126,7 +127,7 @@ def _named_terms(
 
 
 def ranef_draws(
-    model: Model, tree: "xr.DataTree", levels: Sequence[str] | None
+    model: Model, tree: "xr.DataTree", levels: Levels | None
 ) -> "xr.DataArray":
     """Draws of the effects of chosen levels; see `Posterior.ranef`."""
     import xarray as xr
@@ -137,22 +138,14 @@ def ranef_draws(
             "sample(keep='all') stores those of all levels in idata."
         )
     parts = []
-    for t, term in enumerate(model.design.groups):
-        wanted = [i for i, level in enumerate(term.levels) if level in set(levels)]
+    chosen = chosen_levels(model.design, levels)
+    for t, (term, wanted) in enumerate(zip(model.design.groups, chosen, strict=True)):
         if not wanted:
             continue
         names = [term.levels[i] for i in wanted]
         index = [(term.group, n, e) for n in names for e in term.effects]
         b = some_draws(model, tree, t, wanted, most=None)
         parts.append((b.reshape(*b.shape[:2], -1), index))
-    found = {level for _, index in parts for _, level, _ in index}
-    missing = [str(level) for level in levels if level not in found]
-    if missing:
-        known = [level for term in model.design.groups for level in term.levels[:1000]]
-        raise ModelError(
-            f"There is no level {missing[0]!r} of a grouping factor in this model."
-            f"{nearest_names(missing[0], known)}"
-        )
     labels = [entry for _, index in parts for entry in index]
     return xr.DataArray(
         np.concatenate([values for values, _ in parts], axis=-1),
@@ -170,26 +163,19 @@ def ranef_summary(
     tree: "xr.DataTree",
     prob: float,
     kind: IntervalKind,
-    levels: Sequence[str] | None,
+    levels: Levels | None,
 ) -> "pd.DataFrame":
     """Random effects of all levels or of some, a run of levels at a time."""
     import pandas as pd
 
     parts = []
-    for t, term in enumerate(model.design.groups):
-        wanted = range(term.n_levels)
-        if levels is not None:
-            chosen = set(levels)
-            wanted = [i for i, level in enumerate(term.levels) if level in chosen]
+    chosen = chosen_levels(model.design, levels)
+    for t, (term, wanted) in enumerate(zip(model.design.groups, chosen, strict=True)):
         for start in range(0, len(wanted), LEVELS_AT_ONCE):
             own = list(wanted[start : start + LEVELS_AT_ONCE])
             b = some_draws(model, tree, t, own, most=SUMMARY_DRAWS)
             names = tuple(term.levels[i] for i in own)
             parts.append(levels_table(term.group, names, term.effects, b, prob, kind))
-    if not parts:
-        raise ModelError(
-            f"None of the levels asked for is in this model: {list(levels or [])[:5]}."
-        )
     return pd.concat(parts, ignore_index=True)
 
 

@@ -11,7 +11,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bayeslmm.errors import ModelError, PriorError, is_number
+from bayeslmm.errors import (
+    ModelError,
+    PriorError,
+    check_count,
+    is_count,
+    is_number,
+)
 from bayeslmm.model import Method, Model
 from bayeslmm.priors import check_integrable, scale_logp
 
@@ -47,25 +53,18 @@ def check_options(
     ModelError
         If an option has the wrong type or is out of range.
     """
-    n_chains = _count(chains, "chains", 1)
+    n_chains = check_count(chains, "chains", 1)
     return Options(
-        draws=_count(draws, "draws", 4),
-        tune=None if tune is None else _count(tune, "tune", 1),  # nutpie fails at 0
+        draws=check_count(draws, "draws", 4),
+        tune=None
+        if tune is None
+        else check_count(tune, "tune", 1),  # nutpie fails at 0
         chains=n_chains,
         seed=_seed(seed),
         target_accept=_target_accept(target_accept),
-        cores=_count(cores or min(n_chains, available_cores()), "cores", 1),
+        cores=check_count(cores or min(n_chains, available_cores()), "cores", 1),
         progress=_progress(progress),
     )
-
-
-def _count(value: object, name: str, least: int) -> int:
-    """A whole number, at least `least`."""
-    if _is_flag(value) or not isinstance(value, int | np.integer) or value < least:
-        raise ModelError(
-            f"{name} must be a whole number of at least {least}, not {value!r}."
-        )
-    return int(value)
 
 
 def _seed(seed: object) -> int:
@@ -74,11 +73,7 @@ def _seed(seed: object) -> int:
         return int(np.random.default_rng().integers(LARGEST_SEED))
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(LARGEST_SEED))
-    if (
-        _is_flag(seed)
-        or not isinstance(seed, int | np.integer)
-        or not 0 <= seed <= LARGEST_SEED
-    ):
+    if not is_count(seed) or not 0 <= seed <= LARGEST_SEED:
         raise ModelError(
             "seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
             f"not {seed!r}."
@@ -105,11 +100,6 @@ def _progress(value: object) -> bool | Literal["auto"]:
     if not isinstance(value, bool):
         raise ModelError(f"progress must be True, False or 'auto', not {value!r}.")
     return value
-
-
-def _is_flag(value: object) -> bool:
-    """Whether a value is True or False, which count as whole numbers in Python."""
-    return isinstance(value, bool | np.bool_)
 
 
 def available_cores() -> int:

@@ -5,7 +5,6 @@ labels of `parameters`.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -15,15 +14,12 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import OutputError
-from bayeslmm.fit import (
-    posterior_predictions as predictions,
-    posterior_tables as tables,
-)
+from bayeslmm.fit import posterior_tables as tables
 from bayeslmm.fit.centred import At, centred_draws, is_at_mean
+from bayeslmm.fit.chosen import Levels
 from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
-from bayeslmm.fit.posterior_predictions import PredictionKind
+from bayeslmm.fit.posterior_responses import Responses
 from bayeslmm.fit.posterior_tables import IntervalKind
-from bayeslmm.fit.rowwise import Effects, RowBatches
 from bayeslmm.model import Model
 
 if TYPE_CHECKING:
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(RowBatches):
+class Posterior(Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes
@@ -165,6 +161,10 @@ class Posterior(RowBatches):
             return math.nan
         return float(self.draws("sigma").mean())
 
+    def vcov(self) -> "pd.DataFrame":
+        """Posterior covariance of the fixed effects; see `RemlFit.vcov`."""
+        return tables.vcov_table(self.model.design, self.idata, self.status.missing)
+
     # --- levels ---------------------------------------------------------------------
 
     @overload
@@ -173,21 +173,19 @@ class Posterior(RowBatches):
         prob: float = ...,
         kind: IntervalKind = ...,
         *,
-        levels: Sequence[str] | None = ...,
+        levels: Levels | None = ...,
         draws: Literal[False] = ...,
     ) -> "pd.DataFrame": ...
 
     @overload
-    def ranef(
-        self, *, levels: Sequence[str], draws: Literal[True]
-    ) -> "xr.DataArray": ...
+    def ranef(self, *, levels: Levels, draws: Literal[True]) -> "xr.DataArray": ...
 
     def ranef(
         self,
         prob: float = 0.95,
         kind: IntervalKind = "eti",
         *,
-        levels: Sequence[str] | None = None,
+        levels: Levels | None = None,
         draws: bool = False,
     ) -> "pd.DataFrame | xr.DataArray":
         """Random effects: their summary, or draws of chosen levels.
@@ -196,8 +194,9 @@ class Posterior(RowBatches):
         ----------
         prob, kind
             As for `summary`.
-        levels : sequence of str, optional
-            Levels wanted, of any grouping factor; by default all.
+        levels : sequence of str or numbers, optional
+            Levels wanted, of any grouping factor, ``[308]`` or ``["308"]``; by default
+            all.
         draws : bool, default False
             Give the draws instead: those stored, or drawn now given all others.
 
@@ -234,143 +233,6 @@ class Posterior(RowBatches):
             ``sd``, ``lower``, ``upper``.
         """
         return tables.coef_table(self.model.design, self.idata, prob, kind)
-
-    # --- responses ------------------------------------------------------------------
-
-    def fitted(self) -> Float[np.ndarray, " n"]:
-        """Posterior mean of the expected response of the rows used, units of y.
-
-        Of counts out of trials the expected count: trials times the probability.
-        """
-        return self.predict()["mean"].to_numpy()
-
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return self.model.design.y - self.fitted()
-
-    def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
-        from bayeslmm.fit.ondemand import effect_means
-
-        return effect_means(self.model, self.idata)
-
-    def predict(
-        self,
-        newdata: object = None,
-        *,
-        kind: PredictionKind = "mean",
-        random: bool = True,
-        seed: int | np.random.Generator | None = None,
-        prob: float = 0.95,
-        interval: IntervalKind = "eti",
-    ) -> "pd.DataFrame":
-        """Predictions for the rows used, or for new ones.
-
-        Parameters
-        ----------
-        newdata : DataFrame, optional
-            New rows; the response column is not needed. Default: the rows used.
-        kind : {"mean", "response", "linear"}, default "mean"
-            Expected response (of counts out of trials the count; new rows need their
-            trials), a new response with its noise (of a model with weights
-            ``sigma / sqrt(weight)``; new rows need theirs), or the linear predictor.
-        random : bool, default True
-            Add the random effects; those of a level that was not in the data are drawn
-            from N(0, Sigma). Without them, a prediction for the average level.
-        seed : int or Generator, optional
-            For what is drawn anew; by default derived from the seed of the run.
-        prob : float, default 0.95
-            Probability of the intervals.
-        interval : {"eti", "hdi"}, default "eti"
-            Equal-tailed or highest density.
-
-        Returns
-        -------
-        DataFrame
-            One row for each row: ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
-            units of y.
-
-        Raises
-        ------
-        DataError
-            If `newdata` lacks a column, trials and weights included.
-        ModelError
-            If the family has no such prediction.
-        """
-        return predictions.prediction_table(
-            self.model,
-            self.idata,
-            newdata,
-            predictions.Asked(kind, random, seed),
-            tables.Interval(prob, interval),
-        )
-
-    def predict_draws(
-        self,
-        newdata: object = None,
-        *,
-        kind: PredictionKind = "mean",
-        random: bool = True,
-        seed: int | np.random.Generator | None = None,
-    ) -> Float[np.ndarray, "chain draw m"]:
-        """Draws of what `predict` describes; the same parameters.
-
-        Returns
-        -------
-        ndarray, shape (chain, draw, m)
-            Units of y.
-        """
-        return predictions.prediction_draws(
-            self.model, self.idata, newdata, predictions.Asked(kind, random, seed)
-        )
-
-    # --- shares of variance -----------------------------------------------------------
-
-    def icc(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); columns
-            ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
-        return tables.shares_table(
-            {
-                "adjusted": random / (random + residual),
-                "unadjusted": random / (fixed + random + residual),
-            },
-            prob,
-            kind,
-        )
-
-    def r2(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``marginal`` (fixed part), ``conditional`` (fixed and random part);
-            columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
-        total = fixed + random + residual
-        return tables.shares_table(
-            {"marginal": fixed / total, "conditional": (fixed + random) / total},
-            prob,
-            kind,
-        )
 
     # --- the draws themselves -----------------------------------------------------
 

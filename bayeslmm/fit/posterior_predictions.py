@@ -121,7 +121,7 @@ def prediction_rows(
     rng = np.random.default_rng(own)
     if newdata is None:
         return old_rows(model, tree, random=asked.random), rng
-    encoded = model.recipe.encode(newdata)
+    encoded = model.recipe.encode(newdata, random=asked.random)
     rows = new_rows(model.design, tree, encoded, random=asked.random, rng=rng)
     if asked.kind == "response":
         rows = rows._replace(weights=new_weights(model, newdata))

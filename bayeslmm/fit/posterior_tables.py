@@ -13,7 +13,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
-from bayeslmm.tables import Table
+from bayeslmm.tables import Table, square_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,6 +255,19 @@ def _variance_draws(
     shared = sds[0]  # the only one of a homogeneous structure
     i, j = parameter.index
     return own * sds.get(i, shared) * sds.get(j, shared)
+
+
+def vcov_table(
+    design: Design, tree: "xr.DataTree", missing: "Missing"
+) -> "pd.DataFrame":
+    """Covariance of the draws of the fixed effects, NaN where there is none."""
+    draws = beta_draws(design, tree).reshape(-1, design.p)
+    shown = [p for p in parameters(design) if p.component == "fixef"]
+    order = [p.index[0] for p in shown]
+    covariance = np.atleast_2d(np.cov(draws[:, order], rowvar=False))
+    without = [p.label in missing.sd for p in shown]
+    covariance[without] = covariance[:, without] = np.nan
+    return square_table([p.label for p in shown], covariance)
 
 
 def _effect_names(

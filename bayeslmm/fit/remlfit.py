@@ -6,8 +6,10 @@ effect.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
+from itertools import repeat
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,19 +18,22 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit import remlpredict, remltables
 from bayeslmm.fit.centred import At
+from bayeslmm.fit.chosen import Levels
 from bayeslmm.fit.information import Information
 from bayeslmm.fit.remlpredict import R2, Icc
-from bayeslmm.fit.rowwise import Effects, RowBatches
+from bayeslmm.fit.rowwise import Effects
+from bayeslmm.fit.shared import SharedMethods
 from bayeslmm.fit.status import FitStatus
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.model import Model
+from bayeslmm.simulate import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(RowBatches):
+class RemlFit(SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -151,6 +156,17 @@ class RemlFit(RowBatches):
         """
         return remltables.fixef_table(self)
 
+    def vcov(self) -> "pd.DataFrame":
+        """Covariance of the fixed effects, the covariance parameters taken as known.
+
+        Returns
+        -------
+        DataFrame
+            Index and columns ``label``, units of y squared per units of the columns;
+            NaN where a fixed effect has no SE.
+        """
+        return remltables.vcov_table(self)
+
     def varcorr(self, *, at: At = "zero") -> "pd.DataFrame":
         """SDs, correlations and sigma, like lme4's ``as.data.frame(VarCorr(.))``.
 
@@ -171,7 +187,10 @@ class RemlFit(RowBatches):
         return remltables.varcorr_table(self, at)
 
     def ranef(
-        self, condvar: Literal["given_beta", "joint"] = "given_beta"
+        self,
+        condvar: Literal["given_beta", "joint"] = "given_beta",
+        *,
+        levels: Levels | None = None,
     ) -> "pd.DataFrame":
         """BLUPs with their conditional standard deviations.
 
@@ -180,14 +199,22 @@ class RemlFit(RowBatches):
         condvar : {"given_beta", "joint"}, default "given_beta"
             Take the fixed effects as known, as lme4's ``condVar`` does, or integrate
             their uncertainty in. The covariance parameters are taken as known in both.
+        levels : sequence of str or numbers, optional
+            Levels wanted, of any grouping factor, ``[308]`` or ``["308"]``; by default
+            all.
 
         Returns
         -------
         DataFrame
             One row for each group, level and effect: ``group``, ``level``, ``effect``,
             ``estimate``, ``sd``, units of y per unit of the column.
+
+        Raises
+        ------
+        ModelError
+            If a level is in none of the grouping factors, or `condvar` is unknown.
         """
-        return remltables.ranef_table(self, condvar)
+        return remltables.ranef_table(self, condvar, levels)
 
     def coef(self) -> "pd.DataFrame":
         """Coefficients of each level: fixed effects plus BLUPs.
@@ -245,6 +272,13 @@ class RemlFit(RowBatches):
             return remlpredict.fitted_values(self.design, self.beta, b)
         rows = self.model.recipe.encode(newdata, random=random)
         return remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """The estimates, for every response the same."""
+        del rng
+        return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
 
     def icc(self) -> Icc:
         """Share of the variance that lies between levels, averaged over the rows.

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.fit.centred import centred_factors, is_at_mean
+from bayeslmm.fit.chosen import Levels, chosen_levels
 from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.information import natural_value, working_value
 from bayeslmm.fit.profiled import sd_profile
 from bayeslmm.fit.status import sd_corr
-from bayeslmm.tables import Table
+from bayeslmm.tables import Table, square_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,16 @@ def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     return Table(table, index=_labels(shown))
 
 
+def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Covariance of the fixed effects; NaN where they have no SE."""
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    order = [p.index[0] for p in shown]
+    covariance = fit.beta_cov[np.ix_(order, order)].copy()
+    loose = np.isnan(_fixed_se(fit))
+    covariance[loose] = covariance[:, loose] = np.nan
+    return square_table([p.label for p in shown], covariance)
+
+
 def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
     """SEs of the fixed effects; NaN where they go with what is not identified."""
     shown = [p for p in parameters(fit.design) if p.component == "fixef"]
@@ -113,7 +124,9 @@ def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     )
 
 
-def ranef_table(fit: "RemlFit", condvar: str) -> "pd.DataFrame":
+def ranef_table(
+    fit: "RemlFit", condvar: str, levels: Levels | None = None
+) -> "pd.DataFrame":
     """BLUPs, long by group, level and effect."""
     import pandas as pd
 
@@ -124,12 +137,15 @@ def ranef_table(fit: "RemlFit", condvar: str) -> "pd.DataFrame":
             f"as in lme4), 'joint'."
         )
     parts = []
-    for term, b, cov in zip(
-        fit.design.groups, fit.effects.b, options[condvar], strict=True
+    chosen = chosen_levels(fit.design, levels)
+    for term, own, b, cov in zip(
+        fit.design.groups, chosen, fit.effects.b, options[condvar], strict=True
     ):
-        part = _long_table(term.group, term.levels, term.effects, b)
+        at = list(own)
+        names = [term.levels[i] for i in at]
+        part = _long_table(term.group, names, term.effects, b[at])
         # rounding may leave -1e-18 where the variance is 0
-        part["sd"] = np.sqrt(np.maximum(np.einsum("jkk->jk", cov), 0.0)).ravel()
+        part["sd"] = np.sqrt(np.maximum(np.einsum("jkk->jk", cov[at]), 0.0)).ravel()
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

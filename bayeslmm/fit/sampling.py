@@ -258,6 +258,7 @@ def _from_points(
     status = SamplingStatus(
         chains=len(chains),
         draws=drawn.x.shape[1],
+        asked=options.draws,
         partial=drawn.partial,
         missing=missing,
         sampler="importance",

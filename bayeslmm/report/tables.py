@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from bayeslmm.compare.table import interval_name
+from bayeslmm.compare.table import interval_name, rounded, row_scale
 from bayeslmm.priors import Priors
 from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
 
@@ -87,12 +87,11 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
     method, marked = table.attrs["method"], False
     rows = []
     for label, r in table.iterrows():
-        scale = r["reml_se"] if r["difference_unit"] == "REML SE" else r["sd"]
-        cells = row((r["reml"], r["reml_se"], r["median"], r["sd"]), scale)
+        cells = rounded(r, "reml", "reml_se", "median", "sd")
         difference = number(r["difference_in_se"], 2)
         if r["difference_unit"] == "posterior SD":
             difference, marked = difference + " *", True
-        ends = interval(r["lower"], r["upper"], _decimals(scale, r["median"]))
+        ends = interval(r["lower"], r["upper"], _decimals(row_scale(r), r["median"]))
         section = _section(label, r)
         rows.append((section, (str(label), *cells, ends, difference)))
     notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]

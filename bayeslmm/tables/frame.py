@@ -8,11 +8,12 @@ decimals that its spread supports, for each effect. What was rounded stays as it
 """
 
 import shutil
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from pandas.api.types import is_float_dtype
 
 from bayeslmm.tables.numbers import (
@@ -65,6 +66,11 @@ class Table(pd.DataFrame):
         shown, cut = _shown(self)
         html = shown.to_html(notebook=True)
         return f"{html}\n<p>{_size(self)}</p>" if cut else html
+
+
+def square_table(labels: Sequence[str], values: Float[np.ndarray, "p p"]) -> Table:
+    """A matrix with the same labels on both sides."""
+    return Table(values, index=pd.Index(labels, name="label"), columns=list(labels))
 
 
 def _size(table: Table) -> str:
