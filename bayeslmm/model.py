@@ -260,6 +260,12 @@ class Model:
             f"rows={self.design.n}, groups=[{sizes}], priors={self.priors.name!r})"
         )
 
+    def _repr_html_(self) -> str:
+        """Formula, data and priors, for notebooks."""
+        from bayeslmm.report.cards import model_card
+
+        return model_card(self)
+
     def explain(self, *, matrices: bool = False) -> None:
         """Print what the formula became: equations, columns, groups, parameters.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fit:
     """REML and posterior of one model.
 
@@ -49,6 +49,12 @@ class Fit:
     def nobs(self) -> int:
         """Rows used."""
         return self.model.design.n
+
+    def __repr__(self) -> str:
+        """What the command line prints: data, both tables, comparison, diagnosis."""
+        from bayeslmm.report.text import fit_text
+
+        return fit_text(self.reml, self.posterior)
 
     def simulation_parameters(
         self, nsim: int, rng: np.random.Generator
@@ -81,6 +87,12 @@ class Fit:
         from bayeslmm.plots import plot_shrinkage
 
         return plot_shrinkage(self.reml, self.posterior)
+
+    def _repr_html_(self) -> str:
+        """REML beside the posterior, reading and diagnosis, for notebooks."""
+        from bayeslmm.report.cards import fit_card
+
+        return fit_card(self.reml, self.posterior)
 
     def report(self, path: str | PathLike[str]) -> None:
         """Write a self-contained HTML report.

@@ -299,3 +299,9 @@ class Posterior(Responses):
             f"chains={self.status.chains}, draws={self.status.draws})\n"
             f"{self.status.message}"
         )
+
+    def _repr_html_(self) -> str:
+        """Formula, data, posterior and diagnosis, for notebooks."""
+        from bayeslmm.report.cards import posterior_card
+
+        return posterior_card(self)

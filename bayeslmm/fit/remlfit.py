@@ -8,7 +8,6 @@ effect.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import StringIO
 from itertools import repeat
 from typing import TYPE_CHECKING, Literal
 
@@ -314,11 +313,12 @@ class RemlFit(SharedMethods):
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""
-        from rich.console import Console
+        from bayeslmm.report.text import reml_text
 
-        from bayeslmm.report.text import print_reml
+        return reml_text(self)
 
-        console = Console(file=StringIO(), width=100)
-        with console.capture() as text:
-            print_reml(console, self)
-        return f"{self.model.formula.text}\n{text.get().rstrip()}"
+    def _repr_html_(self) -> str:
+        """Formula, data and estimates, for notebooks."""
+        from bayeslmm.report.cards import reml_card
+
+        return reml_card(self)

@@ -1,6 +1,8 @@
 """Tables and sentences on a terminal, through rich."""
 
+import shutil
 from collections.abc import Iterable
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from bayeslmm.compare import compare, reading
@@ -60,6 +62,38 @@ def print_comparison(console: "Console", reml: "RemlFit", post: "Posterior") -> 
 def print_diagnosis(console: "Console", post: "Posterior") -> None:
     """What the diagnostics say."""
     print_section(console, "Diagnosis", post.diagnose().messages)
+
+
+def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
+    """All that there is of a fit, as the command line has it."""
+    print_header(console, post.model)
+    print_reml(console, reml)
+    print_posterior(console, post)
+    print_comparison(console, reml, post)
+    print_diagnosis(console, post)
+
+
+def reml_text(reml: "RemlFit") -> str:
+    """A REML fit as text."""
+    console = _page()
+    with console.capture() as text:
+        print_reml(console, reml)
+    return f"{reml.model.formula.text}\n{text.get().rstrip()}"
+
+
+def fit_text(reml: "RemlFit", post: "Posterior") -> str:
+    """Both fits as text."""
+    console = _page()
+    with console.capture() as text:
+        print_fit(console, reml, post)
+    return text.get().rstrip()
+
+
+def _page() -> "Console":
+    """A console that writes nowhere, as wide as the terminal."""
+    from rich.console import Console
+
+    return Console(file=StringIO(), width=shutil.get_terminal_size((100, 24)).columns)
 
 
 def print_section(console: "Console", title: str, lines: Iterable[str]) -> None:
