@@ -200,7 +200,7 @@ def test_a_flat_prior_on_what_is_not_identified_is_improper() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_singular_fit_still_names_what_repeats(seed: int) -> None:
-    """A column twice among the effects, whose slopes do not vary in half of the data."""
+    """A column twice among the effects, and slopes that do not vary."""
     with pytest.warns(FitWarning) as caught:
         fit = Model("y ~ x + (x + I(2 * x) | s)", patients(seed)).fit_reml()
     told = {*unknown(fit), *fit.status.boundary}
