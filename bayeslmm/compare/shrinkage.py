@@ -29,7 +29,7 @@ from bayeslmm.fit.posterior_tables import (
     interval_bounds,
 )
 from bayeslmm.marginal.sums import block_pairs
-from bayeslmm.tables import Table
+from bayeslmm.tables import Table, words
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -169,8 +169,8 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
         {
             "term": np.tile(block.labels, j),
             "group": block.group,
-            "level": np.repeat(block.levels, k),
-            "effect": np.tile(block.effects, j),
+            "level": words(np.repeat(np.array(block.levels, object), k)),
+            "effect": words(np.tile(np.array(block.effects, object), j)),
             "n": np.repeat(block.sizes, k),
             "no_pooling": (_own_regressions(gram, score) @ turn.T).ravel(),
             "partial_pooling": (center + effects).ravel(),

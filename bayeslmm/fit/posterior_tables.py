@@ -13,7 +13,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
-from bayeslmm.tables import Table, square_table
+from bayeslmm.tables import Table, square_table, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -362,8 +362,8 @@ def levels_table(
     return Table(
         {
             "group": group,
-            "level": np.repeat(np.array(levels, dtype=object), len(effects)),
-            "effect": np.tile(np.array(effects, dtype=object), len(levels)),
+            "level": words(np.repeat(np.array(levels, dtype=object), len(effects))),
+            "effect": words(np.tile(np.array(effects, dtype=object), len(levels))),
             **describe_draws(b, prob, kind),
         }
     )
