@@ -32,6 +32,7 @@ MOST_PANELS = 20
 PER_ROW, PANEL = 5, (1.75, 1.6)  # inches
 AROUND = (0.8, 1.5)  # inches of title, axes and legend
 NARROWEST = 6.0  # inches, for title and legend
+SHORT = 12  # letters of a name beside which its rows have room
 MOST_CATEGORIES = 4  # named below a panel
 
 
@@ -111,7 +112,8 @@ def plot_fits(
     for ax, position in zip(axes, positions.tolist(), strict=True):
         _draw_level(ax, found, position, words)
         name = level_name(block.levels[position])
-        ax.set_title(f"{name}  (n = {block.sizes[position]:,})", fontsize=8)
+        between = "  " if len(name) <= SHORT else "\n"
+        ax.set_title(f"{name}{between}(n = {block.sizes[position]:,})", fontsize=8)
     _frame(figure, axes, found, on_x, reml.model.design.response)
     add_title(figure, f"Rows and regression of each {block.group}", shown.note)
     add_legend(figure, *axes[-1].get_legend_handles_labels())

@@ -104,17 +104,17 @@ def _forest_table(
     """Label, facet, median and both intervals of each parameter, its own units."""
     rows = []
     for name, draws in scalar_draws(post, labels)["posterior"].data_vars.items():
-        values = draws.to_numpy()
+        values = draws.to_numpy()[..., None]
         inner, outer = (interval_bounds(values, p, kind) for p in (INNER, prob))
         rows.append(
             {
                 "label": str(name),
                 "facet": component_of(post, str(name)),
                 "median": float(np.median(values)),
-                "inner_lower": float(inner[0]),
-                "inner_upper": float(inner[1]),
-                "lower": float(outer[0]),
-                "upper": float(outer[1]),
+                "inner_lower": inner[0].item(),
+                "inner_upper": inner[1].item(),
+                "lower": outer[0].item(),
+                "upper": outer[1].item(),
             }
         )
     # a stable sort: facets in the order in which they first appear

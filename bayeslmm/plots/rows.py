@@ -147,8 +147,8 @@ def _label_rows(ax: "Axes", table: pd.DataFrame) -> None:
     thinned = f"  ({len(table):,} levels by estimate, one in {step} named)"
     ax.set_ylabel(group + (thinned if step > 1 else ""))
     right = ax.secondary_yaxis("right")
-    columns = ("n", "no_pooling", "partial_pooling", "center")
-    said = [pulled(*row) for row in zip(*(named[c] for c in columns), strict=True)]
+    ends = named[["no_pooling", "partial_pooling", "center"]].to_numpy().tolist()
+    said = [pulled(int(n), *own) for n, own in zip(named["n"], ends, strict=True)]
     right.set_yticks(named.index, said, fontsize=8)
     right.tick_params(length=0.0)
     right.spines["right"].set_visible(False)

@@ -106,13 +106,13 @@ def no_pooling_label(values: Float[np.ndarray, " j"], outside: int) -> str:
     return "no pooling" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def pulled(n: float, own: float, pooled: float, center: float) -> str:
+def pulled(n: int, own: float, pooled: float, center: float) -> str:
     """Rows of a level and how far it went to the centre, ``n = 4, pulled 42%``.
 
     The share is of this one effect, as its arrow is. Beside others that are correlated
     with it, an effect may be moved past the centre or away from it.
     """
-    rows = f"n = {n:,.0f}"
+    rows = f"n = {n:,}"
     if not np.isfinite(own):
         return f"{rows}, no own estimate"
     share = (own - pooled) / (own - center) if own != center else 0.0
