@@ -14,7 +14,7 @@ from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.posterior_tables import check_interval
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.plots.levels import Levels, choose_levels
-from bayeslmm.plots.names import wrapped_words
+from bayeslmm.plots.names import WIDEST, wrapped, wrapped_words
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import (
     MANY_LEVELS,
@@ -102,8 +102,8 @@ def plot_ranef(
     for ax, effect in zip(axes, chosen, strict=True):
         _draw_dots(ax, table[table["effect"] == effect], color)
         unit = coefficient_unit(fit.model.design, effect)
-        ax.set_title(wrapped_words(effect, 34), fontsize=9)
-        ax.set_xlabel(wrapped_words(unit, 34), fontsize=8)
+        ax.set_title(wrapped(effect), fontsize=9)
+        ax.set_xlabel(wrapped_words(unit, WIDEST), fontsize=8)
     figure.supxlabel(words, fontsize=8)
     add_title(figure, f"Random effects of each {block.group}", shown.note)
     return shown_figure(figure)
