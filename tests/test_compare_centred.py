@@ -23,9 +23,8 @@ def data():
 
 @pytest.mark.parametrize("term", ["(edu | classroom)", "(1 | classroom)"])
 def test_intercepts_at_the_means_are_those_of_centred_predictors(data, term):
-    centred = data.assign(
-        edu=data.edu - data.edu.mean(), age=data.age - data.age.mean()
-    )
+    means = data[["edu", "age"]].mean()
+    centred = data.assign(edu=data.edu - means.edu, age=data.age - means.age)
     formula = f"score ~ edu + age + {term}"
     moved = lmm.shrinkage_table(lmm.Model(formula, data).fit_reml(), at="mean")
     there = lmm.shrinkage_table(lmm.Model(formula, centred).fit_reml())
@@ -52,7 +51,7 @@ def test_posterior_columns_at_the_means_are_those_of_the_moved_draws(data):
 
 def test_factors_stay_at_their_reference(data):
     rows = data.assign(sex=np.where(np.arange(len(data)) % 3 == 0, "f", "m"))
-    reml = lmm.Model("score ~ sex + (sex | classroom)", rows).fit_reml()
+    reml = lmm.Model("score ~ sex + (1 | classroom)", rows).fit_reml()
     zero, mean = (lmm.shrinkage_table(reml, at=at) for at in ("zero", "mean"))
     np.testing.assert_array_equal(zero[POOLING], mean[POOLING])
 

@@ -207,6 +207,7 @@ def test_figures_are_written_by_name(fits, tmp_path):
     written = save_figures(fits.reml, fits.posterior, tmp_path, dpi=40)
     names = [path.name for path in written]
     assert names == [
+        "fits.png",
         "shrinkage_classroom.png",
         "posterior.png",
         "forest.png",
@@ -223,7 +224,7 @@ def test_many_effects_have_a_figure_each(public_data, tmp_path):
         "score ~ Machine + (0 + Machine | Worker)", public_data("Machines")
     )
     names = [p.stem for p in save_figures(model.fit_reml(), None, tmp_path, dpi=40)]
-    assert names == [f"shrinkage_Worker_Machine_{m}" for m in "ABC"]
+    assert names == ["fits", *(f"shrinkage_Worker_Machine_{m}" for m in "ABC")]
 
 
 # --- summary.json ---------------------------------------------------------------------
