@@ -142,7 +142,7 @@ def page(fits):
 
 def test_report_is_one_file_that_loads_nothing(page):
     text, parsed = page
-    assert parsed.images == 5
+    assert parsed.images == 6
     assert all(a.startswith(("#s", "data:image/png;base64,")) for a in parsed.addresses)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     assert "<script" not in text
@@ -177,7 +177,7 @@ def test_report_leaves_no_figure_open(fits):
 def test_report_of_reml_alone_and_of_a_partial_posterior(fits, page):
     alone = Page(report_html(Fits(fits.model, fits.reml)))
     assert "Posterior" not in "".join(alone.words)
-    assert alone.images == 1
+    assert alone.images == 2
     from dataclasses import replace
 
     status = SamplingStatus(2, 250, partial=True)
