@@ -19,7 +19,10 @@ OURS = (
     "summary.json",
     "posterior.nc",
     "report.html",
-    *(f"figures/{name}.png" for name in ("posterior", "forest", "trace", "rank")),
+    *(
+        f"figures/{name}.png"
+        for name in ("fits", "posterior", "forest", "trace", "rank")
+    ),
     "figures/shrinkage*.png",
 )
 
