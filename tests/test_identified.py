@@ -209,3 +209,20 @@ def test_a_singular_fit_still_names_what_repeats(seed: int) -> None:
         zero = fit.varcorr().loc[label, "estimate"] == 0.0
         assert label in str(caught[0].message) or zero
     assert "nearly singular" not in fit.status.message
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("formula", ["y ~ x + (arm | s)", "y ~ arm * x + (arm | s)"])
+def test_rounding_of_an_entry_that_no_row_has_is_none(seed: int, formula: str) -> None:
+    """Arms of sites, levels of numbers: the covariance of both arms is in no row."""
+    rng = np.random.default_rng(seed)
+    s, x = np.repeat(np.arange(8), 6), rng.normal(size=48)
+    arm = np.where(s % 2, "a", "b")
+    y = rng.normal(size=8)[s] + 0.5 * x + rng.normal(size=48)
+    data = pd.DataFrame({"y": y, "x": x, "arm": arm, "s": s})
+    with unchecked(), pytest.warns(FitWarning):
+        fit = fit_reml(Model(formula, data))
+    told = {*unknown(fit), *fit.status.boundary}
+    assert {"arm|s_sigma[b]", "s_corr[Intercept:arm[b]]"} <= told
+    table = fit.summary().loc[["arm|s_sigma[b]", "s_corr[Intercept:arm[b]]"]]
+    assert table["se"].isna().all()

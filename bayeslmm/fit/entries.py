@@ -21,8 +21,9 @@ from bayeslmm.marginal.sums import block_pairs
 
 # Multiplications that all products may take: about 1 s.
 MOST_OPERATIONS = 2e9
-# An entry that no row knows of has this share or less of what its columns could have.
-NOTHING = 1e-10
+# An entry that no row knows of has this share or less of the square of what its columns
+# could have: rounding leaves 1e-16.
+NOTHING = 1e-12
 
 Entry = tuple[int, int, int] | None
 """Term, row and column of an entry of a covariance; None for log sigma."""
@@ -163,7 +164,8 @@ def _sizes(
 ) -> Float[np.ndarray, " e"]:
     """Size of the change of V by each entry of a block's terms."""
     found = np.einsum("ea,ab,eb->e", pick, _square(_quadratic(G)), pick)
-    size = np.sqrt(np.maximum(found, 0.0))  # rounding may leave -1e-18
     diagonal = np.einsum("jkk->k", G)
-    could = np.sqrt(pick**2 @ np.outer(diagonal, diagonal).ravel() / len(G))
-    return np.where(size > NOTHING * could, size, np.where(could > 0.0, could, 1.0))
+    could = pick**2 @ np.outer(diagonal, diagonal).ravel() / len(G)
+    # squares are compared: their rounding is that of the products
+    known = np.where(found > NOTHING * could, found, could)
+    return np.sqrt(np.where(known > 0.0, known, 1.0))
