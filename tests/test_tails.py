@@ -85,6 +85,16 @@ def test_many_small_levels_are_proper() -> None:
     assert find_tails(model.design, target).missing.mean == ()
 
 
+def test_a_sigma_that_is_small_beside_the_levels_is_proper() -> None:
+    """Without an intercept the levels start at 1e6, and sigma is 1: it was improper."""
+    data = levels(8).assign(y=lambda d: d["y"] + 1e6)
+    model = Model("y ~ 0 + x + (1 | g)", data)
+    with unchecked():
+        post = model.sample(draws=200, tune=300, chains=2, seed=1)
+    reml = model.fit_reml()
+    assert post.summary().loc["sigma", "median"] == pytest.approx(reml.sigma, rel=0.1)
+
+
 # --- which moments exist --------------------------------------------------------------
 
 

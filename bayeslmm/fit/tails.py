@@ -23,9 +23,10 @@ from bayeslmm.marginal import EffectsMean
 # slope is then within exp(-24) of its limit.
 TAIL = 12.0
 # Where it is read off on the left, as shares of that: a density that falls falls ever
-# more steeply, so one place says enough, and far out the sum of squares that a small
-# sigma divides is rounding where there are many levels.
-NEARER = (1.0, 0.75, 0.5)
+# more steeply, so one place says enough. Far out the sum of squares that a small sigma
+# divides is rounding where there are many levels; near, sigma may not yet be small
+# beside the effects: it is 1e-6 of the SD of y where levels start at a million.
+LOOKED_AT = (1.0, 0.75, 0.5, 1.25)
 # Slopes this close to a whole number are taken as it: rounding of the likelihood at
 # such ratios.
 FLAT_SLOPE = 0.05
@@ -189,7 +190,7 @@ def _right_slopes(target: Target) -> dict[int, float]:
         right = _slope(target, i, step)
         if not right < -FLAT_SLOPE:
             raise PriorError(_improper_right(target.labels[i]))
-        if not any(_falls_left(target, i, step * share) for share in NEARER):
+        if not any(_falls_left(target, i, step * share) for share in LOOKED_AT):
             raise PriorError(_improper_left(target.labels[i]))
         slopes[i] = right
     return slopes
