@@ -27,9 +27,9 @@ solve_lower(matrix, np.ones(2), 2)
 """
 
 
-def stderr_of_a_process(cache: Path) -> str:
+def stderr_of_a_process(cache: Path, script: str = SCRIPT) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
         capture_output=True,
         text=True,
@@ -43,6 +43,33 @@ def test_the_first_process_says_once_that_it_compiles_and_the_next_nothing(tmp_p
     assert first.count("Compiling kernels") == 1  # two kernels, one line
     assert "once on this machine" in first
     assert "Compiling" not in stderr_of_a_process(tmp_path)
+
+
+def test_the_line_comes_before_the_wait_where_nothing_is_cached(tmp_path):
+    patient = SCRIPT.replace("PATIENCE = 0.05", "PATIENCE = 1e9")
+    first = stderr_of_a_process(tmp_path, patient)
+    assert "about 30 s, once on this machine (`bayeslmm warmup`" in first
+    assert "Compiling" not in stderr_of_a_process(tmp_path, patient)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_to_compile_after_the_warm_up(tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "bayeslmm", "warmup"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert "Done in" in done.stdout
+    assert "Compiling kernels" not in done.stderr
+    fits = """
+import warnings
+import bayeslmm as lmm
+from bayeslmm.marginal.kernels import compiling
+warnings.simplefilter("ignore")
+compiling.PATIENCE = 0.0
+data = lmm.simulate_classrooms(12, 20, seed=3).data
+for formula in ("score ~ 1 + (1 | classroom)", "score ~ edu + (edu | classroom)"):
+    lmm.fit(formula, data, draws=100, chains=2, seed=1)
+"""
+    assert "Compiling" not in stderr_of_a_process(tmp_path, fits)
 
 
 @pytest.fixture

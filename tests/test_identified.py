@@ -196,3 +196,16 @@ def test_a_flat_prior_on_what_is_not_identified_is_improper() -> None:
     model = Model("y ~ x + site + (1 | site)", patients(0), priors="flat")
     with pytest.raises(PriorError, match=r"'1\|site_sigma' is improper"):
         model.sample(draws=10)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_singular_fit_still_names_what_repeats(seed: int) -> None:
+    """A column twice among the effects, and slopes that do not vary."""
+    with pytest.warns(FitWarning) as caught:
+        fit = Model("y ~ x + (x + I(2 * x) | s)", patients(seed)).fit_reml()
+    told = {*unknown(fit), *fit.status.boundary}
+    assert {"x|s_sigma", "I(2 * x)|s_sigma"} <= told
+    for label in ("x|s_sigma", "I(2 * x)|s_sigma"):
+        zero = fit.varcorr().loc[label, "estimate"] == 0.0
+        assert label in str(caught[0].message) or zero
+    assert "nearly singular" not in fit.status.message

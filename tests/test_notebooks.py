@@ -48,5 +48,16 @@ def test_readme_example_runs_and_shows_the_table_it_promises(
         assert f"\n{label} " in shown
 
 
+def test_what_readme_asks_of_a_fit_is_answered(sleepstudy, capsys):
+    del sleepstudy  # skips where there are no public data
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    code = "import bayeslmm as lmm\n" + blocks[1]
+    with unchecked():
+        exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for words in ("HalfNormal(sigma=10)", "adjusted", "conditional", "308", "335"):
+        assert words in printed
+
+
 def test_readme_example_is_short():
     assert len(example().strip().splitlines()) <= EXAMPLE_LINES

@@ -193,3 +193,21 @@ def test_the_lattice_has_no_mean_either() -> None:
     table = quadrature(model, tolerance=1e-3).summary()
     assert table.loc[["Intercept", "1|g_sigma"], ["mean", "sd"]].isna().all(axis=None)
     assert np.isfinite(table.loc[["x", "sigma"], ["mean", "sd"]]).all(axis=None)
+
+
+def test_no_prediction_prints_a_mean_that_does_not_exist() -> None:
+    """An average level and a new one have none; levels of the data have theirs."""
+    model = Model("y ~ x + (1 | g)", levels(3), priors="flat")
+    with unchecked(), pytest.warns(FitWarning):
+        post = model.sample(draws=200, seed=1)
+    new = pd.DataFrame({"x": [0.0, 1.0, 0.0], "g": ["0", "new", "2"]})
+    table = post.predict(new)
+    assert table["mean"].isna().tolist() == [False, True, False]
+    assert table["sd"].isna().tolist() == [False, True, False]
+    assert np.isfinite(table[["median", "lower", "upper"]]).all(axis=None)
+    assert post.predict(new, random=False)[["mean", "sd"]].isna().all(axis=None)
+    assert post.predict()["mean"].notna().all()
+    four = Model("y ~ x + (1 | g)", levels(4), priors="flat")
+    table = four.sample(draws=200, seed=1).predict(new)
+    assert table["mean"].notna().all()
+    assert table["sd"].isna().tolist() == [False, True, False]

@@ -1,4 +1,4 @@
-"""The commands: fit, explain, demo."""
+"""The commands: fit, explain, demo, warmup."""
 
 import io
 import os
@@ -228,6 +228,20 @@ def demo(
             stage=stage,
         )
     raise typer.Exit(INTERRUPTED if partial else 0)
+
+
+@app.command()
+def warmup() -> None:
+    """Compile what the common models use, so that no fit has to wait for it.
+
+    Once after the installation, and after an upgrade: fits small simulated data
+    with one factor, with slopes, nested and crossed factors.
+    """
+    with _messages() as stage:
+        from bayeslmm.cli.warmup import warm_up
+
+        stage.doing = "compiling"
+        warm_up(_console())
 
 
 def _checked(out: Path | None, force: bool) -> "Folder | None":

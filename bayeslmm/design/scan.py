@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from jaxtyping import Bool
 
 from bayeslmm.design.absent import absent_rows
 from bayeslmm.design.arrow import (
@@ -318,3 +319,31 @@ def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> Rows:
         else:
             columns[name] = RawColumn(name, "number", np.ones(2), missing)
     return Rows(columns, 2, found.memory, False, formula.text)
+
+
+def levels_lost(
+    scan: Scan, kept: dict[str, Bool[np.ndarray, " _j"]]
+) -> dict[str, tuple[str, ...]]:
+    """Levels of text and grouping columns that some row has, and no row used."""
+    left: dict[str, set[str]] = {}
+    for factor in scan.factors.values():
+        for name in factor.atom.columns if scan.exact else ():
+            if scan.kinds[name] == "text":
+                left.setdefault(name, set(factor.levels))
+    for label, coder in scan.groups.items():
+        left.update(coder.used_levels(kept[label]))
+    lost = {
+        name: tuple(level for level in given if level not in left[name])
+        for name, given in scan.given.items()
+        if name in left
+    }
+    return {name: levels for name, levels in lost.items() if levels}
+
+
+def levels_unused(scan: Scan) -> dict[str, tuple[str, ...]]:
+    """Declared categories that no row has."""
+    found = {}
+    for name, levels in scan.text.items():
+        given = set(scan.given[name])
+        found[name] = tuple(level for level in levels if level not in given)
+    return {name: levels for name, levels in found.items() if levels}

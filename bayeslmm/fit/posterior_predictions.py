@@ -8,7 +8,7 @@ effects drawn from N(0, Sigma), a fresh draw for each draw of Sigma.
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
@@ -22,6 +22,8 @@ from bayeslmm.fit.posterior_tables import (
     term_draws,
 )
 from bayeslmm.fit.responses import expected_response, new_trials, new_weights
+from bayeslmm.fit.tails import Missing, rows_without
+from bayeslmm.fit.target import make_target
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
 from bayeslmm.tables import Table
@@ -86,6 +88,7 @@ def prediction_table(
     newdata: object,
     asked: Asked,
     interval: Interval,
+    missing: Missing,
 ) -> "pd.DataFrame":
     """Mean, median, SD and interval at each row, a chunk of rows at a time."""
     import pandas as pd
@@ -99,7 +102,28 @@ def prediction_table(
     ]
     if not parts:  # no rows: the columns, and nothing in them
         return Table(columns=["mean", "median", "sd", "lower", "upper"], dtype=float)
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    if missing.sd:
+        without_mean, without_sd = _without(model, rows, asked.kind, missing)
+        table.loc[without_mean, "mean"] = np.nan
+        table.loc[without_sd, "sd"] = np.nan
+    return table
+
+
+def _without(
+    model: Model, rows: PredictionRows, kind: str, missing: Missing
+) -> tuple[Bool[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
+    """Rows whose predictions have no mean, and no SD."""
+    design = model.design
+    if kind == "response" and "sigma" in missing.sd:
+        everything = np.ones(len(rows.X), bool)
+        return everything & ("sigma" in missing.mean), everything
+    unseen: list[Float[np.ndarray, "m _k"] | None] = [None] * len(design.groups)
+    for t, (own, term) in enumerate(zip(rows.terms, design.groups, strict=False)):
+        new = own.codes >= term.n_levels
+        unseen[t] = np.where(new[:, None], own.Z, np.nan)
+    target = make_target(design, model.conditioned, model.priors)
+    return rows_without(target, rows.X, unseen)
 
 
 def prediction_draws(

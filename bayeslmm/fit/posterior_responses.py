@@ -13,6 +13,7 @@ from bayeslmm.fit import (
     posterior_predictions as predictions,
     posterior_tables as tables,
 )
+from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_predictions import PredictionKind
 from bayeslmm.fit.posterior_tables import IntervalKind
@@ -30,6 +31,7 @@ class Responses(SharedMethods):
 
     __slots__ = ()
     idata: "xr.DataTree"
+    status: SamplingStatus
 
     def fitted(self) -> Float[np.ndarray, " n"]:
         """Posterior mean of the expected response of the rows used, units of y.
@@ -81,7 +83,8 @@ class Responses(SharedMethods):
         -------
         DataFrame
             One row for each row: ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
-            units of y.
+            units of y; a mean or SD that does not exist is NaN (flat priors and few
+            levels, for new levels and without random effects).
 
         Raises
         ------
@@ -96,6 +99,7 @@ class Responses(SharedMethods):
             newdata,
             predictions.Asked(kind, random, seed),
             tables.Interval(prob, interval),
+            self.status.missing,
         )
 
     def predict_draws(

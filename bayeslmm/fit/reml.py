@@ -192,7 +192,7 @@ def _status(
     elif boundary:
         edge = boundary_message(design, factors, boundary)
         message = " ".join([edge, *_unknown(information)])
-    elif smallest < SINGULAR:
+    elif smallest < SINGULAR and not _unknown(information):
         message = (
             f"The covariance of the random effects is nearly singular: the smallest SD "
             f"is {smallest:.1e} of the residual one."

@@ -8,14 +8,16 @@ tell of, and the effects of these levels, by their SDs given the variance parame
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.errors import PriorError
 from bayeslmm.fit.target import Target
+from bayeslmm.marginal import EffectsMean
 
 # Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
 # slope is then within exp(-24) of its limit.
@@ -102,6 +104,62 @@ def find_tails(design: Design, target: Target) -> Tails:
     return Tails(moments, missing)
 
 
+def rows_without(
+    target: Target,
+    X: Float[np.ndarray, "m p"],
+    unseen: Sequence[Float[np.ndarray, "m _k"] | None],
+) -> tuple[Bool[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
+    """Whether predictions of rows have no mean, and whether they have no SD.
+
+    Parameters
+    ----------
+    target : Target
+        Target of the model.
+    X : ndarray, shape (m, p)
+        Fixed columns of the rows.
+    unseen : sequence of ndarray, shape (m, k_t), or None
+        Columns of each bar term where the level of a row was not in the data, NaN where
+        it was; None for predictions without its effects.
+
+    Returns
+    -------
+    tuple of ndarray of bool, shape (m,)
+        What is said of a level that was in the data is never without them: its rows
+        tell of the sum of fixed and random effects.
+    """
+    slopes = _right_slopes(target)
+    without = np.zeros((2, len(X)), bool)
+    for t, term in enumerate(target.terms):
+        Z = unseen[t]
+        rows = np.ones(len(X), bool) if Z is None else np.isfinite(Z).all(axis=1)
+        for i in range(term.first, term.first + len(term.sd_logp)):
+            if _exists(slopes[i], 2.0) or not rows.any():
+                continue
+            far, near = (
+                _log_row_sizes(target, _tail_point(target, i, back), X, t, Z)
+                for back in (0.0, 1.0)
+            )
+            growth = np.maximum(np.round(np.nan_to_num(far - near)), 0.0)
+            for q in (1, 2):
+                without[q - 1] |= rows & (slopes[i] + q * growth >= -FLAT_SLOPE)
+    return without[0], without[1]
+
+
+def _log_row_sizes(
+    target: Target,
+    x: Float[np.ndarray, " m"],
+    X: Float[np.ndarray, "n p"],
+    t: int,
+    Z: Float[np.ndarray, "n k"] | None,
+) -> Float[np.ndarray, " n"]:
+    """Log SD of X beta, and of the effects of a new level of term t, at a point."""
+    cov = _effects(target, x).beta_cov
+    variance = np.einsum("np,pq,nq->n", X, cov, X)
+    if Z is not None:
+        variance += np.square(Z @ target.factors(x[None])[t][0]).sum(axis=1)
+    return 0.5 * _log(variance)
+
+
 def _lacking(growths: list[tuple[float, dict[str, float], float]]) -> tuple[str, ...]:
     """Labels without a moment, given slopes, growths and the moment."""
     found = {
@@ -143,9 +201,7 @@ def _growth(
     design: Design, target: Target, i: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Powers of one SD with which quantities, and variances, grow in the end."""
-    far, near = target.start.copy(), target.start.copy()
-    far[i] += TAIL
-    near[i] += TAIL - 1.0
+    far, near = (_tail_point(target, i, back) for back in (0.0, 1.0))
     own, products = (
         {label: _power(size, before[label]) for label, size in sizes.items()}
         for sizes, before in zip(
@@ -155,6 +211,20 @@ def _growth(
         )
     )
     return own, products
+
+
+def _tail_point(target: Target, i: int, back: float) -> Float[np.ndarray, " m"]:
+    """A point in the tail of one SD, some log units nearer than the farthest."""
+    point = target.start.copy()
+    point[i] += TAIL - back
+    return point
+
+
+def _effects(target: Target, x: Float[np.ndarray, " m"]) -> EffectsMean:
+    """Distribution of the effects of the data given a point."""
+    safe = tuple(factor[0] for factor in target.safe_factors(x[None]))
+    sigma = float(target.safe_sigma(x))
+    return target.conditioned.effects(safe, sigma, target.beta)
 
 
 def _power(size: float, before: float) -> float:
@@ -174,9 +244,7 @@ def _log_sizes(
     """
     roots = target.factors(x[None])
     sds = [_log(np.linalg.norm(root[0], axis=-1)) for root in roots]
-    safe = tuple(factor[0] for factor in target.safe_factors(x[None]))
-    sigma = float(target.safe_sigma(x))
-    effects = target.conditioned.effects(safe, sigma, target.beta)
+    effects = _effects(target, x)
     fixed = 0.5 * _log(np.diag(effects.beta_cov))
     sizes, variances = {}, {}
     for p in parameters(design):

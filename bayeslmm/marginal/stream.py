@@ -26,7 +26,7 @@ from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
 from bayeslmm.design.rows import check_weights_size
-from bayeslmm.design.scan import Scan, scan_source
+from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
@@ -375,37 +375,9 @@ def _streamed_design(
         scan.n_rows,
         sums.n,
         {name: n for name, n in tally.missing.items() if n},
-        _levels_lost(scan, kept) if sums.n < scan.n_rows else {},
-        _levels_unused(scan),
+        levels_lost(scan, kept) if sums.n < scan.n_rows else {},
+        levels_unused(scan),
         mixed_columns(scan.formula, scan.variables),
         scan.checksums,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)
-
-
-def _levels_lost(
-    scan: Scan, kept: dict[str, Bool[np.ndarray, " _j"]]
-) -> dict[str, tuple[str, ...]]:
-    """Levels of text and grouping columns that some row has, and no row used."""
-    left: dict[str, set[str]] = {}
-    for factor in scan.factors.values():
-        for name in factor.atom.columns if scan.exact else ():
-            if scan.kinds[name] == "text":
-                left.setdefault(name, set(factor.levels))
-    for label, coder in scan.groups.items():
-        left.update(coder.used_levels(kept[label]))
-    lost = {
-        name: tuple(level for level in given if level not in left[name])
-        for name, given in scan.given.items()
-        if name in left
-    }
-    return {name: levels for name, levels in lost.items() if levels}
-
-
-def _levels_unused(scan: Scan) -> dict[str, tuple[str, ...]]:
-    """Declared categories that no row has."""
-    found = {}
-    for name, levels in scan.text.items():
-        given = set(scan.given[name])
-        found[name] = tuple(level for level in levels if level not in given)
-    return {name: levels for name, levels in found.items() if levels}

@@ -124,7 +124,9 @@ def _page() -> "Console":
     """A console that writes nowhere, as wide as the terminal."""
     from rich.console import Console
 
-    return Console(file=StringIO(), width=shutil.get_terminal_size((100, 24)).columns)
+    width = shutil.get_terminal_size((100, 24)).columns
+    # in a notebook rich would show the text beside what is captured
+    return Console(file=StringIO(), width=width, force_jupyter=False)
 
 
 def print_section(console: "Console", title: str, lines: Iterable[str]) -> None:

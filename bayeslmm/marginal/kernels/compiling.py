@@ -1,16 +1,19 @@
-"""The ways to compile a kernel, and one line where that takes more than two seconds.
+"""The ways to compile a kernel, and one line before the wait for it.
 
 Takes a function, gives its compiled form, cached on disk by numba; only what a model
 calls is compiled or loaded. The wait is counted where we compile, in our own subclass
 of numba's dispatcher, so nothing is hooked into numba: what others compile in the same
-process is theirs. A call of a compiled kernel costs nothing more, because numba comes
-here only for a signature that it has not seen. The line is a record of the logger
-``bayeslmm``, which goes to stderr unless logging is set up otherwise.
+process is theirs. Where nothing of ours is in the cache the line comes at once, else
+when more than two seconds have passed: after an upgrade, or for a new kind of model. A
+call of a compiled kernel costs nothing more, because numba comes here only for a
+signature that it has not seen. The line is a record of the logger ``bayeslmm``, which
+goes to stderr unless logging is set up otherwise.
 """
 
 import hashlib
 import inspect
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,9 +29,12 @@ from numba.core.registry import CPUDispatcher
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
 LOOK_AGAIN = 0.1  # seconds
-# Wall seconds on a quiet core of 2026: 4 for REML of one factor, 12 for a posterior
-# with crossed factors, 20 for a sparse rest; up to twice that where cores are slow.
-NOTICE = "Compiling kernels for this kind of model, once on this machine (5 to 40 s)."
+# Wall seconds for REML and posterior of one factor, measured on two cores of 2026: 25
+# where they are free, 46 where others use them too; for crossed factors a third more.
+NOTICE = (
+    "Compiling kernels for this kind of model: about 30 s, once on this machine "
+    "(`bayeslmm warmup` does it ahead)."
+)
 
 
 class Wait:
@@ -69,14 +75,18 @@ class Wait:
             if busy():
                 self.seconds += time.perf_counter() - started
 
+    def say(self) -> None:
+        """Say it now, if it has not been said."""
+        if not self.said:
+            self.said = True
+            logging.getLogger("bayeslmm").warning(self.words)
+
     def _say(self, done: threading.Event, busy: Callable[[], bool]) -> None:
         """Say it when patience ends, if it is so by then or soon after."""
         delay = max(PATIENCE - self.seconds, 0.0)
         while not done.wait(delay):
             if busy():
-                if not self.said:
-                    self.said = True
-                    logging.getLogger("bayeslmm").warning(self.words)
+                self.say()
                 return
             delay = LOOK_AGAIN
 
@@ -92,9 +102,21 @@ class Kernel(CPUDispatcher):
 
         numba counts a miss of its cache before it compiles: loading is no wait.
         """
+        if not COMPILING.said and _nothing_cached(self):
+            COMPILING.say()
         before = self.stats.cache_misses.total()
         with COMPILING.watch(lambda: self.stats.cache_misses.total() > before):
             return super().compile(sig)
+
+
+# Indices of numba's cache for this version of Python.
+CACHED = f"*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
+
+
+def _nothing_cached(kernel: Kernel) -> bool:
+    """Whether the first use on this machine is now: the cache holds none of ours."""
+    folder = getattr(getattr(kernel, "_cache", None), "cache_path", None)
+    return folder is not None and not any(Path(folder).glob(CACHED))
 
 
 def _hash_sources(root: Path) -> str:
