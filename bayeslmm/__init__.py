@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     )
     from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
+        plot_fits as plot_fits,
         plot_forest as plot_forest,
         plot_posterior as plot_posterior,
+        plot_ranef as plot_ranef,
         plot_rank as plot_rank,
         plot_shrinkage as plot_shrinkage,
         plot_trace as plot_trace,
@@ -91,8 +93,10 @@ _ROOM_OF = {
     "load": "report",
     "load_data": "datasets",
     "parse_formula": "formula",
+    "plot_fits": "plots",
     "plot_forest": "plots",
     "plot_posterior": "plots",
+    "plot_ranef": "plots",
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",

@@ -49,7 +49,7 @@ def main() -> None:
         np.testing.assert_allclose(mean.beta, law.beta, rtol=EXACT, atol=EXACT)
         for ours, theirs in zip(mean.b, law.b, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=EXACT, atol=EXACT)
-        x = factor_to_coordinates("us", factors[0])
+        x = factor_to_coordinates("us", factors[0], np.array([1e-4]))
         back = coordinates_to_factor("us", x, 2)
         np.testing.assert_allclose(back, factors[0], rtol=1e-6)
     print(f"{len(LAYOUTS)} layouts agree with the dense oracle")

@@ -8,7 +8,6 @@ import pandas as pd
 
 from bayeslmm import Model, simulate_classrooms
 from bayeslmm.design import Design
-from bayeslmm.fit.draws import to_datatree
 from bayeslmm.fit.importance import (
     Declined,
     ImportanceDraws,
@@ -20,6 +19,7 @@ from bayeslmm.fit.target import (
     Target,
     make_target,
 )
+from bayeslmm.graph.trees import to_datatree
 
 Run = tuple[Model, Target, Laplace]
 

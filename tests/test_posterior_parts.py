@@ -13,7 +13,7 @@ from bayeslmm import ModelError
 from bayeslmm.covariance import STRUCTURES, n_theta
 from bayeslmm.design.arrays import Design
 from bayeslmm.fit.diagnose import SamplingStatus, diagnose
-from bayeslmm.fit.draws import parameter_draws, to_datatree
+from bayeslmm.fit.draws import parameter_draws
 from bayeslmm.fit.posterior_predictions import (
     PredictionKind,
     check_prediction,
@@ -27,6 +27,7 @@ from bayeslmm.fit.tails import Missing
 from bayeslmm.fit.target import (
     TermTarget,
 )
+from bayeslmm.graph.trees import to_datatree
 
 # Same algebra by two routes.
 EXACT = 1e-10

@@ -135,7 +135,7 @@ def page(fits):
 
 def test_report_is_one_file_that_loads_nothing(page):
     text, parsed = page
-    assert parsed.images == 5
+    assert parsed.images == 6
     kinds = ("#s", "data:image/png;base64,", "data:image/svg+xml;base64,")
     assert all(address.startswith(kinds) for address in parsed.addresses)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
@@ -147,7 +147,7 @@ def test_report_says_everything_in_order(page, fits):
     order = [
         "4 dropped",
         *answer(fits.reml, fits.posterior),
-        "What pooling did to each level of classroom",
+        "Rows of each classroom and three lines",
         "difference: posterior median minus REML estimate",
         lmm.reading(fits.reml, fits.posterior)[0],
         fits.posterior.diagnose().messages[0],
@@ -176,7 +176,7 @@ def test_report_leaves_no_figure_open(fits):
 def test_report_of_reml_alone_and_of_a_partial_posterior(fits, page):
     alone = Page(report_html(Fits(fits.model, fits.reml)))
     assert "Posterior" not in "".join(alone.words)
-    assert alone.images == 1
+    assert alone.images == 2
     from dataclasses import replace
 
     status = SamplingStatus(2, 250, partial=True)
@@ -206,6 +206,7 @@ def test_figures_are_written_by_name(fits, tmp_path):
     written = save_figures(fits.reml, fits.posterior, tmp_path, dpi=40)
     names = [path.name for path in written]
     assert names == [
+        "fits.png",
         "shrinkage_classroom.png",
         "posterior.png",
         "forest.png",
@@ -222,7 +223,7 @@ def test_many_effects_have_a_figure_each(public_data, tmp_path):
         "score ~ Machine + (0 + Machine | Worker)", public_data("Machines")
     )
     names = [p.stem for p in save_figures(model.fit_reml(), None, tmp_path, dpi=40)]
-    assert names == [f"shrinkage_Worker_Machine_{m}" for m in "ABC"]
+    assert names == ["fits", *(f"shrinkage_Worker_Machine_{m}" for m in "ABC")]
 
 
 # --- summary.json ---------------------------------------------------------------------

@@ -3,10 +3,12 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sampling import sample_unchecked
 
 from bayeslmm import Model, ModelError, shrinkage_table, simulate_classrooms
+from bayeslmm.fit.agreement import joint_coordinates
 from bayeslmm.fit.sampling import draw_posterior
 from bayeslmm.fit.target import (
     make_target,
@@ -133,3 +135,21 @@ def test_chains_have_streams_of_their_own(model):
     drawn = draw_posterior(model, target, x, 1, (0, 1), (0,))
     b = drawn["1|classroom"]
     assert len(np.unique(b)) == b.size
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_coordinates_of_draws_do_not_know_the_unit_of_x(unit: float) -> None:
+    """An SD of 5e-6 beside one of 0.8 is as far inside as in another unit."""
+    rng = np.random.default_rng(5)
+    g, x = np.repeat(np.arange(12), 10), rng.normal(size=120)
+    y = rng.normal(size=12)[g] + x + rng.normal(size=120)
+    found = []
+    for scaled in (x, x * unit):
+        model = Model("y ~ x + (x | g)", pd.DataFrame({"y": y, "x": scaled, "g": g}))
+        post = sample_unchecked(model, draws=20, tune=100, chains=2, seed=1)
+        target = make_target(model.design, model.conditioned, model.priors)
+        own = joint_coordinates(model.design, target, post.idata)
+        found.append(own - target.start)
+        log_sd = np.log(post.draws("x|g_sigma")) - target.start[2]
+        np.testing.assert_allclose(found[-1][..., 2], log_sd, atol=1e-6)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)

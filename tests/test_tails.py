@@ -74,6 +74,17 @@ def test_a_response_that_is_reproduced_is_refused() -> None:
         tails_of(constant)
 
 
+def test_many_small_levels_are_proper() -> None:
+    """A sigma e**12 times too small divides what is rounding there; it was improper."""
+    rng = np.random.default_rng(1)
+    data = lmm.simulate_classrooms(1000, 12, seed=4).data
+    share = rng.beta(1.2, 1.0, size=1000)[pd.factorize(data["classroom"])[0]]
+    kept = (rng.random(len(data)) < share) | ~data["classroom"].duplicated()
+    model = Model("score ~ edu + (edu | classroom)", data[kept])
+    target = make_target(model.design, model.conditioned, model.priors)
+    assert find_tails(model.design, target).missing.mean == ()
+
+
 # --- which moments exist --------------------------------------------------------------
 
 

@@ -4,8 +4,8 @@ All terms of one grouping factor are read together: ``(x || g)`` is two terms an
 factor.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,8 @@ class Block:
     ``levels`` and ``sizes`` (j,), the rows of each, as in `GroupTerm`; ``terms`` and
     ``effects`` name each column; ``carried`` (k, p) turns fixed effects into their part
     of the level coefficients; ``common`` (p,) marks the columns of X that do not vary.
+    ``move`` (k, k) takes effects of the data's columns to those of this block, whose
+    intercept may be read where predictors are at their means.
     """
 
     group: str
@@ -46,6 +48,7 @@ class Block:
     sizes: Int[np.ndarray, " j"]
     carried: Float[np.ndarray, "k p"]
     common: Bool[np.ndarray, " p"]
+    move: Float[np.ndarray, "k k"]
 
 
 def find_block(model: Model, group: str | None) -> Block:
@@ -88,7 +91,30 @@ def _block(model: Model, group: str, terms: tuple[int, ...]) -> Block:
         sizes=design.moments.sizes[terms[0]],
         carried=carried,
         common=common,
+        move=np.eye(len(carried)),
     )
+
+
+def at_means(model: Model, block: Block) -> Block:
+    """The same effects with the intercept read at the means of numeric predictors.
+
+    Means are over the rows used; factors stay at their reference level.
+    """
+    if "Intercept" not in block.effects:
+        return block
+    at, moments = block.effects.index("Intercept"), model.design.moments
+    own = np.concatenate([moments.Z[t].mean for t in block.terms])
+    move = np.eye(len(own))
+    move[at] += np.where([is_numeric(effect) for effect in block.effects], own, 0.0)
+    numeric = np.array([is_numeric(name) for name in model.design.fixed_names], bool)
+    carried = move @ block.carried
+    carried[at] += np.where(numeric & block.common, moments.X.mean, 0.0)
+    return replace(block, carried=carried, move=move)
+
+
+def is_numeric(column: str) -> bool:
+    """Whether a column, by its label, is a predictor and no level of a factor."""
+    return column != "Intercept" and not column.endswith("]")
 
 
 def _regression(
@@ -127,16 +153,35 @@ def coefficient_draws(
 
     Effects that were not stored are drawn now, at some of the draws only.
     """
-    model, tree = post.model, post.idata
-    stored = all(is_stored(model.design.groups[t], tree) for t in block.terms)
-    most = None if stored else SUMMARY_DRAWS
-    beta = beta_draws(model.design, tree)[:, :: thinning(tree, most)]
-    fixed = (beta @ block.carried[columns].T).reshape(-1, len(columns))
+    fixed = fixed_draws(post, block) @ block.carried[columns].T
     for start in range(0, len(block.levels), LEVELS_AT_ONCE):
         levels = range(start, min(start + LEVELS_AT_ONCE, len(block.levels)))
-        terms = [some_draws(model, tree, t, levels, most) for t in block.terms]
-        effects = np.concatenate(terms, axis=-1)[..., columns]
-        yield start, effects.reshape(-1, *effects.shape[2:]) + fixed[:, None, :]
+        effects = level_draws(post, block, levels)[..., columns]
+        yield start, effects + fixed[:, None, :]
+
+
+def level_draws(
+    post: "Posterior", block: Block, levels: Sequence[int]
+) -> Float[np.ndarray, "s j k"]:
+    """Draws of the random effects of some levels, as many as of `fixed_draws`."""
+    model, tree, most = post.model, post.idata, _most_draws(post, block)
+    terms = [some_draws(model, tree, t, levels, most) for t in block.terms]
+    effects = np.concatenate(terms, axis=-1) @ block.move.T
+    return effects.reshape(-1, *effects.shape[2:])
+
+
+def fixed_draws(post: "Posterior", block: Block) -> Float[np.ndarray, "s p"]:
+    """Draws of the fixed effects; some only if those of the block are not stored."""
+    every = thinning(post.idata, _most_draws(post, block))
+    beta = beta_draws(post.model.design, post.idata)[:, ::every]
+    return beta.reshape(-1, beta.shape[-1])
+
+
+def _most_draws(post: "Posterior", block: Block) -> int | None:
+    """Draws that are made of effects that are not stored; None if they are."""
+    groups, tree = post.model.design.groups, post.idata
+    stored = all(is_stored(groups[t], tree) for t in block.terms)
+    return None if stored else SUMMARY_DRAWS
 
 
 def name_index(names: tuple[str, ...], name: str, what: str) -> int:

@@ -15,6 +15,7 @@ from scipy.linalg import block_diag
 
 from bayeslmm.compare.blocks import (
     Block,
+    at_means,
     coefficient_draws,
     find_block,
     group_blocks,
@@ -23,13 +24,14 @@ from bayeslmm.compare.blocks import (
 )
 from bayeslmm.compare.pairs import check_kind, check_same_model
 from bayeslmm.compare.table import interval_name
+from bayeslmm.fit.centred import At, is_at_mean
 from bayeslmm.fit.posterior_tables import (
     IntervalKind,
     check_interval,
     interval_bounds,
 )
 from bayeslmm.marginal.sums import block_pairs
-from bayeslmm.tables import Table
+from bayeslmm.tables import Table, words
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -46,6 +48,7 @@ def shrinkage_table(
     *,
     prob: float = 0.95,
     kind: Literal["eti", "hdi"] = "eti",
+    at: At = "zero",
 ) -> pd.DataFrame:
     """No, partial and complete pooling of every level.
 
@@ -61,6 +64,9 @@ def shrinkage_table(
         Probability of the posterior interval.
     kind : {"eti", "hdi"}, default "eti"
         Equal-tailed or highest-density interval.
+    at : {"zero", "mean"}, default "zero"
+        Where numeric predictors stand for an intercept: at 0, as in lme4's ``coef``, or
+        at their means over the rows used.
 
     Returns
     -------
@@ -77,8 +83,8 @@ def shrinkage_table(
     Raises
     ------
     ModelError
-        If the fits are not of the same formula and rows, or `prob` is no probability.
-
+        If the fits are not of the same formula and rows, `prob` is no probability, or
+        `at` is another word.
 
     Notes
     -----
@@ -108,20 +114,21 @@ def shrinkage_table(
     if post is not None:
         check_same_model(reml, post)
     check_interval(prob, kind)
-    parts = []
+    centred, parts = is_at_mean(at), []
     for block in group_blocks(reml.model):
+        block = at_means(reml.model, block) if centred else block
         part = _pooling_of_block(reml, block)
         if post is not None:
             part = part.join(_posterior_of_block(post, block, prob, kind))
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
-    table.attrs = {"method": reml.method, "prob": prob, "kind": kind}
+    table.attrs = {"method": reml.method, "prob": prob, "kind": kind, "at": at}
     table.attrs["interval"] = interval_name(prob, kind)
     return table
 
 
 def shrinkage_covariances(
-    post: "Posterior", group: str, effects: tuple[str, str]
+    post: "Posterior", group: str, effects: tuple[str, str], *, at: At = "zero"
 ) -> Float[np.ndarray, "j 2 2"]:
     """Posterior covariance of two coefficients of each level.
 
@@ -133,6 +140,8 @@ def shrinkage_covariances(
         Grouping factor.
     effects : tuple of str
         Two of its effects, ``("Intercept", "Days")``.
+    at : {"zero", "mean"}, default "zero"
+        As for `shrinkage_table`.
 
     Returns
     -------
@@ -146,6 +155,7 @@ def shrinkage_covariances(
         If there is no such group or effect.
     """
     block = find_block(post.model, group)
+    block = at_means(post.model, block) if is_at_mean(at) else block
     columns = [
         name_index(block.effects, effect, f"effects of {group}") for effect in effects
     ]
@@ -161,18 +171,21 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     """Point estimates of one grouping factor, long by level and effect."""
     gram, score, turn = _level_products(reml, block)
     pooled = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
-    complete = turn @ pooled
+    # what the moved intercept has of columns that do not vary in this block
+    shift = block.carried @ np.where(block.common, reml.beta, 0.0)
+    own = _own_regressions(gram, score) @ turn.T @ block.move.T + shift
+    complete = block.move @ turn @ pooled + shift
     center = block.carried @ reml.beta
-    effects = _effects(reml, block.terms)
+    effects = _effects(reml, block.terms) @ block.move.T
     j, k = effects.shape
     return Table(
         {
             "term": np.tile(block.labels, j),
             "group": block.group,
-            "level": np.repeat(block.levels, k),
-            "effect": np.tile(block.effects, j),
+            "level": words(np.repeat(np.array(block.levels, object), k)),
+            "effect": words(np.tile(np.array(block.effects, object), j)),
             "n": np.repeat(block.sizes, k),
-            "no_pooling": (_own_regressions(gram, score) @ turn.T).ravel(),
+            "no_pooling": own.ravel(),
             "partial_pooling": (center + effects).ravel(),
             "complete_pooling": np.tile(complete, j),
             "center": np.tile(center, j),

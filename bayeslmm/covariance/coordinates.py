@@ -23,7 +23,6 @@ from bayeslmm.covariance.theta import factor_to_sd_corr
 # Correlations enter the sampling coordinates through atanh; a fit at the boundary is
 # started this far inside it. Only a starting point: the mode is searched from there.
 MAX_CORR = 0.99
-MIN_SD_RATIO = 1e-4
 
 
 def coordinates_to_factor(
@@ -66,17 +65,20 @@ def coordinates_to_sd_corr(
 
 
 def factor_to_coordinates(
-    structure: Structure, factor: Float[np.ndarray, "k k"], *, inside: float = MAX_CORR
+    structure: Structure,
+    factor: Float[np.ndarray, "k k"],
+    least: Float[np.ndarray, " _s"],
+    *,
+    inside: float = MAX_CORR,
 ) -> Float[np.ndarray, " m"]:
     """Coordinates of a factor, moved inside where it lies on the boundary.
 
-    The inverse of `coordinates_to_factor` wherever no SD is below ``MIN_SD_RATIO`` of
-    the largest and no partial correlation beyond `inside`.
+    The inverse of `coordinates_to_factor` wherever no SD is below its entry of `least`,
+    in its own units, and no partial correlation beyond `inside`.
     """
     k = factor.shape[0]
     sd, corr = factor_to_sd_corr(factor)
-    sd = np.maximum(sd, MIN_SD_RATIO * max(sd.max(), MIN_SD_RATIO))
-    log_sd = np.log(sd[: n_sd(structure, k)])
+    log_sd = np.log(np.maximum(sd[: n_sd(structure, k)], least))
     if not n_corr(structure, k):
         return log_sd
     corr = np.nan_to_num(corr, nan=0.0)

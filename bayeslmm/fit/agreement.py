@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 REGION = 0.999
 # A mode counts as visited with this part of its share of the draws.
 VISITED = 0.25
+# Draws have SDs above 0 and correlations below 1, but for rounding.
+NO_SD = 1e-12
 # Draws of each chain of the joint model at which the density is computed.
 LOOKED_AT = 100
 
@@ -74,8 +76,11 @@ def joint_coordinates(
         root = factor_draws(design, tree, t)[:, ::thin]
         moved = np.linalg.solve(target.conditioned.reference(t), root)
         lower = lower_factors(moved)
+        least = target.least_sds(t, NO_SD)
         own = [
-            covariance.factor_to_coordinates(term.structure, factor, inside=1.0 - 1e-12)
+            covariance.factor_to_coordinates(
+                term.structure, factor, least, inside=1.0 - NO_SD
+            )
             for factor in lower.reshape(-1, term.k, term.k)
         ]
         parts.append(np.array(own).reshape(*lower.shape[:2], -1))

@@ -5,23 +5,20 @@ random effects), gives a DataTree with the names, dimensions and coordinates of
 `graph.names`, the same that the joint model has.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter
 from bayeslmm.graph.names import (
-    OBSERVATIONS,
     by_variable,
-    posterior_layout,
-    response_name,
     safe_name,
 )
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 
 def parameter_draws(
@@ -96,52 +93,3 @@ def effect_draws(
         else b[..., variable.effects[0]]
         for variable in term.variables
     }
-
-
-def to_datatree(
-    design: Design,
-    posterior: Mapping[str, Float[np.ndarray, "..."]],
-    sample_stats: Mapping[str, np.ndarray],
-    attrs: Mapping[str, Any],
-    row_labels: np.ndarray | None = None,
-) -> "xr.DataTree":
-    """DataTree of posterior, sample_stats and observed_data (rows in memory).
-
-    Parameters
-    ----------
-    design : Design
-        Arrays of the model.
-    posterior : mapping of str to ndarray
-        Draws by bambi variable.
-    sample_stats : mapping of str to ndarray, shape (chain, draw)
-        Statistics of the sampler, ArviZ's names.
-    attrs : mapping
-        What made the draws; put on the tree and on the posterior.
-    row_labels : ndarray, shape (n,), optional
-        Labels of the rows in the data; by default they are counted.
-
-    Returns
-    -------
-    DataTree
-        Names and coordinates as in `posterior_layout`; rows under their labels.
-    """
-    import arviz as az
-
-    layout = posterior_layout(design)
-    response = response_name(design)
-    counted = np.arange(design.n if design.in_memory else 0)
-    dims = {name: own for name, own in layout.dims.items() if name in posterior}
-    used = {dim for own in dims.values() for dim in own}
-    coords = {dim: labels for dim, labels in layout.coords.items() if dim in used}
-    tree = az.from_dict(
-        {
-            "posterior": dict(posterior),
-            "sample_stats": dict(sample_stats),
-            **({"observed_data": {response: design.y}} if design.in_memory else {}),
-        },
-        dims={**dims, response: [OBSERVATIONS]},
-        coords={**coords, OBSERVATIONS: counted if row_labels is None else row_labels},
-        attrs={"posterior": dict(attrs)},
-    )
-    tree.attrs.update(attrs)
-    return tree

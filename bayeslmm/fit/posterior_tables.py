@@ -14,7 +14,7 @@ from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.fit.places import Place, places, posterior_parameters
 from bayeslmm.graph.names import fixed_names, safe_name
-from bayeslmm.tables import Table, square_table
+from bayeslmm.tables import Table, square_table, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -327,8 +327,8 @@ def levels_table(
     return Table(
         {
             "group": group,
-            "level": np.repeat(np.array(levels, dtype=object), len(effects)),
-            "effect": np.tile(np.array(effects, dtype=object), len(levels)),
+            "level": words(np.repeat(np.array(levels, dtype=object), len(effects))),
+            "effect": words(np.tile(np.array(effects, dtype=object), len(levels))),
             **describe_draws(b, prob, kind),
         }
     )

@@ -16,7 +16,7 @@ from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.information import natural_value, working_value
 from bayeslmm.fit.profiled import sd_profile
 from bayeslmm.fit.status import sd_corr
-from bayeslmm.tables import Table, square_table
+from bayeslmm.tables import Table, square_table, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,8 +182,8 @@ def _long_table(
     return Table(
         {
             "group": group,
-            "level": np.repeat(np.array(levels, object), len(effects)),
-            "effect": np.tile(np.array(effects, object), len(levels)),
+            "level": words(np.repeat(np.array(levels, object), len(effects))),
+            "effect": words(np.tile(np.array(effects, object), len(levels))),
             "estimate": values.ravel(),
         }
     )

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from bayeslmm.errors import warn_user
 from bayeslmm.fit.agreement import agreement, joint_agreement
 from bayeslmm.fit.diagnose import SamplingStatus
-from bayeslmm.fit.draws import effect_draws, parameter_draws, to_datatree
+from bayeslmm.fit.draws import effect_draws, parameter_draws
 from bayeslmm.fit.expense import (
     ESS_PER_CHAIN,
     GRADIENTS_PER_DRAW,
@@ -48,6 +48,7 @@ from bayeslmm.fit.tails import Missing, find_tails
 from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import in_threads
 from bayeslmm.graph.sampling import sample_joint
+from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal import draw_effects
 from bayeslmm.model import Method, Model
 

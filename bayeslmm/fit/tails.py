@@ -22,6 +22,10 @@ from bayeslmm.marginal import EffectsMean
 # Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
 # slope is then within exp(-24) of its limit.
 TAIL = 12.0
+# Where it is read off on the left, as shares of that: a density that falls falls ever
+# more steeply, so one place says enough, and far out the sum of squares that a small
+# sigma divides is rounding where there are many levels.
+NEARER = (1.0, 0.75, 0.5)
 # Slopes this close to a whole number are taken as it: rounding of the likelihood at
 # such ratios.
 FLAT_SLOPE = 0.05
@@ -182,13 +186,18 @@ def _right_slopes(target: Target) -> dict[int, float]:
     for i in target.scales:
         step = np.zeros(target.start.size)
         step[i] = TAIL
-        right, left = _slope(target, i, step), -_slope(target, i, -step)
+        right = _slope(target, i, step)
         if not right < -FLAT_SLOPE:
             raise PriorError(_improper_right(target.labels[i]))
-        if not left < -FLAT_SLOPE:
+        if not any(_falls_left(target, i, step * share) for share in NEARER):
             raise PriorError(_improper_left(target.labels[i]))
         slopes[i] = right
     return slopes
+
+
+def _falls_left(target: Target, i: int, step: Float[np.ndarray, " m"]) -> bool:
+    """Whether the density falls towards 0 so many log units below the start."""
+    return -_slope(target, i, -step) < -FLAT_SLOPE
 
 
 def _slope(target: Target, i: int, step: Float[np.ndarray, " m"]) -> float:

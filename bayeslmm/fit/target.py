@@ -40,6 +40,10 @@ from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
 
+# SDs of 0 are taken as this share of the residual SD, in the units of their column:
+# only a point from where the mode is searched.
+MIN_SD_RATIO = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class TermTarget:
@@ -183,12 +187,20 @@ class Target:
         """The point of relative factors and a residual SD in safe coordinates."""
         parts = [
             covariance.factor_to_coordinates(
-                term.structure, np.linalg.solve(term.lift, sigma * factor)
+                term.structure,
+                np.linalg.solve(term.lift, sigma * factor),
+                self.least_sds(t, MIN_SD_RATIO),
             )
-            for term, factor in zip(self.terms, relative, strict=True)
+            for t, (term, factor) in enumerate(zip(self.terms, relative, strict=True))
         ]
         log_sigma = math.log(sigma * self.conditioned.unit)
         return np.concatenate([[log_sigma], *parts])
+
+    def least_sds(self, t: int, ratio: float) -> Float[np.ndarray, " s"]:
+        """SDs of a term that are this share of the residual one, each in its unit."""
+        first = self.terms[t].first
+        last = first + len(self.terms[t].sd_logp)
+        return ratio * np.exp(self.start[first:last])
 
     def prior_factors(
         self, draws: Float[np.ndarray, "s m"]

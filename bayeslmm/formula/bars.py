@@ -124,8 +124,6 @@ def _groups(bar: Bar) -> list[tuple[Atom, ...]]:
 def _check_group(node: Node, bar: Bar) -> None:
     """A grouping factor is made of columns by ``:`` ``/`` ``*`` and ``+`` only."""
     match node:
-        case Name("."):
-            message = "'.' is no grouping factor. Name its column."
         case Name() | Call("factor", (Name(),), ()):
             return
         case Binary(":" | "/" | "*" | "+", left, right):

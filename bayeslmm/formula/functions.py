@@ -106,12 +106,6 @@ def check_atom(node: Node) -> None:
 def check_expression(node: Node, *, outer: bool) -> None:
     """Refuse whatever is not arithmetic on columns or a call from the list."""
     match node:
-        case Name("."):
-            message = (
-                "'.' would take all other columns, grouping factors too. Name the "
-                "columns."
-            )
-            raise ParseError(message, node.position)
         case Bar():
             message = "A random term cannot stand inside a function. Add it with '+'."
             raise ParseError(message, node.position)

@@ -36,7 +36,7 @@ _TOKEN = re.compile(
     (?P<space>\s+)
   | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?)
   | (?P<name>[^\W\d](?:[\w.]|[^\x00-\x7f\s])*|\.(?:[\w.]|[^\x00-\x7f\s])*)
-  | (?P<quoted>`(?:[^`\\]|\\.)+`)
+  | (?P<quoted>`(?:[^`\\]|\\[\s\S])+`)
   | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
   | (?P<operator>%[^%\s]*%|\|\||\*\*|==|!=|<=|>=|::|[-+*/^:|~(),=<>])
     """,
@@ -86,7 +86,9 @@ def _token(match: re.Match[str], text: str) -> Token:
                 raise ParseError(message, start)
             return Token("number", content.removesuffix("L"), start)
         case "quoted":
-            return Token("quoted", re.sub(r"\\(.)", r"\1", content[1:-1]), start)
+            # a backslash before anything else is one of the name
+            name = re.sub(r"\\([`\\])", r"\1", content[1:-1])
+            return Token("quoted", name, start)
         case "string":
             return Token("string", re.sub(r"\\(.)", r"\1", content[1:-1]), start)
         case "name":

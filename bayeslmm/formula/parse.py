@@ -76,7 +76,7 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
     if not line.strip():
         raise FormulaError("The formula is empty. Write y ~ x + (1 | g).")
     try:
-        return _build(line, columns)
+        return _build(text, line, columns)
     except ParseError as error:
         raise FormulaError(error.message, line, error.position) from None
     except RecursionError:
@@ -84,9 +84,9 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
         raise FormulaError(message, line) from None
 
 
-def _build(text: str, columns: Collection[object]) -> Formula:
-    """The formula from both sides, checked."""
-    left, right = parse_sides(text, columns)
+def _build(given: str, text: str, columns: Collection[object]) -> Formula:
+    """The formula from both sides, checked; `text` is what is given on one line."""
+    left, right = parse_sides(given, columns)
     response, trials = _response(left)
     part = expand(right)
     _check_random(text, part)

@@ -236,6 +236,12 @@ def _name(token: Token) -> Node:
         return Constant(RESERVED[token.text], token.position)
     if token.text == "pi":
         return Number(math.pi, token.position)
+    if token.text == ".":
+        message = (
+            "'.' would take all other columns, grouping factors too. Name the columns; "
+            "one that is called so stands in back-quotes, `.`."
+        )
+        raise ParseError(message, token.position)
     return Name(token.text, token.position)
 
 

@@ -18,14 +18,13 @@ from bayeslmm.errors import SamplingError, SamplingInterruptedError
 from bayeslmm.graph.coordinates import BLOCK, Coordinates, in_coordinates, settle
 from bayeslmm.graph.joint import joint_model
 from bayeslmm.graph.names import (
-    OBSERVATIONS,
     Foreign,
     Layout,
     fixed_names,
     posterior_layout,
-    response_name,
 )
 from bayeslmm.graph.start import scattered
+from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal.kernels.compiling import Wait
 from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
@@ -137,7 +136,7 @@ def sample_joint(
         ours: tree["sample_stats"][theirs].to_numpy()[whole, :length]
         for theirs, ours in SAMPLE_STATS.items()
     }
-    return _as_tree(model, layout, posterior, stats)
+    return _as_tree(model, posterior, stats)
 
 
 def _started(compiled: Foreign, place: Coordinates) -> Foreign:
@@ -201,26 +200,13 @@ def _by_name(
 
 def _as_tree(
     model: Model,
-    layout: Layout,
     posterior: dict[str, Float[np.ndarray, "chain draw ..."]],
     stats: dict[str, np.ndarray],
 ) -> "xr.DataTree":
     """The draws as a tree, intercept for raw predictors."""
-    import arviz as az
-
     if model.priors.center_predictors:
         _uncentre(model.design, posterior)
-    response, rows = response_name(model.design), model.row_labels
-    assert rows is not None, "a joint model has its rows in memory"
-    return az.from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": stats,
-            "observed_data": {response: model.design.y},
-        },
-        dims={**layout.dims, response: [OBSERVATIONS]},
-        coords={**layout.coords, OBSERVATIONS: rows},
-    )
+    return to_datatree(model.design, posterior, stats, {}, model.row_labels)
 
 
 def _uncentre(design: Design, posterior: dict[str, Float[np.ndarray, "..."]]) -> None:

@@ -6,16 +6,20 @@ dashed line, REML blue, the posterior orange.
 """
 
 from bayeslmm.plots.diagnostics import (
-    plot_forest,
     plot_posterior,
     plot_trace,
 )
+from bayeslmm.plots.fits import plot_fits
+from bayeslmm.plots.forest import plot_forest
+from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
+    "plot_fits",
     "plot_forest",
     "plot_posterior",
+    "plot_ranef",
     "plot_rank",
     "plot_shrinkage",
     "plot_trace",

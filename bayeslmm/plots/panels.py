@@ -13,6 +13,7 @@ from bayeslmm.compare import check_kind
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.places import posterior_parameters
 from bayeslmm.graph.names import safe_name
+from bayeslmm.plots.names import wrapped, wrapped_words
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
 PANEL_SIZE = (3.6, 2.3)  # inches
 MOST_TICKS = 5
+LETTERS_PER_INCH, TITLE_LETTERS, TITLE_SIZE = 13, 32, 10.0
 
 
 def scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
@@ -42,6 +44,20 @@ def scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
         if "diverging" in stats:
             groups["sample_stats"] = {"diverging": stats["diverging"].to_numpy()}
     return az.from_dict(groups)
+
+
+def component_of(post: "Posterior", label: str) -> str:
+    """Kind of a parameter in words, by its name in `scalar_draws`."""
+    drawn = posterior_parameters(post.model.design, post.idata)
+    kinds = {safe_name(p.label): p.component for p in drawn}
+    gaussian = post.model.family == "gaussian"
+    words = {
+        "fixef": "fixed effects",
+        "sd": "standard deviations",
+        "sigma": "standard deviations" if gaussian else "other parameters",
+        "corr": "correlations",
+    }
+    return words.get(kinds.get(label, ""), "random effects")
 
 
 def thinned(draws: "DataTree", step: int) -> "DataTree":
@@ -100,6 +116,8 @@ def caption(figure: "PlotCollection", words: str, reml: "RemlFit | None") -> Non
     """Say below the panels what is drawn."""
     marked = f"; dashed: {reml.method} estimate" if reml is not None else ""
     drawn = figure.viz["figure"].item()
-    drawn.supxlabel(f"posterior: {words}{marked}", fontsize=9)
+    width = int(drawn.get_figwidth() * LETTERS_PER_INCH)
+    drawn.supxlabel(wrapped_words(f"posterior: {words}{marked}", width), fontsize=9)
     for ax in drawn.axes:  # more would run into each other in so small a panel
         ax.locator_params(axis="x", nbins=MOST_TICKS)
+        ax.set_title(wrapped(ax.get_title(), TITLE_LETTERS), fontsize=TITLE_SIZE)

@@ -1,12 +1,14 @@
-"""ArviZ's figure of ranks, with marks that never contradict the diagnosis."""
+"""ArviZ's figure of ranks, with one band for the chains of all panels."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
-from bayeslmm.fit.diagnose import MAX_RHAT
 from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
+from bayeslmm.plots.shown import shown_collection
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
 
 MOST_RANKED, FEWEST_RANKED = 250, 20  # draws of a chain
-FALSE_MARK = 0.01  # chance of any mark where all chains are right
+FALSE_MARK = 0.01  # chance that any chain leaves the band where all are right
+SIMULATIONS = 4000  # behind the band; its probability of a panel is near one
 
 
 def plot_rank(
@@ -26,9 +29,9 @@ def plot_rank(
     """Ranks of the draws of each chain, as differences from uniform.
 
     Use it with `plot_trace`: a chain far from zero sampled another distribution than
-    the others. Points are marked only where `Posterior.diagnose` says that chains
-    disagree (R-hat), and there with a chance of 1% over all panels together. REML has
-    no rank and is not drawn.
+    the others. The grey band is simultaneous: where all chains are right, all of them
+    stay in it in all panels together with probability 99%. REML has no rank and is not
+    drawn.
 
     Parameters
     ----------
@@ -40,7 +43,8 @@ def plot_rank(
     Returns
     -------
     PlotCollection
-        Of arviz-plots; ``.savefig(path)`` writes it.
+        Of arviz-plots, out of pyplot's register; notebooks show it, ``.savefig(path)``
+        writes it.
 
     Raises
     ------
@@ -58,35 +62,91 @@ def plot_rank(
 
     draws = scalar_draws(post, labels)
     names = list(draws["posterior"].data_vars)
-    marks = post.status.sampler == "nuts" and _disagree(draws)
     draws = thinned(draws, _independent_step(draws))
     figure = az.plot_rank(
         draws,
-        envelope_prob=1.0 - FALSE_MARK / len(names),
-        stats={"ecdf_pit": {"gamma": 0.0 if marks else np.inf}},  # least share marked
+        method="envelope",
+        thin=False,  # done above
+        # arviz-stats 1.x takes ranks among chains for independent uniforms, and its
+        # band of several chains may be all of [0, 1]
+        visuals={"credible_interval": False},
+        stats={"ecdf_pit": {"n_simulations": 1}},
         **grid(draws),
     )
+    sizes = draws["posterior"].sizes
+    band = rank_band(sizes["draw"], sizes["chain"], 1.0 - FALSE_MARK / len(names))
     for ax in figure.viz["figure"].item().axes:
-        for text in [t for t in ax.texts if t.get_text().startswith("p=")]:
-            text.remove()  # of one panel, as if there were no others
-    caption(figure, "rank ECDF less uniform, a colour for each chain", None)
-    return figure
+        ax.fill_between(*band, step="post", color="black", alpha=0.1, linewidth=0.0)
+        ax.autoscale_view()
+    words = (
+        f"rank ECDF less uniform, a colour for each chain;\n"
+        f"grey: {100 * (1.0 - FALSE_MARK):.0f}% envelope of all panels together"
+    )
+    caption(figure, words, None)
+    return shown_collection(figure)
 
 
-def _disagree(draws: "DataTree") -> bool:
-    """Whether `diagnose` would say that the chains of any panel disagree."""
-    import arviz as az
+@lru_cache(maxsize=32)
+def rank_band(
+    n_draws: int, n_chains: int, prob: float
+) -> tuple[
+    Float[np.ndarray, " d"],
+    Float[np.ndarray, " d"],
+    Float[np.ndarray, " d"],
+]:
+    """Where the rank ECDFs of all chains stay together with a probability.
 
-    rhat = az.rhat(draws) if draws["posterior"].sizes["chain"] > 1 else None
-    return rhat is not None and any(float(v) > MAX_RHAT for v in rhat.values())
+    Parameters
+    ----------
+    n_draws, n_chains : int
+        Draws of a chain, which are taken as independent, and chains.
+    prob : float
+        Probability that no chain leaves the band anywhere.
+
+    Returns
+    -------
+    x, lower, upper : ndarray, shape (n_draws + 1,)
+        Fractional ranks, and the bounds of the ECDF less them. Every point has the
+        same tail probability, found by simulation ([1]_, section 3).
+
+    References
+    ----------
+    .. [1] Saeilynoja, Buerkner and Vehtari (2022). Stat. Comput. 32.
+       https://doi.org/10.1007/s11222-022-10090-6
+    """
+    from scipy.stats import hypergeom
+
+    total = n_draws * n_chains
+    at = np.arange(n_chains, total, n_chains)  # ranks where the ECDFs are compared
+    counts = np.arange(-1, n_draws + 1)
+    below = hypergeom.cdf(counts[:, None], total, n_draws, at)  # -1 for "none below"
+    chain_of = np.repeat(np.arange(n_chains), n_draws)
+    rng, column = np.random.default_rng(1), np.arange(len(at))
+    least = np.ones(SIMULATIONS)
+    for i in range(SIMULATIONS):
+        order = rng.permutation(chain_of)
+        for chain in range(n_chains):
+            found = np.cumsum(order == chain)[at - 1]
+            lower = below[found + 1, column]
+            upper = 1.0 - below[found, column]
+            least[i] = min(least[i], lower.min(), upper.min())
+    tail = np.quantile(least, 1.0 - prob)
+    low = hypergeom.ppf(tail, total, n_draws, at) / n_draws
+    high = hypergeom.isf(tail, total, n_draws, at) / n_draws
+    x = at / total
+    ends = np.concatenate([[0.0], x, [1.0]])
+    return (
+        ends,
+        np.concatenate([[0.0], low - x, [0.0]]),
+        np.concatenate([[0.0], high - x, [0.0]]),
+    )
 
 
 def _independent_step(draws: "DataTree") -> int:
     """Every how many draws are about independent, and few enough to be ranked.
 
-    The test behind the marks takes draws as independent (with an autocorrelation of
-    0.5 it rejects 25% instead of 1%), and its time grows with the square of their
-    number: 224 s for 6 parameters and 20,000 draws.
+    The band is that of independent draws (with an autocorrelation of 0.5 chains leave
+    it in 25% of runs instead of 1%), and its time grows with their number.
     """
     import arviz as az
 

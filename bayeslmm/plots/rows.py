@@ -1,4 +1,4 @@
-"""One effect per level: a row for each level, with its three estimates."""
+"""One effect per level: a row for each level, from its own estimate to the pooled."""
 
 from typing import TYPE_CHECKING
 
@@ -6,47 +6,53 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.plots.names import level_name
 from bayeslmm.plots.style import (
     MANY_LEVELS,
+    PAGE_HEIGHT,
     PLAIN_COLOR,
     POSTERIOR_COLOR,
     REML_COLOR,
-    add_legend,
+    areas,
     center_style,
     coefficient_axis,
-    complete_style,
+    finish,
+    label_levels,
     limits,
     new_axes,
     no_pooling_label,
-    short,
+    pulled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_TICKS = 30  # labels of levels that stay legible on the tallest figure
+ROW_HEIGHT, AROUND = 0.3, 2.4  # inches, of a row, of title, axis and legend
 
 
-def draw_rows(table: pd.DataFrame, design: Design, ax: "Axes | None") -> "Figure":
+def draw_rows(
+    table: pd.DataFrame, design: Design, note: str, ax: "Axes | None"
+) -> "Figure":
     """Levels as rows, ordered by partial pooling."""
     table = table.sort_values("partial_pooling", kind="stable").reset_index(drop=True)
-    n_levels = len(table)
-    many = n_levels > MANY_LEVELS
-    own = ax is None
+    many, own = len(table) > MANY_LEVELS, ax is None
     if ax is None:
-        ax = new_axes(7.0, 9.0 if many else max(2.9, 1.6 + 0.3 * n_levels))
-    rows = np.arange(n_levels)
+        height = AROUND + ROW_HEIGHT * len(table)
+        ax = new_axes(7.5, PAGE_HEIGHT if many else height)
+    rows = np.arange(len(table))
+    outside = _frame(ax, table)
     if "posterior" in table:
         (_draw_band if many else _draw_intervals)(ax, rows, table)
-    outside = _frame(ax, table)
-    _draw_points(ax, rows, table, size=2.0 if many else 6.0, outside=outside)
-    ax.axvline(table["complete_pooling"].iloc[0], **complete_style())
+    _draw_points(ax, rows, table, many=many, outside=outside)
+    if not many:
+        _draw_arrows(ax, rows, table)
     ax.axvline(table["center"].iloc[0], **center_style())
     group, effect = table["group"].iloc[0], table["effect"].iloc[0]
-    ax.set_xlabel(coefficient_axis(design, group, effect))
-    _label_rows(ax, table, many)
-    return add_legend(ax, own)
+    ax.set_xlabel(coefficient_axis(design, group, effect, table.attrs["at"]))
+    _label_rows(ax, table)
+    title = f"How pooling moves {effect} of each {group}"
+    return finish(ax, title, note, own=own)
 
 
 def _draw_intervals(ax: "Axes", rows: np.ndarray, table: pd.DataFrame) -> None:
@@ -57,8 +63,8 @@ def _draw_intervals(ax: "Axes", rows: np.ndarray, table: pd.DataFrame) -> None:
         rows - 0.26,
         xerr=[mean - table["lower"], table["upper"] - mean],
         fmt="D",
-        markersize=4.5,
-        elinewidth=1.6,
+        markersize=3.5,
+        elinewidth=1.4,
         color=POSTERIOR_COLOR,
         label=f"partial pooling, posterior mean and {table.attrs['interval']}",
     )
@@ -84,48 +90,74 @@ def _draw_band(ax: "Axes", rows: np.ndarray, table: pd.DataFrame) -> None:
 
 
 def _draw_points(
-    ax: "Axes", rows: np.ndarray, table: pd.DataFrame, *, size: float, outside: int
+    ax: "Axes", rows: np.ndarray, table: pd.DataFrame, *, many: bool, outside: int
 ) -> None:
-    """No pooling as open circles, the BLUPs filled."""
-    ax.plot(
+    """No pooling as open circles, the BLUPs filled; their area is that of the data."""
+    size = 5.0 if many else areas(table["n"].to_numpy())
+    label = no_pooling_label(table["no_pooling"].to_numpy(), outside)
+    ax.scatter(
         table["no_pooling"],
         rows,
-        "o",
-        markersize=1.25 * size,
-        markerfacecolor="none",
-        markeredgecolor=PLAIN_COLOR,
-        markeredgewidth=0.4 if size < 4 else 1.0,
-        label=no_pooling_label(table["no_pooling"].to_numpy(), outside),
+        s=size,
+        facecolors="none",
+        edgecolors=PLAIN_COLOR,
+        linewidths=0.4 if many else 1.0,
+        label=label if many else f"{label}; area by rows in the level",
         zorder=2.5,
     )
-    ax.plot(
+    ax.scatter(
         table["partial_pooling"],
         rows,
-        "o",
-        markersize=0.75 * size,
+        s=size,
         color=REML_COLOR,
+        linewidths=0.0,
         label=f"partial pooling, {table.attrs['method']} BLUP",
         zorder=3,
     )
 
 
-def _label_rows(ax: "Axes", table: pd.DataFrame, many: bool) -> None:
-    """Names of the levels, thinned so that they stay legible."""
-    n_levels, group = len(table), table["group"].iloc[0]
-    step = -(-n_levels // MOST_TICKS) if many else 1
-    shown = np.arange(0, n_levels, step)
-    names = [short(table["level"].iloc[i]) for i in shown]
-    ax.set_yticks(shown, names, fontsize=8 if many or n_levels > 20 else 9)
-    ordered = f"{n_levels:,} levels by estimate"
-    ax.set_ylabel(f"{group}  ({ordered}, one in {step} named)" if many else group)
-    margin = 0.01 * n_levels if many else 0.7
-    ax.set_ylim(-margin, n_levels - 1 + margin)
+def _draw_arrows(ax: "Axes", rows: np.ndarray, table: pd.DataFrame) -> None:
+    """From no pooling to partial pooling, edge to edge of the marks."""
+    from matplotlib.patches import FancyArrowPatch
+
+    radius = np.sqrt(areas(table["n"].to_numpy()) / np.pi)
+    for row, start, stop, r in zip(
+        rows, table["no_pooling"], table["partial_pooling"], radius, strict=True
+    ):
+        if not np.isfinite(start):
+            continue
+        arrow = FancyArrowPatch(
+            (float(start), float(row)),
+            (float(stop), float(row)),
+            arrowstyle="-|>",
+            mutation_scale=7.0,
+            color=REML_COLOR,
+            linewidth=0.9,
+            shrinkA=float(r),
+            shrinkB=float(r),
+        )
+        ax.add_patch(arrow)
+
+
+def _label_rows(ax: "Axes", table: pd.DataFrame) -> None:
+    """Names at the left, rows and pull at the right, no more than stay legible."""
+    step = label_levels(ax, list(table["level"]))
+    named = table.iloc[::step]
+    group = level_name(table["group"].iloc[0])
+    thinned = f"  ({len(table):,} levels by estimate, one in {step} named)"
+    ax.set_ylabel(group + (thinned if step > 1 else ""))
+    right = ax.secondary_yaxis("right")
+    ends = named[["no_pooling", "partial_pooling", "center"]].to_numpy().tolist()
+    said = [pulled(int(n), *own) for n, own in zip(named["n"], ends, strict=True)]
+    right.set_yticks(named.index, said, fontsize=8)
+    right.tick_params(length=0.0)
+    right.spines["right"].set_visible(False)
 
 
 def _frame(ax: "Axes", table: pd.DataFrame) -> int:
     """Limit the axis to what pooling compares; number of circles left outside."""
     no_pooling = table["no_pooling"].to_numpy()
-    held = table.filter(["partial_pooling", "complete_pooling", "lower", "upper"])
+    held = table.filter(["partial_pooling", "center", "lower", "upper"])
     low, high = limits(no_pooling, held.to_numpy())
     ax.set_xlim(low, high)
     return int(((no_pooling < low) | (no_pooling > high)).sum())

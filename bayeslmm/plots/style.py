@@ -1,31 +1,68 @@
 """Colours, words, axes and legends that all figures share."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from bayeslmm.compare.blocks import is_numeric
 from bayeslmm.design.arrays import Design
+from bayeslmm.plots.names import level_name, wrapped_words
+from bayeslmm.plots.shown import shown_figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 REML_COLOR = "#1f5fa8"
 POSTERIOR_COLOR = "#d9741a"
 PLAIN_COLOR = "#555555"  # no pooling and complete pooling: the data, not a model
-MANY_LEVELS = 60  # more rows or ellipses than this cannot be told apart on one page
+MANY_LEVELS = 60  # more rows than this are drawn as dots and lines on one page
+NAME_HEIGHT, PAGE_HEIGHT = 0.17, 10.0  # inches, of the name of a row, of a full page
+MOST_NAMED = 3  # predictors named where an intercept is read
+AREAS = (14.0, 70.0)  # square points, of the marks of the smallest and largest level
+LETTER = 0.56  # width of a letter, in sizes of its font
+TITLE_SIZE, LEGEND_SIZE = 10.0, 8.0  # points
 
 
-def coefficient_axis(design: Design, group: str, effect: str) -> str:
-    """Axis label of one coefficient of each level, with its units.
+def coefficient_axis(
+    design: Design, group: str, effect: str, at: str, width: int = 60
+) -> str:
+    """Axis label of one coefficient of each level, with its units, at most `width`.
 
-    ``Intercept of each Subject (units of Reaction)``, ``Days of each Subject (Reaction
-    per unit of Days)``.
+    ``Intercept of each Subject where Days = 4.5, its mean (units of Reaction)``, ``Days
+    of each Subject (Reaction per Days)``.
     """
-    plain = effect == "Intercept" or effect.endswith("]")
-    unit = f"units of {design.response}" if plain else f"{design.response} per {effect}"
-    return f"{effect} of each {group}  ({unit})"
+    unit = coefficient_unit(design, effect)
+    where = intercept_at(design, at) if effect == "Intercept" else ""
+    what = f"{effect} of each {group}{where}"
+    between = " " if len(what) + len(unit) + 3 <= width else "\n"
+    return wrapped_words(f"{what}{between}({unit})", width)
+
+
+def coefficient_unit(design: Design, effect: str) -> str:
+    """Units of a coefficient, ``Reaction per Days``."""
+    if is_numeric(effect):
+        return f"{design.response} per {effect}"
+    return f"units of {design.response}"
+
+
+def intercept_at(design: Design, at: str) -> str:
+    """Where the intercepts are read, empty if there are no numeric predictors."""
+    found = dict(zip(design.fixed_names, design.moments.X.mean, strict=True))
+    for term, columns in zip(design.groups, design.moments.Z, strict=True):
+        found |= dict(zip(term.effects, columns.mean, strict=True))
+    means = {name: mean for name, mean in found.items() if is_numeric(name)}
+    if not means:
+        return ""
+    if len(means) > MOST_NAMED:
+        return f" where all numeric predictors are {'0' if at == 'zero' else 'average'}"
+    if at == "zero":
+        return " where " + ", ".join(f"{name} = 0" for name in means)
+    said = ", ".join(f"{name} = {mean:.3g}" for name, mean in means.items())
+    return f" where {said}, {'its mean' if len(means) == 1 else 'their means'}"
 
 
 def new_axes(width: float, height: float) -> "Axes":
@@ -55,9 +92,10 @@ def limits(
     return low - margin, high + margin
 
 
-def short(name: str) -> str:
-    """A level's name, cut where it would push the figure aside."""
-    return name if len(name) <= 24 else name[:22] + "…"
+def areas(sizes: Int[np.ndarray, " s"]) -> Float[np.ndarray, " s"]:
+    """Areas of marks, square points, in proportion to the rows of each level."""
+    smallest, largest = AREAS
+    return np.maximum(largest * sizes / sizes.max(), smallest)
 
 
 def no_pooling_label(values: Float[np.ndarray, " j"], outside: int) -> str:
@@ -68,37 +106,76 @@ def no_pooling_label(values: Float[np.ndarray, " j"], outside: int) -> str:
     return "no pooling" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def complete_style(label: str | None = "complete pooling") -> dict[str, Any]:
-    """Look of complete pooling in every figure."""
-    return {
-        "color": PLAIN_COLOR,
-        "linestyle": "--",
-        "linewidth": 1.0,
-        "label": label,
-        "zorder": 0.5,
-    }
+def pulled(n: int, own: float, pooled: float, center: float) -> str:
+    """Rows of a level and how far it went to the centre, ``n = 4, pulled 42%``.
+
+    The share is of this one effect, as its arrow is. Beside others that are correlated
+    with it, an effect may be moved past the centre or away from it.
+    """
+    rows = f"n = {n:,}"
+    if not np.isfinite(own):
+        return f"{rows}, no own estimate"
+    share = (own - pooled) / (own - center) if own != center else 0.0
+    if share > 1.0:
+        return f"{rows}, past the centre"
+    if share < 0.0:
+        return f"{rows}, away from it"
+    return f"{rows}, pulled {100 * share:.0f}%"
 
 
 def center_style() -> dict[str, Any]:
     """Look of the fixed effect, which levels are pulled to."""
     return {
-        "color": REML_COLOR,
+        "color": PLAIN_COLOR,
+        "linestyle": "--",
         "linewidth": 1.0,
-        "alpha": 0.8,
         "label": "centre of pooling (fixed effect)",
         "zorder": 0.6,
     }
 
 
-def add_legend(ax: "Axes", own: bool) -> "Figure":
-    """Legend below the axes of an own figure, inside another's; gives the figure."""
+def finish(ax: "Axes", title: str, note: str, *, own: bool) -> "Figure":
+    """Title and legend: of the figure if it is ours, else inside the axes given."""
     figure = ax.get_figure(root=True)
     assert figure is not None
-    if not own:
-        ax.legend(fontsize=8)
-        return figure
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False
-    )
+    if own:
+        add_title(figure, title, note)
+        add_legend(figure, *ax.get_legend_handles_labels())
+        return shown_figure(figure)
+    ax.set_title(wrapped_words(f"{title}\n{note}", 50), fontsize=8)
+    ax.legend(fontsize=7)
     return figure
+
+
+def label_levels(ax: "Axes", names: list[str]) -> int:
+    """Names at the left, no more than stay legible; every how many are named."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    inches = ax.get_window_extent().height / figure.dpi
+    step = max(1, int(np.ceil(len(names) * NAME_HEIGHT / inches)))
+    named = range(0, len(names), step)
+    ax.set_yticks(list(named), [level_name(names[i]) for i in named], fontsize=8)
+    ax.set_ylim(-0.9, len(names) - 0.1)
+    return step
+
+
+def add_title(figure: "Figure", title: str, note: str = "") -> None:
+    """What a figure shows, and below it which levels are there."""
+    width = int((72.0 * figure.get_figwidth() - 20.0) / (LETTER * TITLE_SIZE))
+    figure.suptitle(wrapped_words(f"{title}\n{note}", width), fontsize=TITLE_SIZE)
+
+
+def add_legend(
+    figure: "Figure", handles: "Sequence[Artist]", labels: "Sequence[str]"
+) -> None:
+    """Legend below the axes, in two columns where they fit."""
+    room = 72.0 * figure.get_figwidth()
+    column = max(len(label) for label in labels) * LETTER * LEGEND_SIZE + 40.0
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=2 if 2.0 * column <= room else 1,
+        fontsize=LEGEND_SIZE,
+        frameon=False,
+    )

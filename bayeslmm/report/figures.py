@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.compare.blocks import group_blocks
 from bayeslmm.errors import OutputError
 from bayeslmm.plots import (
+    plot_fits,
     plot_forest,
     plot_posterior,
     plot_rank,
@@ -17,7 +18,6 @@ from bayeslmm.plots import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arviz_plots import PlotCollection
     from matplotlib.figure import Figure
 
     from bayeslmm.fit.posterior import Posterior
@@ -31,9 +31,24 @@ def all_figures(
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Name, caption and figure, one after the other, so that each can be let go."""
     if reml is not None:
+        if reml.model.design.in_memory:
+            yield _fits_figure(reml, post)
         yield from _shrinkage_figures(reml, post)
     if post is not None:
         yield from _posterior_figures(reml, post)
+
+
+def _fits_figure(
+    reml: "RemlFit", post: "Posterior | None"
+) -> "tuple[str, str, Figure]":
+    """The rows of the levels with their lines: what the data look like comes first."""
+    group = group_blocks(reml.model)[0].group
+    band = "" if post is None else ", with its posterior band"
+    caption = (
+        f"Rows of each {group} and three lines: its own (no pooling), that of all "
+        f"(complete pooling), and partial pooling between them{band}."
+    )
+    return "fits", caption, plot_fits(reml, post)
 
 
 def _shrinkage_figures(
@@ -84,29 +99,24 @@ def _folded(name: str) -> str:
 def _posterior_figures(
     reml: "RemlFit | None", post: "Posterior"
 ) -> "Iterator[tuple[str, str, Figure]]":
-    """ArviZ's figures of the parameters."""
+    """Figures of the parameters."""
     marked = "" if reml is None else f", {reml.method} marked"
     yield (
         "posterior",
         f"Posterior densities{marked}.",
-        _figure(plot_posterior(post, reml)),
+        plot_posterior(post, reml).viz["figure"].item(),
+    )
+    yield "forest", f"All parameters{marked}.", plot_forest(post, reml)
+    yield (
+        "trace",
+        f"Draws in order{marked}.",
+        plot_trace(post, reml).viz["figure"].item(),
     )
     yield (
-        "forest",
-        f"All parameters on one axis{marked}.",
-        _figure(plot_forest(post, reml)),
+        "rank",
+        "Ranks by chain: in the grey band if all chains agree.",
+        plot_rank(post).viz["figure"].item(),
     )
-    yield "trace", f"Draws in order{marked}.", _figure(plot_trace(post, reml))
-    yield "rank", "Ranks by chain: flat if all chains agree.", _figure(plot_rank(post))
-
-
-def _figure(collection: "PlotCollection") -> "Figure":
-    """Figure of an arviz-plots collection, taken out of pyplot's register."""
-    from matplotlib import pyplot as plt
-
-    figure = collection.viz["figure"].item()
-    plt.close(figure)
-    return figure
 
 
 def save_figures(

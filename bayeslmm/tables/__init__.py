@@ -3,5 +3,9 @@
 Takes numbers and frames; gives `Table`, a DataFrame that differs in how it shows.
 """
 
-from bayeslmm.tables.frame import Table as Table, square_table as square_table
+from bayeslmm.tables.frame import (
+    Table as Table,
+    square_table as square_table,
+    words as words,
+)
 from bayeslmm.tables.sentences import Sentences as Sentences

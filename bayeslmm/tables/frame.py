@@ -68,6 +68,14 @@ class Table(pd.DataFrame):
         return f"{html}\n<p>{_size(self)}</p>" if cut else html
 
 
+def words(values: np.ndarray) -> pd.Series:
+    """Names as a column of text; of objects where no encoding of text holds them."""
+    try:
+        return pd.Series(values, dtype="str")
+    except UnicodeEncodeError:
+        return pd.Series(values, dtype=object)
+
+
 def square_table(labels: Sequence[str], values: Float[np.ndarray, "p p"]) -> Table:
     """A matrix with the same labels on both sides."""
     return Table(values, index=pd.Index(labels, name="label"), columns=list(labels))

@@ -1,0 +1,68 @@
+"""Draws -> ArviZ's DataTree, the same of the joint and of the marginal model."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.graph.names import OBSERVATIONS, posterior_layout, response_name
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def to_datatree(
+    design: Design,
+    posterior: Mapping[str, Float[np.ndarray, "..."]],
+    sample_stats: Mapping[str, np.ndarray],
+    attrs: Mapping[str, Any],
+    row_labels: np.ndarray | None = None,
+) -> "xr.DataTree":
+    """DataTree of posterior, sample_stats and observed_data (rows in memory).
+
+    Parameters
+    ----------
+    design : Design
+        Arrays of the model.
+    posterior : mapping of str to ndarray
+        Draws by bambi variable.
+    sample_stats : mapping of str to ndarray, shape (chain, draw)
+        Statistics of the sampler, ArviZ's names.
+    attrs : mapping
+        What made the draws; put on the tree and on the posterior.
+    row_labels : ndarray, shape (n,), optional
+        Labels of the rows in the data; by default they are counted.
+
+    Returns
+    -------
+    DataTree
+        Names and coordinates as in `posterior_layout`; rows under their labels.
+    """
+    import arviz as az
+
+    layout = posterior_layout(design)
+    dims = {name: own for name, own in layout.dims.items() if name in posterior}
+    used = {dim for own in dims.values() for dim in own}
+    coords = {dim: labels for dim, labels in layout.coords.items() if dim in used}
+    tree = az.from_dict(
+        {"posterior": dict(posterior)},
+        dims=dims,
+        coords=coords,
+        attrs={"posterior": dict(attrs)},
+    )
+    # each group apart: a column may be called as a statistic is, ``energy``
+    stats = az.from_dict({"sample_stats": dict(sample_stats)})
+    tree["sample_stats"] = stats["sample_stats"]
+    if design.in_memory:
+        response = response_name(design)
+        rows = np.arange(design.n) if row_labels is None else row_labels
+        observed = az.from_dict(
+            {"observed_data": {response: design.y}},
+            dims={response: [OBSERVATIONS]},
+            coords={OBSERVATIONS: rows},
+        )
+        tree["observed_data"] = observed["observed_data"]
+    tree.attrs.update(attrs)
+    return tree
