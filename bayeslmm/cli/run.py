@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
-from bayeslmm.compare import compare
+from bayeslmm.compare import answer, compare, reading
 from bayeslmm.errors import BayesLMMWarning
 from bayeslmm.model import Method, Model
 from bayeslmm.report.record import Record
@@ -114,7 +114,7 @@ def _fit_and_print(
         reml = model.fit_reml()
         is_printed = time.monotonic() - start > SLOW and not options.reml_only
     if options.reml_only:
-        print_answer(console, reml, None)
+        print_answer(console, answer(reml, None))
         _print_reml_if(console, reml, True)
         return Outcome(model, reml, None)
     _print_reml_if(console, reml, is_printed)
@@ -125,14 +125,16 @@ def _fit_and_print(
         _print_reml_if(console, reml, not is_printed)  # it was not in vain
         raise
     stage.doing = "summarising the draws"
-    print_answer(console, reml, post)
+    table = None if reml is None else compare(reml, post)
+    diagnosis = post.diagnose()
+    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
     _print_reml_if(console, reml, not is_printed)
     print_posterior(console, post)
     if options.seed is None:
         print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
-    if reml is not None:
-        print_comparison(console, reml, post)
-    print_diagnosis(console, post)
+    if reml is not None and table is not None:
+        print_comparison(console, table, reading(reml, post))
+    print_diagnosis(console, diagnosis)
     return Outcome(model, reml, post)
 
 

@@ -16,6 +16,7 @@ from bayeslmm.tables import Sentences
 from bayeslmm.tables.numbers import counted, listed, number, row
 
 if TYPE_CHECKING:
+    from bayeslmm.fit.diagnose import Diagnosis
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
     from bayeslmm.model import Model
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 MOST_NAMED = 3  # things in a sentence before the others are counted
 
 
-def answer(reml: "RemlFit | None", post: "Posterior | None") -> tuple[str, ...]:
+def answer(
+    reml: "RemlFit | None",
+    post: "Posterior | None",
+    *,
+    table: pd.DataFrame | None = None,
+    diagnosis: "Diagnosis | None" = None,
+) -> tuple[str, ...]:
     """Three sentences to read before any table.
 
     Parameters
@@ -32,6 +39,10 @@ def answer(reml: "RemlFit | None", post: "Posterior | None") -> tuple[str, ...]:
         Fit by REML or ML.
     post : Posterior or None
         Posterior of the same model; one of both must be there.
+    table : DataFrame, optional
+        What `compare` gives of both, if it is known already.
+    diagnosis : Diagnosis, optional
+        What ``post.diagnose()`` gives, if it is known already.
 
     Returns
     -------
@@ -41,33 +52,35 @@ def answer(reml: "RemlFit | None", post: "Posterior | None") -> tuple[str, ...]:
     """
     fit = reml or post
     assert fit is not None, "one of both is there"
-    table, interval = _estimates(reml, post)
+    if reml is not None and post is not None and table is None:
+        table = compare(reml, post)
+    if post is not None and diagnosis is None:
+        diagnosis = post.diagnose()
+    known, interval = _estimates(fit, table)
     return Sentences(
         (
-            _effects(table, interval, fit.model),
-            _levels(table, interval, fit.model),
-            _trust(reml, post, table),
+            _effects(known, interval, fit.model),
+            _levels(known, interval, fit.model),
+            _trust(reml, diagnosis, known),
         )
     )
 
 
 def _estimates(
-    reml: "RemlFit | None", post: "Posterior | None"
+    fit: "RemlFit | Posterior", compared: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, str]:
     """Every parameter's ``value``, ``scale``, ``lower``, ``upper``; their interval.
 
     With both fits it is that of `compare`, whose rounding the sentences share.
     """
-    if reml is not None and post is not None:
-        table = compare(reml, post).rename(columns={"median": "value"})
+    if compared is not None:
+        table = compared.rename(columns={"median": "value"})
         table["scale"] = [row_scale(one) for _, one in table.iterrows()]
         return table, table.attrs["interval"]
-    fit = reml or post
-    assert fit is not None, "one of both is there"
-    table = fit.summary().rename(
-        columns={"median": "value", "sd": "scale", "estimate": "value", "se": "scale"}
-    )
-    return table, interval_name(0.95, "eti" if reml is None else "wald")
+    summary = fit.summary()
+    kind = "eti" if "median" in summary.columns else "wald"
+    names = {"median": "value", "sd": "scale", "estimate": "value", "se": "scale"}
+    return summary.rename(columns=names), interval_name(0.95, kind)
 
 
 def _effects(table: pd.DataFrame, interval: str, model: "Model") -> str:
@@ -130,12 +143,11 @@ def _in_effect(effect: str) -> str:
 
 
 def _trust(
-    reml: "RemlFit | None", post: "Posterior | None", table: pd.DataFrame
+    reml: "RemlFit | None", diagnosis: "Diagnosis | None", table: pd.DataFrame
 ) -> str:
     """The first thing that speaks against the numbers, or that nothing does."""
     if reml is not None and not reml.status.converged:
         return f"Do not rely on {reml.method}: {reml.status.message}"
-    diagnosis = None if post is None else post.diagnose()
     if diagnosis is not None and not diagnosis.ok:
         more = len(diagnosis.messages) - 1
         others = f" ({counted(more, 'more message')} under Diagnosis.)" if more else ""
@@ -143,12 +155,12 @@ def _trust(
     if reml is None:
         return "The draws passed every check."
     if reml.status.singular:
-        beside = "" if post is None else "; the posterior says more there"
+        beside = "" if diagnosis is None else "; the posterior says more there"
         return (
             f"{reml.method} is singular, at the edge of what is possible for "
             f"{listed(reml.status.boundary)}{beside}."
         )
-    if post is None:
+    if diagnosis is None:
         return f"{reml.method} converged, with no variance at its limit."
     return _agreement(reml.method, table)
 

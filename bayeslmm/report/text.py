@@ -15,9 +15,11 @@ from bayeslmm.report.tables import (
 )
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import Console
     from rich.table import Table
 
+    from bayeslmm.fit.diagnose import Diagnosis
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
     from bayeslmm.model import Model
@@ -39,11 +41,9 @@ def print_lines_headed(console: "Console", lines: list[str]) -> None:
     print_lines(console, rest)
 
 
-def print_answer(
-    console: "Console", reml: "RemlFit | None", post: "Posterior | None"
-) -> None:
+def print_answer(console: "Console", sentences: Iterable[str]) -> None:
     """What to read before any table."""
-    print_section(console, "In short", answer(reml, post))
+    print_section(console, "In short", sentences)
 
 
 def print_reml(console: "Console", reml: "RemlFit | SavedReml") -> None:
@@ -56,25 +56,28 @@ def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> N
     print_table(console, posterior_table(post))
 
 
-def print_comparison(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
-    """The comparison and its reading."""
-    print_table(console, comparison_table(compare(reml, post)))
-    print_section(console, "Reading", reading(reml, post))
+def print_comparison(
+    console: "Console", table: "DataFrame", sentences: Iterable[str]
+) -> None:
+    """What `compare` gives, and its reading."""
+    print_table(console, comparison_table(table))
+    print_section(console, "Reading", sentences)
 
 
-def print_diagnosis(console: "Console", post: "Posterior | SavedPosterior") -> None:
+def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
     """What the diagnostics say."""
-    print_section(console, "Diagnosis", post.diagnose().messages)
+    print_section(console, "Diagnosis", diagnosis.messages)
 
 
 def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
     """All that there is of a fit, as the command line has it."""
+    table, diagnosis = compare(reml, post), post.diagnose()
     print_header(console, post.model)
-    print_answer(console, reml, post)
+    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
     print_reml(console, reml)
     print_posterior(console, post)
-    print_comparison(console, reml, post)
-    print_diagnosis(console, post)
+    print_comparison(console, table, reading(reml, post))
+    print_diagnosis(console, diagnosis)
 
 
 def reml_text(reml: "RemlFit | SavedReml") -> str:
@@ -106,16 +109,15 @@ def saved_text(saved: "SavedFit") -> str:
     console = _page()
     with console.capture() as text:
         print_lines_headed(console, saved.account())
-        print_section(console, "In short", saved.answer)
+        print_answer(console, saved.answer)
         if saved.reml is not None:
             print_reml(console, saved.reml)
         if saved.posterior is not None:
             print_posterior(console, saved.posterior)
         if saved.reml is not None and saved.posterior is not None:
-            print_table(console, comparison_table(saved.compare()))
-            print_section(console, "Reading", saved.reading())
+            print_comparison(console, saved.compare(), saved.reading())
         if saved.posterior is not None:
-            print_diagnosis(console, saved.posterior)
+            print_diagnosis(console, saved.posterior.diagnose())
         print_section(console, "Saved results", saved.origin())
     return text.get().rstrip()
 
