@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         FormulaError as FormulaError,
         InputFileError as InputFileError,
         ModelError as ModelError,
+        NotSavedError as NotSavedError,
         OutputError as OutputError,
         PriorError as PriorError,
         SamplingError as SamplingError,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
         plot_trace as plot_trace,
     )
     from bayeslmm.priors import Prior as Prior, Priors as Priors
-    from bayeslmm.report import report as report
+    from bayeslmm.report import SavedFit as SavedFit, load as load, report as report
     from bayeslmm.simulate import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -77,6 +78,7 @@ _ROOM_OF = {
     "InputFileError": "errors",
     "Model": "model",
     "ModelError": "errors",
+    "NotSavedError": "errors",
     "OutputError": "errors",
     "Posterior": "fit",
     "Prior": "priors",
@@ -84,9 +86,11 @@ _ROOM_OF = {
     "Priors": "priors",
     "RemlFit": "fit",
     "SamplingError": "errors",
+    "SavedFit": "report",
     "SimulatedClassrooms": "datasets",
     "compare": "compare",
     "fit": "fit.both",
+    "load": "report",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_fits": "plots",

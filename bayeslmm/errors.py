@@ -57,6 +57,10 @@ class OutputError(BayesLMMError, OSError):
     """A place that cannot be written."""
 
 
+class NotSavedError(BayesLMMError, AttributeError):
+    """What a folder of results does not hold, because it needs the rows."""
+
+
 class SamplingError(BayesLMMError, RuntimeError):
     """Sampling that could not start or gave no draw."""
 

@@ -34,7 +34,7 @@ def test_fit_prints_and_writes_everything(csv):
         "REML criterion",
         "95% Wald",
         "95% ETI",
-        "REML beside the posterior",
+        "REML beside the posterior, in units of score",
         "Reading",
         "Diagnosis",
     ):
@@ -42,7 +42,8 @@ def test_fit_prints_and_writes_everything(csv):
     results = Path("results")
     summary = json.loads((results / "summary.json").read_text())
     expected = hashlib.sha256(csv.read_bytes()).hexdigest()
-    assert summary["data"] == {"path": "pupils.csv", "sha256": expected}
+    assert summary["data"]["path"] == "pupils.csv"
+    assert summary["data"]["sha256"] == expected
     assert summary["seed"] == 7
     reml = Model(FORMULA, pd.read_csv(csv)).fit_reml()
     assert summary["reml"]["criterion"] == pytest.approx(reml.criterion, abs=1e-8)
@@ -56,7 +57,9 @@ def test_fit_prints_and_writes_everything(csv):
         "shrinkage_classroom.png",
         "trace.png",
     ]
-    assert FORMULA in (results / "report.html").read_text(encoding="utf-8")
+    page = (results / "report.html").read_text(encoding="utf-8")
+    for words in (FORMULA, "data: pupils.csv", expected, "seed: 7", summary["written"]):
+        assert words in page
     import arviz as az
 
     stored = az.from_netcdf(results / "posterior.nc")
@@ -194,8 +197,8 @@ PHASES = {
     "bayeslmm.fit.sampling:laplace": "while sampling, after the fit by REML; nothing",
     "bayeslmm.fit.sampling:draw_posterior": "while sampling, after the fit by REML",
     "bayeslmm.cli.run:print_diagnosis": "while summarising the draws; nothing",
-    "bayeslmm.cli.run:save_figures": "while writing to results; nothing was written",
-    "bayeslmm.cli.run:move_files": "some files may be of this run",
+    "bayeslmm.report.save:save_figures": "while writing to results; nothing was",
+    "bayeslmm.report.save:move_files": "some files may be of this run",
 }
 
 
@@ -223,7 +226,8 @@ def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch)
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayeslmm.cli.run.report", stop)
+    save = importlib.import_module("bayeslmm.report.save")
+    monkeypatch.setattr(save, "write_report", stop)
     assert run("fit", csv, "score ~ 1 + (1 | classroom)", *options)[0] == INTERRUPTED
     after = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
     assert after == before

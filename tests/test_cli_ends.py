@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_cases import INTERCEPTS, run
+from cli_cases import INTERCEPTS, run, run_unchecked
 from filelock import FileLock
 
 from bayeslmm.cli.interrupts import INTERRUPTED, Interrupts
-from bayeslmm.cli.output import remove_dead
 from bayeslmm.cli.stage import Stage
 from bayeslmm.model import Model
+from bayeslmm.report.folder import remove_dead
 
 STARTUP = 0.1  # seconds in which Python itself is not there yet to answer
 REML_ONLY = ("--reml-only", "--out", "results")
@@ -132,14 +132,13 @@ def test_a_signal_where_nothing_is_lost_ends_at_once(monkeypatch):
 
 def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
     """A REML-only run left posterior.nc beside its new summary.json."""
-    Path("results/figures").mkdir(parents=True)
-    old = ["posterior.nc", "summary.json", "figures/mine.png", "figures/trace.png"]
-    for name in [*old, "figures/forest.png", "figures/shrinkage_classroom.png"]:
-        (Path("results") / name).touch()
+    run_unchecked("fit", csv, INTERCEPTS, *SHORT)
+    Path("results/figures/mine.png").touch()
     code, out, _ = run("fit", csv, "score ~ 1 + (1 | number)", *REML_ONLY)
     assert code == 0
     assert names() == {
         "summary.json",
+        "tables.csv",
         "report.html",
         "figures",
         "figures/mine.png",
@@ -147,9 +146,11 @@ def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
         "figures/shrinkage_number.png",
     }
     words = " ".join(out.split())
-    assert "removed figures/forest.png, figures/shrinkage_classroom.png" in words
-    assert "posterior.nc, which an earlier run had left there" in words
-    assert Path("results/summary.json").stat().st_size > 0
+    assert f"replaced the results that were there: {INTERCEPTS}, written 2" in words
+    gone = words[words.index("removed ") :]
+    for name in ("posterior.nc", "figures/trace.png", "figures/shrinkage_classroom"):
+        assert name in gone
+    assert gone.endswith("which an earlier run had left there")
 
 
 def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
@@ -158,7 +159,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
     Path("results/.unfinished-orphan.lock").touch()  # killed while it cleared away
     Path("results/kept.txt").touch()
     with FileLock("results/.unfinished-living.lock"):
-        run("fit", csv, INTERCEPTS, *REML_ONLY)
+        run("fit", csv, INTERCEPTS, *REML_ONLY, "--force")
         assert {n for n in names() if "unfinished" in n} == {
             ".unfinished-living",
             ".unfinished-living/figures",
@@ -172,7 +173,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
 def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
     script = (
         "import os\nfrom pathlib import Path\n"
-        "from bayeslmm.cli.output import unfinished_folder\n"
+        "from bayeslmm.report.folder import unfinished_folder\n"
         "with unfinished_folder(Path('results')) as folder:\n"
         "    (folder / 'summary.json').touch()\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from cli_cases import INTERCEPTS, run
 
-from bayeslmm.cli.files import check_writable, file_hash, read_table
+from bayeslmm.cli.files import read_table
 from bayeslmm.errors import InputFileError, OutputError
 from bayeslmm.model import Model
 from bayeslmm.report import describe_text
+from bayeslmm.report.folder import check_writable
+from bayeslmm.report.manifest import file_hash
 
 # --- files ----------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ def test_a_folder_is_checked_before_the_work_and_not_made(csv, monkeypatch):
     for out in (csv, csv / "below"):
         code, shown, err = run("fit", csv, INTERCEPTS, "--out", out)
         assert (code, shown) == (3, "")
-        assert "is a file, not a folder. Give another folder with --out." in err
+        assert "is a file, not a folder. Give another folder." in err
     check_writable(Path("new/deep"))
     assert not Path("new").exists()
 

@@ -3,28 +3,21 @@
 import io
 import json
 import re
-from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import pytest
+from report_cases import Fits
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
+from bayeslmm.compare import answer
 from bayeslmm.errors import OutputError
 from bayeslmm.fit import SamplingStatus
 from bayeslmm.report import save_figures, summary_json
 from bayeslmm.report.html import report_html
+from bayeslmm.report.record import Record
 from bayeslmm.report.tables import comparison_table, posterior_table, reml_table
 from bayeslmm.report.text import print_header, print_table
-
-
-@dataclass(frozen=True)
-class Fits:
-    """A model and what was made of it."""
-
-    model: lmm.Model
-    reml: lmm.RemlFit | None = None
-    posterior: lmm.Posterior | None = None
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +68,10 @@ def test_sections_follow_the_components(fits):
         for name, _ in comparison_table(lmm.compare(fits.reml, fits.posterior)).rows
     ]
     assert list(dict.fromkeys(names)) == [
-        "Fixed effects",
-        "SDs of random effects",
-        "Correlations",
-        "Residual SD",
+        "Fixed effects, in units of score; slopes per unit of the predictor",
+        "SDs of random effects, in units of score; of slopes per unit of the predictor",
+        "Correlations, without units",
+        "Residual SD, in units of score",
     ]
 
 
@@ -143,7 +136,8 @@ def page(fits):
 def test_report_is_one_file_that_loads_nothing(page):
     text, parsed = page
     assert parsed.images == 6
-    assert all(a.startswith(("#s", "data:image/png;base64,")) for a in parsed.addresses)
+    kinds = ("#s", "data:image/png;base64,", "data:image/svg+xml;base64,")
+    assert all(address.startswith(kinds) for address in parsed.addresses)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     assert "<script" not in text
 
@@ -151,19 +145,24 @@ def test_report_is_one_file_that_loads_nothing(page):
 def test_report_says_everything_in_order(page, fits):
     words = "".join(page[1].words)
     order = [
-        "score ~ edu + (edu | classroom)",
         "4 dropped",
-        "Equations",
-        "mildly against correlations of +-1",
-        "REML criterion",
-        "Sampling ended as planned",
-        "REML beside the posterior",
+        *answer(fits.reml, fits.posterior),
+        "Rows of each classroom and three lines",
+        "difference: posterior median minus REML estimate",
         lmm.reading(fits.reml, fits.posterior)[0],
         fits.posterior.diagnose().messages[0],
-        "What pooling did to each level of classroom",
+        "REML criterion",
+        "Sampling ended as planned",
+        "score: mean 1",
+        "Equations",
+        "mildly against correlations of +-1",
+        "Ranks by chain",
+        "SHA-256 of the rows used",
+        "seed: 1",
     ]
-    places = [words.rindex(part) if i else 0 for i, part in enumerate(order)]
-    assert places == sorted(places)
+    place = words.index("score ~ edu + (edu | classroom)")
+    for part in order:  # each after the one before it
+        place = words.index(part, place + 1)
 
 
 def test_report_leaves_no_figure_open(fits):
@@ -240,7 +239,7 @@ def strict(text: str) -> dict:
 
 
 def test_summary_has_the_numbers_of_both_fits_in_full(fits):
-    found = strict(summary_json(fits, data={"path": "a.csv", "sha256": "0"}, seed=7))
+    found = strict(summary_json(fits, record=Record("a.csv", "0", 7), files={}))
     reml, post = fits.reml.summary(), fits.posterior.summary()
     assert found["reml"]["criterion"] == fits.reml.criterion
     assert found["reml"]["fixed_effects"]["edu"]["se"] == reml["se"]["edu"]
@@ -263,7 +262,8 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
         "checksums": None,
     }
     assert found["groups"] == {"classroom": 12}
-    assert found["data"] == {"path": "a.csv", "sha256": "0"}
+    assert (found["data"]["path"], found["data"]["sha256"]) == ("a.csv", "0")
+    assert len(found["data"]["rows_sha256"]) == 64
     assert found["seed"] == 7
     assert found["versions"]["bayeslmm"]
     assert found["comparison"]["reading"] == list(
@@ -272,7 +272,7 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
 
 
 def test_summary_has_every_prior_in_full(fits):
-    found = strict(summary_json(fits, data={}, seed=1))["priors"]
+    found = strict(summary_json(fits, record=Record(), files={}))["priors"]
     priors = fits.model.priors
     assert found["name"] == "weak"
     parts = found["parameters"]
@@ -286,7 +286,7 @@ def test_summary_has_every_prior_in_full(fits):
 def test_summary_of_a_singular_fit_is_still_strict_json(classrooms):
     model = lmm.Model("score ~ edu + (edu | classroom)", classrooms)
     fit = Fits(model, model.fit_reml())
-    found = strict(summary_json(fit, data={}, seed=None))
+    found = strict(summary_json(fit, record=Record(), files={}))
     corr = found["reml"]["correlations"]["classroom_corr[Intercept:edu]"]
     assert corr == {"estimate": -1.0, "se": None, "lower": None, "upper": None}
     assert found["reml"]["status"]["singular"] is True

@@ -24,6 +24,7 @@ from bayeslmm.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bayeslmm.cli.run import Out as Folder
     from bayeslmm.model import Method, Model
 
 DEMO_FORMULA = "score ~ edu + (edu | classroom)"
@@ -68,7 +69,11 @@ Sep = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder for summary.json, posterior.nc, figures, report.html."),
+    typer.Option(help="Folder for report.html, tables.csv, posterior.nc, figures."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Let --out be a folder with files of others."),
 ]
 Priors = Annotated[
     str, typer.Option(help="weak, flat, bambi, brms or boundary-avoiding.")
@@ -127,6 +132,7 @@ def fit(
     data: Data,
     formula: FormulaText,
     out: Out = None,
+    force: Force = False,
     priors: Priors = "weak",
     draws: Draws = 1000,
     tune: Tune = None,
@@ -145,17 +151,17 @@ def fit(
     [bold]--out[/bold] writes all of it to a folder.
     """
     with _messages() as stage:
-        from bayeslmm.cli.files import check_writable, file_hash
         from bayeslmm.cli.run import Options, run
+        from bayeslmm.report.manifest import file_hash
+        from bayeslmm.report.record import Record
 
         options = Options(draws, tune, chains, seed, _method(method), reml_only)
         _check_reml(family, reml_only)
-        if out is not None:
-            check_writable(out)
+        place = _checked(out, force)
         stage.doing = f"reading {data.name}"
         model = _model(data, sep, formula, priors, family, weights)
-        source = {"path": data.name, "sha256": file_hash(data)}
-        partial = run(_console(), model, options, out=out, data=source, stage=stage)
+        source = Record(data.name, file_hash(data))
+        partial = run(_console(), model, options, out=place, data=source, stage=stage)
     raise typer.Exit(INTERRUPTED if partial else 0)
 
 
@@ -185,6 +191,7 @@ def explain(
 @app.command()
 def demo(
     out: Out = None,
+    force: Force = False,
     priors: Priors = "weak",
     draws: Draws = 1000,
     chains: Chains = 4,
@@ -195,13 +202,12 @@ def demo(
     The whole job on data that come with the program: nothing else is needed.
     """
     with _messages() as stage:
-        from bayeslmm.cli.files import check_writable
         from bayeslmm.cli.run import Options, run
         from bayeslmm.datasets import simulate_classrooms
         from bayeslmm.model import Model
+        from bayeslmm.report.record import Record
 
-        if out is not None:
-            check_writable(out)
+        place = _checked(out, force)
         console = _console()
         console.print(
             "Simulated classrooms: scores of pupils against the education of their "
@@ -211,12 +217,12 @@ def demo(
         simulated = simulate_classrooms(seed=DEMO_SEED)
         model = Model(DEMO_FORMULA, simulated.data, priors=priors)
         options = Options(draws, None, chains, seed, "auto", False)
-        source = {"path": f"simulate_classrooms(seed={DEMO_SEED})", "sha256": None}
+        source = Record(f"simulate_classrooms(seed={DEMO_SEED})")
         partial = run(
             console,
             model,
             options,
-            out=out,
+            out=place,
             data=source,
             truth=simulated.truth,
             stage=stage,
@@ -236,6 +242,17 @@ def warmup() -> None:
 
         stage.doing = "compiling"
         warm_up(_console())
+
+
+def _checked(out: Path | None, force: bool) -> "Folder | None":
+    """The folder for the results, if it may be written to."""
+    if out is None:
+        return None
+    from bayeslmm.cli.run import Out as Folder
+    from bayeslmm.report.folder import check_folder
+
+    check_folder(out, force=force)
+    return Folder(out, force)
 
 
 def _model(

@@ -1,13 +1,11 @@
-"""Data files in, and whether results can be written, before any work starts."""
+"""Data files in."""
 
-import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.cli.reading import check_separator, read_parquet, read_text
 from bayeslmm.design.source import is_large
-from bayeslmm.errors import InputFileError, OutputError, nearest_names
+from bayeslmm.errors import InputFileError, nearest_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,35 +45,6 @@ def read_table(path: Path, sep: str | None = None) -> "pd.DataFrame | Path":
     if path.suffix.lower() in PARQUET:
         return _read_parquet(path)
     return _read_text(path, sep)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def check_writable(folder: Path) -> None:
-    """Raise unless `folder` can be made and written to; makes nothing.
-
-    Raises
-    ------
-    OutputError
-        If it is a file, or the nearest folder that exists refuses a file.
-    """
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    advice = "Give another folder with --out."
-    if not there.is_dir():
-        raise OutputError(f"{str(there)!r} is a file, not a folder. {advice}")
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"Nothing can be written to {str(there)!r} ({error.strerror}). {advice}"
-        ) from error
 
 
 def _check_file(path: Path) -> None:

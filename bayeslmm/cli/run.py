@@ -1,22 +1,24 @@
 """One run: header, fits, tables on the screen, files in a folder."""
 
 import secrets
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayeslmm.cli.interrupts import INTERRUPTS
-from bayeslmm.cli.output import move_files, unfinished_folder
 from bayeslmm.cli.stage import Stage
-from bayeslmm.compare import compare
-from bayeslmm.errors import BayesLMMWarning, OutputError
+from bayeslmm.compare import answer, compare, reading
+from bayeslmm.errors import BayesLMMWarning
 from bayeslmm.model import Method, Model
-from bayeslmm.report import report, save_figures, summary_json
+from bayeslmm.report.record import Record
+from bayeslmm.report.save import save_fit
 from bayeslmm.report.tables import truth_table
 from bayeslmm.report.text import (
+    print_answer,
     print_comparison,
     print_diagnosis,
     print_header,
@@ -25,13 +27,16 @@ from bayeslmm.report.text import (
     print_reml,
     print_table,
 )
-from bayeslmm.tables.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
+
+
+# Seconds of a REML fit from which its table does not wait for the posterior.
+SLOW = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,14 @@ class Options:
     seed: int | None
     method: Method
     reml_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """Folder for the results; `force` writes beside the files of another program."""
+
+    folder: Path
+    force: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +78,8 @@ def run(
     model: Model,
     options: Options,
     *,
-    out: Path | None,
-    data: Mapping[str, Any],
+    out: Out | None,
+    data: Record,
     stage: Stage,
     truth: Mapping[str, float] | None = None,
 ) -> bool:
@@ -83,7 +96,7 @@ def run(
             print_table(console, truth_table(table, dict(truth)))
         if out is not None:
             kept = None if options.reml_only else seed
-            _write(console, outcome, out, data, kept, stage)
+            _write(console, outcome, out, replace(data, seed=kept), stage)
     if outcome.partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
     return outcome.partial
@@ -92,16 +105,49 @@ def run(
 def _fit_and_print(
     console: "Console", model: Model, options: Options, seed: int, stage: Stage
 ) -> Outcome:
-    """Both fits, each printed as soon as it is there."""
+    """Both fits; what they say in short, then their tables."""
     print_header(console, model)
-    reml = None
+    reml, is_printed = None, False
     if model.family == "gaussian":
         stage.doing = "fitting by REML"
+        start = time.monotonic()
         reml = model.fit_reml()
-        print_reml(console, reml)
+        is_printed = time.monotonic() - start > SLOW and not options.reml_only
     if options.reml_only:
+        print_answer(console, answer(reml, None))
+        _print_reml_if(console, reml, True)
         return Outcome(model, reml, None)
+    _print_reml_if(console, reml, is_printed)
     stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
+    try:
+        post = _sample(console, model, options, seed, stage)
+    except BaseException:
+        _print_reml_if(console, reml, not is_printed)  # it was not in vain
+        raise
+    stage.doing = "summarising the draws"
+    table = None if reml is None else compare(reml, post)
+    diagnosis = post.diagnose()
+    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
+    _print_reml_if(console, reml, not is_printed)
+    print_posterior(console, post)
+    if options.seed is None:
+        print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
+    if reml is not None and table is not None:
+        print_comparison(console, table, reading(reml, post))
+    print_diagnosis(console, diagnosis)
+    return Outcome(model, reml, post)
+
+
+def _print_reml_if(console: "Console", reml: "RemlFit | None", due: bool) -> None:
+    """The REML table, if there is one and its turn has come."""
+    if reml is not None and due:
+        print_reml(console, reml)
+
+
+def _sample(
+    console: "Console", model: Model, options: Options, seed: int, stage: Stage
+) -> "Posterior":
+    """The posterior; says so if it is of fewer draws, after an interrupt."""
     with stage.unwinding():
         post = model.sample(
             draws=options.draws,
@@ -117,14 +163,7 @@ def _fit_and_print(
                 "ends without.",
                 style="bold red",
             )
-    stage.doing = "summarising the draws"
-    print_posterior(console, post)
-    if options.seed is None:
-        print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
-    if reml is not None:
-        print_comparison(console, reml, post)
-    print_diagnosis(console, post)
-    return Outcome(model, reml, post)
+    return post
 
 
 @contextmanager
@@ -136,45 +175,18 @@ def _our_warnings_printed_elsewhere() -> Iterator[None]:
 
 
 def _write(
-    console: "Console",
-    outcome: Outcome,
-    out: Path,
-    data: Mapping[str, Any],
-    seed: int | None,
-    stage: Stage,
+    console: "Console", outcome: Outcome, out: Out, record: Record, stage: Stage
 ) -> None:
-    """``summary.json``, ``posterior.nc``, ``figures/*.png``, ``report.html``."""
-    stage.doing = f"writing to {out}"
-    try:
-        with stage.unwinding(), unfinished_folder(out) as unfinished:
-            n_figures = _write_files(outcome, unfinished, data, seed)
-            stage.written = "some files may be of this run, others of an earlier one"
-            removed = move_files(unfinished, out)
-    except OSError as error:
-        raise OutputError(
-            f"The results could not be written to {str(out)!r}: {error}. Give another "
-            "folder with --out."
-        ) from error
-    stage.written = f"the results are in {out}"
-    draws = ", posterior.nc" if outcome.posterior is not None else ""
-    written = f"summary.json{draws}, report.html, {counted(n_figures, 'figure')}"
+    """All results to a folder; says what was there before."""
+    stage.doing = f"writing to {out.folder}"
+
+    def moving() -> None:
+        stage.written = "some files may be of this run, others of an earlier one"
+
+    with stage.unwinding():
+        written = save_fit(
+            outcome, out.folder, record=record, force=out.force, moving=moving
+        )
+    stage.written = f"the results are in {out.folder}"
     console.print()
-    print_lines(console, [f"wrote {written} to {out}"])
-    if removed:
-        named = ", ".join(removed)
-        print_lines(console, [f"removed {named}, which an earlier run had left there"])
-
-
-def _write_files(
-    outcome: Outcome, folder: Path, data: Mapping[str, Any], seed: int | None
-) -> int:
-    """All files into a folder; gives the number of figures."""
-    figures = folder / "figures"
-    figures.mkdir()
-    summary = summary_json(outcome, data=data, seed=seed)
-    (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
-    if outcome.posterior is not None:
-        outcome.posterior.save(folder / "posterior.nc")
-    n_figures = len(save_figures(outcome.reml, outcome.posterior, figures))
-    report(outcome, folder / "report.html")
-    return n_figures
+    print_lines(console, written.lines(out.folder))

@@ -4,13 +4,16 @@ Takes a `RemlFit` and a `Posterior` of one model and gives DataFrames, and a
 reading of them in words; no figure.
 """
 
+from bayeslmm.compare.answer import answer
 from bayeslmm.compare.pairs import check_kind, check_same_model
 from bayeslmm.compare.pull import prior_pull
 from bayeslmm.compare.reading import reading
 from bayeslmm.compare.shrinkage import shrinkage_covariances, shrinkage_table
 from bayeslmm.compare.table import compare
+from bayeslmm.compare.units import unit_words
 
 __all__ = [
+    "answer",
     "check_kind",
     "check_same_model",
     "compare",
@@ -18,4 +21,5 @@ __all__ = [
     "reading",
     "shrinkage_covariances",
     "shrinkage_table",
+    "unit_words",
 ]

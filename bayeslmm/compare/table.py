@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.compare.pairs import check_same_model
+from bayeslmm.compare.units import unit_words
 from bayeslmm.fit.posterior_tables import check_interval
 from bayeslmm.tables import Table, numbers
 
@@ -67,7 +68,7 @@ def compare(
         none: flat priors and few levels); ``difference_in_se``:
         posterior median minus REML estimate, in the unit that ``difference_unit`` names
         (``REML SE``, or ``posterior SD`` where there is no SE). ``attrs`` names the
-        method, both intervals and the difference.
+        method, both intervals, the difference and the unit.
 
     Raises
     ------
@@ -76,8 +77,27 @@ def compare(
     """
     check_same_model(reml, post)
     check_interval(prob, kind)
-    classical = reml.summary(level=prob)
-    posterior = post.summary(prob=prob, kind=kind).reindex(classical.index)
+    return join_summaries(
+        reml.summary(level=prob),
+        post.summary(prob=prob, kind=kind),
+        method=reml.method,
+        unit=unit_words(reml.model),
+        prob=prob,
+        kind=kind,
+    )
+
+
+def join_summaries(
+    classical: pd.DataFrame,
+    posterior: pd.DataFrame,
+    *,
+    method: str,
+    unit: str,
+    prob: float,
+    kind: Literal["eti", "hdi"],
+) -> pd.DataFrame:
+    """The table of `compare` from the summaries of both fits."""
+    posterior = posterior.reindex(classical.index)
     table = Table(
         {
             "component": classical["component"],
@@ -93,12 +113,13 @@ def compare(
     table = table.join(_differences(table))
     table.index.name = "label"
     table.attrs = {
-        "method": reml.method,
+        "method": method,
         "prob": prob,
         "kind": kind,
         "interval": interval_name(prob, kind),
         "reml_interval": interval_name(prob, "wald"),
-        "difference": f"posterior median minus {reml.method} estimate",
+        "difference": f"posterior median minus {method} estimate",
+        "unit": unit,
     }
     return table[list(COLUMNS)]
 

@@ -18,8 +18,8 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.errors import PriorError, SamplingError
 from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.mode import Laplace, laplace
+from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_predictions import factor_draws
-from bayeslmm.fit.posterior_tables import label_draws
 from bayeslmm.fit.tails import find_tails
 from bayeslmm.fit.target import Target, make_target
 from bayeslmm.fit.visits import log_target

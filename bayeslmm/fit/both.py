@@ -8,6 +8,7 @@ notebooks start here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.model import Method, Model
 from bayeslmm.simulate import Parameters
+from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +95,35 @@ class Fit:
         from bayeslmm.report.cards import fit_card
 
         return fit_card(self.reml, self.posterior)
+
+    def save(
+        self, folder: str | PathLike[str], *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Write what the command line's ``--out`` writes; `bayeslmm.load` opens it.
+
+        Parameters
+        ----------
+        folder : str or path
+            For ``report.html``, ``tables.csv``, ``posterior.nc``, ``figures/`` and
+            ``summary.json``. New, empty, or written so before: then it is replaced.
+        force : bool, default False
+            Also write into a folder that holds other files. Those of the same names
+            are replaced, all others stay.
+
+        Returns
+        -------
+        tuple of str
+            What was written, and what had been there before, in sentences.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds files that bayeslmm did not write, or cannot be written.
+        """
+        from bayeslmm.report.save import save_fit
+
+        folder = Path(folder)
+        return Sentences(save_fit(self, folder, force=force).lines(folder))
 
     def report(self, path: str | PathLike[str]) -> None:
         """Write a self-contained HTML report.

@@ -19,11 +19,11 @@ from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.fit.chosen import Levels, chosen_levels
 from bayeslmm.fit.draws import lower_factors
 from bayeslmm.fit.options import Options
+from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.fit.posterior_tables import (
     IntervalKind,
     beta_draws,
-    label_draws,
     levels_table,
     term_draws,
 )

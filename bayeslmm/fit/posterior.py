@@ -18,6 +18,7 @@ from bayeslmm.fit import posterior_tables as tables
 from bayeslmm.fit.centred import At, centred_draws, is_at_mean
 from bayeslmm.fit.chosen import Levels
 from bayeslmm.fit.diagnose import Diagnosis, SamplingStatus, diagnose
+from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_responses import Responses
 from bayeslmm.fit.posterior_tables import IntervalKind
 from bayeslmm.model import Model
@@ -101,7 +102,7 @@ class Posterior(Responses):
         ModelError
             If there is no such parameter; the message has the nearest labels.
         """
-        return tables.label_draws(self.model.design, self.idata, label)
+        return label_draws(self.model.design, self.idata, label)
 
     def interval(
         self, prob: float = 0.95, kind: IntervalKind = "eti"

@@ -14,11 +14,11 @@ from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.errors import ModelError
+from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_tables import (
     Interval,
     beta_draws,
     describe_draws,
-    label_draws,
     term_draws,
 )
 from bayeslmm.fit.responses import expected_response, new_trials, new_weights

@@ -14,6 +14,7 @@ from bayeslmm.fit import (
     posterior_tables as tables,
 )
 from bayeslmm.fit.diagnose import SamplingStatus
+from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_predictions import PredictionKind
 from bayeslmm.fit.posterior_tables import IntervalKind
 from bayeslmm.fit.rowwise import Effects
@@ -178,7 +179,7 @@ class Responses(SharedMethods):
         roots = [
             predictions.factor_draws(design, tree, t) for t in range(len(design.groups))
         ]
-        sigma = tables.label_draws(design, tree, "sigma")
+        sigma = label_draws(design, tree, "sigma")
         chosen = np.unravel_index(rng.integers(sigma.size, size=nsim), sigma.shape)
         for at in zip(*chosen, strict=True):
             yield Parameters(beta[at], tuple(r[at] for r in roots), float(sigma[at]))

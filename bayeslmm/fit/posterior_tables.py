@@ -4,15 +4,16 @@ Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD a
 interval of named probability and kind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
-from bayeslmm.errors import ModelError, check_fraction, nearest_names
-from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
+from bayeslmm.errors import ModelError, check_fraction
+from bayeslmm.fit.places import Place, places, posterior_parameters
+from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.tables import Table, square_table, words
 
 if TYPE_CHECKING:
@@ -52,57 +53,22 @@ def check_interval(prob: float, kind: str) -> None:
         raise ModelError(f"Unknown kind of interval {kind!r}: use {known}.")
 
 
-def posterior_parameters(design: Design, tree: "xr.DataTree") -> tuple[Parameter, ...]:
-    """The parameters that have draws, in the order of `parameters`.
-
-    A family other than the Gaussian has its own in place of sigma: ``alpha``, ``nu``.
-    """
-    held = tree["posterior"].data_vars
-    fixed = fixed_names(design)
-    known = [p for p in parameters(design) if held_by(p, fixed) in held]
-    names = {held_by(p, fixed) for p in known}
-    others = [
-        Parameter(str(name), "sigma", str(name), None, None, None, ())
-        for name, variable in held.items()
-        if name not in names and variable.dims == ("chain", "draw")
-    ]
-    effects = {safe_name(v.name) for t in design.groups for v in t.variables}
-    return (*known, *(p for p in others if p.label not in effects))
-
-
-def label_draws(
-    design: Design, tree: "xr.DataTree", label: str
-) -> Float[np.ndarray, "chain draw"]:
-    """Draws of one scalar parameter, by its label."""
-    found = {p.label: p for p in posterior_parameters(design, tree)}
-    if label not in found:
-        raise ModelError(
-            f"No parameter {label!r} in this posterior.{nearest_names(label, found)}"
-        )
-    return _draws(found[label], design, tree)
-
-
-def _draws(
-    parameter: Parameter, design: Design, tree: "xr.DataTree"
-) -> Float[np.ndarray, "chain draw"]:
-    """Draws of one scalar parameter."""
-    name = held_by(parameter, fixed_names(design))
-    values = tree["posterior"][name].to_numpy()
-    if parameter.coord is None:
-        return values
-    return values[..., by_variable(design)[name].index(parameter)]
-
-
 def summary_table(
     design: Design, tree: "xr.DataTree", prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
     """Every scalar parameter: location, spread, interval, Monte Carlo diagnostics."""
+    return summary_at(places(design, tree), tree, prob, kind)
+
+
+def summary_at(
+    known: Sequence[Place], tree: "xr.DataTree", prob: float, kind: IntervalKind
+) -> "pd.DataFrame":
+    """The same of parameters whose places are known."""
     import arviz as az
     import pandas as pd
 
     check_interval(prob, kind)
-    wanted = posterior_parameters(design, tree)
-    scalars = _scalars(design, tree, wanted)
+    scalars = _scalars(known, tree)
     with np.errstate(invalid="ignore", divide="ignore"):  # of very short chains
         found = az.summary(
             scalars, kind="all", ci_prob=prob, ci_kind=kind, round_to="none"
@@ -110,9 +76,9 @@ def summary_table(
     table = Table(found).loc[list(scalars.data_vars)]
     lower, upper = [name for name in table.columns if name.endswith(("_lb", "_ub"))]
     table = table.rename(columns={lower: "lower", upper: "upper", "r_hat": "rhat"})
-    table["component"] = [p.component for p in wanted]
+    table["component"] = [place.component for place in known]
     table["median"] = [float(np.median(draws)) for draws in scalars.values()]
-    table.index = pd.Index([p.label for p in wanted], name="label")
+    table.index = pd.Index([place.label for place in known], name="label")
     return table.loc[:, list(SUMMARY_COLUMNS)]
 
 
@@ -121,8 +87,8 @@ def diagnostics_table(design: Design, tree: "xr.DataTree") -> "pd.DataFrame":
     import arviz as az
     import pandas as pd
 
-    wanted = posterior_parameters(design, tree)
-    scalars = _scalars(design, tree, wanted)
+    known = places(design, tree)
+    scalars = _scalars(known, tree)
     with np.errstate(invalid="ignore", divide="ignore"):  # of very short chains
         found = {
             "mcse_mean": az.mcse(scalars, method="mean"),
@@ -134,19 +100,17 @@ def diagnostics_table(design: Design, tree: "xr.DataTree") -> "pd.DataFrame":
         column: [float(values[name]) for name in scalars.data_vars]
         for column, values in found.items()
     }
-    return Table(columns, pd.Index([p.label for p in wanted], name="label"))
+    return Table(columns, pd.Index([place.label for place in known], name="label"))
 
 
-def _scalars(
-    design: Design, tree: "xr.DataTree", wanted: tuple[Parameter, ...]
-) -> "xr.Dataset":
+def _scalars(known: Sequence[Place], tree: "xr.DataTree") -> "xr.Dataset":
     """Draws for ArviZ, counted and not called by labels: one may be "chain"."""
     import xarray as xr
 
     return xr.Dataset(
         {
-            f"p{i}": (("chain", "draw"), _draws(parameter, design, tree))
-            for i, parameter in enumerate(wanted)
+            f"p{i}": (("chain", "draw"), place.draws(tree))
+            for i, place in enumerate(known)
         }
     )
 
@@ -212,11 +176,12 @@ def varcorr_table(
     """
     import pandas as pd
 
+    at = {place.label: place for place in places(design, tree)}
     wanted = [p for p in posterior_parameters(design, tree) if p.component != "fixef"]
     own = [(moved or {}).get(p.label) for p in wanted]
     draws = np.stack(
         [
-            _draws(p, design, tree) if given is None else given
+            at[p.label].draws(tree) if given is None else given
             for p, given in zip(wanted, own, strict=True)
         ],
         axis=-1,

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayeslmm.compare import check_kind
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.posterior_tables import posterior_parameters
+from bayeslmm.fit.places import posterior_parameters
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.names import wrapped, wrapped_words
 

@@ -8,11 +8,14 @@ from bayeslmm.report.describe import describe_text
 from bayeslmm.report.explain import explain_text
 from bayeslmm.report.figures import save_figures
 from bayeslmm.report.html import report
+from bayeslmm.report.load import SavedFit, load
 from bayeslmm.report.summary import summary_json
 
 __all__ = [
+    "SavedFit",
     "describe_text",
     "explain_text",
+    "load",
     "report",
     "save_figures",
     "summary_json",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.compare import compare, reading
+from bayeslmm.report.describe import header_lines
 from bayeslmm.report.html import Section
 from bayeslmm.report.tables import (
     comparison_table,
@@ -15,7 +16,6 @@ from bayeslmm.report.tables import (
     priors_table,
     reml_table,
 )
-from bayeslmm.report.text import header_lines
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior

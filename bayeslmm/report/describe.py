@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bayeslmm.design import Design, RowAccount, describe_table
-from bayeslmm.tables.numbers import counted, listed
+from bayeslmm.tables.numbers import counted, decimals_for, listed, number
 
 if TYPE_CHECKING:
     from bayeslmm.model import Model
@@ -34,6 +34,25 @@ def describe_text(model: "Model") -> str:
     """
     lines = account_lines(model.design.account)
     return "\n".join(lines + group_lines(model.design))
+
+
+def header_lines(model: "Model") -> list[str]:
+    """What will be fitted: formula, rows, groups, what was dropped."""
+    family = "" if model.family == "gaussian" else f"  (family {model.family})"
+    sizes = counted(model.design.p, "fixed effect")
+    terms = ", ".join(term.label for term in model.design.groups)
+    lines = [f"{model.formula.text}{family}", f"{sizes}; {terms}"]
+    account = account_lines(model.design.account)
+    return lines + account + group_lines(model.design)
+
+
+def scale_line(model: "Model") -> str:
+    """The scale of the response: mean, SD and range over the rows used."""
+    y = model.design.moments.y
+    sd = float(y.sd(1)[0])
+    values = (float(y.mean[0]), sd, float(y.low[0]), float(y.high[0]))
+    mean, spread, low, high = (number(v, decimals_for(sd)) for v in values)
+    return f"{model.design.response}: mean {mean}, SD {spread}, from {low} to {high}"
 
 
 def group_lines(design: Design) -> list[str]:

@@ -7,11 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from bayeslmm.compare import compare, reading
+from bayeslmm.compare import answer, compare, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import OutputError
+from bayeslmm.report.describe import account_lines, header_lines, scale_line
 from bayeslmm.report.explain import explain_sections
 from bayeslmm.report.figures import all_figures
+from bayeslmm.report.record import Record, record_lines, record_of
 from bayeslmm.report.summary import versions
 from bayeslmm.report.tables import (
     TextTable,
@@ -21,7 +23,6 @@ from bayeslmm.report.tables import (
     priors_table,
     reml_table,
 )
-from bayeslmm.report.text import header_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 DPI = 110  # sharp on an ordinary screen, a report of five figures below 1 MB
+LARGEST_SVG = 150_000  # bytes; beyond, a drawing of many points is smaller as pixels
 
 
 @runtime_checkable
@@ -56,7 +58,7 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: lines, then tables, then figures (caption, PNG)."""
+    """One part of the page: lines, tables, figures (caption, address of the image)."""
 
     title: str
     lines: tuple[str, ...] = ()
@@ -91,7 +93,13 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
         If the file cannot be written.
     """
     path = Path(path)
-    page = report_html(fit)
+    write_report(fit, path)
+    return path
+
+
+def write_report(fit: Fitted, path: Path, record: Record | None = None) -> None:
+    """The same with all that is known of the run."""
+    page = report_html(fit, record)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -99,10 +107,9 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
             f"The report could not be written to {str(path)!r}: {error}. Give a file "
             "in a folder that exists and can be written."
         ) from error
-    return path
 
 
-def report_html(fit: Fitted) -> str:
+def report_html(fit: Fitted, record: Record | None = None) -> str:
     """The page of `report` as a string."""
     import jinja2
 
@@ -113,38 +120,56 @@ def report_html(fit: Fitted) -> str:
         undefined=jinja2.StrictUndefined,
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(_page(fit))
+    return template.render(_page(fit, record or record_of(fit.posterior)))
 
 
-def _page(fit: Fitted) -> dict[str, Any]:
-    """What the template shows."""
-    model, reml, post = fit.model, fit.reml, fit.posterior
+def _page(fit: Fitted, record: Record) -> dict[str, Any]:
+    """What the template shows: the answer and the main figure, then the tables."""
+    model, post = fit.model, fit.posterior
     first, *rest = header_lines(model)
+    main, *others = [
+        (caption, _picture(f)) for _, caption, f in all_figures(fit.reml, post)
+    ]
+    groups = grouping_table(describe_table(model.design))
     sections = [
-        Section("Data", tuple(rest), (grouping_table(describe_table(model.design)),)),
+        *_results(fit),
+        Section("Data", (*rest, scale_line(model)), (groups,)),
         _explanation(model),
     ]
     if post is not None:
         sections.append(Section("Priors", tables=(priors_table(model.priors),)))
-    if reml is not None:
-        sections.append(Section(f"{reml.method} fit", tables=(reml_table(reml),)))
-    if post is not None:
-        sections.append(Section("Posterior", tables=(posterior_table(post),)))
-    if reml is not None and post is not None:
-        table = comparison_table(compare(reml, post))
-        sections.append(Section("Comparison", tables=(table,)))
-        sections.append(Section("Reading", reading(reml, post)))
-    if post is not None:
-        sections.append(Section("Diagnosis", post.diagnose().messages))
-    figures = tuple((caption, _png(f)) for _, caption, f in all_figures(reml, post))
-    sections.append(Section("Figures", figures=figures))
+    if others:
+        sections.append(Section("Figures", figures=tuple(others)))
+    sections.append(Section("How it was made", tuple(record_lines(record, model))))
     partial = post is not None and post.status.partial
     return {
         "formula": first,
+        "facts": account_lines(model.design.account),
+        "answer": answer(fit.reml, post),
+        "main": main,
         "sections": sections,
         "partial": post.status.message if post is not None and partial else "",
         "versions": versions(),
     }
+
+
+def _results(fit: Fitted) -> list[Section]:
+    """Comparison, reading and diagnosis, then each fit by itself."""
+    reml, post = fit.reml, fit.posterior
+    tables: list[TextTable] = []
+    if reml is not None and post is not None:
+        tables.append(comparison_table(compare(reml, post)))
+    if reml is not None:
+        tables.append(reml_table(reml))
+    if post is not None:
+        tables.append(posterior_table(post))
+    sections = [Section(table.title, tables=(table,)) for table in tables]
+    if reml is not None and post is not None:
+        sections.insert(1, Section("Reading", reading(reml, post)))
+    if post is not None:
+        at = 2 if reml is not None else len(sections)
+        sections.insert(at, Section("Diagnosis", post.diagnose().messages))
+    return sections
 
 
 def _explanation(model: "Model") -> Section:
@@ -158,8 +183,20 @@ def _explanation(model: "Model") -> Section:
     return Section("What the formula means", tuple(lines[:-1]), preformatted=True)
 
 
-def _png(figure: "Figure") -> str:
-    """The figure as base64 text for a data address."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+def _picture(figure: "Figure") -> str:
+    """The figure as a data address: sharp at any size, pixels if it is too large."""
+    from matplotlib import rc_context
+
+    drawing = io.BytesIO()
+    with rc_context({"svg.hashsalt": "bayeslmm"}):  # the same figure, the same bytes
+        figure.savefig(drawing, format="svg", metadata={"Date": None})
+    if drawing.tell() <= LARGEST_SVG:
+        return _address("svg+xml", drawing)
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", dpi=DPI)
+    return _address("png", pixels)
+
+
+def _address(kind: str, image: io.BytesIO) -> str:
+    """An image as text that a page can hold."""
+    return f"data:image/{kind};base64,{base64.b64encode(image.getvalue()).decode()}"

@@ -1,5 +1,6 @@
 """A fit as plain numbers, for ``summary.json``: full precision, strict JSON."""
 
+import dataclasses
 import importlib.metadata
 import json
 import math
@@ -10,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.compare import compare, reading
+from bayeslmm.compare import answer, compare, reading, unit_words
 from bayeslmm.covariance import corr_low
 from bayeslmm.design import parameters
+from bayeslmm.fit.places import places
 from bayeslmm.priors import Prior
+from bayeslmm.report.describe import header_lines
+from bayeslmm.report.manifest import FORMAT, PROGRAM
+from bayeslmm.report.record import Record, rows_checksum
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
@@ -37,33 +42,47 @@ def versions() -> dict[str, str]:
     return found
 
 
-def summary_json(fit: "Fitted", *, data: Mapping[str, Any], seed: int | None) -> str:
-    """The fit as strict JSON, NaN as null.
+def summary_json(
+    fit: "Fitted", *, record: Record, files: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """The fit as strict JSON, NaN as null; the manifest of a folder of results.
 
     Parameters
     ----------
     fit : Fit
         Model and fits; either of the fits may be None.
-    data : mapping
-        What is known of the data file, ``path`` and ``sha256``.
-    seed : int or None
-        Seed of the sampler.
+    record : Record
+        What is known of the data, the seed and the date.
+    files : mapping
+        Size and checksum of the files beside it, by their path.
 
     Returns
     -------
     str
-        A JSON object: ``formula``, ``family``, ``data``, ``rows``, ``groups``,
-        ``versions``, ``seed``, ``priors``, ``reml``, ``posterior``, ``comparison``.
+        A JSON object: ``program``, ``format``, ``written``, ``versions``, ``files``,
+        ``formula``, ``family``, ``unit``, ``data``, ``rows``, ``groups``, ``header``,
+        ``answer``, ``seed``, ``priors``, ``reml``, ``posterior``, ``comparison``.
     """
     model, reml, post = fit.model, fit.reml, fit.posterior
     content: dict[str, Any] = {
+        "program": PROGRAM,
+        "format": FORMAT,
+        "written": record.written,
+        "versions": versions(),
+        "files": files,
         "formula": model.formula.text,
         "family": model.family,
-        "data": dict(data),
+        "unit": unit_words(model),
+        "data": {
+            "path": record.data,
+            "sha256": record.sha256,
+            "rows_sha256": rows_checksum(model.design),
+        },
         "rows": _rows(model),
         "groups": {t.group: t.n_levels for t in model.design.groups},
-        "versions": versions(),
-        "seed": seed,
+        "header": header_lines(model),
+        "answer": list(answer(reml, post)),
+        "seed": record.seed,
         "priors": _priors(model),
         "reml": None if reml is None else _reml(reml),
         "posterior": None if post is None else _posterior(post),
@@ -119,6 +138,7 @@ def _priors(model: "Model") -> dict[str, Any]:
         "center_predictors": priors.center_predictors,
         "centers": [list(center) for center in priors.centers],
         "parameters": found | corr,
+        "lines": [list(line) for line in priors.labels],
     }
 
 
@@ -154,6 +174,8 @@ def _reml(reml: "RemlFit") -> dict[str, Any]:
             "singular": status.singular,
             "boundary": status.boundary,
             "message": status.message,
+            "n_evaluations": status.n_evaluations,
+            "gradient_norm": status.gradient_norm,
         },
     }
 
@@ -179,6 +201,8 @@ def _posterior(post: "Posterior") -> dict[str, Any]:
             "divergences": post.status.n_divergent,
         },
         "timing": dict(post.timing),
+        "status": dataclasses.asdict(post.status),
+        "places": [list(place) for place in places(post.model.design, post.idata)],
     }
 
 

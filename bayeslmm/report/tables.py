@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from bayeslmm.compare import unit_words
 from bayeslmm.compare.table import interval_name, rounded, row_scale
 from bayeslmm.priors import Priors
+from bayeslmm.report.saved import SavedPosterior, SavedReml
 from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
 
 if TYPE_CHECKING:
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
 
+# Sections of a table, with the units of its numbers.
 COMPONENTS = {
-    "fixef": "Fixed effects",
-    "sd": "SDs of random effects",
-    "corr": "Correlations",
-    "sigma": "Residual SD",
+    "fixef": "Fixed effects, {unit}; slopes per unit of the predictor",
+    "sd": "SDs of random effects, {unit}; of slopes per unit of the predictor",
+    "corr": "Correlations, without units",
+    "sigma": "Residual SD, {unit}",
 }
 OTHERS = "Other parameters of the family"
 
@@ -37,24 +40,24 @@ class TextTable:
     left: bool = False
 
 
-def reml_table(reml: "RemlFit", level: float = 0.95) -> TextTable:
+def reml_table(reml: "RemlFit | SavedReml", level: float = 0.95) -> TextTable:
     """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
-    t_values = reml.fixef()["t"]
+    t_values, unit = reml.fixef()["t"], _unit(reml)
     rows = []
     for label, r in reml.summary(level=level).iterrows():
         cells = row((r["estimate"], r["se"]), r["se"])
         t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
         ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
-        rows.append((_section(label, r), (str(label), *cells, t, ends)))
+        rows.append((_section(label, r, unit), (str(label), *cells, t, ends)))
     return TextTable(
-        title=reml.method,
+        title=f"{reml.method}, {unit}",
         header=("", "estimate", "SE", "t", interval_name(level, "wald")),
         rows=tuple(rows),
         notes=(criterion_line(reml), reml.status.message),
     )
 
 
-def criterion_line(reml: "RemlFit") -> str:
+def criterion_line(reml: "RemlFit | SavedReml") -> str:
     """Criterion, log likelihood, AIC and BIC on one line."""
     name = "REML criterion" if reml.method == "REML" else "deviance"
     return (
@@ -64,18 +67,21 @@ def criterion_line(reml: "RemlFit") -> str:
 
 
 def posterior_table(
-    post: "Posterior", prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"
+    post: "Posterior | SavedPosterior",
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
 ) -> TextTable:
     """Posterior means, medians, SDs, intervals and diagnostics."""
-    rows = []
+    rows, unit = [], _unit(post)
     for label, r in post.summary(prob=prob, kind=kind).iterrows():
         cells = row((r["mean"], r["median"], r["sd"]), r["sd"])
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         health = (count(r["ess_bulk"]), number(r["rhat"], 3))
-        rows.append((_section(label, r), (str(label), *cells, ends, *health)))
+        cells = (str(label), *cells, ends, *health)
+        rows.append((_section(label, r, unit), cells))
     missing = _missing_notes(post)
     return TextTable(
-        title="Posterior",
+        title=f"Posterior, {unit}",
         header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
         rows=tuple(rows),
         notes=(f"{post.method}: {post.reason}", post.status.message, *missing),
@@ -84,7 +90,7 @@ def posterior_table(
 
 def comparison_table(table: pd.DataFrame) -> TextTable:
     """What `compare` gives, side by side."""
-    method, marked = table.attrs["method"], False
+    method, unit, marked = table.attrs["method"], table.attrs["unit"], False
     rows = []
     for label, r in table.iterrows():
         cells = rounded(r, "reml", "reml_se", "median", "sd")
@@ -92,15 +98,14 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
         if r["difference_unit"] == "posterior SD":
             difference, marked = difference + " *", True
         ends = interval(r["lower"], r["upper"], _decimals(row_scale(r), r["median"]))
-        section = _section(label, r)
+        section = _section(label, r, unit)
         rows.append((section, (str(label), *cells, ends, difference)))
     notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]
     if marked:
         notes.append(f"* no {method} SE at the boundary: in posterior SDs")
     header = ("", method, "SE", "median", "SD", table.attrs["interval"], "difference")
-    return TextTable(
-        f"{method} beside the posterior", header, tuple(rows), tuple(notes)
-    )
+    title = f"{method} beside the posterior, {unit}"
+    return TextTable(title, header, tuple(rows), tuple(notes))
 
 
 def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
@@ -110,7 +115,7 @@ def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
         cells = row((truth[str(label)], r["reml"], r["median"]), r["sd"])
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         inside = "yes" if r["lower"] <= truth[str(label)] <= r["upper"] else "no"
-        section = _section(label, r)
+        section = _section(label, r, table.attrs["unit"])
         rows.append((section, (str(label), *cells, ends, inside)))
     names = (table.attrs["method"], "median", table.attrs["interval"])
     header = ("", "true", *names, "true inside")
@@ -140,7 +145,7 @@ def grouping_table(table: pd.DataFrame) -> TextTable:
     return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
 
 
-def _missing_notes(post: "Posterior") -> tuple[str, ...]:
+def _missing_notes(post: "Posterior | SavedPosterior") -> tuple[str, ...]:
     """What a hyphen in the place of a mean or SD says."""
     if not post.status.missing.sd:
         return ()
@@ -150,10 +155,19 @@ def _missing_notes(post: "Posterior") -> tuple[str, ...]:
     )
 
 
-def _section(label: object, r: pd.Series) -> str:
+def _section(label: object, r: pd.Series, unit: str) -> str:
     """Section of a parameter; families other than the Gaussian have no sigma."""
     others = r["component"] == "sigma" and label != "sigma"
-    return OTHERS if others else COMPONENTS[r["component"]]
+    return OTHERS if others else COMPONENTS[r["component"]].replace("{unit}", unit)
+
+
+def _unit(fit: "RemlFit | Posterior | SavedReml | SavedPosterior") -> str:
+    """In which units the numbers of a fit are; a saved one knows them."""
+    return (
+        fit.unit
+        if isinstance(fit, SavedReml | SavedPosterior)
+        else unit_words(fit.model)
+    )
 
 
 def _decimals(scale: float, value: float) -> int:

@@ -5,80 +5,95 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from bayeslmm.compare import compare, reading
-from bayeslmm.report.describe import account_lines, group_lines
+from bayeslmm.compare import answer, compare, reading
+from bayeslmm.report.describe import header_lines
 from bayeslmm.report.tables import (
     TextTable,
     comparison_table,
     posterior_table,
     reml_table,
 )
-from bayeslmm.tables.numbers import counted
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import Console
     from rich.table import Table
 
+    from bayeslmm.fit.diagnose import Diagnosis
     from bayeslmm.fit.posterior import Posterior
     from bayeslmm.fit.remlfit import RemlFit
     from bayeslmm.model import Model
+    from bayeslmm.report.load import SavedFit
+    from bayeslmm.report.saved import SavedPosterior, SavedReml
 
 NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded
 
 
-def header_lines(model: "Model") -> list[str]:
-    """What will be fitted: formula, rows, groups, what was dropped."""
-    family = "" if model.family == "gaussian" else f"  (family {model.family})"
-    sizes = counted(model.design.p, "fixed effect")
-    terms = ", ".join(term.label for term in model.design.groups)
-    lines = [f"{model.formula.text}{family}", f"{sizes}; {terms}"]
-    account = account_lines(model.design.account)
-    return lines + account + group_lines(model.design)
-
-
 def print_header(console: "Console", model: "Model") -> None:
     """Formula in bold, the rest below it."""
-    first, *rest = header_lines(model)
+    print_lines_headed(console, header_lines(model))
+
+
+def print_lines_headed(console: "Console", lines: list[str]) -> None:
+    """The first line in bold, the rest below it."""
+    first, *rest = lines
     console.print(first, style="bold", markup=False, highlight=False)
     print_lines(console, rest)
 
 
-def print_reml(console: "Console", reml: "RemlFit") -> None:
+def print_answer(console: "Console", sentences: Iterable[str]) -> None:
+    """What to read before any table."""
+    print_section(console, "In short", sentences)
+
+
+def print_reml(console: "Console", reml: "RemlFit | SavedReml") -> None:
     """The REML table with its notes."""
     print_table(console, reml_table(reml))
 
 
-def print_posterior(console: "Console", post: "Posterior") -> None:
+def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> None:
     """The posterior table with its notes."""
     print_table(console, posterior_table(post))
 
 
-def print_comparison(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
-    """The comparison and its reading."""
-    print_table(console, comparison_table(compare(reml, post)))
-    print_section(console, "Reading", reading(reml, post))
+def print_comparison(
+    console: "Console", table: "DataFrame", sentences: Iterable[str]
+) -> None:
+    """What `compare` gives, and its reading."""
+    print_table(console, comparison_table(table))
+    print_section(console, "Reading", sentences)
 
 
-def print_diagnosis(console: "Console", post: "Posterior") -> None:
+def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
     """What the diagnostics say."""
-    print_section(console, "Diagnosis", post.diagnose().messages)
+    print_section(console, "Diagnosis", diagnosis.messages)
 
 
 def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
     """All that there is of a fit, as the command line has it."""
+    table, diagnosis = compare(reml, post), post.diagnose()
     print_header(console, post.model)
+    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
     print_reml(console, reml)
     print_posterior(console, post)
-    print_comparison(console, reml, post)
-    print_diagnosis(console, post)
+    print_comparison(console, table, reading(reml, post))
+    print_diagnosis(console, diagnosis)
 
 
-def reml_text(reml: "RemlFit") -> str:
+def reml_text(reml: "RemlFit | SavedReml") -> str:
     """A REML fit as text."""
     console = _page()
     with console.capture() as text:
         print_reml(console, reml)
-    return f"{reml.model.formula.text}\n{text.get().rstrip()}"
+    return f"{reml.formula}\n{text.get().rstrip()}"
+
+
+def posterior_text(post: "SavedPosterior") -> str:
+    """A posterior as text."""
+    console = _page()
+    with console.capture() as text:
+        print_posterior(console, post)
+    return f"{post.formula}\n{text.get().rstrip()}"
 
 
 def fit_text(reml: "RemlFit", post: "Posterior") -> str:
@@ -86,6 +101,24 @@ def fit_text(reml: "RemlFit", post: "Posterior") -> str:
     console = _page()
     with console.capture() as text:
         print_fit(console, reml, post)
+    return text.get().rstrip()
+
+
+def saved_text(saved: "SavedFit") -> str:
+    """A fit that was read from a folder as text: the screen of the command line."""
+    console = _page()
+    with console.capture() as text:
+        print_lines_headed(console, saved.account())
+        print_answer(console, saved.answer)
+        if saved.reml is not None:
+            print_reml(console, saved.reml)
+        if saved.posterior is not None:
+            print_posterior(console, saved.posterior)
+        if saved.reml is not None and saved.posterior is not None:
+            print_comparison(console, saved.compare(), saved.reading())
+        if saved.posterior is not None:
+            print_diagnosis(console, saved.posterior.diagnose())
+        print_section(console, "Saved results", saved.origin())
     return text.get().rstrip()
 
 
