@@ -86,8 +86,8 @@ def test_many_small_levels_are_proper() -> None:
 
 
 def test_a_sigma_that_is_small_beside_the_levels_is_proper() -> None:
-    """Without an intercept the levels start at 1e6, and sigma is 1: it was improper."""
-    data = levels(8).assign(y=lambda d: d["y"] + 1e6)
+    """Without an intercept the levels start at 3e5, and sigma is 1: it was improper."""
+    data = levels(8).assign(y=lambda d: d["y"] + 3e5)
     model = Model("y ~ 0 + x + (1 | g)", data)
     with unchecked():
         post = model.sample(draws=200, tune=300, chains=2, seed=1)

@@ -25,7 +25,7 @@ TAIL = 12.0
 # Where it is read off on the left, as shares of that: a density that falls falls ever
 # more steeply, so one place says enough. Far out the sum of squares that a small sigma
 # divides is rounding where there are many levels; near, sigma may not yet be small
-# beside the effects: it is 1e-6 of the SD of y where levels start at a million.
+# beside the effects: it is 3e-6 of the SD of y where levels start at 3e5.
 LOOKED_AT = (1.0, 0.75, 0.5, 1.25)
 # Slopes this close to a whole number are taken as it: rounding of the likelihood at
 # such ratios.
