@@ -28,7 +28,7 @@ REFUSED = [
     ("y ~ (1|g-h)", "'-' cannot stand right of the bar", 8),
     ("y ~ (1|g^2)", "'\\^' cannot stand right of the bar", 8),
     ("y ~ (1|'g')", '"g" cannot stand right of the bar', 7),
-    ("y ~ (1|.)", "no grouping factor", 7),
+    ("y ~ (1|.)", "all other columns", 7),
     ("y ~ (1 g)", "missing between '1' and 'g'.*'\\|'", 7),
     ("y ~ (1/g)", "Did you mean \\(1 \\| g\\)", 5),
     ("y ~ I((1|g))", "cannot stand inside I\\(\\)", 4),

@@ -90,6 +90,12 @@ class Fit:
 
         return plot_shrinkage(self.reml, self.posterior)
 
+    def plot_fits(self) -> "Figure":
+        """A panel for each level, its rows and three lines; see `bayeslmm.plot_fits`."""
+        from bayeslmm.plots import plot_fits
+
+        return plot_fits(self.reml, self.posterior)
+
     def _repr_html_(self) -> str:
         """REML beside the posterior, reading and diagnosis, for notebooks."""
         from bayeslmm.report.cards import fit_card

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.compare import compare, reading
+from bayeslmm.compare.answer import answer
 from bayeslmm.report.describe import header_lines
 from bayeslmm.report.html import Section
 from bayeslmm.report.tables import (
@@ -45,6 +46,7 @@ def fit_card(reml: "RemlFit", post: "Posterior") -> str:
     """Formula, data, REML beside the posterior, reading, diagnosis."""
     table = comparison_table(compare(reml, post))
     sections = [
+        Section("In short", answer(reml, post)),
         Section(table.title, tables=(table,)),
         Section("Reading", reading(reml, post)),
         _diagnosis(post),
