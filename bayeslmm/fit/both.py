@@ -91,7 +91,7 @@ class Fit:
         return plot_shrinkage(self.reml, self.posterior)
 
     def plot_fits(self) -> "Figure":
-        """A panel for each level, its rows and three lines; see `bayeslmm.plot_fits`."""
+        """A panel for each level with three lines; see `bayeslmm.plot_fits`."""
         from bayeslmm.plots import plot_fits
 
         return plot_fits(self.reml, self.posterior)
