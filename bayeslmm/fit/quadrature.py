@@ -41,6 +41,9 @@ MAX_DIMENSION = 4
 # Steps, in SDs of a coordinate given the others. For a normal density the trapezoid
 # rule errs by 2 exp(-2 (pi / step)**2): 5e-9 with step 1.
 STEPS = (1.0, 0.8, 0.6, 0.45, 0.35, 0.25)
+# Beyond these a lattice has too few points to be summed, or asks of doubles what they
+# have not.
+TOLERANCES = (1e-12, 1.0)
 # The first lattice ends where the density is below the tolerance times exp(-6), each
 # finer one two log units further out, so that their difference tells of the tails too.
 FIRST_CUT, MORE_CUT = 6.0, 2.0
@@ -196,10 +199,11 @@ def quadrature(
     True
     """
     check_fraction(prob, "prob")
-    if not is_number(tolerance) or not 0.0 < tolerance < math.inf:
+    low, high = TOLERANCES
+    if not is_number(tolerance) or not low <= tolerance <= high:
         raise ModelError(
-            f"tolerance must be a positive number, in posterior SDs, such as 0.01, not "
-            f"{tolerance!r}."
+            f"tolerance must be a positive number from {low:g} to {high:g}, in "
+            f"posterior SDs, such as 0.01, not {tolerance!r}."
         )
     target = make_target(model.design, model.conditioned, model.priors)
     if target.start.size > MAX_DIMENSION:
