@@ -62,6 +62,8 @@ FORMULAS = [
     "y ~ x + (1 | g) + (0 + a | h)",
     "y ~ poly(w, 2):f + x + (1 | g)",
     "y ~ x + w + homdiag(0 + f:a | h)",
+    "y ~ x * w + (x * w | g)",
+    "y ~ x * f + I(x^2) + (0 + f + x | g)",
 ]
 
 

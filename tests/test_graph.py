@@ -118,15 +118,18 @@ def joint_less_conditional(model: lmm.Model, point: dict[str, np.ndarray]) -> fl
 
 def _beta(model: lmm.Model, point: dict[str, np.ndarray]) -> np.ndarray:
     """Raw fixed effects at a point whose intercept is that of centred predictors."""
-    design = model.design
+    design, fixed = model.design, names.fixed_names(model.design)
     coords, beta = joint_graph(model).coords, np.zeros(design.p)
     for variable in design.fixed:
-        value = np.atleast_1d(point[names.safe_name(variable.name)])
+        free = names.free_name(variable, fixed, model.priors)
+        value = np.atleast_1d(point[free])
         order = variable.coords or (None,)
         if variable.coords:
             labels = list(coords[names.safe_name(f"{variable.name}_dim")])
             value = value[[labels.index(label) for label in order]]
         beta[list(variable.columns)] = value
+    if model.priors.fixed_turn is not None:
+        beta = model.priors.fixed_turn @ beta
     if design.intercept is not None:
         slopes = [j for j in range(design.p) if j != design.intercept]
         beta[design.intercept] -= design.X[:, slopes].mean(axis=0) @ beta[slopes]

@@ -12,7 +12,14 @@ from jaxtyping import Float, Int
 
 from bayeslmm.covariance import Structure, is_homogeneous, n_corr
 from bayeslmm.design.absent import AbsentRows
-from bayeslmm.design.moments import Moments, column_moments
+from bayeslmm.design.centring import NO_PRODUCTS, Centring, Products
+from bayeslmm.design.moments import (
+    ColumnMoments,
+    Moments,
+    column_moments,
+    combined_moments,
+    moments_of_any,
+)
 
 # The rows of a streamed design are absent. Readers take them for arrays: any use of an
 # absent one raises, so no reader need ask.
@@ -21,11 +28,16 @@ if TYPE_CHECKING:
     FixedColumns = np.ndarray
     EffectColumns = np.ndarray
     Codes = np.ndarray
+    Multiplied = np.ndarray
 else:
     Vector = Float[np.ndarray, " n"] | AbsentRows
     FixedColumns = Float[np.ndarray, "n p"] | AbsentRows
     EffectColumns = Float[np.ndarray, "n k"] | AbsentRows
     Codes = Int[np.ndarray, " n"] | AbsentRows
+    Multiplied = Float[np.ndarray, "n a"] | AbsentRows
+
+# A mean of less than this many SDs is rounding.
+NO_MEAN = 1e-12
 
 Component = Literal["fixef", "sd", "corr", "sigma"]
 
@@ -166,6 +178,10 @@ class Design:
         Label of the response.
     account : RowAccount
         Rows used and dropped.
+    products : Products, optional
+        Which numeric variables are multiplied in X and Z, and what centring them does.
+    multiplied : ndarray, shape (n, a), optional
+        Values of these variables.
     recorded : Moments, optional
         Moments of a streamed design, whose rows (y, X, weights, offset, and Z and codes
         of the terms) are `AbsentRows`; otherwise they are computed when first asked.
@@ -179,6 +195,8 @@ class Design:
     offset: Vector | None
     response: str
     account: RowAccount
+    products: Products = NO_PRODUCTS
+    multiplied: Multiplied | None = None
     recorded: InitVar[Moments | None] = None
     # Not part of the value: keeps the moments once they have been computed.
     _kept: list[Moments] = field(
@@ -201,6 +219,38 @@ class Design:
         if not self._kept:
             self._kept.append(design_moments(self))
         return self._kept[0]
+
+    def _turn(self, centring: Centring, size: int) -> np.ndarray | None:
+        """Combinations of some columns, None where they stay as they are."""
+        if not centring.entries:
+            return None
+        means = self.moments.multiplied
+        # rounding of a mean of zero is no place
+        small = np.abs(means.mean) <= NO_MEAN * means.sd()
+        return centring.turn(size, np.where(small, 0.0, means.mean))
+
+    @property
+    def fixed_turn(self) -> np.ndarray | None:
+        """B, shape (p, p): the columns ``X B`` are products of centred variables.
+
+        None where that is X itself.
+        """
+        return self._turn(self.products.fixed, self.p)
+
+    def effect_turn(self, t: int) -> np.ndarray | None:
+        """The same for the columns of bar term number t, shape (k, k)."""
+        return self._turn(self.products.of_term(t), self.groups[t].k)
+
+    @property
+    def fixed_moments(self) -> ColumnMoments:
+        """Moments of the columns of X, products being of centred variables."""
+        rows = self.X if self.in_memory else None
+        return combined_moments(self.moments.X, rows, self.fixed_turn)
+
+    def effect_moments(self, t: int) -> ColumnMoments:
+        """The same of bar term number t."""
+        rows = self.groups[t].Z if self.in_memory else None
+        return combined_moments(self.moments.Z[t], rows, self.effect_turn(t))
 
     @property
     def n(self) -> int:
@@ -255,6 +305,7 @@ def design_moments(design: Design) -> Moments:
         sizes=tuple(
             np.bincount(term.codes, minlength=term.n_levels) for term in design.groups
         ),
+        multiplied=moments_of_any(design.multiplied),
     )
 
 

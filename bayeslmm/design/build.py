@@ -23,6 +23,7 @@ from bayeslmm.design.matrices import (
     model_matrix,
 )
 from bayeslmm.design.notes import mixed_columns
+from bayeslmm.design.products import model_products, multiplied_values
 from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
 from bayeslmm.design.response import (
     binomial_trials,
@@ -82,6 +83,9 @@ def build_design(
     fixed_coding = code_terms(formula.fixed, variables)
     fixed = matrix_variables(formula.fixed, fixed_coding, variables)
     learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
+    products = model_products(
+        formula, (fixed_coding, *(coding for _, _, coding in learnt)), variables
+    )
     design = Design(
         y=y,
         X=model_matrix(formula.fixed, fixed_coding, variables, rows.n),
@@ -95,6 +99,8 @@ def build_design(
             mixed=mixed_columns(formula, variables),
             checksums=getattr(frame.to_native(), "attrs", {}).get(ATTRIBUTE),
         ),
+        products=products,
+        multiplied=multiplied_values(products, variables, rows.n),
     )
     check_design(design, gaussian=gaussian)
     groups = {

@@ -121,7 +121,8 @@ def check_design(design: Design, *, gaussian: bool) -> None:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
     _check_n_rows(design, gaussian=gaussian)
-    check_full_rank(design.X, design.fixed_names, design.intercept)
+    turn = design.fixed_turn
+    check_full_rank(design.X, design.fixed_names, design.intercept, turn)
 
 
 def check_streamed(design: Design) -> None:
@@ -228,12 +229,15 @@ def _check_n_rows(design: Design, *, gaussian: bool) -> None:
 
 
 def check_full_rank(
-    X: Float[np.ndarray, "n p"], names: tuple[str, ...], intercept: int | None = None
+    X: Float[np.ndarray, "n p"],
+    names: tuple[str, ...],
+    intercept: int | None = None,
+    turn: Float[np.ndarray, "p p"] | None = None,
 ) -> None:
     """Raise if columns of X are linearly dependent, saying which and how.
 
-    With an intercept columns are looked at less their means: a year is as good as a
-    time since the start.
+    With an intercept columns are looked at less their means, and with a `turn` as
+    products of centred variables: a year is as good as a time since the start.
     """
     if not names:
         return
@@ -243,7 +247,8 @@ def check_full_rank(
     if intercept is not None:
         low, high = X.min(axis=0), X.max(axis=0)
         center = np.where(high - low > CONSTANT * size, X.mean(axis=0), 0.0)
-    scaled, _ = _normalised(X - center)
+    moved = X - center
+    scaled, _ = _normalised(moved if turn is None else moved @ turn)
     if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
         return
     found = _dependent_columns(np.linalg.qr(scaled, mode="r"), RANK_TOLERANCE)
@@ -266,6 +271,8 @@ def _check_moments_rank(design: Design) -> None:
     moved = X
     if design.intercept is not None:
         moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
+    if design.fixed_turn is not None:
+        moved = moved.combined(design.fixed_turn)
     tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
     found = _dependent_columns(_normalised(moved.root())[0], tolerance)
     if found:

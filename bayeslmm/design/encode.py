@@ -22,6 +22,7 @@ from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, RawColumn
 from bayeslmm.design.matrices import effect_variable, matrix_variables, model_matrix
+from bayeslmm.design.products import model_products, multiplied_values
 from bayeslmm.design.questions import SLICE, complete
 from bayeslmm.design.recipe import sum_offsets
 from bayeslmm.design.response import response_column
@@ -109,6 +110,8 @@ def _encode(
         offset=sum_offsets(formula, rows),
         response=skeleton.response,
         account=RowAccount(part.n, len(kept), missing),
+        products=skeleton.products,
+        multiplied=multiplied_values(skeleton.products, columns, rows.n),
     )
     return EncodedRows(design, kept, missing, part.n)
 
@@ -197,4 +200,7 @@ def empty_design(scan: Scan) -> Design:
         offset=absent("the offset") if formula.offsets else None,
         response=formula.response.label,
         account=RowAccount(scan.n_rows, scan.n_rows),
+        products=model_products(
+            formula, (scan.fixed_coding, *scan.effect_codings), scan.variables
+        ),
     )

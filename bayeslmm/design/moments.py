@@ -5,7 +5,7 @@ and extremes; moments of parts add up to those of the whole. Needs numpy only.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -69,6 +69,21 @@ class ColumnMoments:
         ratio = self.unit / unit
         return self.products * ratio * ratio[:, None]
 
+    def moved(self, step: Float[np.ndarray, " c"]) -> "ColumnMoments":
+        """Moments of the columns plus constants."""
+        return replace(
+            self, mean=self.mean + step, low=self.low + step, high=self.high + step
+        )
+
+    def combined(self, turn: Float[np.ndarray, "c d"]) -> "ColumnMoments":
+        """Moments of combinations of the columns; extremes are bounds only."""
+        unit = _units(np.abs(turn).T @ self.size)
+        scaled = turn * self.unit[:, None] / unit
+        reach = np.abs(turn).T @ (self.high - self.low)
+        mean = self.mean @ turn
+        products = scaled.T @ self.products @ scaled
+        return ColumnMoments(self.n, mean, products, mean - reach, mean + reach, unit)
+
     def covariance(self, ddof: int = 0) -> Float[np.ndarray, "c c"]:
         """Covariances over rows, divided by n - `ddof` (by 1 at least)."""
         return self.products * self.unit * self.unit[:, None] / max(self.n - ddof, 1)
@@ -126,6 +141,8 @@ class Moments:
         Columns that vary, for each bar term.
     sizes : tuple of ndarray, shape (J,)
         Rows of each level, for each bar term.
+    multiplied : ColumnMoments
+        Numeric variables that are multiplied in X or Z.
     cells : mapping
         Number of combinations of levels that occur, by a pair of grouping factors;
         empty where the rows are in memory to count them.
@@ -136,6 +153,7 @@ class Moments:
     X: ColumnMoments
     Z: tuple[ColumnMoments, ...]
     sizes: tuple[Int[np.ndarray, " _j"], ...]
+    multiplied: ColumnMoments
     cells: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -146,6 +164,7 @@ class Moments:
             self.X + other.X,
             tuple(a + b for a, b in zip(self.Z, other.Z, strict=True)),
             tuple(a + b for a, b in zip(self.sizes, other.sizes, strict=True)),
+            self.multiplied + other.multiplied,
         )
 
 
@@ -188,6 +207,25 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
         products[np.ix_(varies, varies)] = _products(deviations)
         mean[varies] *= own
     return ColumnMoments(n, mean, products, low, high, unit)
+
+
+def moments_of_any(columns: Float[np.ndarray, "n c"] | None) -> ColumnMoments:
+    """The same; of no columns where there are none."""
+    return column_moments(np.empty((0, 0)) if columns is None else columns)
+
+
+def combined_moments(
+    moments: ColumnMoments,
+    rows: Float[np.ndarray, "n c"] | None,
+    turn: Float[np.ndarray, "c c"] | None,
+) -> ColumnMoments:
+    """Moments of combined columns, from the rows where they are in memory."""
+    if turn is None:
+        return moments
+    if rows is None:
+        return moments.combined(turn)
+    found = column_moments((rows - moments.mean) @ turn)
+    return found.moved(moments.mean @ turn)
 
 
 def _units(size: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:

@@ -14,8 +14,7 @@ from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.errors import ModelError
 from bayeslmm.fit.draws import sd_corr_draws
 from bayeslmm.fit.posterior_predictions import factor_draws
-from bayeslmm.marginal.columns import constant_of, mover
-from bayeslmm.marginal.conditioning import effect_centers
+from bayeslmm.marginal.conditioning import effect_movers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,10 +33,9 @@ def centred_factors(
     design: Design, factors: Sequence[Float[np.ndarray, "... _k _k"]]
 ) -> tuple[Float[np.ndarray, "... _k _k"], ...]:
     """Roots of the covariances of effects of columns less their means."""
-    centers = effect_centers(design)
     return tuple(
-        mover(-center, constant_of(term)) @ factor
-        for term, center, factor in zip(design.groups, centers, factors, strict=True)
+        np.linalg.inv(moved) @ factor
+        for moved, factor in zip(effect_movers(design), factors, strict=True)
     )
 
 

@@ -135,13 +135,12 @@ def _is_coordinate(parameter: Parameter, target: Target) -> bool:
     """Whether a parameter is a function of one coordinate alone.
 
     Not so at the origin of the data where a term's priors refer to the means: there
-    the SD and the correlations of its intercept mix with the others.
+    the SDs and correlations of its intercept, and of lower orders, mix with the others.
     """
     if parameter.term is None:
         return True
-    center = target.conditioned.centers[parameter.term]
-    constant = target.conditioned.constants[parameter.term]
-    return not center.any() or constant not in parameter.index
+    moved, own = target.conditioned.movers[parameter.term], list(parameter.index)
+    return bool((moved[own] == np.eye(len(moved))[own]).all())
 
 
 def values_at(

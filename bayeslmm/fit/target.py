@@ -16,7 +16,7 @@ call is compiled as a whole, else it goes through `covariance` term by term.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -34,8 +34,9 @@ from bayeslmm.fit.compiled import (
 )
 from bayeslmm.fit.kernels.coordinates import FARTHEST
 from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
+from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioned import Conditioned
-from bayeslmm.marginal.conditioning import reproduces
+from bayeslmm.marginal.conditioning import moved_moments, reproduces
 from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
@@ -286,8 +287,9 @@ def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, "
     start = [np.array([log_sd])]
     for t, group in enumerate(design.groups):
         columns = design.moments.Z[t]
-        moved = replace(columns, mean=columns.mean - conditioned.centers[t])
-        start.append(_term_start(group, moved.rms(), log_sd))
+        if not is_identity(conditioned.movers[t]):
+            columns = moved_moments(design, t)
+        start.append(_term_start(group, columns.rms(), log_sd))
     return np.concatenate(start)
 
 

@@ -17,6 +17,7 @@ from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import add_effects, add_factors
+from bayeslmm.graph.fixed import add_fixed, free_names
 from bayeslmm.graph.names import (
     Foreign,
     effect_dims,
@@ -316,6 +317,18 @@ def _component_class() -> type:
     from bambi.backend.model_components import DistributionalComponent
     from bambi.backend.terms import CommonTerm
 
+    class FreeTerm(CommonTerm):
+        """Coefficients that have the prior, under their own name."""
+
+        def __init__(self, term: Foreign, name: str) -> None:
+            super().__init__(term)
+            self.free = name
+
+        @property
+        def name(self) -> str:
+            """Name of the variable."""
+            return self.free
+
     class CorrelatedComponent(DistributionalComponent):
         """Random effects with the covariance of their bar term."""
 
@@ -323,17 +336,17 @@ def _component_class() -> type:
             """Bambi's own, but for the product: compiling a dot costs 20 s in numba."""
             if not self.component.common_terms:
                 return
-            coefs = []
-            for term in self.component.common_terms.values():
-                common = CommonTerm(term)
+            stated, terms = [], self.component.common_terms.values()
+            free = free_names(bmb_model.source)
+            for term in terms:
+                common = FreeTerm(term, free[term.name])
                 pymc_backend.model.add_coords(common.coords)
-                coefs.append(common.build(bmb_model))
-            terms = self.component.common_terms.values()
+                stated.append(common.build(bmb_model))
             data = np.column_stack([term.data for term in terms])
             if self.has_intercept and bmb_model.center_predictors:
                 self.design_matrix_without_intercept = data
                 data = data - data.mean(axis=0)
-            coefficients: Foreign = pt.concatenate(coefs)
+            coefficients = add_fixed(bmb_model.source, terms, pt.concatenate(stated))
             self.output += (data * coefficients).sum(axis=1)
 
         def build_group_specific_terms(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import FixedVariable
 from bayeslmm.graph.blocks import at_reference
+from bayeslmm.graph.fixed import free_names
 from bayeslmm.graph.names import (
     REFERENCE,
     Foreign,
@@ -170,7 +171,7 @@ def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
     first = joint.initial_point()
     spreads = _spread_starts(model)
     slopes = _level(model, joint, _plain(joint, model))
-    climbed = set(fixed_names(model.design).values())
+    climbed = set(free_names(model).values())
     climbed |= set(FAMILIES[model.family][2])
     found = []
     for rv in joint.free_RVs:
@@ -194,32 +195,39 @@ def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
 
 def _plain(joint: "pm.Model", model: Model) -> list[FixedVariable]:
     """Fixed variables that are sampled as they are, without a bound."""
-    names = fixed_names(model.design)
+    names = free_names(model)
     return [
         variable
-        for variable in model.design.fixed
-        if joint.rvs_to_transforms[joint[names[variable.name]]] is None
+        for variable, name in zip(model.design.fixed, names, strict=True)
+        if joint.rvs_to_transforms[joint[names[name]]] is None
     ]
 
 
 def _columns(
     model: Model, joint: "pm.Model", variables: Sequence[FixedVariable]
 ) -> Float[np.ndarray, "n c"]:
-    """Columns of the joint model, which may have centred them, in its order."""
+    """Columns of the free variables of the joint model, in its order."""
     design, found = model.design, [np.empty((model.design.n, 0))]
-    names = fixed_names(design)
+    names, stated = fixed_names(design), _stated_columns(model)
     for variable in variables:
         columns = list(variable.columns)
         if variable.coords:
             coords: Foreign = joint.coords
             labels = [str(c) for c in coords[f"{names[variable.name]}_dim"]]
             columns = [columns[variable.coords.index(label)] for label in labels]
-        found.append(design.X[:, columns])
-    X = np.hstack(found)
-    if design.intercept is None or not model.priors.center_predictors:
-        return X
-    own = np.concatenate([[v.name == "Intercept"] * len(v.columns) for v in variables])
-    return np.where(own, X, X - X.mean(axis=0))
+        found.append(stated[:, columns])
+    return np.hstack(found)
+
+
+def _stated_columns(model: Model) -> Float[np.ndarray, "n p"]:
+    """Columns of X whose coefficients have the priors, in the order of the design."""
+    X, intercept = model.design.X, model.design.intercept
+    turn = model.priors.fixed_turn
+    if intercept is not None and model.priors.center_predictors:
+        means = X.mean(axis=0)
+        means[intercept] = 0.0
+        X = X - means
+    return X if turn is None else X @ turn
 
 
 def _level(
@@ -230,10 +238,11 @@ def _level(
     sizes = np.sqrt(np.mean(X**2, axis=0))
     centre = linear_scales(model.design, model.family).centre
     beta = np.linalg.lstsq(X / sizes, np.full(len(X), centre), rcond=None)[0] / sizes
-    names, found, at = fixed_names(model.design), {}, 0
+    fixed, free = fixed_names(model.design), free_names(model)
+    found, at = {}, 0
     for variable in variables:
         end = at + len(variable.columns)
-        found[names[variable.name]] = beta[at:end]
+        found[free[fixed[variable.name]]] = beta[at:end]
         at = end
     return found
 
@@ -243,8 +252,8 @@ def _first_basis(
 ) -> Float[np.ndarray, "d d"]:
     """Basis in which a step of 1 moves the linear predictor by the spread of y."""
     basis = np.eye(sum(part.first.size for part in block))
-    names = fixed_names(model.design)
-    by_name = {names[v.name]: v for v in model.design.fixed}
+    fixed, free = fixed_names(model.design), free_names(model)
+    by_name = {free[fixed[v.name]]: v for v in model.design.fixed}
     own = np.repeat([p.kind == "fixed" for p in block], [p.first.size for p in block])
     chosen = [by_name[p.name] for p in block if p.kind == "fixed"]
     X = _columns(model, joint, chosen)

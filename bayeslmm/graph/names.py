@@ -9,7 +9,10 @@ for it. A fixed variable or response whose name a library or another variable ne
 from dataclasses import dataclass
 from typing import Any
 
-from bayeslmm.design.arrays import Design, Parameter, parameters
+import numpy as np
+
+from bayeslmm.design.arrays import Design, FixedVariable, Parameter, parameters
+from bayeslmm.priors import Priors
 
 DIVISION_SLASH = "\u2215"
 OBSERVATIONS = "__obs__"
@@ -71,6 +74,25 @@ def fixed_names(design: Design) -> dict[str, str]:
     return found
 
 
+def free_name(variable: FixedVariable, fixed: dict[str, str], priors: Priors) -> str:
+    """Name in graphs of the coefficients that have the prior, given `fixed_names`.
+
+    That of the variable, or with `REFERENCE` where the prior is meant for products of
+    centred variables.
+    """
+    name = fixed[variable.name]
+    return f"{name}{REFERENCE}" if is_moved(variable, priors) else name
+
+
+def is_moved(variable: FixedVariable, priors: Priors) -> bool:
+    """Whether the prior of a fixed variable is not of the coefficients reported."""
+    turn = priors.fixed_turn
+    if turn is None:
+        return False
+    own = list(variable.columns)
+    return bool((turn[own] != np.eye(len(turn))[own]).any())
+
+
 def response_name(design: Design) -> str:
     """Name in graphs and draws of the response."""
     taken = _taken(design) | set(fixed_names(design).values()) | {"sigma"}
@@ -90,6 +112,10 @@ def _taken(design: Design) -> set[str]:
     """Names that a fixed variable cannot have: of libraries, effects and dimensions."""
     found = {*_OTHERS_NEED, *effect_dims(design).values()}
     found |= {f"{safe_name(v.name)}_dim" for v in design.fixed if v.coords}
+    moves = design.products.fixed.moves
+    for variable in design.fixed:
+        if any(moves(column) for column in variable.columns):
+            found.add(f"{safe_name(variable.name)}{REFERENCE}")
     for term in design.groups:
         found.add(levels_dim(term.group))
         for variable in term.variables:

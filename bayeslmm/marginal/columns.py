@@ -81,6 +81,11 @@ def constant_of(term: GroupTerm) -> int | None:
     return term.effects.index("Intercept") if "Intercept" in term.effects else None
 
 
+def is_identity(matrix: Float[np.ndarray, "k k"]) -> bool:
+    """Whether a matrix changes nothing."""
+    return bool((matrix == np.eye(len(matrix))).all())
+
+
 def mover(
     center: Float[np.ndarray, " k"], constant: int | None
 ) -> Float[np.ndarray, "k k"]:

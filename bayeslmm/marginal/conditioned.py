@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.marginal.columns import mover
+from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.effects import EffectsMean, conditional_mean
 from bayeslmm.marginal.likelihood import BetaPrior
 from bayeslmm.marginal.statistics import Statistics, make_statistics
@@ -23,9 +23,8 @@ from bayeslmm.marginal.sums import turn_sums
 class Conditioned:
     """A model in safe coordinates.
 
-    With c the means and C the matrix that moves columns by them, the X of the data is
-    ``(X_safe root)`` moved back, its y is ``X beta + unit y_safe``, and
-    ``Z_safe = Z C bases``.
+    The X of the data less its means is ``X_safe root``, its y is
+    ``X beta + unit y_safe``, and ``Z_safe = Z movers bases``.
 
     Attributes
     ----------
@@ -41,11 +40,9 @@ class Conditioned:
         Upper triangular; the moved X is the safe one times it.
     beta : ndarray, shape (p,)
         The regression that was taken off y, on the moved columns, units of y.
-    centers : tuple of ndarray, shape (k_t,)
-        Taken off the columns of each bar term; 0 for the intercept and where a term
+    movers : tuple of ndarray, shape (k_t, k_t)
+        Turn the columns of each bar term into the moved ones; the identity where a term
         keeps its origin.
-    constants : tuple of int or None
-        Position of the intercept among the columns of each bar term.
     bases : tuple of ndarray, shape (k_t, k_t)
         Lower triangular; the safe columns are the moved ones times it.
     """
@@ -56,8 +53,7 @@ class Conditioned:
     intercept: int | None
     root: Float[np.ndarray, "p p"]
     beta: Float[np.ndarray, " p"]
-    centers: tuple[Float[np.ndarray, " _k"], ...]
-    constants: tuple[int | None, ...]
+    movers: tuple[Float[np.ndarray, "_k _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...]
 
     # --- densities ------------------------------------------------------------------
@@ -88,8 +84,8 @@ class Conditioned:
     # --- random effects -------------------------------------------------------------
 
     def reference(self, t: int) -> Float[np.ndarray, "k k"]:
-        """C of a term: effects of the data's columns from those of the moved ones."""
-        return mover(self.centers[t], self.constants[t])
+        """Effects of the data's columns of a term from those of the moved ones."""
+        return self.movers[t]
 
     def spread(self, t: int) -> Float[np.ndarray, "k k"]:
         """Effects of the data's columns from safe ones, the unit of y apart."""
@@ -111,10 +107,12 @@ class Conditioned:
         orthonormal ones, so the cross-products are only rotated: no digit is lost.
         """
         kept = [False] * len(self.bases) if kept is None else kept
-        stay = [k or not c.any() for k, c in zip(kept, self.centers, strict=True)]
+        stay = [
+            k or is_identity(moved) for k, moved in zip(kept, self.movers, strict=True)
+        ]
         if all(stay):
             return self
-        turns, bases, centers = [], [], []
+        turns, bases, movers = [], [], []
         for t, stays in enumerate(stay):
             turn, basis = np.eye(len(self.bases[t])), self.bases[t]
             if not stays:
@@ -123,13 +121,13 @@ class Conditioned:
                 turn, basis = turn * signs, upper.T * signs
             turns.append(turn)
             bases.append(basis)
-            centers.append(self.centers[t] if stays else np.zeros(len(basis)))
+            movers.append(self.movers[t] if stays else np.eye(len(basis)))
         stats = self.statistics
         sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
         return replace(
             self,
             statistics=make_statistics(sums, stats.layout),
-            centers=tuple(centers),
+            movers=tuple(movers),
             bases=tuple(bases),
         )
 
@@ -179,7 +177,7 @@ class Conditioned:
         self, t: int, b: Float[np.ndarray, "*s k"]
     ) -> Float[np.ndarray, "*s k"]:
         """Random effects of safe columns from those of the data's columns."""
-        moved = b @ mover(-self.centers[t], self.constants[t]).T
+        moved = b @ np.linalg.inv(self.movers[t]).T
         inverse = solve_triangular(self.bases[t], np.eye(b.shape[-1]), lower=True)
         return moved @ inverse.T / self.unit
 

@@ -54,6 +54,28 @@ def effect_centers(design: Design) -> tuple[Float[np.ndarray, " _k"], ...]:
     return tuple(found)
 
 
+def effect_movers(design: Design) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """T of each bar term: ``Z T`` are the moved columns.
+
+    Those less their means, products being of centred variables.
+    """
+    found = []
+    for t, (term, center) in enumerate(
+        zip(design.groups, effect_centers(design), strict=True)
+    ):
+        turn = design.effect_turn(t)
+        own = mover(center, constant_of(term))
+        found.append(own if turn is None else own @ turn)
+    return tuple(found)
+
+
+def moved_moments(design: Design, t: int) -> ColumnMoments:
+    """Moments of the moved columns of bar term number t."""
+    turn, center = design.effect_turn(t), effect_centers(design)[t]
+    found = design.effect_moments(t)
+    return replace(found, mean=found.mean - (center if turn is None else center @ turn))
+
+
 # --- from rows or sums ----------------------------------------------------------------
 
 
@@ -65,7 +87,7 @@ class _Frame:
     level: float
     spread: float
     root: Float[np.ndarray, "p p"]
-    centers: tuple[Float[np.ndarray, " _k"], ...]
+    movers: tuple[Float[np.ndarray, "_k _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...]
 
     def inverse(self) -> Float[np.ndarray, "w w"]:
@@ -100,9 +122,12 @@ def condition(design: Design) -> Conditioned:
     """
     frame, p = _make_frame(design), design.p
     turn = frame.inverse()
-    columns = Columns(
-        np.append(frame.means, frame.level), turn, frame.centers, frame.bases
-    )
+    centers = effect_centers(design)
+    bases = []
+    for t, basis in enumerate(frame.bases):
+        own = design.effect_turn(t)
+        bases.append(basis if own is None else own @ basis)
+    columns = Columns(np.append(frame.means, frame.level), turn, centers, tuple(bases))
     along = _regression(fixed_products(design, columns), p)
     last = turn.copy()
     last[:p, p] = -turn[:p, :p] @ along
@@ -147,9 +172,9 @@ def condition_sums(
     along = _regression(turn.T @ sums.WW @ turn, p)
     turn[:, p] -= turn[:, :p] @ along
     bases = [
-        mover(center - origin, constant_of(term)) @ basis
-        for center, origin, term, basis in zip(
-            frame.centers, columns.origins, design.groups, frame.bases, strict=True
+        mover(-origin, constant_of(term)) @ moved @ basis
+        for moved, origin, term, basis in zip(
+            frame.movers, columns.origins, design.groups, frame.bases, strict=True
         )
     ]
     turned = turn_sums(sums, layout, turn, bases)
@@ -166,33 +191,38 @@ def _make_frame(design: Design) -> _Frame:
     root = np.zeros((0, 0))
     if p:
         rows = design.X if design.in_memory and design.n * p <= FEW else None
-        root = _root(moments.X, means, rows)
-    centers = effect_centers(design)
+        moved = replace(moments.X, mean=moments.X.mean - means)
+        root = _root(moved, None if rows is None else rows - means)
     bases = []
     for t, term in enumerate(design.groups):
         few = design.in_memory and design.n * term.k <= FEW
-        rows = term.Z if few else None
-        bases.append(_basis(term.structure, moments.Z[t], centers[t], rows))
+        rows = _moved_rows(design, t) if few else None
+        bases.append(_basis(term.structure, moved_moments(design, t), rows))
     spread = _power_of_two(moments.net.sd(1)[0])
-    return _Frame(means, level, spread, root, centers, tuple(bases))
+    return _Frame(means, level, spread, root, effect_movers(design), tuple(bases))
+
+
+def _moved_rows(design: Design, t: int) -> Float[np.ndarray, "n k"]:
+    """The moved columns of a bar term."""
+    rows, turn = design.groups[t].Z - effect_centers(design)[t], design.effect_turn(t)
+    return rows if turn is None else rows @ turn
 
 
 def _root(
     moments: ColumnMoments,
-    center: Float[np.ndarray, " c"],
     rows: Float[np.ndarray, "n c"] | None,
     *,
     backwards: bool = False,
 ) -> Float[np.ndarray, "c c"]:
-    """Upper triangular R with R'R the mean products of the moved columns.
+    """Upper triangular R with R'R the mean products of moved columns.
 
     From the rows where they are given, else from their moments; columns in reverse
     order if `backwards`. The diagonal is positive.
     """
     if rows is not None:
-        few, n = rows - center, len(rows)
+        few, n = rows, len(rows)
     else:
-        few, n = replace(moments, mean=moments.mean - center).root(), 1
+        few, n = moments.root(), 1
     size = np.abs(few).max(axis=0)
     few = few / np.where(size > 0.0, size, 1.0)
     if backwards:
@@ -205,12 +235,10 @@ def _root(
 def _basis(
     structure: Structure,
     moments: ColumnMoments,
-    center: Float[np.ndarray, " k"],
     rows: Float[np.ndarray, "n k"] | None,
 ) -> Float[np.ndarray, "k k"]:
     """Lower-triangular T for which the moved columns times T have mean square 1."""
-    moved = replace(moments, mean=moments.mean - center)
-    rms = moved.rms()
+    rms = moments.rms()
     rms[rms == 0.0] = 1.0
     k = len(rms)
     if is_homogeneous(structure):
@@ -220,7 +248,7 @@ def _basis(
     if structure != "us" or k == 1:
         return scale
     # From the last column up: reversed, Z T = Q has T lower triangular.
-    R = _root(moments, center, rows, backwards=True)
+    R = _root(moments, rows, backwards=True)
     scaled = R / rms[::-1]
     if not np.linalg.cond(scaled) < MAX_CONDITION:
         return scale
@@ -264,8 +292,7 @@ def _finish(
         intercept=design.intercept,
         root=frame.root,
         beta=beta,
-        centers=frame.centers,
-        constants=tuple(constant_of(term) for term in design.groups),
+        movers=frame.movers,
         bases=frame.bases,
     )
     _check_digits(design, found)

@@ -13,7 +13,12 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.arrow import TextCodes
 from bayeslmm.design.encode import EncodedRows, encode_batch
 from bayeslmm.design.memory import check_fits
-from bayeslmm.design.moments import ColumnMoments, Moments, column_moments
+from bayeslmm.design.moments import (
+    ColumnMoments,
+    Moments,
+    column_moments,
+    moments_of_any,
+)
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
 from bayeslmm.marginal.columns import (
@@ -110,6 +115,7 @@ class SumState:
     net: ColumnMoments
     X: ColumnMoments
     Z: list[ColumnMoments]
+    multiplied: ColumnMoments
     text: dict[str, TextCodes]
     n: int = 0
     log_weights: float = 0.0
@@ -121,7 +127,9 @@ class SumState:
         """What the thread has seen."""
         self.fold()
         sums = self.packed.sums(self.n, self.log_weights, self.cells)
-        moments = Moments(self.y, self.net, self.X, tuple(self.Z), self.sizes)
+        moments = Moments(
+            self.y, self.net, self.X, tuple(self.Z), self.sizes, self.multiplied
+        )
         skeleton = moved.skeleton
         frame = skeleton.intercept, tuple(constant_of(t) for t in skeleton.groups)
         counts = self.n_rows, self.missing
@@ -154,6 +162,7 @@ class SumState:
         self.y, self.net = self.y + other.y, self.net + other.net
         self.X = self.X + other.X
         self.Z = [a + b for a, b in zip(self.Z, other.Z, strict=True)]
+        self.multiplied = self.multiplied + other.multiplied
         self.n, self.n_rows = self.n + other.n, self.n_rows + other.n_rows
         self.log_weights += other.log_weights
         count_missing(self.missing, other.missing)
@@ -192,6 +201,7 @@ def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
         net=none,
         X=column_moments(np.empty((0, skeleton.p))),
         Z=[column_moments(np.empty((0, term.k))) for term in skeleton.groups],
+        multiplied=column_moments(np.empty((0, len(skeleton.products.names)))),
         text=scan.text_codes(),
     )
 
@@ -237,5 +247,6 @@ def _add(
     state.X = state.X + column_moments(design.X)
     for t, term in enumerate(design.groups):
         state.Z[t] = state.Z[t] + column_moments(term.Z)
+    state.multiplied = state.multiplied + moments_of_any(design.multiplied)
     for block in layout.blocks:
         count_levels(design.groups[block.terms[0]].codes, state.sizes[block.terms[0]])

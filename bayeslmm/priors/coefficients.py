@@ -20,9 +20,9 @@ from bayeslmm.priors.prior import Priors
 def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     """Normal prior of beta on the raw columns of X; None if all of it is flat.
 
-    With an intercept and centred predictors the prior is on ``T beta``, where T adds
-    the plain column means times the slopes to the intercept (as bambi centres). T has
-    determinant 1, so densities carry over.
+    With centred predictors the prior is on ``A beta``: A adds the plain column means
+    times the slopes to the intercept (as bambi centres), and takes products to those of
+    centred variables. It has determinant 1, so densities carry over.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     Returns
     -------
     BetaPrior or None
-        Mean, shape (p,), and precision ``T' D^-1 T``, shape (p, p), with rows of D^-1
+        Mean, shape (p,), and precision ``A' D^-1 A``, shape (p, p), with rows of D^-1
         zero where the prior is flat.
 
     Raises
@@ -46,7 +46,7 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     mean, width = _normals(priors)
     if not np.isfinite(width).any():
         return None
-    return _turned(_centring(design, priors.center_predictors), mean, width)
+    return _turned(_stated(priors, design), mean, width)
 
 
 def check_integrable(priors: Priors, design: Design) -> None:
@@ -99,8 +99,8 @@ def safe_beta_prior(
     mean, width = _normals(priors)
     if not np.isfinite(width).any():
         return None
-    stated = np.eye(design.p)  # A of the coefficients of moved columns
-    if not priors.center_predictors and design.intercept is not None:
+    stated = _stated(priors, design)  # of the coefficients of moved columns
+    if design.intercept is not None:
         stated[design.intercept] -= conditioned.means
     away = (mean - stated @ conditioned.beta) / conditioned.unit
     turn = stated @ solve_triangular(conditioned.root, np.eye(design.p))
@@ -127,10 +127,15 @@ def _turned(
     )
 
 
-def _centring(design: Design, centred: bool) -> np.ndarray:
-    """T, shape (p, p): raw coefficients to those of centred predictors."""
-    transform = np.eye(design.p)
-    if centred and design.intercept is not None:
-        transform[design.intercept] = design.moments.X.mean
-        transform[design.intercept, design.intercept] = 1.0
-    return transform
+def _stated(priors: Priors, design: Design) -> Float[np.ndarray, "p p"]:
+    """The coefficients that the priors refer to, from those of the data's columns.
+
+    An intercept is that at the mean of all columns if predictors are centred; products
+    are then of centred variables.
+    """
+    turn = priors.fixed_turn
+    found = np.eye(design.p) if turn is None else np.linalg.inv(turn)
+    if priors.center_predictors and design.intercept is not None:
+        found[design.intercept] = design.moments.X.mean
+        found[design.intercept, design.intercept] = 1.0
+    return found

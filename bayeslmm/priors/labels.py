@@ -5,6 +5,8 @@ every table. An intercept's prior depends on where the predictors are 0, so its 
 where that is.
 """
 
+from dataclasses import dataclass
+
 from bayeslmm.covariance import Structure, corr_low, is_homogeneous
 from bayeslmm.design.arrays import (
     Design,
@@ -12,11 +14,21 @@ from bayeslmm.design.arrays import (
     parameters as design_parameters,
 )
 from bayeslmm.priors.families import FAMILIES
-from bayeslmm.priors.prior import Prior
+from bayeslmm.priors.prior import Matrix, Prior
 from bayeslmm.priors.sets import PriorSet
 
-Centers = tuple[tuple[float, ...], ...]
 Row = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Which columns the priors mean the coefficients of; None for the data's own.
+
+    Matrices T for which these are ``X T`` (`fixed`) and ``Z T``, by rows.
+    """
+
+    effects: tuple[Matrix | None, ...]
+    fixed: Matrix | None
 
 
 def prior_rows(
@@ -24,19 +36,20 @@ def prior_rows(
     design: Design,
     family: str,
     auxiliary: tuple[tuple[str, Prior], ...],
-    centers: Centers,
+    references: References,
 ) -> tuple[Row, ...]:
     """Parameter, prior and reason, in the order of every table."""
     rows: dict[tuple[str, int | None], Row] = {}
     for parameter in design_parameters(design):
         if parameter.component == "corr":  # one row for all of a term
             key = parameter.variable, parameter.term
-            rows.setdefault(key, _corr_row(base, design, centers, parameter))
+            rows.setdefault(key, _corr_row(base, design, references, parameter))
             continue
         if parameter.component == "fixef":
-            prior, where = base.fixed[parameter.index[0]], ""
+            prior = base.fixed[parameter.index[0]]
+            where = _fixed_place(design, references, parameter.index[0])
         elif parameter.component == "sd":
-            prior, where = _sd_prior(base, design, centers, parameter)
+            prior, where = _sd_prior(base, design, references, parameter)
         elif "sigma" in FAMILIES[family][2]:
             prior, where = base.sigma, ""
         else:
@@ -48,24 +61,30 @@ def prior_rows(
 
 
 def _sd_prior(
-    base: PriorSet, design: Design, centers: Centers, parameter: Parameter
+    base: PriorSet, design: Design, references: References, parameter: Parameter
 ) -> tuple[Prior, str]:
-    """Prior of an SD, and for an intercept's where the predictors stand."""
+    """Prior of an SD, and for a lower order's where the predictors stand."""
     t, effect = _term_of(parameter), parameter.index[0]
     shared = is_homogeneous(design.groups[t].structure)
     constant = design.groups[t].effects[effect] == "Intercept"
-    where = _referred_to(design, centers, t) if constant else ""
+    if constant:
+        where = _referred_to(design, references, t)
+    else:
+        moves = design.products.of_term(t).moves(effect)
+        where = _place(design, moves, at_mean=references.effects[t] is not None)
     return base.sd[t][0 if shared else effect], where
 
 
 def _corr_row(
-    base: PriorSet, design: Design, centers: Centers, parameter: Parameter
+    base: PriorSet, design: Design, references: References, parameter: Parameter
 ) -> Row:
     """The prior of the correlations of a term."""
     t = _term_of(parameter)
     term = design.groups[t]
     reason = base.corr_reason if term.structure == "us" else "symmetric"
-    where = _referred_to(design, centers, t) if "Intercept" in term.effects else ""
+    where = ""
+    if "Intercept" in term.effects:
+        where = _referred_to(design, references, t)
     text = _corr_text(term.structure, term.k, base.corr_eta[t])
     return parameter.variable, text, reason + where
 
@@ -76,7 +95,26 @@ def _term_of(parameter: Parameter) -> int:
     return parameter.term
 
 
-def _referred_to(design: Design, centers: Centers, t: int) -> str:
+def _fixed_place(design: Design, references: References, column: int) -> str:
+    """Where the variables stand at which a fixed effect's prior is meant."""
+    turn = references.fixed
+    moved = turn is not None and any(
+        value for j, value in enumerate(turn[column]) if j != column
+    )
+    return _place(design, design.products.fixed.moves(column), at_mean=moved)
+
+
+def _place(design: Design, variables: tuple[int, ...], *, at_mean: bool) -> str:
+    """Such as "; at the mean of x" or "; at x = 0", empty without variables."""
+    names = [design.products.names[v] for v in variables]
+    if not names:
+        return ""
+    if at_mean:
+        return f"; at the mean of {', '.join(names)}"
+    return f"; at {' = '.join(names)} = 0"
+
+
+def _referred_to(design: Design, references: References, t: int) -> str:
     """Where the predictors of a term stand that an intercept's prior is meant for.
 
     "; at the mean of Days" or "; at Days = 0"; empty where nothing varies beside it.
@@ -91,8 +129,12 @@ def _referred_to(design: Design, centers: Centers, t: int) -> str:
     )
     if not beside:
         return ""
-    pairs = zip(design.groups[t].effects, centers[t], strict=True)
-    moved = [effect for effect, center in pairs if center]
+    T, own = references.effects[t], design.groups[t].effects
+    constant = own.index("Intercept")
+    moved = []
+    if T is not None:
+        pairs = zip(own, T[constant], strict=True)
+        moved = [effect for effect, value in pairs if value and effect != "Intercept"]
     if moved:
         return f"; at the mean of {', '.join(moved)}"
     return f"; at {' = '.join(beside)} = 0"

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from bayeslmm.covariance import is_homogeneous, n_corr
 from bayeslmm.design.arrays import (
     Design,
@@ -16,11 +19,11 @@ from bayeslmm.design.arrays import (
     GroupTerm,
 )
 from bayeslmm.errors import PriorError, nearest_names
-from bayeslmm.marginal.columns import constant_of
-from bayeslmm.marginal.conditioning import effect_centers
+from bayeslmm.marginal.columns import is_identity
+from bayeslmm.marginal.conditioning import effect_movers
 from bayeslmm.priors.families import FAMILIES, SCALES, check_family
-from bayeslmm.priors.labels import prior_rows
-from bayeslmm.priors.prior import Prior, Priors
+from bayeslmm.priors.labels import References, prior_rows
+from bayeslmm.priors.prior import Matrix, Prior, Priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
 from bayeslmm.priors.spec import (
     check_positive,
@@ -79,8 +82,8 @@ def make_priors(
     if isinstance(spec, str):
         base = _named_set(spec, design, family, center_predictors)
         scales = tuple((name, base.sigma) for name in SCALES.get(family, ()))
-        centers = _centers(base, design, {})
-        return _finish(spec, base, design, center_predictors, family, scales, centers)
+        where = _references(base, design, {}, center_predictors)
+        return _finish(spec, base, design, center_predictors, family, scales, where)
     if not isinstance(spec, Mapping):
         raise PriorError(
             f"priors= is a {type(spec).__name__}. Give the name of a set "
@@ -99,26 +102,41 @@ def make_priors(
     if "sigma" in auxiliary:
         base = replace(base, sigma=auxiliary.pop("sigma"))
     auxiliary = dict.fromkeys(SCALES.get(family, ()), base.sigma) | auxiliary
-    others, centers = tuple(auxiliary.items()), _centers(base, design, given)
-    return _finish("custom", base, design, center_predictors, family, others, centers)
+    others = tuple(auxiliary.items())
+    where = _references(base, design, given, center_predictors)
+    return _finish("custom", base, design, center_predictors, family, others, where)
 
 
-def _centers(
-    base: PriorSet, design: Design, given: dict[str, Any]
-) -> tuple[tuple[float, ...], ...]:
-    """What is taken off the columns of each term before its priors apply.
+def _references(
+    base: PriorSet, design: Design, given: dict[str, Any], centred: bool
+) -> References:
+    """Which columns the priors mean the coefficients of.
 
     A prior that a user gives for a term is meant for the columns as they are, as in
-    bambi and brms, and so are all of that term.
+    bambi and brms, and so are all of that bar term.
     """
-    found = []
-    for term, center in zip(design.groups, effect_centers(design), strict=True):
+    effects = []
+    for term, moved in zip(design.groups, effect_movers(design), strict=True):
         names = {"group_specific", f"{term.group}_corr"}
         names |= {variable.name for variable in term.variables}
         kept = base.centered and not names & set(given)
-        assert not center.any() or constant_of(term) == 0, "the intercept comes first"
-        found.append(tuple((center if kept else 0.0 * center).tolist()))
-    return tuple(found)
+        effects.append(_rows(moved) if kept else None)
+    turn = design.fixed_turn
+    if turn is None or not (base.centered and centred) or "common" in given:
+        return References(tuple(effects), None)
+    inverse = np.linalg.inv(turn)
+    for variable in design.fixed:
+        if variable.name in given:
+            own = list(variable.columns)
+            inverse[own] = np.eye(design.p)[own]
+    return References(tuple(effects), _rows(np.linalg.inv(inverse)))
+
+
+def _rows(matrix: Float[np.ndarray, "k k"]) -> Matrix | None:
+    """A matrix by rows, None for the identity."""
+    if is_identity(matrix):
+        return None
+    return tuple(tuple(row) for row in matrix.tolist())
 
 
 def _named_set(name: object, design: Design, family: str, centred: bool) -> PriorSet:
@@ -248,7 +266,7 @@ def _finish(
     centred: bool,
     family: str,
     auxiliary: tuple[tuple[str, Prior], ...],
-    centers: tuple[tuple[float, ...], ...],
+    where: References,
 ) -> Priors:
     """`Priors` of a set, with its printed rows."""
     return Priors(
@@ -260,6 +278,7 @@ def _finish(
         centred,
         family,
         auxiliary,
-        prior_rows(base, design, family, auxiliary, centers),
-        centers,
+        prior_rows(base, design, family, auxiliary, where),
+        where.effects,
+        where.fixed,
     )

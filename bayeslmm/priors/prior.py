@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import PriorError
-from bayeslmm.marginal.columns import mover
+
+Matrix = tuple[tuple[float, ...], ...]
+"""A matrix by rows, which can be compared and stored."""
 
 FLAT_NAMES = ("Flat", "HalfFlat")
 
@@ -109,10 +111,13 @@ class Priors:
         Priors given for other parameters of the family; bambi's own otherwise.
     labels : tuple of (str, str, str)
         Parameter, prior and reason as printed.
-    centers : tuple of tuple of float
-        For each bar term, what is taken off each of its columns before its priors of
-        SDs and correlations apply: the means over the rows, or 0 (for the intercept,
-        which comes first where anything is taken off). All 0 if empty.
+    references : tuple of (tuple of tuple of float, or None)
+        For each bar term the matrix T, by rows: its priors of SDs and correlations
+        refer to the effects of the columns ``Z T``, which are less their means and have
+        products of centred variables. None where they refer to those of Z.
+    fixed_reference : tuple of tuple of float, or None
+        The same of X, the intercept apart: of which columns the priors of the fixed
+        effects mean the coefficients.
     """
 
     name: str
@@ -124,25 +129,27 @@ class Priors:
     family: str = "gaussian"
     auxiliary: tuple[tuple[str, Prior], ...] = ()
     labels: tuple[tuple[str, str, str], ...] = ()
-    centers: tuple[tuple[float, ...], ...] = ()
+    references: tuple[Matrix | None, ...] = ()
+    fixed_reference: Matrix | None = None
 
     @property
     def centered(self) -> tuple[bool, ...]:
         """For each bar term, whether its priors refer to columns less their means."""
-        if not self.centers:
-            return (False,) * len(self.sd)
-        return tuple(any(center) for center in self.centers)
+        return tuple(T is not None for T in self.reference)
 
     @property
     def reference(self) -> tuple[Float[np.ndarray, "_k _k"] | None, ...]:
-        """For each bar term C, None if that is the identity.
+        """For each bar term T, None if that is the identity.
 
-        Effects of the data's columns are C times those that the priors refer to.
+        Effects of the data's columns are T times those that the priors refer to.
         """
-        return tuple(
-            mover(np.array(center), 0) if any(center) else None
-            for center in self.centers or ((),) * len(self.sd)
-        )
+        given = self.references or (None,) * len(self.sd)
+        return tuple(None if T is None else np.array(T) for T in given)
+
+    @property
+    def fixed_turn(self) -> Float[np.ndarray, "p p"] | None:
+        """The same of the fixed effects; None if that is the identity."""
+        return None if self.fixed_reference is None else np.array(self.fixed_reference)
 
     def __repr__(self) -> str:
         """A table of parameter, prior and reason."""

@@ -35,7 +35,8 @@ class PriorSet:
     """Priors of a set, before a user's own replace some of them.
 
     ``centered``: those of unstructured terms with an intercept refer to columns less
-    their means, so that they do not depend on the origin of a predictor.
+    their means, and products to centred variables, so that they do not depend on the
+    origin of a predictor.
     """
 
     fixed: tuple[Prior, ...]
@@ -98,8 +99,8 @@ def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
     return PriorSet(
         _weak_fixed(design, scales, centred),
         tuple(
-            _weak_sd(term, columns, scales)
-            for term, columns in zip(design.groups, design.moments.Z, strict=True)
+            _weak_sd(term, design.effect_moments(t), scales)
+            for t, term in enumerate(design.groups)
         ),
         eta,
         _half_t(3.0, scales.spread, scales.words),
@@ -110,7 +111,10 @@ def weak_set(design: Design, family: str, centred: bool) -> PriorSet:
 
 def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, ...]:
     """Normal priors of the coefficients."""
-    intercept, X = design.intercept, design.moments.X
+    intercept = design.intercept
+    X = design.fixed_moments if centred else design.moments.X
+    if intercept is None and design.products.level and centred:
+        return _weak_levels(design, scales)
     if intercept is None:
         return _weak_without_intercept(design, scales)
     slopes = [j for j in range(design.p) if j != intercept]
@@ -128,6 +132,20 @@ def _weak_fixed(design: Design, scales: Scales, centred: bool) -> tuple[Prior, .
         reason += ", widened to x = 0"
     priors.insert(intercept, _normal(scales.centre, width, reason))
     return tuple(priors)
+
+
+def _weak_levels(design: Design, scales: Scales) -> tuple[Prior, ...]:
+    """With the indicators of a factor in place of an intercept: a mean for each."""
+    X, width = design.fixed_moments, WIDTH * scales.spread
+    found = []
+    for j in range(design.p):
+        if j in design.products.level:
+            reason = f"mean y, {WIDTH:g} {scales.words}"
+            found.append(_normal(scales.centre, width, reason))
+        else:
+            reason = f"{WIDTH:g} {scales.words} / sd x"
+            found.append(_normal(0.0, width / float(X.sd(1)[j]), reason))
+    return tuple(found)
 
 
 def _weak_without_intercept(design: Design, scales: Scales) -> tuple[Prior, ...]:
@@ -235,8 +253,8 @@ def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSe
     """
     scales, flat = linear_scales(design, family), flat_set(design, family, centred)
     sd = []
-    for term, columns in zip(design.groups, design.moments.Z, strict=True):
-        scale = scales.spread / effect_sds(columns)
+    for t, term in enumerate(design.groups):
+        scale = scales.spread / effect_sds(design.effect_moments(t))
         if is_homogeneous(term.structure):
             scale = scale.max(keepdims=True)
         reason = f"zero at 0 as in blme; rate {BOUNDARY_RATE:g} / ({scales.words})"

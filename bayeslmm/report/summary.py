@@ -136,7 +136,10 @@ def _priors(model: "Model") -> dict[str, Any]:
     return {
         "name": priors.name,
         "center_predictors": priors.center_predictors,
-        "centers": [list(center) for center in priors.centers],
+        "references": [
+            None if T is None else T.tolist()
+            for T in (priors.fixed_turn, *priors.reference)
+        ],
         "parameters": found | corr,
         "lines": [list(line) for line in priors.labels],
     }
