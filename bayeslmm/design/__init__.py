@@ -5,6 +5,7 @@ holds the arrays (never a dense indicator of levels), the evaluated variables, t
 account of the rows, and what is needed to put new data the same way.
 """
 
+from bayeslmm.design.account import RowAccount
 from bayeslmm.design.arrays import (
     Component,
     Design,
@@ -12,7 +13,6 @@ from bayeslmm.design.arrays import (
     FixedVariable,
     GroupTerm,
     Parameter,
-    RowAccount,
     parameters,
 )
 from bayeslmm.design.build import build_design

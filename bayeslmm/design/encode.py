@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.absent import absent_rows
+from bayeslmm.design.account import RowAccount
 from bayeslmm.design.arrays import (
     Design,
     FixedVariable,
     GroupTerm,
-    RowAccount,
 )
 from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom

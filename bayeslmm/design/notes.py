@@ -6,7 +6,7 @@ are text because of a few cells, and the sentence that names what was lost.
 
 from collections.abc import Mapping
 
-from bayeslmm.design.arrays import MixedColumn, RowAccount
+from bayeslmm.design.account import MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
 from bayeslmm.design.frame import FactorColumn, listed
 from bayeslmm.design.numbers import number_in

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import RowAccount
+from bayeslmm.design.account import RowAccount
 from bayeslmm.design.frame import RawColumn, read_column, to_factor
 from bayeslmm.errors import DataError, FormulaError, nearest_names
 from bayeslmm.formula import Formula

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.absent import absent_rows
+from bayeslmm.design.account import RowAccount
 from bayeslmm.design.again import Rereader
-from bayeslmm.design.arrays import Design, RowAccount
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.encode import empty_design

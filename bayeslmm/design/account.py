@@ -1,0 +1,41 @@
+"""What became of the rows that were given: used, dropped, lost.
+
+Data only: whoever reads rows fills it in, and tables, warnings and reports say it.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class MixedColumn:
+    """A text column with ``n_numbers`` values that are numbers, and ``others``."""
+
+    n_numbers: int
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowAccount:
+    """Which rows were used, and what was lost with the others.
+
+    ``missing`` counts missing values per column; ``groups_lost`` the levels of each
+    grouping column, and of each other factor, that missing values removed;
+    ``unused_levels`` the declared categories that no row had in the first place;
+    ``mixed`` the predictors that are text, and so factors, though most values are
+    numbers. ``checksums`` says whether the pages of a Parquet file had checksums (which
+    were compared), None for other data.
+    """
+
+    n_rows: int
+    n_used: int
+    missing: dict[str, int] = field(default_factory=dict)
+    groups_lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unused_levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mixed: dict[str, MixedColumn] = field(default_factory=dict)
+    # Of the file, not of the rows: the same rows are equal wherever they were read.
+    checksums: bool | None = field(default=None, compare=False)
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of rows that were given and not used."""
+        return self.n_rows - self.n_used
