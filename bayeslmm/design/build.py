@@ -36,6 +36,7 @@ from bayeslmm.design.rows import (
     read_columns,
     read_weights,
 )
+from bayeslmm.design.span import FixedPart
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, RandomTerm
 
@@ -104,7 +105,8 @@ def build_design(
             products=products,
             multiplied=multiplied_values(products, variables, rows.n),
         )
-        check_design(design, gaussian=gaussian)
+        part = FixedPart(formula, variables, fixed_coding, tuple(frame.columns))
+        check_design(design, part, gaussian=gaussian)
     groups = {
         term.group: FactorColumn(term.codes, term.levels) for term in design.groups
     }
