@@ -22,6 +22,10 @@ CONSTANT = 1e-12
 # by far (singular values above 1e-4), so that the slower QR is not needed.
 SURELY_INDEPENDENT = 1e-8
 
+# A combination of columns that is shorter than this share of its addends is rounding; a
+# root of cross-products has an error of the root of the machine epsilon.
+VANISHED, VANISHED_IN_ROOT = 1e-13, 3e-7
+
 # Columns, and addends of one, that a message names.
 MOST_NAMED = 4
 
@@ -77,8 +81,9 @@ def dependence_of_rows(
     if intercept is not None:
         low, high = X.min(axis=0), X.max(axis=0)
         center = np.where(high - low > CONSTANT * size, X.mean(axis=0), 0.0)
-    moved = X - center
-    scaled, _ = normalised(moved if turn is None else moved @ turn)
+    scaled, length = normalised(X - center)
+    if turn is not None:
+        scaled = combined(scaled, length[:, None] * turn, VANISHED)
     if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
         return None
     found = dependent_columns(np.linalg.qr(scaled, mode="r"), RANK_TOLERANCE)
@@ -99,24 +104,35 @@ def dependence_of_moments(
         return None
     if (X.size == 0.0).any():
         return _zero(X.size, names)
-    root = turned(X, intercept, turn).root()
-    found = dependent_columns(normalised(root)[0], moments_tolerance(len(names)))
+    scaled, length = normalised(centred(X, intercept).root())
+    if turn is not None:
+        scaled = combined(scaled, length[:, None] * turn, VANISHED_IN_ROOT)
+    found = dependent_columns(scaled, moments_tolerance(len(names)))
     if not found:
         return None
     raw, length = normalised(math.sqrt(X.n) * X.root())
     return _repeats(found, raw, length, names)
 
 
-def turned(
-    X: ColumnMoments,
-    intercept: int | None,
-    turn: Float[np.ndarray, "p p"] | None,
-) -> ColumnMoments:
-    """Moments of the columns as they are looked at: less their means, and combined."""
-    moved = X
-    if intercept is not None:
-        moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
-    return moved if turn is None else moved.combined(turn)
+def centred(X: ColumnMoments, intercept: int | None) -> ColumnMoments:
+    """Moments of the columns less their means, if there is an intercept."""
+    if intercept is None:
+        return X
+    return replace(X, mean=np.where(X.constant, X.mean, 0.0))
+
+
+def combined(
+    columns: Float[np.ndarray, "r p"],
+    weights: Float[np.ndarray, "p c"],
+    vanished: float,
+) -> Float[np.ndarray, "r c"]:
+    """Combinations of columns of length 1, of length 1 again.
+
+    What is shorter than the share `vanished` of its addends is rounding, and made 0.
+    """
+    scaled, length = normalised(columns @ weights)
+    scaled[:, length <= vanished * np.abs(weights).sum(axis=0)] = 0.0
+    return scaled
 
 
 def moments_tolerance(p: int) -> float:
@@ -130,11 +146,12 @@ def moments_tolerance(p: int) -> float:
 def normalised(
     columns: Float[np.ndarray, "r p"],
 ) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
-    """Columns of length 1, and their lengths; no square over- or underflows."""
+    """Columns of length 1 or 0, and their lengths; no square over- or underflows."""
     size = np.abs(columns).max(axis=0)
-    scaled = columns / size
+    there = size > 0.0
+    scaled = columns / np.where(there, size, 1.0)
     length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
-    return scaled / length, length * size
+    return scaled / np.where(there, length, 1.0), length * size
 
 
 def dependent_columns(

@@ -20,11 +20,13 @@ from bayeslmm.design.matrices import CodedTerm, code_terms, model_matrix, n_colu
 from bayeslmm.design.products import Cells, model_products
 from bayeslmm.design.rank import (
     SURELY_INDEPENDENT,
+    VANISHED_IN_ROOT,
+    centred,
+    combined,
     dependence_of_rows,
     dependent_columns,
     moments_tolerance,
     normalised,
-    turned,
 )
 from bayeslmm.design.span import FixedPart, Span
 from bayeslmm.errors import DataError
@@ -32,9 +34,6 @@ from bayeslmm.formula import Formula, LinearPredictor
 
 # Trials of one search, and multiplications in them, which take about a second.
 MOST_TRIED, MOST_WORK = 200, 6e9
-# A combination of columns shorter than this share of its addends is rounding: the root
-# of cross-products has an error of the root of the machine epsilon.
-ROUNDING = 3e-7
 # Singular values below its root are dependent by any tolerance.
 SURELY_DEPENDENT = 1e-13
 
@@ -58,23 +57,19 @@ class Trials:
     rank: int = field(init=False)
     _root: Float[np.ndarray, "r p"] = field(init=False)
     _length: Float[np.ndarray, " p"] = field(init=False)
-    _back: Float[np.ndarray, "p p"] | None = field(init=False, default=None)
     _seen: dict[object, bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Root of the cross-products, with columns of length 1, and its rank."""
         design = self.design
-        X = turned(design.moments.X, design.intercept, design.fixed_turn)
-        root = X.root()
-        there = np.abs(root).max(axis=0) > 0.0
-        self._root, self._length = np.zeros_like(root), np.ones(design.p)
-        self._root[:, there], self._length[there] = normalised(root[:, there])
-        repeats = dependent_columns(
-            self._root[:, there], moments_tolerance(int(there.sum()))
-        )
-        self.rank = int(there.sum()) - len(repeats)
+        root = centred(design.moments.X, design.intercept).root()
+        self._root, self._length = normalised(root)
+        columns = self._root
         if design.fixed_turn is not None:
-            self._back = np.linalg.inv(design.fixed_turn)
+            weights = self._length[:, None] * design.fixed_turn
+            columns = combined(columns, weights, VANISHED_IN_ROOT)
+        repeats = dependent_columns(columns, moments_tolerance(design.p))
+        self.rank = design.p - len(repeats)
 
     def works(self, predictor: LinearPredictor, frame: Frame) -> bool:
         """Whether the columns of a predictor have full rank, by cross-products."""
@@ -94,15 +89,9 @@ class Trials:
         turn = self._turn(predictor, coding, frame)
         if turn is not None:
             columns = columns @ turn
-        if self._back is not None:
-            columns = self._back @ columns
         self.left -= columns.size * len(columns)
         weights = self._length[:, None] * columns
-        found = self._root @ weights
-        length = np.linalg.norm(found, axis=0)
-        if not (length > ROUNDING * np.abs(weights).sum(axis=0)).all():
-            return False
-        found /= length
+        found = combined(self._root, weights, VANISHED_IN_ROOT)
         smallest = np.linalg.eigvalsh(found.T @ found)[0]
         if not SURELY_DEPENDENT < smallest < SURELY_INDEPENDENT:
             return bool(smallest >= SURELY_INDEPENDENT)
