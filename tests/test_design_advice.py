@@ -148,9 +148,12 @@ def refusal_of_rank(text: str, data: pd.DataFrame) -> str | None:
     return None
 
 
-def test_random_formulas_without_full_rank_get_advice_that_holds():
+@pytest.mark.parametrize(
+    "seeds", [range(6), pytest.param(range(6, 80), marks=pytest.mark.slow)]
+)
+def test_random_formulas_without_full_rank_get_advice_that_holds(seeds):
     n_refused = 0
-    for text, data in map(random_case, range(70)):
+    for text, data in map(random_case, seeds):
         message = refusal_of_rank(text, data)
         if message is None:
             continue
@@ -159,7 +162,7 @@ def test_random_formulas_without_full_rank_get_advice_that_holds():
         for formula, words in advised(refusal(text, [data])):
             if "once there is" not in words:
                 Model(formula, [data])
-    assert n_refused > 40
+    assert n_refused > len(seeds) // 2
 
 
 def test_the_cells_without_rows_are_named(data):

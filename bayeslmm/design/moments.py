@@ -111,10 +111,7 @@ class ColumnMoments:
         unit = np.where(spread > 0.0, spread / self.unit, 1.0)
         products = self.products / unit / unit[:, None]
         values, vectors = np.linalg.eigh(products / max(self.n, 1))
-        # what is rounding of 0 would leave columns that repeat others a part of their own
-        rounding = values[-1:] * len(values) * np.finfo(float).eps
-        values = np.where(values > rounding, values, 0.0)
-        centred = np.sqrt(values)[:, None] * vectors.T * spread
+        centred = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * spread
         return np.vstack([self.mean, centred])
 
     @property

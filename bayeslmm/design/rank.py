@@ -104,7 +104,7 @@ def dependence_of_moments(
         return None
     if (X.size == 0.0).any():
         return _zero(X.size, names)
-    scaled, length = normalised(centred(X, intercept).root())
+    scaled, length = moved_root(X, intercept)
     if turn is not None:
         scaled = combined(scaled, length[:, None] * turn, VANISHED_IN_ROOT)
     found = dependent_columns(scaled, moments_tolerance(len(names)))
@@ -114,11 +114,22 @@ def dependence_of_moments(
     return _repeats(found, raw, length, names)
 
 
-def centred(X: ColumnMoments, intercept: int | None) -> ColumnMoments:
-    """Moments of the columns less their means, if there is an intercept."""
-    if intercept is None:
-        return X
-    return replace(X, mean=np.where(X.constant, X.mean, 0.0))
+def moved_root(
+    X: ColumnMoments, intercept: int | None
+) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
+    """Few rows with the products of the columns, of length 1, and the lengths.
+
+    The columns are less their means if there is an intercept. Singular values whose
+    squares are rounding are made 0: they would leave a column that repeats others a
+    part of its own.
+    """
+    moved = X
+    if intercept is not None:
+        moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
+    scaled, length = normalised(moved.root())
+    _, values, vectors = np.linalg.svd(scaled, full_matrices=False)
+    least = values[0] * math.sqrt(len(values) * np.finfo(float).eps)
+    return np.where(values > least, values, 0.0)[:, None] * vectors, length
 
 
 def combined(

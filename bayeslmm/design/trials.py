@@ -21,12 +21,11 @@ from bayeslmm.design.products import Cells, model_products
 from bayeslmm.design.rank import (
     SURELY_INDEPENDENT,
     VANISHED_IN_ROOT,
-    centred,
     combined,
     dependence_of_rows,
     dependent_columns,
     moments_tolerance,
-    normalised,
+    moved_root,
 )
 from bayeslmm.design.span import FixedPart, Span
 from bayeslmm.errors import DataError
@@ -62,8 +61,8 @@ class Trials:
     def __post_init__(self) -> None:
         """Root of the cross-products, with columns of length 1, and its rank."""
         design = self.design
-        root = centred(design.moments.X, design.intercept).root()
-        self._root, self._length = normalised(root)
+        root, length = moved_root(design.moments.X, design.intercept)
+        self._root, self._length = root, length
         columns = self._root
         if design.fixed_turn is not None:
             weights = self._length[:, None] * design.fixed_turn
