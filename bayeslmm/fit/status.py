@@ -19,6 +19,9 @@ CORR_ROUNDING = 1e-12
 # The one correlation of cs or ar1 this near to an end of its range is there.
 EDGE = 1e-9
 
+# The correlation next to 1.
+INSIDE = float(np.nextafter(1.0, 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class FitStatus:
@@ -52,10 +55,16 @@ class FitStatus:
 def sd_corr(
     factor: Float[np.ndarray, "k k"],
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
-    """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1."""
+    """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1.
+
+    Not where the factor has all its pivots: far from x = 0 intercepts and slopes are
+    correlated to all digits though no effect determines another.
+    """
     sd, corr = factor_to_sd_corr(factor)
     edge = np.abs(corr) > 1.0 - CORR_ROUNDING
-    corr[edge] = np.sign(corr[edge])
+    np.fill_diagonal(edge, val=False)
+    end = 1.0 if _rank(factor) < len(sd) else INSIDE
+    corr[edge] = end * np.sign(corr[edge])
     return sd, corr
 
 
