@@ -40,11 +40,14 @@ def test_levels_that_went_with_missing_values_are_said_in_one_warning(form):
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
-def test_a_cell_that_turns_a_number_into_a_factor_is_said(form):
+@pytest.mark.parametrize(
+    ("form", "where"),
+    [(lambda d: d, r" \(first in row 4 of the data\)"), (lambda d: [d], "")],
+)
+def test_a_cell_that_turns_a_number_into_a_factor_is_said(form, where):
     said = (
         r"'x' is text and enters as a factor with 13 levels, though 12 of its 13 "
-        r"different values are numbers; not so '\.'\..*to_numeric.*factor\(x\)"
+        rf"different values are numbers; not so '\.'{where}\..*to_numeric.*factor\(x\)"
     )
     with pytest.warns(DataWarning, match=said) as caught:
         model = Model(FORMULA, form(mixed()))
@@ -52,6 +55,37 @@ def test_a_cell_that_turns_a_number_into_a_factor_is_said(form):
     assert model.design.p == 13
     line = "x is text, a factor of 13 levels: 12 are numbers, . not (if it is a number"
     assert line in describe_text(model)
+
+
+@pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
+def test_a_cell_of_a_row_that_is_left_out_is_said(form):
+    """The column is text all the same, and the level that told why is gone."""
+    data = mixed()
+    data.loc[3, "y"] = np.nan
+    said = (
+        r"'x' is text and enters as a factor with 12 levels, though 12 of its 13 .*"
+        r"not so '\.'.* left out for a missing value count too"
+    )
+    with pytest.warns(DataWarning, match=said):
+        model = Model(FORMULA, form(data))
+    assert model.design.p == 12
+    assert "x is text, a factor of 12 levels" in describe_text(model)
+
+
+@pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
+@pytest.mark.parametrize(
+    ("formula", "change", "words"),
+    [
+        ("y ~ x + h + (1 | g)", lambda d: d.assign(h=d["x"] + "h"), "dependent"),
+        (FORMULA, lambda d: d.head(12), "12 rows for 12 fixed-effect coefficients"),
+        (FORMULA, lambda d: d.assign(y=d["y"].where(d.index < 12)), "12 rows for 12"),
+        ("y ~ w + (x | g)", lambda d: d.head(48), "number of random effects must be <"),
+    ],
+)
+def test_an_error_names_the_cell_that_made_a_factor(form, formula, change, words):
+    said = rf"(?s){words}.*The likely cause: 'x' is text .*'\.'.*to_numeric"
+    with pytest.raises(DataError, match=said):
+        Model(formula, form(change(mixed())))
 
 
 def test_both_are_one_warning():

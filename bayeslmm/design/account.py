@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class MixedColumn:
-    """A text column with ``n_numbers`` values that are numbers, and ``others``."""
+    """A text column with ``n_numbers`` values that are numbers, and ``others``.
+
+    ``n_levels`` of them are in the rows used, and so levels; ``row`` is the first that
+    has one of the others, counted from 1, None where rows were read in batches.
+    """
 
     n_numbers: int
     others: tuple[str, ...]
+    n_levels: int
+    row: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

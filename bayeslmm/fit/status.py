@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import factor_to_sd_corr, n_corr, theta_bounds
+from bayeslmm.covariance import factor_to_sd_corr, is_full, n_corr, theta_bounds
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 
 # Products of two rounded rows miss 1 by a few units in the last place.
 CORR_ROUNDING = 1e-12
 # The one correlation of cs or ar1 this near to an end of its range is there.
-EDGE = 1e-9
+EDGE = 1e-12
 
 # The correlation next to 1.
 INSIDE = float(np.nextafter(1.0, 0.0))
@@ -93,7 +93,7 @@ def boundary_parameters(
         sd, corr = sd_corr(factor)
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
-        elif term.structure == "us":
+        elif is_full(term.structure, term.k):
             inside = bool(np.abs(corr[parameter.index]) < 1.0)  # not so for NaN
             at_edge = not inside or _only_rank_lost(factor)
         else:
@@ -149,7 +149,7 @@ def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
 def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
     """What is said of correlations at the end of their range, or of a lost rank."""
     _, corr = sd_corr(factor)
-    if n_corr(term.structure, term.k) and term.structure != "us":
+    if n_corr(term.structure, term.k) and not is_full(term.structure, term.k):
         if _shared_corr_at_edge(term, corr) and np.isfinite(corr[1, 0]):
             return [f"the correlation of {term.label} is estimated as {corr[1, 0]:.3g}"]
         return []

@@ -2,10 +2,10 @@
 
 Takes a `Design` (or the `Sums` of its batches), gives a `Conditioned` model: X moved to
 its means and turned to orthonormal columns, y without its regression on X and in units
-of what is left, and the columns of each bar term likewise. For an unstructured term
-with an intercept they are moved to their means and orthogonalised, for other
-unstructured ones orthogonalised; for the other structures, whose meaning lies in the
-columns, only rescaled. The covariances of y are the same, so is the density up to a
+of what is left, and the columns of each bar term likewise: orthogonalised where the
+effects of a level may be correlated, else only rescaled. For an unstructured term with
+an intercept they are moved to their means before; the meaning of the other structures
+lies in the columns. The covariances of y are the same, so is the density up to a
 constant. REML, the posterior and the effects are all computed from these
 cross-products, and so depend neither on the origin nor on the unit of y and of any
 predictor: a calendar year, whose squares lose ten digits in a cross-product, is as good
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import Structure, is_homogeneous
+from bayeslmm.covariance import Structure, is_homogeneous, n_corr
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import DataError
@@ -237,15 +237,19 @@ def _basis(
     moments: ColumnMoments,
     rows: Float[np.ndarray, "n k"] | None,
 ) -> Float[np.ndarray, "k k"]:
-    """Lower-triangular T for which the moved columns times T have mean square 1."""
+    """Lower-triangular T for which the moved columns times T have mean square 1.
+
+    Orthogonal as well where effects may be correlated: columns far from 0 are nearly
+    parallel, and what the data say of their effects lies in small differences.
+    """
     rms = moments.rms()
     rms[rms == 0.0] = 1.0
     k = len(rms)
+    scale = np.diag(1.0 / rms)
     if is_homogeneous(structure):
         top = rms.max()
-        return np.eye(k) / (top * math.sqrt(np.square(rms / top).mean()))
-    scale = np.diag(1.0 / rms)
-    if structure != "us" or k == 1:
+        scale = np.eye(k) / (top * math.sqrt(np.square(rms / top).mean()))
+    if not n_corr(structure, k):
         return scale
     # From the last column up: reversed, Z T = Q has T lower triangular.
     R = _root(moments, rows, backwards=True)

@@ -23,7 +23,7 @@ from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
-from bayeslmm.design.notes import mixed_columns
+from bayeslmm.design.notes import mixed_columns, naming_mixed
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
@@ -264,8 +264,9 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
-    design = account_digits(design, tally.given, integers)
-    check_streamed(design)
+    with naming_mixed(design.account.mixed):
+        design = account_digits(design, tally.given, integers)
+        check_streamed(design)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
@@ -381,7 +382,7 @@ def _streamed_design(
         {name: n for name, n in tally.missing.items() if n},
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
-        mixed_columns(scan.formula, scan.variables),
+        mixed_columns(scan.formula, scan.variables, scan.given),
         checksums=scan.checksums,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)

@@ -94,7 +94,7 @@ def account_lines(account: RowAccount) -> list[str]:
                 f"{_some(levels)}"
             )
     lines += [
-        f"{name} is text, a factor of {column.n_numbers + len(column.others)} levels: "
+        f"{name} is text, a factor of {column.n_levels} levels: "
         f"{column.n_numbers} are numbers, {_some(column.others)} not (if it is a "
         f"number, leave those cells empty)"
         for name, column in account.mixed.items()
