@@ -12,6 +12,7 @@ import numpy as np
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
 from bayeslmm.design.checksums import ATTRIBUTE
+from bayeslmm.design.digits import account_digits, given_numbers
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups
@@ -105,6 +106,8 @@ def build_design(
             products=products,
             multiplied=multiplied_values(products, variables, rows.n),
         )
+        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
+        design = account_digits(design, given_numbers(formula, used), integers)
         part = FixedPart(formula, variables, fixed_coding, tuple(frame.columns))
         check_design(design, part, gaussian=gaussian)
     groups = {

@@ -15,9 +15,6 @@ from bayeslmm.design.moments import ColumnMoments
 # R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
 # that the columns before it leave, relative to its length.
 RANK_TOLERANCE = 1e-7
-# A range below this share of the values is that of a constant.
-CONSTANT = 1e-12
-
 # Columns whose normalised cross-products have no eigenvalue below this are independent
 # by far (singular values above 1e-4), so that the slower QR is not needed.
 SURELY_INDEPENDENT = 1e-8
@@ -80,7 +77,7 @@ def dependence_of_rows(
     center = np.zeros(len(names))
     if intercept is not None:
         low, high = X.min(axis=0), X.max(axis=0)
-        center = np.where(high - low > CONSTANT * size, X.mean(axis=0), 0.0)
+        center = np.where(low < high, X.mean(axis=0), 0.0)
     scaled, length = normalised(X - center)
     if turn is not None:
         scaled = combined(scaled, length[:, None] * turn, VANISHED)

@@ -19,6 +19,7 @@ from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
+from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
@@ -264,7 +265,9 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
     part = FixedPart(scan.formula, scan.variables, scan.fixed_coding, scan.columns)
+    integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_mixed(design.account.mixed):
+        design = account_digits(design, tally.given, integers)
         check_streamed(design, part)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
@@ -382,6 +385,6 @@ def _streamed_design(
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
         mixed_columns(scan.formula, scan.variables, scan.given),
-        scan.checksums,
+        checksums=scan.checksums,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)

@@ -99,6 +99,10 @@ def account_lines(account: RowAccount) -> list[str]:
         f"number, leave those cells empty)"
         for name, column in account.mixed.items()
     ]
+    lines += [
+        f"{column.words(name)}: digits were lost before the fit"
+        for name, column in account.coarse.items()
+    ]
     if account.checksums is not None:
         lines.append(
             "page checksums of the Parquet file: all agree"
