@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         load_data as load_data,
         simulate_classrooms as simulate_classrooms,
     )
+    from bayeslmm.data import read as read
     from bayeslmm.design import Design as Design
     from bayeslmm.errors import (
         BayesLMMError as BayesLMMError,
@@ -100,6 +101,7 @@ _ROOM_OF = {
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
+    "read": "data",
     "reading": "compare",
     "report": "report",
     "scan_rows": "marginal.stream",

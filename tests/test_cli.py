@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bayeslmm.cli.files import read_table
 from cli_cases import FORMULA, INTERCEPTS, run, run_unchecked
 from typer.testing import CliRunner
 
 from bayeslmm.cli import app
-from bayeslmm.cli.files import read_table
 from bayeslmm.cli.interrupts import INTERRUPTED
 from bayeslmm.design import source
 from bayeslmm.graph.sampling import complete_chains

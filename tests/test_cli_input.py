@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bayeslmm.cli.files import read_table
 from cli_cases import INTERCEPTS, run
 
-from bayeslmm.cli.files import read_table
 from bayeslmm.errors import InputFileError, OutputError
 from bayeslmm.model import Model
 from bayeslmm.report import describe_text

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from bayeslmm.data.checksums import ATTRIBUTE
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
-from bayeslmm.design.checksums import ATTRIBUTE
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups

@@ -6,11 +6,11 @@ are text because of a few cells, and the sentence that names what was lost.
 
 from collections.abc import Mapping
 
+from bayeslmm.data.numbers import number_in
 from bayeslmm.design.account import MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn, listed
-from bayeslmm.design.numbers import number_in
-from bayeslmm.errors import DataWarning, warn_user
+from bayeslmm.design.frame import FactorColumn
+from bayeslmm.errors import DataWarning, listed, warn_user
 from bayeslmm.formula import Formula, Name
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.data.checksums import has_checksums
 from bayeslmm.design.batches import (
     BATCH,
     TWO_PASSES,
@@ -20,7 +21,6 @@ from bayeslmm.design.batches import (
     is_frame,
     missing_column,
 )
-from bayeslmm.design.checksums import has_checksums
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds, is_string
 from bayeslmm.design.query import is_connection, is_relation, relation_source
