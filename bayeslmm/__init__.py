@@ -16,12 +16,12 @@ if TYPE_CHECKING:
         reading as reading,
         shrinkage_table as shrinkage_table,
     )
+    from bayeslmm.data import read as read
     from bayeslmm.datasets import (
         SimulatedClassrooms as SimulatedClassrooms,
         load_data as load_data,
         simulate_classrooms as simulate_classrooms,
     )
-    from bayeslmm.data import read as read
     from bayeslmm.design import Design as Design
     from bayeslmm.errors import (
         BayesLMMError as BayesLMMError,

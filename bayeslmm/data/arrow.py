@@ -22,10 +22,13 @@ def read_parquet(path: Path) -> "pd.DataFrame":
     import pyarrow.parquet as pq
 
     try:
+        _check_names(path, pq.read_schema(path).names)
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        if isinstance(error, InputFileError):
+            raise
         raise unreadable(path, "Parquet", error) from error
-    return _frame(path, table)
+    return _frame(table)
 
 
 def read_feather(path: Path) -> "pd.DataFrame":
@@ -42,31 +45,38 @@ def read_feather(path: Path) -> "pd.DataFrame":
         table = feather.read_table(path)
     except (OSError, ValueError) as error:
         raise unreadable(path, "Feather", error) from error
-    return _frame(path, table)
+    _check_names(path, table.schema.names)
+    return _frame(table)
 
 
-def _frame(path: Path, table: "pa.Table") -> "pd.DataFrame":
-    """A table as pandas has it; integers that it would make floats stay integers."""
-    import pandas as pd
-    import pyarrow.types as pt
-
-    twice = repeated(table.schema.names)
+def _check_names(path: Path, names: list[str]) -> None:
+    """Raise if two columns have one name."""
+    twice = repeated(names)
     if twice:
         raise InputFileError(
             f"{str(path)!r} has more than one column named {listed(twice)}, so it is "
             f"not clear which is meant. Rename them."
         )
+
+
+def _frame(table: "pa.Table") -> "pd.DataFrame":
+    """A table as pandas has it; integers that it would make floats stay integers."""
+    import pandas as pd
+    import pyarrow.types as pt
+
     data = table.to_pandas()
     for field in table.schema:
-        if pt.is_integer(field.type) and field.name in data:
-            if data[field.name].dtype.kind == "f":
-                exact = table[field.name].to_pandas(types_mapper=_nullable)
-                data[field.name] = pd.Series(exact.array, index=data.index)
+        name = field.name
+        if not pt.is_integer(field.type) or name not in data:
+            continue
+        if data[name].dtype.kind == "f":
+            exact = table[name].to_pandas(types_mapper=_nullable)
+            data[name] = pd.Series(exact.array, index=data.index)
     return data
 
 
 def _nullable(kind: "pa.DataType") -> object:
-    """pandas' integer type with missing values for an Arrow integer type."""
+    """The integer type of pandas with missing values, for one of Arrow."""
     import pandas as pd
 
     name = str(kind)

@@ -4,6 +4,7 @@ Takes a path and the name of a sheet; gives a frame, or one message that lists t
 sheets there are.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -40,13 +41,16 @@ def read_excel(
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             sheet = _sheet(path, [str(name) for name in book.sheet_names], options)
-            data = book.parse(
-                sheet,
+            data = pd.read_excel(
+                book,
+                sheet_name=sheet,
                 decimal=options.decimal or ".",
                 keep_default_na=False,
                 na_values=options.missing,
             )
-            header = book.parse(sheet, header=None, nrows=1, dtype=str)
+            header = pd.read_excel(
+                book, sheet_name=sheet, header=None, nrows=1, dtype=str
+            )
             others = [str(name) for name in book.sheet_names if name != sheet]
     except (BadZipFile, KeyError, ValueError, OSError) as error:
         if isinstance(error, InputFileError):
@@ -69,14 +73,14 @@ def _sheet(path: Path, names: list[str], options: Options) -> str:
         return str(asked)
     if str(asked).isdecimal() and 1 <= int(asked) <= len(names):
         return names[int(asked) - 1]
+    hint = nearest_names(str(asked), names) or f" Its sheets are {listed(names, 12)}."
     raise InputFileError(
-        f"{path.name!r} has no sheet {asked!r}.{nearest_names(str(asked), names)} Its "
-        f"sheets are {listed(names, 12)}."
+        f"{path.name!r} has no sheet {asked!r}.{hint}"
     )
 
 
 def _check_header(
-    path: Path, sheet: str, data: "pd.DataFrame", header: list[object]
+    path: Path, sheet: str, data: "pd.DataFrame", header: Sequence[str | float]
 ) -> None:
     """Raise unless the first row of a sheet names its columns."""
     import pandas as pd

@@ -5,12 +5,13 @@ categorical, in the order of the numbers. A column with labels for some values o
 (the ends of a scale) stays numbers, and a note says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from struct import error as StructError  # noqa: N812  # its name says nothing
+from typing import TYPE_CHECKING, Any, cast
 
 from bayeslmm.data.words import not_installed, unreadable
-from bayeslmm.errors import listed, repeated
+from bayeslmm.errors import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +25,27 @@ def read_stata(path: Path) -> "tuple[pd.DataFrame, list[str]]":
     InputFileError
         If it is none.
     """
-    from struct import error as StructError
-
-    from pandas.io.stata import StataReader
+    import pandas as pd
 
     try:
-        with StataReader(path, convert_categoricals=False) as reader:
-            data = reader.read()
-            sets = reader.value_labels()
-            used = dict(zip(reader._varlist, reader._lbllist, strict=False))
+        data = pd.read_stata(path, convert_categoricals=False)
     except (StructError, ValueError, OSError, KeyError) as error:
         raise unreadable(path, "a file of Stata", error) from error
-    labels = {name: sets[used[name]] for name in used if used[name] in sets}
-    return _with_labels(data, labels)
+    try:
+        labelled = dict(pd.read_stata(path).items())
+    except ValueError:  # two values with one label, in some column
+        labelled = {name: _stata_column(path, name) for name in data}
+    return _with_labels(data, labelled.items())
+
+
+def _stata_column(path: Path, name: Hashable) -> "pd.Series | None":
+    """One column with its labels, None if two values have the same one."""
+    import pandas as pd
+
+    try:
+        return pd.read_stata(path, columns=[str(name)])[name]
+    except ValueError:
+        return None
 
 
 def read_spss(path: Path) -> "tuple[pd.DataFrame, list[str]]":
@@ -52,40 +61,56 @@ def read_spss(path: Path) -> "tuple[pd.DataFrame, list[str]]":
     except ImportError as error:
         raise not_installed(path, "pyreadstat") from error
     try:
-        data, meta = pyreadstat.read_sav(str(path))
+        found, meta = pyreadstat.read_sav(str(path))
     except (pyreadstat.ReadstatError, OSError, ValueError) as error:
         raise unreadable(path, "a file of SPSS", error) from error
-    return _with_labels(data, meta.variable_value_labels)
+    data = cast("pd.DataFrame", found)
+    labelled = {
+        name: _replaced(data[name], labels)
+        for name, labels in meta.variable_value_labels.items()
+        if name in data
+    }
+    return _with_labels(data, labelled.items())
+
+
+def _replaced(column: "pd.Series", labels: Mapping[Any, str]) -> "pd.Series | None":
+    """Labels in place of values, in the order of these; None if two are the same."""
+    import pandas as pd
+
+    values = [*labels, *(v for v in column.dropna().unique() if v not in labels)]
+    values = sorted(values, key=lambda value: (isinstance(value, str), value))
+    names = [labels.get(value, value) for value in values]
+    if len(set(names)) < len(names):
+        return None
+    replaced = pd.Categorical(column, categories=values)
+    renamed = replaced.rename_categories(dict(zip(values, names, strict=True)))
+    return pd.Series(renamed, index=column.index)
 
 
 def _with_labels(
-    data: "pd.DataFrame", labels: Mapping[str, Mapping[Any, str]]
+    data: "pd.DataFrame", labelled: "Iterable[tuple[Hashable, pd.Series | None]]"
 ) -> "tuple[pd.DataFrame, list[str]]":
     """The frame with labels in place of numbers where each number has its own."""
     import pandas as pd
 
-    partly, notes = [], []
-    for name, found in labels.items():
-        if name not in data:
+    partly, twice = [], []
+    for name, column in labelled:
+        if column is None:
+            twice.append(name)
+        elif not isinstance(column.dtype, pd.CategoricalDtype):
             continue
-        column = data[name]
-        values = sorted(column.dropna().unique().tolist())
-        if not set(values) <= set(found):
-            partly.append(name)
-            continue
-        twice = repeated(found[value] for value in values)
-        if twice:
-            notes.append(
-                f"two values of {name!r} have the label {twice[0]!r}, so it was read "
-                f"as numbers"
+        elif all(isinstance(v, str) for v in column.dropna().unique()):
+            data[name] = column.cat.set_categories(
+                [c for c in column.cat.categories if isinstance(c, str)], ordered=False
             )
-            continue
-        order = [found[value] for value in sorted(found)]
-        kinds = pd.CategoricalDtype(list(dict.fromkeys(order)))
-        data[name] = column.map(dict(found)).astype(kinds)
+        else:
+            partly.append(name)
+    notes = []
     if partly:
         notes.append(
-            f"some values of {listed(partly)} have labels and others have none, so "
-            f"they were read as numbers"
+            f"some values of {listed(partly)} have labels and others have none: read "
+            f"as numbers"
         )
+    if twice:
+        notes.append(f"two values of {listed(twice)} have one label: read as numbers")
     return data, notes

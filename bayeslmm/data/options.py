@@ -5,12 +5,14 @@ name them, for Python and for the command line at once.
 """
 
 import codecs
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from encodings.aliases import aliases
 
 from bayeslmm.errors import ModelError, is_number, nearest_names
 
+SEPARATOR = re.compile(r"[^\r\n\"'\x80-\U0010ffff]")
 # What is missing in a text file. pandas takes "None" too, which is a level of many
 # factors ("treatment: None").
 MISSING = (
@@ -94,14 +96,13 @@ def _separator(sep: object) -> str | None:
         return None
     if sep == "\\t":  # as a shell passes it on
         return "\t"
-    ok = isinstance(sep, str) and len(sep) == 1 and sep.isascii()
-    if not ok or sep in "\r\n\"'":
+    if not isinstance(sep, str) or not SEPARATOR.fullmatch(sep):
         raise ModelError(
             f"sep={sep!r} is not a separator: give one character, ',' ';' '|' or a "
             f"tab '\\t'. Regular expressions are not taken; write a file with other "
             f"separators anew."
         )
-    return str(sep)
+    return sep
 
 
 def _encoding(encoding: object) -> str | None:
@@ -127,7 +128,7 @@ def _missing(na: object) -> tuple[str, ...]:
     if isinstance(na, str):
         return tuple(part.strip() for part in na.split(","))
     given = list(na) if isinstance(na, Iterable) else [na]
-    if not all(isinstance(value, str) or is_number(value) for value in given):
+    if isinstance(na, Mapping) or not all(isinstance(value, str) or is_number(value) for value in given):
         raise ModelError(
             f"na must be text or a list of texts that are missing values, such as "
             f"'-,?' or ['-', '?'], not {na!r}."

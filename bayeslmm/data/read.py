@@ -58,7 +58,7 @@ def read(
     na: object = None,
     sheet: str | int | None = None,
 ) -> "pd.DataFrame":
-    """Read a file of rows, whatever program wrote it; its ending says what it is.
+    r"""Read a file of rows, whatever program wrote it; its ending says what it is.
 
     Use it for the first look at a file: what would be read otherwise than it was meant
     is an error that names the option, or a warning. `Model` takes the frame, and the
@@ -110,7 +110,7 @@ def read(
     --------
     >>> import bayeslmm as lmm
     >>> with open("pupils.csv", "w") as file:
-    ...     _ = file.write("score;edu\\n3,5;10\\n-;12\\n")
+    ...     _ = file.write("score;edu\n3,5;10\n-;12\n")
     >>> lmm.read("pupils.csv", decimal=",", na="-")
        score  edu
     0    3.5   10
@@ -193,9 +193,7 @@ def check_file(path: Path) -> None:
         raise InputFileError(f"There is no file {str(path)!r}.{hint}")
     known = OTHERS.get(path.suffix.lower())
     if known:
-        raise InputFileError(
-            f"{path.name!r} is {known}. What is read here is {KINDS}."
-        )
+        raise InputFileError(f"{path.name!r} is {known}. What is read here is {KINDS}.")
 
 
 def _check_options(path: Path, options: Options) -> None:

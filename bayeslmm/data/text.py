@@ -59,7 +59,7 @@ class _Text:
             return self.content.decode(self.encoding, errors="replace").split("\n")[0]
         return first.decode(self.encoding, errors="replace")
 
-    def read(self, **settings: Any) -> "pd.DataFrame":
+    def read(self, **settings: Any) -> "pd.DataFrame":  # noqa: ANN401
         """What pandas makes of it."""
         import pandas as pd
 
@@ -128,7 +128,7 @@ def _read(text: _Text) -> "tuple[pd.DataFrame, list[str]]":
     data = text.read(**settings)
     header = _header(text)
     if header is None:
-        raise _more_fields(text.path, data, text.sep)
+        raise _more_fields(text, data)
     suspects = [i for i, name in enumerate(data) if _may_be_rounded(data[name])]
     if suspects:
         given = text.read(**settings, usecols=suspects, dtype=str)
@@ -213,22 +213,29 @@ def _header(text: _Text) -> list[str] | None:
     return lines.iloc[0].tolist()
 
 
-def _more_fields(path: Path, data: "pd.DataFrame", sep: str) -> InputFileError:
+def _more_fields(text: _Text, data: "pd.DataFrame") -> InputFileError:
     """The error for rows that are longer than the header, which shifts all columns."""
-    first = f"The rows of {str(path)!r} have {data.index.nlevels} more "
-    fields = "field" if data.index.nlevels == 1 else "fields"
+    first = f"The rows of {str(text.path)!r} have {data.index.nlevels} more "
+    first += "field" if data.index.nlevels == 1 else "fields"
+    first += " than its first line"
+    hint = _separator_hint(text)
+    if hint and ";" in text.header() and text.sep == ",":
+        return InputFileError(
+            f"{first} if a comma separates them. Its first line suggests ';', so that "
+            f"the comma is a decimal mark: use {option('decimal', ',')}."
+        )
+    if hint:
+        return InputFileError(f"{first}.{hint}")
     if data.iloc[:, -1].isna().all():
         return InputFileError(
-            f"{first}{fields} than its first line, empty in every row: each row ends "
-            f"in a {sep!r} that the first line lacks. Remove it there, or add it to "
-            f"the first line."
+            f"{first}, empty in every row: each row ends in a {text.sep!r} that the "
+            f"first line lacks. Remove it there, or add it to the first line."
         )
     return InputFileError(
-        f"{first}{fields} than its first line, so it is not clear which column has "
-        f"which name. If the rows begin with their names or numbers (R's write.table "
-        f"does that), write it anew without these (row.names=FALSE) or name that "
-        f"column too. If a comma in them is a decimal mark, columns must be separated "
-        f"by something else."
+        f"{first}, so it is not clear which column has which name. If the rows begin "
+        f"with their names or numbers (R's write.table does that), write it anew "
+        f"without these (row.names=FALSE) or name that column too. If a comma in them "
+        f"is a decimal mark, columns must be separated by something else."
     )
 
 

@@ -5,6 +5,8 @@ Data only: whoever reads rows fills it in, and tables, warnings and reports say 
 
 from dataclasses import dataclass, field
 
+from bayeslmm.data.origin import Origin
+
 
 @dataclass(frozen=True, slots=True)
 class MixedColumn:
@@ -22,8 +24,8 @@ class RowAccount:
     grouping column, and of each other factor, that missing values removed;
     ``unused_levels`` the declared categories that no row had in the first place;
     ``mixed`` the predictors that are text, and so factors, though most values are
-    numbers. ``checksums`` says whether the pages of a Parquet file had checksums (which
-    were compared), None for other data.
+    numbers; ``traps`` sentences on other columns that may be meant otherwise.
+    ``origin`` is the file, None for a frame that came from none.
     """
 
     n_rows: int
@@ -32,8 +34,9 @@ class RowAccount:
     groups_lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unused_levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mixed: dict[str, MixedColumn] = field(default_factory=dict)
+    traps: tuple[str, ...] = ()
     # Of the file, not of the rows: the same rows are equal wherever they were read.
-    checksums: bool | None = field(default=None, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
     def n_dropped(self) -> int:

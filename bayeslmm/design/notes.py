@@ -57,6 +57,7 @@ def warn_of_data(account: RowAccount) -> None:
         If there is something to say; columns, counts, and what to do.
     """
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
+    said += [f"{trap[0].upper()}{trap[1:]}." for trap in account.traps]
     if said:
         warn_user(" ".join(said), DataWarning)
 

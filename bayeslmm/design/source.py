@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayeslmm.data.checksums import has_checksums
+from bayeslmm.data.origin import Origin
 from bayeslmm.design.batches import (
     BATCH,
     TWO_PASSES,
@@ -145,7 +146,8 @@ def _open_path(path: Path) -> Source | None:
     else:
         return None
     source = _dataset_source(_open_files(files), f"'{path.name}'")
-    return replace(source, checksums=all(map(has_checksums, files)))
+    name = path.name if not path.is_dir() else None
+    return replace(source, origin=Origin(name, None, all(map(has_checksums, files))))
 
 
 def _open_files(files: list[Path]) -> "ds.Dataset":

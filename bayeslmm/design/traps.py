@@ -20,22 +20,22 @@ from bayeslmm.formula import Atom, Formula, Name
 from bayeslmm.formula.nodes import names_in
 
 # Words in the name of a column whose whole numbers stand for something else.
-CODES = frozenset(
-    "treatment treat trt arm group grp condition cond region site country nation type "
-    "kind category code id sex gender race ethnicity religion occupation party sector "
-    "industry department state province county district zip zipcode postcode city town "
-    "village hospital clinic ward school classroom teacher doctor nurse subject subj "
-    "participant patient person rater judge family household litter pen plot farm herd "
-    "tank batch plate strain genotype variety cultivar species breed brand product "
-    "machine operator lab laboratory center centre colour color diagnosis".split()
-)
+CODES = """
+treatment treat trt arm group grp condition cond region site country nation type
+kind category code id sex gender race ethnicity religion occupation party sector
+industry department state province county district zip zipcode postcode city town
+village hospital clinic ward school classroom teacher doctor nurse subject subj
+participant patient person rater judge family household litter pen plot farm herd
+tank batch plate strain genotype variety cultivar species breed brand product
+machine operator lab laboratory center centre colour color diagnosis
+"""
 # Words that make an amount of such a name: group_size, n_sites, days_on_treatment.
-AMOUNTS = frozenset(
-    "n nr num number no count size mean avg median sum total rate ratio share percent "
-    "pct prop age time year years month months week weeks day days hour hours dose "
-    "score level rank order wave length width height weight distance cost price income "
-    "log sqrt sd var per duration index".split()
-)
+AMOUNTS = """
+n nr num number no count size mean avg median sum total rate ratio share percent pct
+prop age time year years month months week weeks day days hour hours dose score
+level rank order wave length width height weight distance cost price income log sqrt
+sd var per duration index
+"""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}([./-])\d{1,2}\2(\d{4}|\d\d)")
 # A number with a decimal comma, thousands, a unit of money or a per cent sign.
@@ -114,10 +114,14 @@ def _is_used_otherwise(name: str, formula: Formula) -> bool:
 def _codes(name: str, column: NumericColumn) -> list[str]:
     """Sentence on whole numbers that are codes by their name, and enter as a slope."""
     words = {word.lower() for word in WORD.findall(name)}
-    if not words & CODES or words & AMOUNTS or isinstance(column.values, AbsentRows):
+    if (
+        not words & set(CODES.split())
+        or words & set(AMOUNTS.split())
+        or isinstance(column.values, AbsentRows)
+    ):
         return []
     values = column.values
-    if values.ndim == 2 and values.shape[1] != 1 or (values % 1 != 0).any():
+    if values.shape[1] != 1 or (values % 1 != 0).any():
         return []
     distinct = np.unique(values)
     if len(distinct) < 3:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from bayeslmm.data import Origin
 from bayeslmm.design import Design, RowAccount, describe_table
 from bayeslmm.tables.numbers import counted, decimals_for, listed, number
 
@@ -99,10 +100,19 @@ def account_lines(account: RowAccount) -> list[str]:
         f"number, leave those cells empty)"
         for name, column in account.mixed.items()
     ]
-    if account.checksums is not None:
+    lines += account.traps
+    if account.origin is not None:
+        lines += _origin_lines(account.origin)
+    return lines
+
+
+def _origin_lines(origin: Origin) -> list[str]:
+    """What reading the file decided, and whether damage would have been seen."""
+    lines = list(origin.notes)
+    if origin.checksums is not None:
         lines.append(
             "page checksums of the Parquet file: all agree"
-            if account.checksums
+            if origin.checksums
             else "the Parquet file has no page checksums: damage may pass for data"
         )
     return lines
