@@ -5,7 +5,6 @@ Takes nothing; gives the public names. Each is imported on first use (PEP 562), 
 """
 
 import importlib
-import importlib.metadata
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -117,7 +116,9 @@ __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 def __getattr__(name: str) -> object:
     """Import the room of a public name on first use."""
     if name == "__version__":
-        return importlib.metadata.version("bayeslmm")
+        from importlib.metadata import version  # half the time until a command listens
+
+        return version("bayeslmm")
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'bayeslmm' has no attribute {name!r}")
     room = importlib.import_module(f"bayeslmm.{_ROOM_OF[name]}")

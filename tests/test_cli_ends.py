@@ -16,10 +16,10 @@ from bayeslmm.cli.stage import Stage
 from bayeslmm.model import Model
 from bayeslmm.report.folder import remove_dead
 
-STARTUP = 0.1  # seconds in which Python itself is not there yet to answer
+STARTUP = 10.0  # seconds that Python may take to be there at all on a busy machine
 REML_ONLY = ("--reml-only", "--out", "results")
 SHORT = ("--draws", 20, "--tune", 20, "--chains", 2, "--seed", 1, "--out", "results")
-LATE = [0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.6, 5.2, 6.0, 7.0, 8.0]
+LATE = [0.0, 0.1, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.6, 5.2, 6.0, 7.0, 8.0]
 
 
 def names(folder: str = "results") -> set[str]:
@@ -27,8 +27,23 @@ def names(folder: str = "results") -> set[str]:
     return {str(p.relative_to(folder)) for p in Path(folder).rglob("*")}
 
 
+def wait_until_it_listens(process: subprocess.Popen) -> None:
+    """Wait for the handler of SIGTERM, the last; Python has one of SIGINT itself.
+
+    Before that nothing of ours runs, and a signal does what the system does with it.
+    """
+    status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + STARTUP
+    while status.exists() and time.monotonic() < end:
+        caught = int(status.read_text().split("SigCgt:")[1].split()[0], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.002)
+    if not Path("/proc/self/status").exists():  # not Linux
+        time.sleep(0.5)
+
+
 def ended(number: int, seconds: float, *options: object) -> tuple[int, str]:
-    """Exit code and stderr of a command that gets a signal after a while."""
+    """Exit code and stderr of a command that gets a signal a while after its start."""
     arguments = ["fit", "pupils.csv", INTERCEPTS, "--out", "results", *options]
     process = subprocess.Popen(
         [sys.executable, "-m", "bayeslmm", *map(str, arguments)],
@@ -37,6 +52,7 @@ def ended(number: int, seconds: float, *options: object) -> tuple[int, str]:
         text=True,
         env={**os.environ, "COLUMNS": "100"},
     )
+    wait_until_it_listens(process)
     time.sleep(seconds)
     process.send_signal(number)
     try:

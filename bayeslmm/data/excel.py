@@ -74,9 +74,7 @@ def _sheet(path: Path, names: list[str], options: Options) -> str:
     if str(asked).isdecimal() and 1 <= int(asked) <= len(names):
         return names[int(asked) - 1]
     hint = nearest_names(str(asked), names) or f" Its sheets are {listed(names, 12)}."
-    raise InputFileError(
-        f"{path.name!r} has no sheet {asked!r}.{hint}"
-    )
+    raise InputFileError(f"{path.name!r} has no sheet {asked!r}.{hint}")
 
 
 def _check_header(

@@ -128,7 +128,8 @@ def _missing(na: object) -> tuple[str, ...]:
     if isinstance(na, str):
         return tuple(part.strip() for part in na.split(","))
     given = list(na) if isinstance(na, Iterable) else [na]
-    if isinstance(na, Mapping) or not all(isinstance(value, str) or is_number(value) for value in given):
+    fits = all(isinstance(value, str) or is_number(value) for value in given)
+    if isinstance(na, Mapping) or not fits:
         raise ModelError(
             f"na must be text or a list of texts that are missing values, such as "
             f"'-,?' or ['-', '?'], not {na!r}."

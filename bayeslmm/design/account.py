@@ -10,10 +10,19 @@ from bayeslmm.data.origin import Origin
 
 @dataclass(frozen=True, slots=True)
 class MixedColumn:
-    """A text column with ``n_numbers`` values that are numbers, and ``others``."""
+    """A text column with ``n_numbers`` values that are numbers, and ``others``.
+
+    ``n_levels`` of them are in the rows used, and so levels. ``n_cells`` cells have a
+    value, ``n_others`` one of the others, and ``row`` is the first that has, from 1;
+    these are unknown (0 and None) where rows were read in batches.
+    """
 
     n_numbers: int
     others: tuple[str, ...]
+    n_levels: int
+    n_cells: int = field(default=0, compare=False)
+    n_others: int = field(default=0, compare=False)
+    row: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

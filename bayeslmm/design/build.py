@@ -22,7 +22,7 @@ from bayeslmm.design.matrices import (
     matrix_variables,
     model_matrix,
 )
-from bayeslmm.design.notes import mixed_columns
+from bayeslmm.design.notes import mixed_in_memory, naming_mixed
 from bayeslmm.design.products import model_products, multiplied_values
 from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
 from bayeslmm.design.response import (
@@ -83,30 +83,32 @@ def build_design(
     rows = Rows(used, len(kept), {}, True, formula.text)
     variables = _evaluate_variables(formula, rows)
     y, trials, response_levels = _read_response(formula, variables, gaussian=gaussian)
+    mixed = mixed_in_memory(formula, variables, columns)
     fixed_coding = code_terms(formula.fixed, variables)
-    fixed = matrix_variables(formula.fixed, fixed_coding, variables)
-    learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
-    products = model_products(
-        formula, (fixed_coding, *(coding for _, _, coding in learnt)), variables
-    )
-    design = Design(
-        y=y,
-        X=model_matrix(formula.fixed, fixed_coding, variables, rows.n),
-        fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
-        groups=tuple(term for term, _, _ in learnt),
-        weights=read_weights(frame, weights, kept),
-        offset=sum_offsets(formula, rows),
-        response=formula.response.label,
-        account=replace(
-            account_rows(columns, formula, kept),
-            mixed=mixed_columns(formula, variables),
-            traps=_traps(formula, variables, learnt),
-            origin=origin_of(frame.to_native()),
-        ),
-        products=products,
-        multiplied=multiplied_values(products, variables, rows.n),
-    )
-    check_design(design, gaussian=gaussian)
+    with naming_mixed(mixed):
+        fixed = matrix_variables(formula.fixed, fixed_coding, variables)
+        learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
+        products = model_products(
+            formula, (fixed_coding, *(coding for _, _, coding in learnt)), variables
+        )
+        design = Design(
+            y=y,
+            X=model_matrix(formula.fixed, fixed_coding, variables, rows.n),
+            fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
+            groups=tuple(term for term, _, _ in learnt),
+            weights=read_weights(frame, weights, kept),
+            offset=sum_offsets(formula, rows),
+            response=formula.response.label,
+            account=replace(
+                account_rows(columns, formula, kept),
+                mixed=mixed,
+                traps=_traps(formula, variables, learnt),
+                origin=origin_of(frame.to_native()),
+            ),
+            products=products,
+            multiplied=multiplied_values(products, variables, rows.n),
+        )
+        check_design(design, gaussian=gaussian)
     groups = {
         term.group: FactorColumn(term.codes, term.levels) for term in design.groups
     }

@@ -4,23 +4,30 @@ Takes the account of the rows and the factors among the predictors; gives column
 are text because of a few cells, and the sentence that names what was lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
 
 from bayeslmm.data.numbers import number_in
 from bayeslmm.design.account import MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn
-from bayeslmm.errors import DataWarning, listed, warn_user
+from bayeslmm.design.frame import FactorColumn, RawColumn, to_factor
+from bayeslmm.errors import DataError, DataWarning, listed, warn_user
 from bayeslmm.formula import Formula, Name
 
 
 def mixed_columns(
-    formula: Formula, variables: Mapping[str, Column]
+    formula: Formula,
+    variables: Mapping[str, Column],
+    given: Mapping[str, tuple[str, ...]],
 ) -> dict[str, MixedColumn]:
     """Text columns among the predictors most of whose values are numbers.
 
-    A single "." among numbers makes a whole column text, and text is a factor. One that
-    is meant as a factor is written factor(x), and is not among these.
+    A single "." among numbers makes a whole column text, and text is a factor, even if
+    its row is not used: `given` are the values in any row. A column that is meant as a
+    factor is written factor(x), and is not among these.
     """
     predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
     atoms = {atom for p in predictors for term in p.terms for atom in term.atoms}
@@ -30,17 +37,46 @@ def mixed_columns(
         if atom not in atoms or not isinstance(atom.node, Name):
             continue
         if isinstance(column, FactorColumn) and column.kind == "text":
-            mixed = mixed_column(column.levels)
+            mixed = mixed_column(given.get(atom.node.name, column.levels))
             if mixed is not None:
-                found[atom.label] = mixed
+                found[atom.label] = replace(mixed, n_levels=len(column.levels))
+    return found
+
+
+def mixed_in_memory(
+    formula: Formula, variables: Mapping[str, Column], columns: Mapping[str, RawColumn]
+) -> dict[str, MixedColumn]:
+    """The same from columns of all rows, with the first row that has such a cell."""
+    texts = {name: column for name, column in columns.items() if column.kind == "text"}
+    given = {name: to_factor(column).levels for name, column in texts.items()}
+    found = {}
+    for name, mixed in mixed_columns(formula, variables, given).items():
+        codes = [texts[name].levels.index(other) for other in mixed.others]
+        rows = np.flatnonzero(np.isin(texts[name].values, codes))
+        n_cells = int((~texts[name].missing).sum())
+        found[name] = replace(
+            mixed, n_cells=n_cells, n_others=len(rows), row=int(rows[0]) + 1
+        )
     return found
 
 
 def mixed_column(levels: tuple[str, ...]) -> MixedColumn | None:
     """The values of a text column that are no numbers, if most of them are numbers."""
     others = tuple(level for level in levels if number_in(level) is None)
-    n_numbers = len(levels) - len(others)
-    return MixedColumn(n_numbers, others) if 0 < len(others) < n_numbers else None
+    n, n_numbers = len(levels), len(levels) - len(others)
+    return MixedColumn(n_numbers, others, n) if 0 < len(others) < n_numbers else None
+
+
+@contextmanager
+def naming_mixed(mixed: Mapping[str, MixedColumn]) -> Iterator[None]:
+    """Let an error say which columns are factors only because of a few cells."""
+    try:
+        yield
+    except DataError as error:
+        if not mixed:
+            raise
+        causes = " ".join(map(mixed_sentence, mixed.items()))
+        raise DataError(f"{error} The likely cause: {causes}") from error
 
 
 def warn_of_data(account: RowAccount) -> None:
@@ -83,10 +119,20 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
     """Sentence on a column that a few cells made text."""
     name, mixed = entry
     n = mixed.n_numbers + len(mixed.others)
+    counts = f"{mixed.n_numbers} of the {n} different values of {name!r} are numbers"
+    if mixed.n_cells:
+        n_numbers = mixed.n_cells - mixed.n_others
+        counts = f"{n_numbers:,} of {mixed.n_cells:,} values of {name!r} are numbers"
+    where = "" if mixed.row is None else f" (first in row {mixed.row:,} of the data)"
+    unused = (
+        " Cells of rows that are left out for a missing value count too."
+        if mixed.n_levels < n
+        else ""
+    )
     return (
-        f"{name!r} is text and enters as a factor with {n} levels, though "
-        f"{mixed.n_numbers} of its {n} different values are numbers; not so "
-        f"{listed(mixed.others, 3)}. If it is a number, make these missing "
-        f"(pandas.to_numeric(x, errors='coerce')); if it is a factor, write "
+        f"{counts}, not so {listed(mixed.others, 3)}{where}, so it is text and enters "
+        f"as a factor with {mixed.n_levels} levels.{unused} If it is a number, read "
+        f"the file with lmm.read(path, na={', '.join(mixed.others[:3])!r}) or use "
+        f"pandas.to_numeric(x, errors='coerce'); if it is a factor, write "
         f"factor({name})."
     )

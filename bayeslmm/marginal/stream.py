@@ -22,7 +22,7 @@ from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
-from bayeslmm.design.notes import mixed_columns
+from bayeslmm.design.notes import mixed_columns, naming_mixed
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
@@ -263,7 +263,8 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
-    check_streamed(design)
+    with naming_mixed(design.account.mixed):
+        check_streamed(design)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
@@ -379,7 +380,7 @@ def _streamed_design(
         {name: n for name, n in tally.missing.items() if n},
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
-        mixed_columns(scan.formula, scan.variables),
+        mixed_columns(scan.formula, scan.variables, scan.given),
         find_traps(scan.formula, scan.variables),
         scan.origin,
     )
