@@ -4,7 +4,6 @@ Takes a path and the name of a sheet; gives a frame, or one message that lists t
 sheets there are.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -57,7 +56,7 @@ def read_excel(
             raise
         raise unreadable(path, "an Excel workbook", error) from error
     first = header.iloc[0].tolist() if len(header) else []
-    _check_header(path, sheet, data, first)
+    _check_header(path, sheet, data)
     names = zip(data.columns.map(str), first, strict=False)
     renamed = {new: str(old) for new, old in names if pd.notna(old) and new != str(old)}
     data.columns = data.columns.map(str)
@@ -77,22 +76,19 @@ def _sheet(path: Path, names: list[str], options: Options) -> str:
     raise InputFileError(f"{path.name!r} has no sheet {asked!r}.{hint}")
 
 
-def _check_header(
-    path: Path, sheet: str, data: "pd.DataFrame", header: Sequence[str | float]
-) -> None:
+def _check_header(path: Path, sheet: str, data: "pd.DataFrame") -> None:
     """Raise unless the first row of a sheet names its columns."""
-    import pandas as pd
-
     if not len(data.columns) or not len(data):
         raise InputFileError(
             f"Sheet {sheet!r} of {path.name!r} has no rows under a header. Give the "
             f"sheet that holds the table: {option('sheet', 'name')}."
         )
-    nameless = sum(pd.isna(name) for name in header)
-    if nameless > len(header) / 2:
+    n = len(data.columns)
+    nameless = sum(str(name).startswith("Unnamed: ") for name in data.columns)
+    if nameless > n / 2:
         raise InputFileError(
             f"The first row of sheet {sheet!r} of {path.name!r} names "
-            f"{len(header) - nameless} of {len(header)} columns, so it is no header. "
+            f"{n - nameless} of {n} columns, so it is no header. "
             f"Delete the rows above the header (titles, notes), or save the table as a "
             f"sheet of its own."
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 CANDIDATES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "a comma"}
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
+THOUSANDS = r"[+-]?\d{{1,3}}({mark}\d{{3}})+"
 WHOLE = r"[+-]?\d+"
 # Digits from which a whole number may be more than 64 bits.
 LONG = r"[+-]?\d{19,}"
@@ -277,12 +278,12 @@ def _check_decimals(path: Path, data: "pd.DataFrame", options: Options) -> None:
         cells = _number_like(data[column], other)
         if cells is None:
             continue
+        advice = f"use {option('decimal', ',')}."
         if given == ",":
             advice = "leave decimal=',' out."
-        else:
-            advice = f"use {option('decimal', ',')}."
-            if cells.str.fullmatch(r"[+-]?\d{1,3}(,\d{3})+").all():
-                advice += " If it separates thousands, take it out of the file."
+        if cells.str.fullmatch(THOUSANDS.format(mark=other)).all():
+            advice += " If it separates thousands, take it out of the file."
+        if given is None:
             advice += " If these are texts, say so: decimal='.'."
         raise InputFileError(
             f"Column {column!r} of {path.name!r} holds numbers with a decimal {name}, "
@@ -295,7 +296,8 @@ def _number_like(column: "pd.Series", mark: str) -> "pd.Series | None":
     if str(column.dtype) not in ("str", "object"):
         return None
     values = column.dropna().astype(str).drop_duplicates().str.strip()
-    marked = values[values.str.fullmatch(rf"[+-]?\d*{mark}\d+(e[+-]?\d+)?")]
+    number = rf"[+-]?\d*{mark}\d+(e[+-]?\d+)?|{THOUSANDS.format(mark=mark)}"
+    marked = values[values.str.fullmatch(number)]
     whole = values.str.fullmatch(WHOLE).sum()
     return marked if len(marked) and len(marked) + whole > len(values) / 2 else None
 

@@ -117,8 +117,8 @@ def _frame_advice(data: object) -> str:
         return "Call its .collect() first."
     if isinstance(data, str):
         return (
-            "Read the file first, for example with pandas.read_csv, or with "
-            "duckdb.read_csv if it is larger than memory."
+            "Read the file first, with lmm.read(path), or with duckdb.read_csv if it "
+            "is larger than memory."
         )
     return "Give a pandas, polars or Arrow data frame with named columns."
 
