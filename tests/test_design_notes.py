@@ -62,7 +62,7 @@ def test_a_cell_of_a_row_that_is_left_out_is_said(form):
     """The column is text all the same, and the level that told why is gone."""
     data = mixed()
     data.loc[3, "y"] = np.nan
-    said = r"of 'x' are numbers, not so '\.'.* enters as a factor with 12 levels\. .*count too"
+    said = r"'x' are numbers, not so '\.'.* a factor with 12 levels\. .*count too"
     with pytest.warns(DataWarning, match=said):
         model = Model(FORMULA, form(data))
     assert model.design.p == 12
