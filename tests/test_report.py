@@ -259,6 +259,7 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
         "groups_lost": {},
         "unused_levels": {},
         "mixed": {},
+        "coarse": {},
         "traps": [],
         "checksums": None,
     }

@@ -25,7 +25,7 @@ HALF = 0.6  # of the SD is left without the level
 def outlying_sentences(fit: "RemlFit") -> list[str]:
     """One sentence for each term in which one level holds half of an SD."""
     found = []
-    for t, term in enumerate(fit.design.groups):
+    for t, term in enumerate(fit.model.design.groups):
         if not FEWEST <= term.n_levels <= MOST:
             continue
         variance = np.einsum("jkk->jk", fit.effects.b_cov[t])

@@ -7,6 +7,11 @@ Takes the k x k structures of lme4 2.0 (``us``, ``diag``, ``cs``, ``ar1``, and t
 are unbounded. The loops are scalar, because k is small. Needs numpy only.
 """
 
+from bayeslmm.covariance.angle import (
+    angle_pullback as angle_pullback,
+    angle_to_factor as angle_to_factor,
+    corr_to_angle as corr_to_angle,
+)
 from bayeslmm.covariance.coordinates import (
     coordinates_pullback as coordinates_pullback,
     coordinates_to_factor as coordinates_to_factor,
@@ -20,6 +25,7 @@ from bayeslmm.covariance.correlation import corr_low as corr_low
 from bayeslmm.covariance.structures import (
     STRUCTURES as STRUCTURES,
     Structure as Structure,
+    is_full as is_full,
     is_homogeneous as is_homogeneous,
     n_corr as n_corr,
     n_sd as n_sd,

@@ -25,3 +25,11 @@ def n_corr(structure: Structure, k: int) -> int:
 def n_theta(structure: Structure, k: int) -> int:
     """Number of variance parameters of a term with k effects."""
     return n_sd(structure, k) + n_corr(structure, k)
+
+
+def is_full(structure: Structure, k: int) -> bool:
+    """Whether a structure is the unstructured covariance under another name.
+
+    So are ``cs`` and ``hetar1`` of two effects.
+    """
+    return n_theta(structure, k) == k * (k + 1) // 2

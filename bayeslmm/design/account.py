@@ -26,6 +26,22 @@ class MixedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class CoarseColumn:
+    """A column whose values differ by few ``step``s, the distance of doubles there."""
+
+    mean: float
+    sd: float
+    step: float
+
+    def words(self, name: str) -> str:
+        """What was seen, without an end."""
+        return (
+            f"{name!r} has mean {self.mean:.6g} and SD {self.sd:.3g}, where numbers "
+            f"are kept to {self.step:.2g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RowAccount:
     """Which rows were used, and what was lost with the others.
 
@@ -33,8 +49,9 @@ class RowAccount:
     grouping column, and of each other factor, that missing values removed;
     ``unused_levels`` the declared categories that no row had in the first place;
     ``mixed`` the predictors that are text, and so factors, though most values are
-    numbers; ``traps`` sentences on other columns that may be meant otherwise.
-    ``origin`` is the file, None for a frame that came from none.
+    numbers; ``coarse`` the columns that have lost digits to being far from zero;
+    ``traps`` sentences on other columns that may be meant otherwise. ``origin`` is the
+    file, None for a frame that came from none.
     """
 
     n_rows: int
@@ -43,6 +60,7 @@ class RowAccount:
     groups_lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unused_levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mixed: dict[str, MixedColumn] = field(default_factory=dict)
+    coarse: dict[str, CoarseColumn] = field(default_factory=dict)
     traps: tuple[str, ...] = ()
     # Of the file, not of the rows: the same rows are equal wherever they were read.
     origin: Origin | None = field(default=None, compare=False)

@@ -12,6 +12,7 @@ import numpy as np
 from bayeslmm.data.origin import origin_of
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.digits import account_digits, given_numbers
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups
@@ -108,6 +109,8 @@ def build_design(
             products=products,
             multiplied=multiplied_values(products, variables, rows.n),
         )
+        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
+        design = account_digits(design, given_numbers(formula, used), integers)
         check_design(design, gaussian=gaussian)
     groups = {
         term.group: FactorColumn(term.codes, term.levels) for term in design.groups

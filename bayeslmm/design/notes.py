@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayeslmm.data.numbers import number_in
-from bayeslmm.design.account import MixedColumn, RowAccount
+from bayeslmm.design.account import CoarseColumn, MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
 from bayeslmm.design.frame import FactorColumn, RawColumn, to_factor
 from bayeslmm.errors import DataError, DataWarning, listed, warn_user
@@ -80,7 +80,7 @@ def naming_mixed(mixed: Mapping[str, MixedColumn]) -> Iterator[None]:
 
 
 def warn_of_data(account: RowAccount) -> None:
-    """One warning for levels that went with missing values, and for mixed columns.
+    """One warning for lost levels, for mixed columns, and for those that lost digits.
 
     Parameters
     ----------
@@ -93,6 +93,7 @@ def warn_of_data(account: RowAccount) -> None:
         If there is something to say; columns, counts, and what to do.
     """
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
+    said += map(coarse_sentence, account.coarse.items())
     said += [f"{trap[0].upper()}{trap[1:]}." for trap in account.traps]
     if said:
         warn_user(" ".join(said), DataWarning)
@@ -135,4 +136,15 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
         f"the file with lmm.read(path, na={', '.join(mixed.others[:3])!r}) or use "
         f"pandas.to_numeric(x, errors='coerce'); if it is a factor, write "
         f"factor({name})."
+    )
+
+
+def coarse_sentence(entry: tuple[str, CoarseColumn]) -> str:
+    """Sentence on a column that has lost digits to being far from zero."""
+    name, column = entry
+    return (
+        f"{column.words(name)}, {column.step / column.sd:.1g} SD: its rows were "
+        f"rounded to that before anything was fitted. If these digits matter, "
+        f"subtract a constant from {name!r} where it is still exact, before it is "
+        f"stored."
     )

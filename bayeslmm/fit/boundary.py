@@ -25,8 +25,8 @@ from bayeslmm.fit.criterion import (
 # A pivot below this, relative to sigma in scaled columns, is tried at exactly 0: lme4's
 # tolerance of isSingular is 1e-4. Only tried: the criteria decide.
 TRY_ZERO = 1e-2
-# How far inside the bounds a correlation is tried at its bound.
-TRY_BOUND = 1e-4
+# How far inside the bounds the angle of a correlation is tried at its bound.
+TRY_BOUND = 1e-2
 # Where the curvature away from a zero column is measured, in relative SDs.
 AWAY = 1e-3
 # Curvature that counts as downward, relative to the largest one.

@@ -16,16 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bayeslmm.covariance import (
-    Structure,
-    n_sd,
-    n_theta,
-    theta_bounds,
-    theta_pullback,
-    theta_start,
-    theta_to_factor,
-)
+from bayeslmm.covariance import Structure, n_sd
 from bayeslmm.design.arrays import Design
+from bayeslmm.fit.thetas import ThetaBlock, make_block
 from bayeslmm.marginal import (
     Direction,
     Statistics,
@@ -34,25 +27,6 @@ from bayeslmm.marginal import (
     profiled_gradient,
 )
 from bayeslmm.marginal.conditioned import Conditioned
-
-# How far from the ends of their range the correlations of cs and ar1 are searched: the
-# criterion there differs from that at the end by about as much.
-INSIDE = 1e-8
-# A row of a factor this small beside the products that it is the sum of is rounding.
-RELATIVE_ZERO = 1e-14
-
-Shape = tuple[Structure, int]
-"""Structure of a bar term, and its effects per level."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThetaBlock:
-    """Where one term lives in the flat theta."""
-
-    structure: Structure
-    k: int
-    n_levels: int
-    where: slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +64,16 @@ class ProfiledProblem:
         self, theta: Float[np.ndarray, " m"]
     ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
         """Relative factors in safe coordinates."""
-        return tuple(
-            theta_to_factor(block.structure, theta[block.where], block.k)
-            for block in self.blocks
-        )
+        return tuple(block.factor(theta[block.where]) for block in self.blocks)
 
     def data_factors(
         self, theta: Float[np.ndarray, " m"]
     ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
         """Relative factors of the data's columns; a row that is rounding is 0."""
-        safe, found = self.factors(theta), []
-        for t, factor in enumerate(self.conditioned.factors(safe)):
-            size = np.abs(self.conditioned.spread(t)) @ np.abs(safe[t])
-            held = np.abs(factor).max(axis=1) > RELATIVE_ZERO * size.max(axis=1)
-            found.append(factor * held[:, None])
-        return tuple(found)
+        return tuple(
+            block.data_factor(theta[block.where], self.conditioned.spread(t))
+            for t, block in enumerate(self.blocks)
+        )
 
     def __call__(
         self, theta: Float[np.ndarray, " m"]
@@ -124,7 +93,7 @@ class ProfiledProblem:
         directions = [
             Direction(t, slope)
             for t, block in enumerate(self.blocks)
-            for slope in factor_slopes(block, theta[block.where])
+            for slope in block.slopes(theta[block.where])
         ]
         criterion, d_factors, curvature = profiled_curvature(
             self.statistics,
@@ -175,37 +144,25 @@ class ProfiledProblem:
         """Gradient with respect to theta from those with respect to the factors."""
         gradient = np.empty(self.m)
         for block, d_factor in zip(self.blocks, d_factors, strict=True):
-            gradient[block.where] = theta_pullback(
-                block.structure, theta[block.where], block.k, d_factor
-            )
+            gradient[block.where] = block.pullback(theta[block.where], d_factor)
         return gradient
 
     def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Lower and upper bounds; infinite where the criterion is even.
-
-        A correlation stops `INSIDE` its range: at the end the factor has an infinite
-        slope, and its gradient would be wrong.
-        """
-        pairs = [p for b in self.blocks for p in theta_bounds(b.structure, b.k)]
-        lower, upper = np.array(pairs).T
-        correlation = np.isfinite(upper)
-        lower[correlation] += INSIDE
-        upper[correlation] -= INSIDE
+        """Lower and upper bounds; infinite where the criterion is even."""
+        lower, upper = np.array([p for b in self.blocks for p in b.bounds()]).T
         for block in self.blocks:
             lower[even_sds(block)] = -np.inf
         return lower, upper
 
     def correlations(self) -> Bool[np.ndarray, " m"]:
-        """Which thetas are the one correlation of cs or ar1."""
+        """Which thetas are the angle of the one correlation of cs or ar1."""
         return np.isfinite(self.bounds()[1])
 
     def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """Theta with correlations that stopped at `bounds` moved to the very end."""
+        """Theta with angles that stopped at `bounds` moved to the very end."""
         lower, upper = self.bounds()
-        pairs = [p for b in self.blocks for p in theta_bounds(b.structure, b.k)]
-        low, high = np.array(pairs).T
-        moved = np.where((theta <= lower) & np.isfinite(upper), low, theta)
-        return np.where(theta >= upper, high, moved)
+        moved = np.where((theta <= lower) & np.isfinite(upper), 0.0, theta)
+        return np.where(theta >= upper, np.pi, moved)
 
     def units(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """What counts as one step at theta: 1, or the largest entry of its term."""
@@ -221,7 +178,7 @@ class ProfiledProblem:
 
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
-        return np.concatenate([theta_start(b.structure, b.k) for b in self.blocks])
+        return np.concatenate([block.start() for block in self.blocks])
 
 
 def profiled_problem(
@@ -231,38 +188,25 @@ def profiled_problem(
 
     Terms stand at the origin of the data, so that factors are lower triangular there.
     """
-    shapes: list[Shape] = [(term.structure, term.k) for term in design.groups]
-    return safe_problem(shapes, conditioned.unmoved(), restricted=restricted)
+    structures: list[Structure] = [term.structure for term in design.groups]
+    return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
 
 
 def safe_problem(
-    shapes: Sequence[Shape],
+    structures: Sequence[Structure],
     conditioned: Conditioned,
     *,
     restricted: bool,
 ) -> ProfiledProblem:
-    """The problem in given coordinates; structure and effects of each term."""
-    layout, stop, blocks = conditioned.statistics.layout, 0, []
+    """The problem in given coordinates; structure of each term."""
+    layout, blocks = conditioned.statistics.layout, []
     levels = {t: block.n_levels for block in layout.blocks for t in block.terms}
-    for t, (structure, k) in enumerate(shapes):
-        start, stop = stop, stop + n_theta(structure, k)
-        blocks.append(ThetaBlock(structure, k, levels[t], slice(start, stop)))
+    for t, (structure, basis) in enumerate(
+        zip(structures, conditioned.bases, strict=True)
+    ):
+        first = blocks[-1].where.stop if blocks else 0
+        blocks.append(make_block(structure, basis, levels[t], first))
     return ProfiledProblem(conditioned, restricted, tuple(blocks))
-
-
-def factor_slopes(
-    block: ThetaBlock, theta: Float[np.ndarray, " m"]
-) -> list[Float[np.ndarray, "k k"]]:
-    """Derivative of a term's factor with respect to each of its thetas.
-
-    Read off the pullback, entry by entry of the lower triangle.
-    """
-    slopes = np.zeros((len(theta), block.k, block.k))
-    for i, j in zip(*np.tril_indices(block.k), strict=True):
-        unit = np.zeros((block.k, block.k))
-        unit[i, j] = 1.0
-        slopes[:, i, j] = theta_pullback(block.structure, theta, block.k, unit)
-    return list(slopes)
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:

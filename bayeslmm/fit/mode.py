@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import optimize
 
+from bayeslmm.covariance import Structure
 from bayeslmm.errors import SamplingError
-from bayeslmm.fit.criterion import Shape, safe_problem
+from bayeslmm.fit.criterion import safe_problem
 from bayeslmm.fit.optimise import is_singular, minimise
 from bayeslmm.fit.target import Target
 from bayeslmm.marginal import profiled_criterion
@@ -179,9 +180,9 @@ def _log_volume(basis: Float[np.ndarray, "m m"]) -> float:
 def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
     """Coordinates of the REML estimate, and of ML's where that is singular."""
     found = []
-    shapes: list[Shape] = [(term.structure, term.k) for term in target.terms]
+    structures: list[Structure] = [term.structure for term in target.terms]
     for restricted in (True, False):
-        problem = safe_problem(shapes, target.conditioned, restricted=restricted)
+        problem = safe_problem(structures, target.conditioned, restricted=restricted)
         optimum = minimise(problem)
         relative = problem.factors(optimum.theta)
         profile = profiled_criterion(

@@ -98,15 +98,21 @@ def minimise(problem: ProfiledProblem) -> Optimum:
 
 
 def _starts(problem: ProfiledProblem) -> list[Float[np.ndarray, " m"]]:
-    """Starting values: SDs by `STARTS`, a shared correlation from both sides too."""
+    """Starting values: SDs by `STARTS`, a shared correlation from both sides too.
+
+    From about 0.8 of the way to either end of its range.
+    """
     correlation = problem.correlations()
     lower, upper = problem.bounds()
     found = []
     for scale in STARTS:
-        start = scale * problem.start()
+        start = np.where(correlation, 1.0, scale) * problem.start()
         found.append(start)
         if correlation.any():
-            found += [np.where(correlation, 0.8 * end, start) for end in (upper, lower)]
+            found += [
+                np.where(correlation, 0.4 * start + 0.6 * end, start)
+                for end in (lower, upper)
+            ]
     return found
 
 

@@ -179,7 +179,7 @@ def sd_profile(
     """
     conditioned, block = problem.conditioned, problem.blocks[t]
     turns = [np.eye(b.k) for b in problem.blocks]
-    size = float(conditioned.spread(t)[effect, effect])
+    size = 1.0 / float(block.size[effect])
     if block.structure == "us":
         row = conditioned.spread(t)[effect]
         turns[t], length = np.linalg.qr(row[:, None], mode="complete")
@@ -214,10 +214,9 @@ def _block_theta(
         lower = np.linalg.qr(factor.T, mode="r").T
         signs = np.where(np.diag(lower) < 0.0, -1.0, 1.0)
         return (lower * signs).T[np.triu_indices(block.k)]
-    n_sd = len(sd_positions(block))
-    found = np.nan_to_num(theta)  # a correlation of an SD of 0 is anything
-    found[:n_sd] /= np.diag(spread)[:n_sd]
-    return found
+    rho = float(np.nan_to_num(theta[-1]))  # that of SDs of 0 is anything
+    own = np.broadcast_to(theta[: len(sd_positions(block))], (block.k,))
+    return block.from_relative(own, rho)
 
 
 def _crossing(

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import factor_to_sd_corr, n_corr, theta_bounds
+from bayeslmm.covariance import factor_to_sd_corr, is_full, n_corr, theta_bounds
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 
 # Products of two rounded rows miss 1 by a few units in the last place.
 CORR_ROUNDING = 1e-12
 # The one correlation of cs or ar1 this near to an end of its range is there.
-EDGE = 1e-9
+EDGE = 1e-12
+
+# The correlation next to 1.
+INSIDE = float(np.nextafter(1.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,16 @@ class FitStatus:
 def sd_corr(
     factor: Float[np.ndarray, "k k"],
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
-    """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1."""
+    """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1.
+
+    Not where the factor has all its pivots: far from x = 0 intercepts and slopes are
+    correlated to all digits though no effect determines another.
+    """
     sd, corr = factor_to_sd_corr(factor)
     edge = np.abs(corr) > 1.0 - CORR_ROUNDING
-    corr[edge] = np.sign(corr[edge])
+    np.fill_diagonal(edge, val=False)
+    end = 1.0 if _rank(factor) < len(sd) else INSIDE
+    corr[edge] = end * np.sign(corr[edge])
     return sd, corr
 
 
@@ -84,7 +93,7 @@ def boundary_parameters(
         sd, corr = sd_corr(factor)
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
-        elif term.structure == "us":
+        elif is_full(term.structure, term.k):
             inside = bool(np.abs(corr[parameter.index]) < 1.0)  # not so for NaN
             at_edge = not inside or _only_rank_lost(factor)
         else:
@@ -140,7 +149,7 @@ def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
 def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
     """What is said of correlations at the end of their range, or of a lost rank."""
     _, corr = sd_corr(factor)
-    if n_corr(term.structure, term.k) and term.structure != "us":
+    if n_corr(term.structure, term.k) and not is_full(term.structure, term.k):
         if _shared_corr_at_edge(term, corr) and np.isfinite(corr[1, 0]):
             return [f"the correlation of {term.label} is estimated as {corr[1, 0]:.3g}"]
         return []

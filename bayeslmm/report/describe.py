@@ -96,6 +96,10 @@ def account_lines(account: RowAccount) -> list[str]:
                 f"{_some(levels)}"
             )
     lines += [_mixed_line(name, column) for name, column in account.mixed.items()]
+    lines += [
+        f"{column.words(name)}: digits were lost before the fit"
+        for name, column in account.coarse.items()
+    ]
     lines += account.traps
     if account.origin is not None:
         lines += _origin_lines(account.origin)

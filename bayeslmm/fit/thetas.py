@@ -1,0 +1,149 @@
+"""Theta of one bar term in safe coordinates, where a minimum is searched.
+
+The entries of the factor of an unstructured term; for the others SDs relative to sigma,
+of columns of the data with mean square 1, then the angle of the one correlation. Takes
+a structure and the way from such columns to safe ones, gives a `ThetaBlock`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import solve_triangular
+
+from bayeslmm.covariance import (
+    Structure,
+    angle_pullback,
+    angle_to_factor,
+    corr_to_angle,
+    is_full,
+    is_homogeneous,
+    n_corr,
+    n_sd,
+    n_theta,
+    theta_bounds,
+    theta_pullback,
+    theta_start,
+    theta_to_factor,
+)
+
+# How far from the ends of their range the angles are searched: at the very end the
+# gradient is 0 whatever lies beyond. The correlation there is 1 to 13 digits.
+INSIDE = 1e-6
+# A row of a factor this small beside the products that it is the sum of is rounding.
+RELATIVE_ZERO = 1e-14
+
+
+@dataclass(frozen=True, slots=True)
+class ThetaBlock:
+    """Where one term lives in the flat theta, and what its entries mean.
+
+    Attributes
+    ----------
+    structure : Structure
+        Its structure, ``us`` for all that are the same under another name.
+    k : int
+        Effects per level.
+    n_levels : int
+        Levels.
+    where : slice
+        Its part of theta.
+    size : ndarray, shape (k,)
+        Root mean squares of the data's columns; equal for a homogeneous term.
+    lift : ndarray, shape (k, k)
+        Lower triangular; takes the factor that theta says to safe columns.
+    """
+
+    structure: Structure
+    k: int
+    n_levels: int
+    where: slice
+    size: Float[np.ndarray, " k"]
+    lift: Float[np.ndarray, "k k"]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one correlation is that of all effects."""
+        return self.structure != "us" and n_corr(self.structure, self.k) > 0
+
+    def factor(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, "k k"]:
+        """Factor in safe coordinates."""
+        if self.structure == "us":
+            return theta_to_factor("us", theta, self.k)
+        return self.lift @ angle_to_factor(self.structure, theta, self.k)
+
+    def data_factor(
+        self, theta: Float[np.ndarray, " m"], spread: Float[np.ndarray, "k k"]
+    ) -> Float[np.ndarray, "k k"]:
+        """Factor of the data's columns; a row that is rounding is 0.
+
+        `spread` leads there from safe columns, where theta itself does not.
+        """
+        if self.structure != "us":
+            own = angle_to_factor(self.structure, theta, self.k)
+            return own / self.size[:, None]
+        safe = self.factor(theta)
+        size = np.abs(spread) @ np.abs(safe)
+        factor = spread @ safe
+        held = np.abs(factor).max(axis=1) > RELATIVE_ZERO * size.max(axis=1)
+        return factor * held[:, None]
+
+    def pullback(
+        self, theta: Float[np.ndarray, " m"], d_factor: Float[np.ndarray, "k k"]
+    ) -> Float[np.ndarray, " m"]:
+        """Gradient with respect to theta from that with respect to the factor."""
+        if self.structure == "us":
+            return theta_pullback("us", theta, self.k, d_factor)
+        d_own = self.lift.T @ np.tril(d_factor)
+        return angle_pullback(self.structure, theta, self.k, d_own)
+
+    def slopes(self, theta: Float[np.ndarray, " m"]) -> list[Float[np.ndarray, "k k"]]:
+        """Derivative of the factor with respect to each theta, by the pullback."""
+        found = np.zeros((len(theta), self.k, self.k))
+        for i, j in zip(*np.tril_indices(self.k), strict=True):
+            unit = np.zeros((self.k, self.k))
+            unit[i, j] = 1.0
+            found[:, i, j] = self.pullback(theta, unit)
+        return list(found)
+
+    def bounds(self) -> list[tuple[float, float]]:
+        """Lower and upper bound of each theta."""
+        found = theta_bounds(self.structure, self.k)
+        if self.is_shared:
+            found[-1] = (INSIDE, math.pi - INSIDE)
+        return found
+
+    def start(self) -> Float[np.ndarray, " m"]:
+        """Every effect as large as the noise, no correlation."""
+        found = theta_start(self.structure, self.k)
+        if self.is_shared:
+            found[-1] = corr_to_angle(self.structure, 0.0, self.k)
+        return found
+
+    def from_relative(
+        self, sd: Float[np.ndarray, " k"], rho: float
+    ) -> Float[np.ndarray, " m"]:
+        """Theta of SDs relative to sigma, per unit of the data's columns."""
+        found = (sd * self.size)[: n_sd(self.structure, self.k)]
+        if not self.is_shared:
+            return found
+        return np.append(found, corr_to_angle(self.structure, rho, self.k))
+
+
+def make_block(
+    structure: Structure,
+    basis: Float[np.ndarray, "k k"],
+    n_levels: int,
+    first: int,
+) -> ThetaBlock:
+    """The block of a term that begins at `first`; `basis` gives its safe columns."""
+    k = len(basis)
+    structure = "us" if is_full(structure, k) else structure
+    lift = solve_triangular(basis, np.eye(k), lower=True)
+    size = np.linalg.norm(lift, axis=0)  # the safe columns have mean square 1
+    if is_homogeneous(structure):
+        top = size.max()
+        size = np.full(k, top * math.sqrt(np.square(size / top).mean()))
+    where = slice(first, first + n_theta(structure, k))
+    return ThetaBlock(structure, k, n_levels, where, size, lift / size)
