@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.digits import check_sums
-from bayeslmm.design.numbers import is_whole
 from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
