@@ -260,6 +260,7 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
         "unused_levels": {},
         "mixed": {},
         "coarse": {},
+        "traps": [],
         "checksums": None,
     }
     assert found["groups"] == {"classroom": 12}

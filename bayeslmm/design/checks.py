@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.digits import check_sums
-from bayeslmm.design.numbers import is_whole
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan

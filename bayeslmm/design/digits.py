@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bayeslmm.data.numbers import EXACT, to_floats
 from bayeslmm.design.account import CoarseColumn
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.evaluate import is_factor_call
 from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.moments import ColumnMoments, column_moments
-from bayeslmm.design.numbers import EXACT, to_floats
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Formula, Name
 

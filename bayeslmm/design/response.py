@@ -7,11 +7,11 @@ cannot.
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.data.numbers import EXACT
 from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn, listed
+from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.notes import mixed_column
-from bayeslmm.design.numbers import EXACT
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, listed
 
 Vector = Float[np.ndarray, " n"]
 

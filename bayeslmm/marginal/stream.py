@@ -30,6 +30,7 @@ from bayeslmm.design.response import check_numeric
 from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
+from bayeslmm.design.traps import find_traps
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
@@ -383,6 +384,7 @@ def _streamed_design(
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
         mixed_columns(scan.formula, scan.variables, scan.given),
-        checksums=scan.checksums,
+        traps=find_traps(scan.formula, scan.variables),
+        origin=scan.origin,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)

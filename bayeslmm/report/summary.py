@@ -108,7 +108,8 @@ def _rows(model: "Model") -> dict[str, Any]:
         "unused_levels": account.unused_levels,
         "mixed": {name: column.others for name, column in account.mixed.items()},
         "coarse": {name: column.step for name, column in account.coarse.items()},
-        "checksums": account.checksums,
+        "traps": account.traps,
+        "checksums": None if account.origin is None else account.origin.checksums,
     }
 
 
