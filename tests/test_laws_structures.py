@@ -10,11 +10,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sampling import unchecked
 from scipy.optimize import minimize
 
-from bayeslmm import Model, RemlFit
+from bayeslmm import Model, RemlFit, compare, reading
+from bayeslmm.covariance import shared_corr
 from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.reml import fit_reml
+from bayeslmm.fit.sampling import sample
 
 # Two optima of one criterion.
 LOWEST = 1e-4
@@ -119,3 +122,72 @@ def test_a_further_effect_never_raises_the_criterion(
         for column in ("estimate", "se"):
             found, right = ours.loc[rows, column], theirs.loc[rows, column]
             np.testing.assert_allclose(found, right, rtol=0.02)
+
+
+# --- an SD of 0 beside a shared correlation -------------------------------------------
+
+
+def grouped(seed: int, zero: list[int]) -> pd.DataFrame:
+    """Twenty groups, effects of three levels of f with correlation 0.7, some of 0."""
+    rng = np.random.default_rng(seed)
+    g, f = np.repeat(np.arange(20), 12), np.tile(np.arange(3), 80)
+    sd = np.full(3, 1.5)
+    sd[zero] = 0.0
+    common, own = rng.normal(size=(20, 1)), rng.normal(size=(20, 3))
+    effects = sd * (np.sqrt(0.7) * common + np.sqrt(0.3) * own)
+    y = effects[g, f] + rng.normal(size=240)
+    return pd.DataFrame({"y": y, "f": np.array(list("abc"))[f], "g": g})
+
+
+@pytest.mark.parametrize(
+    ("bar", "seed", "zero"),
+    [
+        ("cs(0 + f | g)", 1, 0),
+        ("cs(0 + f | g)", 3, 1),
+        ("cs(0 + f | g)", 1, 2),
+        ("ar1(0 + f | g, hom = FALSE)", 0, 0),
+    ],
+)
+def test_two_sds_are_enough_for_the_one_correlation(
+    bar: str, seed: int, zero: int
+) -> None:
+    """#7: rho was NaN where the SD of the first or second effect was 0."""
+    data = grouped(seed, [zero])
+    fit = quiet_fit(f"y ~ f + {bar}", data)
+    table, name = fit.summary(), f"f|g_sigma[{'abc'[zero]}]"
+    assert fit.status.boundary == (name,)
+    # the same model of the other two effects: unstructured
+    held = data.assign(**{v: data["f"].eq(v) * 1.0 for v in "abc"})
+    first, second = (v for v in "abc" if v != "abc"[zero])
+    free = quiet_fit(f"y ~ f + (0 + {first} + {second} | g)", held)
+    right = free.summary().loc[f"g_corr[{first}:{second}]"]
+    assert fit.criterion == pytest.approx(free.criterion, abs=LOWEST)
+    for column in ("estimate", "se", "lower", "upper"):
+        found = table.loc["g_corr[rho]", column]
+        assert found == pytest.approx(right[column], rel=ERROR)
+    with unchecked():
+        post = sample(fit.model, seed=1, draws=60, chains=2)
+    assert compare(fit, post).loc["g_corr[rho]", "reml"] == pytest.approx(
+        right["estimate"], rel=ERROR
+    )
+    assert reading(fit, post)
+
+
+def test_one_sd_has_no_correlation_and_it_is_said() -> None:
+    """Only here is rho NaN."""
+    fits = (quiet_fit("y ~ f + cs(0 + f | g)", grouped(s, [0, 1])) for s in range(20))
+    fit = next(fit for fit in fits if len(fit.status.boundary) == 3)
+    assert np.isnan(fit.summary().loc["g_corr[rho]", "estimate"])
+    assert "without two SDs above 0 cs(0 + f | g) has no corr" in fit.status.message
+
+
+def test_a_gap_of_two_steps_leaves_the_sign_open() -> None:
+    """Of ar1 with effects two apart the data know rho squared."""
+    corr = np.array([[1.0, np.nan, 0.49], [np.nan, 1.0, np.nan], [0.49, np.nan, 1.0]])
+    assert shared_corr("hetar1", corr) == pytest.approx(0.7)
+    assert shared_corr("cs", corr) == pytest.approx(0.49)
+    bar = "ar1(0 + f | g, hom = FALSE)"
+    fits = (quiet_fit(f"y ~ f + {bar}", grouped(s, [1])) for s in range(20))
+    fit = next(fit for fit in fits if fit.status.boundary == ("f|g_sigma[b]",))
+    assert "the sign of its correlation is arbitrary" in fit.status.message
+    assert 0.0 < fit.summary().loc["g_corr[rho]", "estimate"] < 1.0

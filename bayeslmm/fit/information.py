@@ -105,7 +105,9 @@ def fit_information(
         return _no_information(shown)
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
     kept = [shown[i] for i in inside]
-    slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, curvature.frame)
+    slopes, sigma_slope = _working_slopes(
+        problem, design, kept, optimum.theta, curvature.frame
+    )
     flat, afloat = _flat(problem, design, optimum, shown, kept)
     root, unknown, moves = _theta_spread(curvature, slopes, flat)
     reasons |= dict.fromkeys(afloat, NOT_IDENTIFIED)
@@ -121,7 +123,7 @@ def fit_information(
     covariance = np.full((len(shown), len(shown)), np.nan)
     covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
     factors = _absolute_factors(problem, optimum.theta)
-    natural = np.array([_working_scale(p, factors)[1] for p in shown])
+    natural = np.array([_working_scale(design, p, factors)[1] for p in shown])
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
 
@@ -140,9 +142,16 @@ def _flat(
     """
     safe, inside = problem.factors(optimum.theta), {p.label for p in kept}
     relative = problem.data_factors(optimum.theta)
-    told = [p for p in shown if p.label in inside or is_finite_corr(p, relative)]
+    told = [
+        p for p in shown if p.label in inside or is_finite_corr(design, p, relative)
+    ]
     flat = flat_directions(
-        design, problem.conditioned, told, safe, restricted=problem.restricted
+        design,
+        problem.conditioned,
+        told,
+        safe,
+        relative,
+        restricted=problem.restricted,
     )
     rows = np.array([p.label in inside for p in told], bool)
     afloat = [p.label for p, moves in zip(told, flat.any(axis=1), strict=True) if moves]
@@ -206,6 +215,7 @@ def natural_value(component: str, working: float) -> float:
 
 def _working_slopes(
     problem: ProfiledProblem,
+    design: Design,
     kept: Sequence[Parameter],
     theta: Float[np.ndarray, " m"],
     frame: Float[np.ndarray, "m f"],
@@ -215,7 +225,7 @@ def _working_slopes(
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Working values with sigma held at 1."""
         factors = problem.data_factors(point), 1.0
-        return np.array([_working_scale(p, factors)[0] for p in kept])
+        return np.array([_working_scale(design, p, factors)[0] for p in kept])
 
     columns = [
         (at(up) - at(down)) / far
@@ -242,12 +252,14 @@ def _absolute_factors(
     return problem.data_factors(theta), sigma
 
 
-def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:
+def _working_scale(
+    design: Design, parameter: Parameter, factors: Factors
+) -> tuple[float, float]:
     """Working value of a parameter, and the derivative of the parameter by it."""
     relative, sigma = factors
     if parameter.term is None:
         return math.log(sigma), sigma
-    sd, corr = sd_corr(relative[parameter.term])
+    sd, corr = sd_corr(design.groups[parameter.term], relative[parameter.term])
     if parameter.component == "corr":
         value = float(corr[parameter.index])
         return working_value("corr", value), 1.0 - value**2
