@@ -14,10 +14,11 @@ from sampling import unchecked
 from scipy.optimize import minimize
 
 from bayeslmm import Model, RemlFit, compare, reading
-from bayeslmm.covariance import shared_corr
+from bayeslmm.covariance import factor_to_sd_corr, shared_corr
 from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.reml import fit_reml
 from bayeslmm.fit.sampling import sample
+from bayeslmm.fit.status import boundary_message, boundary_parameters
 
 # Two optima of one criterion.
 LOWEST = 1e-4
@@ -173,21 +174,28 @@ def test_two_sds_are_enough_for_the_one_correlation(
     assert reading(fit, post)
 
 
+def said_of(bar: str, factor: np.ndarray) -> tuple[tuple[str, ...], str]:
+    """Labels on the boundary at a factor, and the sentence."""
+    design = Model(f"y ~ f + {bar}", grouped(0, [])).design
+    found = boundary_parameters(design, [factor])
+    labels = tuple(parameter.label for parameter in found)
+    return labels, boundary_message(design, [factor], found)
+
+
 def test_one_sd_has_no_correlation_and_it_is_said() -> None:
     """Only here is rho NaN."""
-    fits = (quiet_fit("y ~ f + cs(0 + f | g)", grouped(s, [0, 1])) for s in range(20))
-    fit = next(fit for fit in fits if len(fit.status.boundary) == 3)
-    assert np.isnan(fit.summary().loc["g_corr[rho]", "estimate"])
-    assert "without two SDs above 0 cs(0 + f | g) has no corr" in fit.status.message
+    labels, message = said_of("cs(0 + f | g)", np.diag([0.0, 0.0, 1.0]))
+    assert labels == ("f|g_sigma[a]", "f|g_sigma[b]", "g_corr[rho]")
+    assert "without two SDs above 0 cs(0 + f | g) has no corr" in message
 
 
 def test_a_gap_of_two_steps_leaves_the_sign_open() -> None:
     """Of ar1 with effects two apart the data know rho squared."""
-    corr = np.array([[1.0, np.nan, 0.49], [np.nan, 1.0, np.nan], [0.49, np.nan, 1.0]])
+    factor = np.diag([1.0, 0.0, np.sqrt(1.0 - 0.49**2)])
+    factor[2, 0] = 0.49
+    labels, message = said_of("ar1(0 + f | g, hom = FALSE)", factor)
+    assert labels == ("f|g_sigma[b]",)
+    assert "the sign of its correlation is arbitrary" in message
+    _, corr = factor_to_sd_corr(factor)
     assert shared_corr("hetar1", corr) == pytest.approx(0.7)
     assert shared_corr("cs", corr) == pytest.approx(0.49)
-    bar = "ar1(0 + f | g, hom = FALSE)"
-    fits = (quiet_fit(f"y ~ f + {bar}", grouped(s, [1])) for s in range(20))
-    fit = next(fit for fit in fits if fit.status.boundary == ("f|g_sigma[b]",))
-    assert "the sign of its correlation is arbitrary" in fit.status.message
-    assert 0.0 < fit.summary().loc["g_corr[rho]", "estimate"] < 1.0
