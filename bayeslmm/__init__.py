@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         reading as reading,
         shrinkage_table as shrinkage_table,
     )
+    from bayeslmm.data import read as read
     from bayeslmm.datasets import (
         SimulatedClassrooms as SimulatedClassrooms,
         load_data as load_data,
@@ -99,6 +100,7 @@ _ROOM_OF = {
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
+    "read": "data",
     "reading": "compare",
     "report": "report",
     "scan_rows": "marginal.stream",

@@ -7,6 +7,7 @@ why it cannot be, and what to do.
 
 import difflib
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
@@ -126,6 +127,18 @@ def nearest_names(name: str, candidates: Iterable[object]) -> str:
     if 0 < len(names) <= 12:
         return " There are: " + ", ".join(repr(c) for c in names) + "."
     return ""
+
+
+def listed(names: Iterable[object], limit: int = 6) -> str:
+    """Names in quotes, the first few."""
+    names = [repr(str(name)) for name in names]
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def repeated(names: Iterable[object]) -> list[str]:
+    """Names that occur more than once, each once, as text."""
+    return sorted(str(name) for name, n in Counter(names).items() if n > 1)
 
 
 def _caret(formula: str, position: int | None) -> str:

@@ -56,6 +56,10 @@ def constructed(
         summary=lambda **_: classical,
         beta=classical["estimate"].to_numpy()[:2],
         beta_cov=np.diag(classical["se"].to_numpy()[:2] ** 2),
+        effects=SimpleNamespace(
+            b=[np.resize([2.0, -2.0], (n_classrooms, 1))],
+            b_cov=[np.zeros((n_classrooms, 1, 1))],
+        ),
     )
     draws = SimpleNamespace(
         model=model,

@@ -46,14 +46,14 @@ def test_levels_that_went_with_missing_values_are_said_in_one_warning(form):
 )
 def test_a_cell_that_turns_a_number_into_a_factor_is_said(form, where):
     said = (
-        r"'x' is text and enters as a factor with 13 levels, though 12 of its 13 "
-        rf"different values are numbers; not so '\.'{where}\..*to_numeric.*factor\(x\)"
+        rf"are numbers, not so '\.'{where}, so it is text and "
+        r"enters as a factor with 13 levels\..*na='\.'.*to_numeric.*factor\(x\)"
     )
     with pytest.warns(DataWarning, match=said) as caught:
         model = Model(FORMULA, form(mixed()))
     assert len(caught) == 1
     assert model.design.p == 13
-    line = "x is text, a factor of 13 levels: 12 are numbers, . not (if it is a number"
+    line = "of x are numbers, not so .: it is text, a factor of 13 levels (if it is a"
     assert line in describe_text(model)
 
 
@@ -62,14 +62,11 @@ def test_a_cell_of_a_row_that_is_left_out_is_said(form):
     """The column is text all the same, and the level that told why is gone."""
     data = mixed()
     data.loc[3, "y"] = np.nan
-    said = (
-        r"'x' is text and enters as a factor with 12 levels, though 12 of its 13 .*"
-        r"not so '\.'.* left out for a missing value count too"
-    )
+    said = r"'x' are numbers, not so '\.'.* a factor with 12 levels\. .*count too"
     with pytest.warns(DataWarning, match=said):
         model = Model(FORMULA, form(data))
     assert model.design.p == 12
-    assert "x is text, a factor of 12 levels" in describe_text(model)
+    assert "it is text, a factor of 12 levels" in describe_text(model)
 
 
 @pytest.mark.parametrize("form", [lambda d: d, lambda d: [d]])
@@ -83,7 +80,7 @@ def test_a_cell_of_a_row_that_is_left_out_is_said(form):
     ],
 )
 def test_an_error_names_the_cell_that_made_a_factor(form, formula, change, words):
-    said = rf"(?s){words}.*The likely cause: 'x' is text .*'\.'.*to_numeric"
+    said = rf"(?s){words}.*The likely cause: .* of .*'x' are numbers.*'\.'.*to_numeric"
     with pytest.raises(DataError, match=said):
         Model(formula, form(change(mixed())))
 
@@ -91,7 +88,7 @@ def test_an_error_names_the_cell_that_made_a_factor(form, formula, change, words
 def test_both_are_one_warning():
     data = mixed()
     data.loc[data["g"] == "D", "y"] = np.nan
-    with pytest.warns(DataWarning, match="of 'g'.*'x' is text") as caught:
+    with pytest.warns(DataWarning, match="of 'g'.*'x' are numbers") as caught:
         Model(FORMULA, data)
     assert len(caught) == 1
 

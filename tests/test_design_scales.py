@@ -122,12 +122,14 @@ def far(shift, noise=0.3):
 FORMULA = "y ~ x + (1 | g)"
 
 
+@pytest.mark.filterwarnings("ignore::bayeslmm.DataWarning")
 def test_a_response_far_from_zero_keeps_its_residual_sd():
     """Mean 1e12 and residual SD 0.3: "the predictors reproduce every response"."""
     near = Model(FORMULA, far(0.0)).fit_reml().sigma
     assert Model(FORMULA, far(1e12)).fit_reml().sigma == pytest.approx(near, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::bayeslmm.DataWarning")
 @pytest.mark.parametrize("shift", [0.0, 1e3, 1e12])
 def test_a_response_that_the_predictors_reproduce_is_refused(shift):
     data = far(shift)

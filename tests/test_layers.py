@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "formula",
     "covariance",
+    "data",
     "design",
     "marginal",
     "priors",

@@ -259,6 +259,8 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
         "groups_lost": {},
         "unused_levels": {},
         "mixed": {},
+        "coarse": {},
+        "traps": [],
         "checksums": None,
     }
     assert found["groups"] == {"classroom": 12}

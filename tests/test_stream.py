@@ -31,7 +31,7 @@ from bayeslmm import (
     scan_rows,
     sum_partition,
 )
-from bayeslmm.design import checks, memory, reading
+from bayeslmm.design import digits, memory, reading
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.distinct import NumberSet, number_codes
 from bayeslmm.design.moments import column_moments
@@ -661,7 +661,7 @@ def test_columns_far_from_zero_are_moved_before_they_are_summed(tmp_path, far):
 
 def test_a_rare_flag_is_not_far_from_zero(tmp_path, monkeypatch):
     """Sums of zeros and ones are exact, however rare one of them is."""
-    monkeypatch.setattr(checks, "LARGEST_ROUNDING", 1e-12)
+    monkeypatch.setattr(digits, "LARGEST_ROUNDING", 1e-12)
     y, rare = np.random.default_rng(0).normal(size=ROWS), np.arange(ROWS) > 1
     columns = {"y": y - y.mean(), "g": np.arange(ROWS) % 7, "b": rare}
     Model("y ~ 0 + b + (1 | g)", write(tmp_path / "a.parquet", **columns))

@@ -22,6 +22,7 @@ from bayeslmm.errors import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from bayeslmm.cli.run import Out as Folder
@@ -59,13 +60,29 @@ EXAMPLES = (
 )
 
 Data = Annotated[
-    Path, typer.Argument(help="CSV, TSV or Parquet file with one row per observation.")
+    Path,
+    typer.Argument(
+        help="File with one row per observation: CSV, TSV, Excel, Parquet, Feather, "
+        "Stata, SPSS."
+    ),
 ]
 FormulaText = Annotated[
     str, typer.Argument(help='lme4\'s grammar, in quotes: "y ~ x + (x | group)".')
 ]
 Sep = Annotated[
     str | None, typer.Option(help="What separates the columns of a text file.")
+]
+Decimal = Annotated[
+    str | None, typer.Option(help="Decimal mark of a text file, '.' or ','.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Encoding of a text file: cp1252, utf-16, ...")
+]
+Missing = Annotated[
+    str | None, typer.Option("--na", help='Missing values beside NA: "-,?".')
+]
+Sheet = Annotated[
+    str | None, typer.Option(help="Sheet of an Excel file; the first otherwise.")
 ]
 Out = Annotated[
     Path | None,
@@ -143,6 +160,10 @@ def fit(
     method: MethodName = "auto",
     reml_only: RemlOnly = False,
     sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    na: Missing = None,
+    sheet: Sheet = None,
 ) -> None:
     """Fit a model by REML and by its posterior, side by side.
 
@@ -152,16 +173,14 @@ def fit(
     """
     with _messages() as stage:
         from bayeslmm.cli.run import Options, run
-        from bayeslmm.report.manifest import file_hash
-        from bayeslmm.report.record import Record
 
         options = Options(draws, tune, chains, seed, _method(method), reml_only)
         _check_reml(family, reml_only)
         place = _checked(out, force)
         stage.doing = f"reading {data.name}"
-        model = _model(data, sep, formula, priors, family, weights)
-        source = Record(data.name, file_hash(data))
-        partial = run(_console(), model, options, out=place, data=source, stage=stage)
+        table = _table(data, sep, decimal, encoding, na, sheet)
+        model = _model(table, formula, priors, family, weights)
+        partial = run(_console(), model, options, out=place, data=None, stage=stage)
     raise typer.Exit(INTERRUPTED if partial else 0)
 
 
@@ -174,6 +193,10 @@ def explain(
     weights: Weights = None,
     matrices: Matrices = False,
     sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    na: Missing = None,
+    sheet: Sheet = None,
 ) -> None:
     """Say what a formula means for a file, without fitting.
 
@@ -184,7 +207,8 @@ def explain(
         from bayeslmm.report import explain_text
 
         stage.doing = f"reading {data.name}"
-        model = _model(data, sep, formula, priors, family, weights)
+        table = _table(data, sep, decimal, encoding, na, sheet)
+        model = _model(table, formula, priors, family, weights)
         typer.echo(explain_text(model, matrices=matrices))
 
 
@@ -255,21 +279,31 @@ def _checked(out: Path | None, force: bool) -> "Folder | None":
     return Folder(out, force)
 
 
+def _table(path: Path, *options: str | None) -> "pd.DataFrame | Path":
+    """The frame in a file; a large Parquet file stays a path, and is read in batches.
+
+    `options` are sep, decimal, encoding, na and sheet.
+    """
+    from bayeslmm.data.options import checked_options
+    from bayeslmm.data.read import check_file, read_file
+    from bayeslmm.design.source import is_large
+
+    check_file(path)
+    if is_large(path):
+        return path
+    return read_file(path, checked_options(*options))[0]
+
+
 def _model(
-    data: Path,
-    sep: str | None,
+    table: "pd.DataFrame | Path",
     formula: str,
     priors: str,
     family: str,
     weights: str | None,
 ) -> "Model":
-    """The model of a file."""
-    from bayeslmm.cli.files import read_table
+    """The model of a file; what became of its rows is in the header."""
     from bayeslmm.model import Model
 
-    if sep == "\\t":  # as a shell passes it on
-        sep = "\t"
-    table = read_table(data, sep)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the account of the rows says it
         return Model(formula, table, priors=priors, family=family, weights=weights)

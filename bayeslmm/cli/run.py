@@ -14,7 +14,7 @@ from bayeslmm.cli.stage import Stage
 from bayeslmm.compare import answer, compare, reading
 from bayeslmm.errors import BayesLMMWarning
 from bayeslmm.model import Method, Model
-from bayeslmm.report.record import Record
+from bayeslmm.report.record import Record, record_of
 from bayeslmm.report.save import save_fit
 from bayeslmm.report.tables import truth_table
 from bayeslmm.report.text import (
@@ -79,7 +79,7 @@ def run(
     options: Options,
     *,
     out: Out | None,
-    data: Record,
+    data: Record | None,
     stage: Stage,
     truth: Mapping[str, float] | None = None,
 ) -> bool:
@@ -96,7 +96,8 @@ def run(
             print_table(console, truth_table(table, dict(truth)))
         if out is not None:
             kept = None if options.reml_only else seed
-            _write(console, outcome, out, replace(data, seed=kept), stage)
+            record = data or record_of(model, None)
+            _write(console, outcome, out, replace(record, seed=kept), stage)
     if outcome.partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
     return outcome.partial

@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from bayeslmm.compare.centred import centred_sentences
+from bayeslmm.compare.outlying import outlying_sentences
 from bayeslmm.compare.pull import prior_pull
 from bayeslmm.compare.table import compare, rounded, row_scale
 from bayeslmm.fit.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
@@ -74,7 +75,7 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
     tuple of str
         Sentences: whether the draws can be trusted, where the fits agree, what the
         prior did, what skew did, singular or not and what the posterior says about it,
-        and what few levels mean.
+        what few levels mean, and a level that alone makes much of an SD.
 
     Raises
     ------
@@ -96,6 +97,7 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
         _skew,
         _boundary,
         _few_levels,
+        _outlying,
     )
     return Sentences(sentence for step in steps for sentence in step(facts))
 
@@ -293,3 +295,8 @@ def _few_levels(facts: _Facts) -> list[str]:
             "it."
         )
     return found
+
+
+def _outlying(facts: _Facts) -> list[str]:
+    """Levels that alone make much of an SD."""
+    return outlying_sentences(facts.reml)

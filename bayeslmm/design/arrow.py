@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bayeslmm.data.numbers import decimal_numbers
 from bayeslmm.design.dictionaries import (
     Codes,
     as_dictionary,
@@ -21,7 +22,6 @@ from bayeslmm.design.dictionaries import (
 )
 from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.kinds import Kind
-from bayeslmm.design.numbers import decimal_numbers
 from bayeslmm.design.source import Batch
 from bayeslmm.errors import DataError
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
+from bayeslmm.data.origin import Origin
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds
 from bayeslmm.errors import DataError, nearest_names
@@ -57,8 +58,8 @@ class Source:
     open : callable
         ``open(columns, n)`` gives at most n streams, which together yield every batch
         once; each may run in a thread of its own.
-    checksums : bool or None
-        Whether the pages of Parquet files have checksums, None for other sources.
+    origin : Origin or None
+        The Parquet file or files, None for other sources.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Source:
     declared: frozenset[str]
     n_rows: int | None
     open: Callable[[tuple[str, ...], int], list[Stream]]
-    checksums: bool | None = None
+    origin: Origin | None = None
 
 
 # --- iterables ------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from bayeslmm.data.origin import origin_of
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
-from bayeslmm.design.checksums import ATTRIBUTE
+from bayeslmm.design.digits import account_digits, given_numbers
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, open_frame
 from bayeslmm.design.groups import GroupIndex, learn_groups
@@ -32,10 +33,12 @@ from bayeslmm.design.response import (
 )
 from bayeslmm.design.rows import (
     account_rows,
+    check_not_renamed,
     complete_rows,
     read_columns,
     read_weights,
 )
+from bayeslmm.design.traps import alike_levels, find_traps
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, RandomTerm
 
@@ -73,6 +76,7 @@ def build_design(
         If the formula names a column that is not there, or has ``(g | x)`` swapped.
     """
     frame = open_frame(data)
+    check_not_renamed(frame, formula.columns)
     columns = read_columns(frame, formula, formula.columns)
     kept = complete_rows(columns, formula)
     used = {name: column.take(kept) for name, column in columns.items()}
@@ -99,11 +103,14 @@ def build_design(
             account=replace(
                 account_rows(columns, formula, kept),
                 mixed=mixed,
-                checksums=getattr(frame.to_native(), "attrs", {}).get(ATTRIBUTE),
+                traps=_traps(formula, variables, learnt),
+                origin=origin_of(frame.to_native()),
             ),
             products=products,
             multiplied=multiplied_values(products, variables, rows.n),
         )
+        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
+        design = account_digits(design, given_numbers(formula, used), integers)
         check_design(design, gaussian=gaussian)
     groups = {
         term.group: FactorColumn(term.codes, term.levels) for term in design.groups
@@ -120,6 +127,20 @@ def build_design(
         group_indices=tuple(index for _, index, _ in learnt),
         memory=rows.memory,
     )
+
+
+def _traps(
+    formula: Formula,
+    variables: dict[str, Column],
+    learnt: list[tuple[GroupTerm, GroupIndex, tuple[CodedTerm, ...]]],
+) -> tuple[str, ...]:
+    """Sentences on columns, and on levels of groups, that may be meant otherwise."""
+    groups = {term.group: term.levels for term, _, _ in learnt if ":" not in term.group}
+    found = list(find_traps(formula, variables))
+    for name, levels in groups.items():
+        if name not in variables:
+            found += alike_levels(name, levels)
+    return tuple(found)
 
 
 def _evaluate_variables(formula: Formula, rows: Rows) -> dict[str, Column]:

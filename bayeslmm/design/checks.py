@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
-from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.design.numbers import is_whole
+from bayeslmm.design.digits import check_sums
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan
@@ -23,21 +23,9 @@ from bayeslmm.formula import Formula, Name, RandomTerm
 # R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
 # that the columns before it leave, relative to its length.
 RANK_TOLERANCE = 1e-7
-# A range below this share of the values is that of a constant.
-CONSTANT = 1e-12
-
 # Columns whose normalised cross-products have no eigenvalue below this are independent
 # by far (singular values above 1e-4), so that the slower QR is not needed.
 SURELY_INDEPENDENT = 1e-8
-
-# Cross-products of a column keep an error of n eps (mean / SD)^2 in the criterion; this
-# much may be lost. Measured, y = offset + noise of SD 1: an error of 0.01 left the
-# posterior as it is without the offset, at 0.09 the sampler hardly moved.
-LARGEST_ROUNDING = 0.02
-
-
-# Squares of smaller numbers vanish, as those of numbers above its inverse are infinite.
-SMALLEST = 1e-150
 
 
 # --- before the matrices are built ----------------------------------------------------
@@ -133,52 +121,8 @@ def check_streamed(design: Design) -> None:
         _check_levels(design, term, gaussian=True)
     _check_labels(design)
     _check_n_rows(design, gaussian=True)
-    _check_digits(design)
+    check_sums(design)
     _check_moments_rank(design)
-
-
-def _check_digits(design: Design) -> None:
-    """Raise if a column is so far from zero that its sums say too little of it."""
-    moments = design.moments
-    _check_range(moments.net, (design.response,))
-    _check_range(moments.X, design.fixed_names)
-    for term, Z in zip(design.groups, moments.Z, strict=True):
-        _check_range(Z, term.effects)
-    # an intercept takes up what is taken off before the rows are summed
-    if design.intercept is None:
-        _check_rounding(moments.net, (design.response,), design.n)
-        _check_rounding(moments.X, design.fixed_names, design.n)
-    for term, Z in zip(design.groups, moments.Z, strict=True):
-        if not term.is_closed:
-            _check_rounding(Z, term.effects, design.n)
-
-
-def _check_range(moments: ColumnMoments, names: tuple[str, ...]) -> None:
-    """Raise for columns so close to zero that the sums of their squares are 0."""
-    for i in np.flatnonzero((moments.size > 0.0) & (moments.size < SMALLEST)):
-        raise DataError(
-            f"{names[i]!r} reaches {moments.size[i]:.3g} only in rows that were read "
-            f"in batches: its square is closer to 0 than a number can be. Give it in "
-            f"larger units."
-        )
-
-
-def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> None:
-    """Raise for columns that vary little beside their mean; those of 0 and 1 are exact.
-
-    Constant columns are left to the check of the rank.
-    """
-    exact = (moments.low == 0.0) & (moments.high == 1.0)
-    sd = moments.sd()
-    far = math.sqrt(LARGEST_ROUNDING / (n * np.finfo(float).eps)) * sd
-    beyond = (moments.low < moments.high) & ~exact & (np.abs(moments.mean) > far)
-    for i in np.flatnonzero(beyond):
-        raise DataError(
-            f"{names[i]!r} has mean {moments.mean[i]:.6g} and SD {sd[i]:.3g} in {n:,} "
-            f"rows that were read in batches. Sums of squares of such numbers round "
-            f"off what differs between rows. Count it from a value near the mean, in "
-            f"the data or in the formula: center(a) or I(a - 1000) for a column a."
-        )
 
 
 def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
@@ -246,7 +190,7 @@ def check_full_rank(
     center = np.zeros(len(names))
     if intercept is not None:
         low, high = X.min(axis=0), X.max(axis=0)
-        center = np.where(high - low > CONSTANT * size, X.mean(axis=0), 0.0)
+        center = np.where(low < high, X.mean(axis=0), 0.0)
     moved = X - center
     scaled, _ = _normalised(moved if turn is None else moved @ turn)
     if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:

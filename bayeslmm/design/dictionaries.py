@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
-from bayeslmm.design.numbers import check_holds_ids, level_name
+from bayeslmm.data.numbers import check_holds_ids, level_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int
 
+from bayeslmm.data.numbers import alike, level_name, union
 from bayeslmm.design.dictionaries import (
     dictionary_codes,
     dictionary_labels,
     same_dictionary,
 )
 from bayeslmm.design.memory import check_fits
-from bayeslmm.design.numbers import alike, level_name, union
 from bayeslmm.errors import DataError
 
 if TYPE_CHECKING:

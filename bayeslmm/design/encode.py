@@ -19,6 +19,7 @@ from bayeslmm.design.arrays import (
     GroupTerm,
 )
 from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
+from bayeslmm.design.digits import Given, given_numbers
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
 from bayeslmm.design.frame import FactorColumn, RawColumn
 from bayeslmm.design.matrices import effect_variable, matrix_variables, model_matrix
@@ -38,13 +39,14 @@ class EncodedRows:
 
     ``design`` has the rows without missing values, None if there are none; ``kept``
     their positions; ``missing`` counts missing values by column; ``n_rows`` the rows
-    given.
+    given; ``given`` the columns whose digits the design does not show.
     """
 
     design: Design | None
     kept: Int[np.ndarray, " m"]
     missing: dict[str, int]
     n_rows: int
+    given: dict[str, Given]
 
 
 def encode_batch(
@@ -94,7 +96,7 @@ def _encode(
     }
     kept = complete(list(read.values()), part.n) if missing else np.arange(part.n)
     if not len(kept):
-        return EncodedRows(None, kept, missing, part.n)
+        return EncodedRows(None, kept, missing, part.n, {})
     used = {name: column.take(kept) for name, column in read.items()}
     rows = Rows(used, len(kept), scan.memory, False, formula.text)
     columns = {label: _column(scan, label, rows) for label in scan.variables}
@@ -113,7 +115,8 @@ def _encode(
         products=skeleton.products,
         multiplied=multiplied_values(skeleton.products, columns, rows.n),
     )
-    return EncodedRows(design, kept, missing, part.n)
+    given = given_numbers(formula, used)
+    return EncodedRows(design, kept, missing, part.n, given)
 
 
 def _column(scan: Scan, label: str, rows: Rows) -> Column:

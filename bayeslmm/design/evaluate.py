@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.data.numbers import EXACT, check_holds_ids, to_floats
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.frame import (
     FactorColumn,
@@ -25,7 +26,6 @@ from bayeslmm.design.frame import (
     to_flag_factor,
 )
 from bayeslmm.design.moments import column_moments
-from bayeslmm.design.numbers import EXACT, check_holds_ids, to_floats
 from bayeslmm.design.stateful import (
     check_poly,
     is_raw_poly,

@@ -7,7 +7,6 @@ their order (pandas categoricals, polars enums, Arrow dictionaries; a polars Cat
 has none of its own); other values are sorted, numbers as numbers.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from jaxtyping import Bool, Int
 
-from bayeslmm.design.absent import AbsentRows
-from bayeslmm.design.dictionaries import factor_codes
-from bayeslmm.design.numbers import (
+from bayeslmm.data.numbers import (
     EXACT,
     check_holds_ids,
     decimal_numbers,
@@ -26,7 +23,9 @@ from bayeslmm.design.numbers import (
     level_name,
     number_in,
 )
-from bayeslmm.errors import DataError
+from bayeslmm.design.absent import AbsentRows
+from bayeslmm.design.dictionaries import factor_codes
+from bayeslmm.errors import DataError, listed, repeated
 
 if TYPE_CHECKING:
     import narwhals
@@ -118,8 +117,8 @@ def _frame_advice(data: object) -> str:
         return "Call its .collect() first."
     if isinstance(data, str):
         return (
-            "Read the file first, for example with pandas.read_csv, or with "
-            "duckdb.read_csv if it is larger than memory."
+            "Read the file first, with lmm.read(path), or with duckdb.read_csv if it "
+            "is larger than memory."
         )
     return "Give a pandas, polars or Arrow data frame with named columns."
 
@@ -130,11 +129,6 @@ def repeated_names(names: Iterable[object]) -> DataError:
         f"The data have more than one column named {listed(repeated(names))}, so it "
         f"is not clear which is meant. Rename them."
     )
-
-
-def repeated(names: Iterable[object]) -> list[str]:
-    """Names that occur more than once, each once, as text."""
-    return sorted(str(name) for name, n in Counter(names).items() if n > 1)
 
 
 def read_column(frame: "narwhals.DataFrame[Any]", name: str) -> RawColumn:
@@ -363,10 +357,3 @@ def _match_values(
             )
         found.append(same[0])
     return found
-
-
-def listed(names: Iterable[object], limit: int = 6) -> str:
-    """Names in quotes, the first few."""
-    names = [repr(str(name)) for name in names]
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from bayeslmm.data.numbers import level_name, number_in
 from bayeslmm.design.evaluate import Rows, evaluate_factor
-from bayeslmm.design.frame import FactorColumn, Kind, level_codes, recoded, repeated
-from bayeslmm.design.numbers import level_name, number_in
-from bayeslmm.errors import DataError
+from bayeslmm.design.frame import FactorColumn, Kind, level_codes, recoded
+from bayeslmm.errors import DataError, repeated
 from bayeslmm.formula import RandomTerm
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
+from bayeslmm.data.numbers import check_holds_ids
 from bayeslmm.design.arrow import number_column
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.distinct import NumberSet, TextSet
@@ -19,7 +20,6 @@ from bayeslmm.design.evaluate import (
     factor_values,
 )
 from bayeslmm.design.moments import ColumnMoments, column_moments
-from bayeslmm.design.numbers import check_holds_ids
 from bayeslmm.design.source import Batch
 from bayeslmm.design.stateful import poly_basis
 from bayeslmm.formula import Atom, Call, Name

@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float, Int
 
 # Columns of another size are squared in a unit of their own.
 LARGE = 1e100
+# A column whose size is this many times its range is far from zero: its mean is rounded
+# by more than need be.
+FAR = 1e6
 # Columns for which products are summed without BLAS (measured: faster up to about 8).
 MOST_WITHOUT_BLAS = 8
 
@@ -33,6 +36,9 @@ class ColumnMoments:
     unit : ndarray, shape (c,)
         1, or the power of two in which a column's deviations are squared: the square of
         1e200 is no number, and that of 1e-200 is 0.
+    whole : ndarray of bool, shape (c,)
+        Whether all values are whole numbers; asked of columns far from zero alone, and
+        True for others.
 
     References
     ----------
@@ -46,6 +52,7 @@ class ColumnMoments:
     low: Float[np.ndarray, " c"]
     high: Float[np.ndarray, " c"]
     unit: Float[np.ndarray, " c"]
+    whole: Bool[np.ndarray, " c"]
 
     def __add__(self, other: "ColumnMoments") -> "ColumnMoments":
         """Moments of the rows of both; exact up to rounding, in any grouping."""
@@ -62,6 +69,7 @@ class ColumnMoments:
             low,
             high,
             unit,
+            self.whole & other.whole,
         )
 
     def _products_in(self, unit: Float[np.ndarray, " c"]) -> Float[np.ndarray, "c c"]:
@@ -82,7 +90,10 @@ class ColumnMoments:
         reach = np.abs(turn).T @ (self.high - self.low)
         mean = self.mean @ turn
         products = scaled.T @ self.products @ scaled
-        return ColumnMoments(self.n, mean, products, mean - reach, mean + reach, unit)
+        whole = np.ones(len(mean), bool)
+        return ColumnMoments(
+            self.n, mean, products, mean - reach, mean + reach, unit, whole
+        )
 
     def covariance(self, ddof: int = 0) -> Float[np.ndarray, "c c"]:
         """Covariances over rows, divided by n - `ddof` (by 1 at least)."""
@@ -122,7 +133,17 @@ class ColumnMoments:
     @property
     def constant(self) -> Bool[np.ndarray, " c"]:
         """Which columns do not vary."""
-        return self.sd(1) <= 1e-12 * np.maximum(self.size, 1e-300)
+        return self.low == self.high
+
+    @property
+    def far(self) -> Bool[np.ndarray, " c"]:
+        """Which columns are far from zero, beside the range of their values."""
+        return self.size > FAR * (self.high - self.low)
+
+    @property
+    def step(self) -> Float[np.ndarray, " c"]:
+        """Distance of neighbouring doubles at the size of each column."""
+        return np.spacing(self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +211,15 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
             np.full(c, np.inf),
             np.full(c, -np.inf),
             np.ones(c),
+            np.ones(c, bool),
         )
     rows = np.ascontiguousarray(columns.T)  # runs along memory, several times faster
     low, high = rows.min(axis=1), rows.max(axis=1)
     varies = np.flatnonzero(low < high)
     low, high = low.astype(float), high.astype(float)
     mean, products = low.copy(), np.zeros((c, c))
-    unit = _units(np.maximum(np.abs(low), np.abs(high)))
+    size = np.maximum(np.abs(low), np.abs(high))
+    unit, whole = _units(size), np.ones(c, bool)
     if len(varies):
         some = rows if len(varies) == c else rows[varies]
         own = unit[varies]
@@ -205,8 +228,14 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
         mean[varies] = some.mean(axis=1)
         deviations = some - mean[varies, None]
         products[np.ix_(varies, varies)] = _products(deviations)
+        far = (size > FAR * (high - low))[varies]
+        if far.any():
+            rest = np.where(far, deviations.mean(axis=1), 0.0)  # rounding of the mean
+            products[np.ix_(varies, varies)] -= n * np.outer(rest, rest)
+            mean[varies] += rest
+            whole[varies[far]] = (rows[varies[far]] % 1.0 == 0.0).all(axis=1)
         mean[varies] *= own
-    return ColumnMoments(n, mean, products, low, high, unit)
+    return ColumnMoments(n, mean, products, low, high, unit, whole)
 
 
 def moments_of_any(columns: Float[np.ndarray, "n c"] | None) -> ColumnMoments:

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayeslmm.design.account import MixedColumn, RowAccount
+from bayeslmm.data.numbers import number_in
+from bayeslmm.design.account import CoarseColumn, MixedColumn, RowAccount
 from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn, RawColumn, listed, to_factor
-from bayeslmm.design.numbers import number_in
-from bayeslmm.errors import DataError, DataWarning, warn_user
+from bayeslmm.design.frame import FactorColumn, RawColumn, to_factor
+from bayeslmm.errors import DataError, DataWarning, listed, warn_user
 from bayeslmm.formula import Formula, Name
 
 
@@ -52,8 +52,11 @@ def mixed_in_memory(
     found = {}
     for name, mixed in mixed_columns(formula, variables, given).items():
         codes = [texts[name].levels.index(other) for other in mixed.others]
-        first = int(np.flatnonzero(np.isin(texts[name].values, codes))[0])
-        found[name] = replace(mixed, row=first + 1)
+        rows = np.flatnonzero(np.isin(texts[name].values, codes))
+        n_cells = int((~texts[name].missing).sum())
+        found[name] = replace(
+            mixed, n_cells=n_cells, n_others=len(rows), row=int(rows[0]) + 1
+        )
     return found
 
 
@@ -77,7 +80,7 @@ def naming_mixed(mixed: Mapping[str, MixedColumn]) -> Iterator[None]:
 
 
 def warn_of_data(account: RowAccount) -> None:
-    """One warning for levels that went with missing values, and for mixed columns.
+    """One warning for lost levels, for mixed columns, and for those that lost digits.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def warn_of_data(account: RowAccount) -> None:
         If there is something to say; columns, counts, and what to do.
     """
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
+    said += map(coarse_sentence, account.coarse.items())
+    said += [f"{trap[0].upper()}{trap[1:]}." for trap in account.traps]
     if said:
         warn_user(" ".join(said), DataWarning)
 
@@ -115,6 +120,10 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
     """Sentence on a column that a few cells made text."""
     name, mixed = entry
     n = mixed.n_numbers + len(mixed.others)
+    counts = f"{mixed.n_numbers} of the {n} different values of {name!r} are numbers"
+    if mixed.n_cells:
+        n_numbers = mixed.n_cells - mixed.n_others
+        counts = f"{n_numbers:,} of {mixed.n_cells:,} values of {name!r} are numbers"
     where = "" if mixed.row is None else f" (first in row {mixed.row:,} of the data)"
     unused = (
         " Cells of rows that are left out for a missing value count too."
@@ -122,9 +131,20 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
         else ""
     )
     return (
-        f"{name!r} is text and enters as a factor with {mixed.n_levels} levels, though "
-        f"{mixed.n_numbers} of its {n} different values are numbers; not so "
-        f"{listed(mixed.others, 3)}{where}.{unused} If it is a number, make these "
-        f"missing (pandas.to_numeric(x, errors='coerce')); if it is a factor, write "
+        f"{counts}, not so {listed(mixed.others, 3)}{where}, so it is text and enters "
+        f"as a factor with {mixed.n_levels} levels.{unused} If it is a number, read "
+        f"the file with lmm.read(path, na={', '.join(mixed.others[:3])!r}) or use "
+        f"pandas.to_numeric(x, errors='coerce'); if it is a factor, write "
         f"factor({name})."
+    )
+
+
+def coarse_sentence(entry: tuple[str, CoarseColumn]) -> str:
+    """Sentence on a column that has lost digits to being far from zero."""
+    name, column = entry
+    return (
+        f"{column.words(name)}, {column.step / column.sd:.1g} SD: its rows were "
+        f"rounded to that before anything was fitted. If these digits matter, "
+        f"subtract a constant from {name!r} where it is still exact, before it is "
+        f"stored."
     )

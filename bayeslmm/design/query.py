@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from bayeslmm.design.batches import BATCH, Source, Stream, in_turns
-from bayeslmm.design.frame import listed, repeated, repeated_names
+from bayeslmm.design.frame import repeated_names
 from bayeslmm.design.kinds import column_kinds
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, listed, repeated
 
 if TYPE_CHECKING:
     import pyarrow as pa

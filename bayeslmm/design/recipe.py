@@ -18,11 +18,11 @@ from bayeslmm.design.evaluate import (
     Rows,
     evaluate_atom,
 )
-from bayeslmm.design.frame import FactorColumn, listed, match_levels, open_frame
+from bayeslmm.design.frame import FactorColumn, match_levels, open_frame
 from bayeslmm.design.groups import GroupIndex, find_groups
 from bayeslmm.design.matrices import CodedTerm, model_matrix
 from bayeslmm.design.rows import read_columns
-from bayeslmm.errors import DataError, nearest_names
+from bayeslmm.errors import DataError, listed, nearest_names
 from bayeslmm.formula import Atom, Formula, RandomTerm
 
 

@@ -7,10 +7,11 @@ cannot.
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.data.numbers import EXACT
 from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn, listed
+from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.notes import mixed_column
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, listed
 
 Vector = Float[np.ndarray, " n"]
 
@@ -82,8 +83,19 @@ def check_varies(label: str, low: float, high: float, n: int) -> None:
     if low == high:
         raise DataError(
             f"The response {label!r} is constant: it is {low:.6g} in all {n} rows "
-            f"used, so there is nothing to explain. Choose another response."
+            f"used, so there is nothing to explain. {_lost(low)}Choose another "
+            f"response."
         )
+
+
+def _lost(value: float) -> str:
+    """Sentence on a constant so large that whole numbers beside it become it."""
+    if abs(value) < EXACT:
+        return ""
+    return (
+        f"Numbers of that size are kept to {np.spacing(abs(value)):.2g}: if it should "
+        f"vary, subtract a constant before it is stored. "
+    )
 
 
 def binomial_trials(label: str, column: Column, y: Vector) -> Vector:

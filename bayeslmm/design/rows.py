@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayeslmm.data.origin import origin_of
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.frame import RawColumn, read_column, to_factor
 from bayeslmm.errors import DataError, FormulaError, nearest_names
@@ -48,6 +49,18 @@ def read_columns(
                     f"{len(column.values)} rows. Correct those values or drop the rows."
                 )
     return columns
+
+
+def check_not_renamed(frame: "narwhals.DataFrame[Any]", names: tuple[str, ...]) -> None:
+    """Raise if a column that is read had a twin of the same name in the file."""
+    origin = origin_of(frame.to_native())
+    for twin, name in (origin.renamed if origin else {}).items():
+        if name in names and {twin, name} <= set(frame.columns):
+            raise DataError(
+                f"The file has more than one column named {name!r}; here they are "
+                f"{name!r} and {twin!r}, and it is not clear which is meant. Drop one "
+                f"of them, or rename them."
+            )
 
 
 def _nearest_columns(name: str, columns: Sequence[object]) -> str:

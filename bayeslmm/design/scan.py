@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool
 
+from bayeslmm.data.origin import Origin
 from bayeslmm.design.absent import absent_rows
 from bayeslmm.design.arrow import (
     TextCodes,
@@ -81,8 +82,8 @@ class Scan:
         Every atom but the grouping columns, without rows.
     fixed_coding, effect_codings : tuple
         Coding of the factors in the fixed part, and in each bar term.
-    checksums : bool or None
-        Whether the pages of Parquet files had checksums, None for other sources.
+    origin : Origin or None
+        The Parquet file or files, None for other sources.
     """
 
     formula: Formula
@@ -99,7 +100,7 @@ class Scan:
     variables: dict[str, Column]
     fixed_coding: tuple[CodedTerm, ...]
     effect_codings: tuple[tuple[CodedTerm, ...], ...]
-    checksums: bool | None = None
+    origin: Origin | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -267,7 +268,7 @@ def _make_scan(
         effect_codings=tuple(
             code_terms(bar.predictor, variables) for bar in formula.random
         ),
-        checksums=source.checksums,
+        origin=source.origin,
     )
 
 

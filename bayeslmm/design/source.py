@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayeslmm.data.checksums import has_checksums
+from bayeslmm.data.origin import Origin
 from bayeslmm.design.batches import (
     BATCH,
     TWO_PASSES,
@@ -20,7 +22,6 @@ from bayeslmm.design.batches import (
     is_frame,
     missing_column,
 )
-from bayeslmm.design.checksums import has_checksums
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.kinds import Kind, check_kind, column_kinds, is_string
 from bayeslmm.design.query import is_connection, is_relation, relation_source
@@ -145,7 +146,8 @@ def _open_path(path: Path) -> Source | None:
     else:
         return None
     source = _dataset_source(_open_files(files), f"'{path.name}'")
-    return replace(source, checksums=all(map(has_checksums, files)))
+    name = path.name if not path.is_dir() else None
+    return replace(source, origin=Origin(name, None, all(map(has_checksums, files))))
 
 
 def _open_files(files: list[Path]) -> "ds.Dataset":

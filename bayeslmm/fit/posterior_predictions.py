@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
+from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
 from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_tables import (
@@ -39,6 +40,8 @@ PredictionKind = Literal["mean", "response", "linear"]
 # Draws times rows that are held at once, and the most that an array of draws may have:
 # 16 MB and 4 GB.
 CHUNK, LARGEST = 2_000_000, 500_000_000
+# Share of a variance that may be lost to rounding.
+LARGEST_ERROR = 1e-3
 
 
 class Asked(NamedTuple):
@@ -322,13 +325,31 @@ def variance_draws(model: Model, tree: "xr.DataTree") -> VarianceDraws:
     spread = design.moments.X.covariance(1)
     fixed = np.einsum("cdp,pq,cdq->cd", beta, spread, beta)
     random = np.zeros_like(fixed)
-    for t, columns in enumerate(design.moments.Z):
-        random += mean_variance(columns.second(), factor_draws(design, tree, t))
+    for t, term in enumerate(design.groups):
+        random += mean_variance(
+            design.moments.Z[t], factor_draws(design, tree, t), term.label
+        )
     return VarianceDraws(fixed, random, label_draws(design, tree, "sigma") ** 2)
 
 
 def mean_variance(
-    second: Float[np.ndarray, "k k"], root: Float[np.ndarray, "chain draw k k"]
+    columns: ColumnMoments, root: Float[np.ndarray, "chain draw k k"], label: str
 ) -> Float[np.ndarray, "chain draw"]:
-    """Mean of diag(Z Sigma Z') over the rows; `second` is Z'Z / n."""
-    return np.einsum("cdia,ij,cdja->cd", root, second, root)
+    """Mean of diag(Z Sigma Z') over the rows.
+
+    Far from x = 0 the SD of the intercepts is large and its correlation with that of
+    the slopes nearly 1: what they say of the mean row is then lost in rounding.
+    """
+    at_mean = np.square(np.einsum("cdia,i->cda", root, columns.mean)).sum(axis=-1)
+    addends = np.square(np.einsum("cdia,i->cda", np.abs(root), np.abs(columns.mean)))
+    around = np.einsum("cdia,ij,cdja->cd", root, columns.covariance(), root)
+    found = at_mean + around
+    rounding = np.finfo(float).eps * addends.sum(axis=-1)
+    if np.median(rounding) > LARGEST_ERROR * np.median(found):
+        raise ModelError(
+            f"The shares of variance of {label} cannot be computed: its columns are so "
+            f"far from zero that the SDs and correlations of their effects, which are "
+            f"those at zero, do not say how the levels differ in the data. Center the "
+            f"columns, center(x) for a column x."
+        )
+    return found

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -100,10 +101,20 @@ def variance_shares(
     """Variances of the fixed and random part over the rows, and of the residual."""
     fixed = float(beta @ design.moments.X.covariance(1) @ beta)
     random = sum(
-        float(np.trace(factor.T @ columns.second() @ factor))
+        mean_variance(columns, factor)
         for columns, factor in zip(design.moments.Z, factors, strict=True)
     )
     return VarianceShares(fixed, random, sigma**2)
+
+
+def mean_variance(columns: ColumnMoments, factor: Float[np.ndarray, "k k"]) -> float:
+    """Mean of diag(Z Sigma Z') over the rows, units of y squared.
+
+    That at the mean row apart: far from x = 0 it is small beside its own addends.
+    """
+    at_mean = factor.T @ columns.mean
+    around = factor.T @ columns.covariance() @ factor
+    return float(at_mean @ at_mean + np.trace(around))
 
 
 def icc(

@@ -25,6 +25,9 @@ CORR_ROUNDING = 1e-12
 # The one correlation of cs or ar1 this near to an end of its range is there.
 EDGE = 1e-12
 
+# The correlation next to 1.
+INSIDE = float(np.nextafter(1.0, 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class FitStatus:
@@ -62,12 +65,17 @@ def sd_corr(
 
     The one correlation of cs and ar1 stands at (1, 0), whichever effects it is read
     from.
+
+    Not where the factor has all its pivots: far from x = 0 intercepts and slopes are
+    correlated to all digits though no effect determines another.
     """
     sd, corr = factor_to_sd_corr(factor)
     if n_corr(term.structure, term.k) and term.structure != "us":
         corr[1, 0] = corr[0, 1] = shared_corr(term.structure, corr)
     edge = np.abs(corr) > 1.0 - CORR_ROUNDING
-    corr[edge] = np.sign(corr[edge])
+    np.fill_diagonal(edge, val=False)
+    end = 1.0 if _rank(factor) < len(sd) else INSIDE
+    corr[edge] = end * np.sign(corr[edge])
     return sd, corr
 
 

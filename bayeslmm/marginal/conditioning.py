@@ -36,8 +36,8 @@ MAX_CONDITION = 1e12
 # moments, which have half the digits of a root where columns are nearly dependent.
 FEW = 2_000_000
 EPS = float(np.finfo(float).eps)
-# Steps between neighbouring doubles at the size of y that an SD must have: rounding of
-# the data then is 1e-5 of its variance.
+# Steps between neighbouring doubles at the size of y that the SD beside the predictors
+# must have: rounding of the data then is 1e-5 of its variance.
 LEAST_STEPS = 100.0
 # Sizes of y, of predictors, and of effects: ArviZ takes fourth powers of draws.
 LARGEST = 1e70
@@ -306,7 +306,7 @@ def _finish(
 
 def reproduces(design: Design, conditioned: Conditioned) -> bool:
     """Whether X leaves nothing of y but the rounding of its doubles."""
-    step = EPS * float(design.moments.y.size[0])
+    step = _step(design)
     if not design.in_memory:  # sums have half the digits
         step = max(step, math.sqrt(EPS) * float(design.moments.net.sd()[0]))
     return not _plain_sd(design, conditioned) > NOTHING_LEFT * step
@@ -340,13 +340,26 @@ def _check_units(design: Design, conditioned: Conditioned) -> None:
 
 def _check_digits(design: Design, conditioned: Conditioned) -> None:
     """Raise if the doubles of y are too coarse for what X leaves of it."""
-    size, sd = float(design.moments.y.size[0]), _plain_sd(design, conditioned)
-    if reproduces(design, conditioned) or sd >= LEAST_STEPS * EPS * size:
+    y, sd = design.moments.y, _plain_sd(design, conditioned)
+    step = _step(design)
+    if reproduces(design, conditioned) or sd >= LEAST_STEPS * step:
         return
     raise DataError(
-        f"The response {design.response!r} has values up to {size:.3g}, where "
-        f"neighbouring numbers of double precision are {EPS * size:.1g} apart, and an "
+        f"The response {design.response!r} has values up to {y.size[0]:.3g}, where "
+        f"neighbouring numbers of double precision are {step:.1g} apart, and an "
         f"SD of {sd:.3g} beside the fixed effects: its digits are lost before anything "
         f"is fitted. Subtract a constant from {design.response!r} where it is still "
         f"exact, before it is stored."
     )
+
+
+def _step(design: Design) -> float:
+    """What y is rounded to; whole numbers that fit are exact, and so their deviations.
+
+    Without an intercept nothing is taken off them.
+    """
+    y = design.moments.y
+    exact = design.response not in design.account.coarse and bool((y.far & y.whole)[0])
+    if exact and design.intercept is not None:
+        return EPS * float(y.high[0] - y.low[0])
+    return float(y.step[0])

@@ -19,6 +19,7 @@ from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
+from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
@@ -29,6 +30,7 @@ from bayeslmm.design.response import check_numeric
 from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
+from bayeslmm.design.traps import find_traps
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
@@ -262,7 +264,9 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
+    integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_mixed(design.account.mixed):
+        design = account_digits(design, tally.given, integers)
         check_streamed(design)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
@@ -380,6 +384,7 @@ def _streamed_design(
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
         mixed_columns(scan.formula, scan.variables, scan.given),
-        scan.checksums,
+        traps=find_traps(scan.formula, scan.variables),
+        origin=scan.origin,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)

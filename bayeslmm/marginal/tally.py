@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.arrow import TextCodes
+from bayeslmm.design.digits import Given
 from bayeslmm.design.encode import EncodedRows, encode_batch
 from bayeslmm.design.memory import check_fits
 from bayeslmm.design.moments import (
@@ -67,6 +68,8 @@ class Tally:
         Which columns were summed.
     frame : tuple
         Column of the intercept in X, and in each bar term, None where there is none.
+    given : dict
+        Columns whose digits those of the design do not show.
     """
 
     sums: Sums
@@ -76,6 +79,7 @@ class Tally:
     layout: Layout
     columns: Columns
     frame: tuple[int | None, tuple[int | None, ...]]
+    given: dict[str, Given] = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
         """Tally of the rows of both; exact up to rounding, in any grouping."""
@@ -87,6 +91,7 @@ class Tally:
             moments=self.moments + other.moments,
             n_rows=self.n_rows + other.n_rows,
             missing=counts,
+            given=add_given(self.given, other.given),
         )
 
     def moved_to(self, columns: Columns) -> Sums:
@@ -102,6 +107,12 @@ def count_missing(counts: dict[str, int], more: dict[str, int]) -> None:
     """Add counts of missing values to others, in place."""
     for name, n in more.items():
         counts[name] = counts.get(name, 0) + n
+
+
+def add_given(one: dict[str, Given], other: dict[str, Given]) -> dict[str, Given]:
+    """Columns as given, of the rows of both."""
+    both = {name: one[name] + other[name] for name in one.keys() & other.keys()}
+    return {**one, **other, **both}
 
 
 @dataclass(slots=True)
@@ -121,6 +132,7 @@ class SumState:
     log_weights: float = 0.0
     n_rows: int = 0
     missing: dict[str, int] = field(default_factory=dict)
+    given: dict[str, Given] = field(default_factory=dict)
     waiting: list[tuple[Cells, ...]] = field(default_factory=list)
 
     def tally(self, layout: Layout, moved: "FirstRows") -> Tally:
@@ -133,7 +145,8 @@ class SumState:
         skeleton = moved.skeleton
         frame = skeleton.intercept, tuple(constant_of(t) for t in skeleton.groups)
         counts = self.n_rows, self.missing
-        return Tally(sums, moments, *counts, layout, moved.columns, frame)
+        columns = moved.columns, frame, self.given
+        return Tally(sums, moments, *counts, layout, *columns)
 
     def fold(self) -> None:
         """Merge the cells that wait."""
@@ -166,6 +179,7 @@ class SumState:
         self.n, self.n_rows = self.n + other.n, self.n_rows + other.n_rows
         self.log_weights += other.log_weights
         count_missing(self.missing, other.missing)
+        self.given = add_given(self.given, other.given)
 
 
 class FirstRows:
@@ -236,6 +250,7 @@ def _add(
     columns = moved.columns_of(design)
     log_weights, cells = add_rows(state.packed, design, layout, rows_used, columns)
     state.n += design.n
+    state.given = add_given(state.given, rows.given)
     state.log_weights += log_weights
     if cells:
         state.waiting.append(cells)

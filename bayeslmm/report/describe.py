@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from bayeslmm.data import Origin
 from bayeslmm.design import Design, RowAccount, describe_table
+from bayeslmm.design.account import MixedColumn
 from bayeslmm.tables.numbers import counted, decimals_for, listed, number
 
 if TYPE_CHECKING:
@@ -93,16 +95,35 @@ def account_lines(account: RowAccount) -> list[str]:
                 f"{column} declares {counted(len(levels), 'level')} that no row has: "
                 f"{_some(levels)}"
             )
+    lines += [_mixed_line(name, column) for name, column in account.mixed.items()]
     lines += [
-        f"{name} is text, a factor of {column.n_levels} levels: "
-        f"{column.n_numbers} are numbers, {_some(column.others)} not (if it is a "
-        f"number, leave those cells empty)"
-        for name, column in account.mixed.items()
+        f"{column.words(name)}: digits were lost before the fit"
+        for name, column in account.coarse.items()
     ]
-    if account.checksums is not None:
+    lines += account.traps
+    if account.origin is not None:
+        lines += _origin_lines(account.origin)
+    return lines
+
+
+def _mixed_line(name: str, column: MixedColumn) -> str:
+    """A column that a few cells made text, and so a factor."""
+    n = column.n_cells or column.n_numbers + len(column.others)
+    n_others = column.n_others or len(column.others)
+    return (
+        f"{n - n_others:,} of {counted(n, 'value')} of {name} are numbers, not so "
+        f"{_some(column.others)}: it is text, a factor of {column.n_levels} levels "
+        f"(if it is a number, use --na {', '.join(column.others[:3])!r})"
+    )
+
+
+def _origin_lines(origin: Origin) -> list[str]:
+    """What reading the file decided, and whether damage would have been seen."""
+    lines = list(origin.notes)
+    if origin.checksums is not None:
         lines.append(
             "page checksums of the Parquet file: all agree"
-            if account.checksums
+            if origin.checksums
             else "the Parquet file has no page checksums: damage may pass for data"
         )
     return lines

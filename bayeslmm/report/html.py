@@ -120,7 +120,7 @@ def report_html(fit: Fitted, record: Record | None = None) -> str:
         undefined=jinja2.StrictUndefined,
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(_page(fit, record or record_of(fit.posterior)))
+    return template.render(_page(fit, record or record_of(fit.model, fit.posterior)))
 
 
 def _page(fit: Fitted, record: Record) -> dict[str, Any]:

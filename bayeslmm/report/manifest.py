@@ -3,12 +3,12 @@
 Takes a folder; gives the content of its manifest, or says why it cannot be read.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bayeslmm.data import file_hash
 from bayeslmm.errors import InputFileError, nearest_names
 
 MANIFEST = "summary.json"
@@ -27,12 +27,6 @@ def file_entries(folder: Path, names: Iterable[Path]) -> dict[str, dict[str, Any
         }
         for name in sorted(names)
     }
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayeslmm.data import Origin
+
 if TYPE_CHECKING:
     from bayeslmm.design import Design
     from bayeslmm.fit.posterior import Posterior
@@ -44,12 +46,11 @@ class Record:
     written: str = field(default_factory=_now)
 
 
-def record_of(post: "Posterior | None") -> Record:
-    """What a fit of a frame knows: the seed that was used, if it was sampled."""
-    if post is None:
-        return Record()
-    seed = post.idata.attrs.get("seed")
-    return Record(seed=None if seed is None else int(seed))
+def record_of(model: "Model", post: "Posterior | None") -> Record:
+    """What a fit knows: the file of its rows, the seed if it was sampled."""
+    origin = model.design.account.origin or Origin()
+    seed = None if post is None else post.idata.attrs.get("seed")
+    return Record(origin.file, origin.sha256, None if seed is None else int(seed))
 
 
 def record_lines(record: Record, model: "Model") -> list[str]:

@@ -78,7 +78,7 @@ def save_fit(
     OutputError
         If the folder is of another program, or cannot be written.
     """
-    record = record or record_of(fit.posterior)
+    record = record or record_of(fit.model, fit.posterior)
     earlier = check_folder(folder, force=force)
     try:
         with unfinished_folder(folder) as unfinished:

@@ -107,7 +107,9 @@ def _rows(model: "Model") -> dict[str, Any]:
         "groups_lost": account.groups_lost,
         "unused_levels": account.unused_levels,
         "mixed": {name: column.others for name, column in account.mixed.items()},
-        "checksums": account.checksums,
+        "coarse": {name: column.step for name, column in account.coarse.items()},
+        "traps": account.traps,
+        "checksums": None if account.origin is None else account.origin.checksums,
     }
 
 

@@ -8,8 +8,6 @@ number, and nobody is told.
 from pathlib import Path
 from typing import BinaryIO
 
-# Where a frame that was read from Parquet keeps the answer, among its `attrs`.
-ATTRIBUTE = "bayeslmm_parquet_checksums"
 # Bytes that hold the first fields of a page header.
 HEAD = 64
 # Where the three numbers before the checksum end at the latest; a number has 5 bytes.

@@ -10,9 +10,9 @@ import pytest
 from design_cases import read
 from hypothesis import given, strategies as st
 
+from bayeslmm.data.numbers import alike, exact_numbers, level_name, union
 from bayeslmm.design import build_design
 from bayeslmm.design.distinct import NumberSet, number_codes
-from bayeslmm.design.numbers import alike, exact_numbers, level_name, union
 from bayeslmm.design.source import open_source
 from bayeslmm.errors import DataError
 from bayeslmm.formula import parse_formula

@@ -1,0 +1,104 @@
+"""One sheet of an Excel workbook.
+
+Takes a path and the name of a sheet; gives a frame, or one message that lists the
+sheets there are.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+from bayeslmm.data.options import Options, option
+from bayeslmm.data.words import not_installed, unreadable
+from bayeslmm.errors import InputFileError, listed, nearest_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_excel(
+    path: Path, options: Options
+) -> "tuple[pd.DataFrame, dict[str, str], list[str]]":
+    """One sheet, the first unless another is asked for.
+
+    Returns
+    -------
+    tuple of DataFrame, dict, list
+        Its columns; those that have another name than in the file; notes.
+
+    Raises
+    ------
+    InputFileError
+        If it is no workbook, has no such sheet, or the sheet begins with no header.
+    """
+    import pandas as pd
+
+    try:
+        import openpyxl  # noqa: F401  # pandas reads workbooks with it
+    except ImportError as error:
+        raise not_installed(path, "openpyxl") from error
+    try:
+        with pd.ExcelFile(path, engine="openpyxl") as book:
+            sheet = _sheet(path, [str(name) for name in book.sheet_names], options)
+            data = pd.read_excel(
+                book,
+                sheet_name=sheet,
+                decimal=options.decimal or ".",
+                keep_default_na=False,
+                na_values=options.missing,
+            )
+            header = pd.read_excel(
+                book, sheet_name=sheet, header=None, nrows=1, dtype=str
+            )
+            others = [str(name) for name in book.sheet_names if name != sheet]
+    except (BadZipFile, KeyError, ValueError, OSError) as error:
+        if isinstance(error, InputFileError):
+            raise
+        raise unreadable(path, "an Excel workbook", error) from error
+    first = header.iloc[0].tolist() if len(header) else []
+    _check_header(path, sheet, data)
+    names = zip(data.columns.map(str), first, strict=False)
+    renamed = {new: str(old) for new, old in names if pd.notna(old) and new != str(old)}
+    data.columns = data.columns.map(str)
+    return data, renamed, _notes(sheet, others, options)
+
+
+def _sheet(path: Path, names: list[str], options: Options) -> str:
+    """The name of the sheet that is asked for."""
+    asked = options.sheet
+    if asked is None:
+        return names[0]
+    if str(asked) in names:
+        return str(asked)
+    if str(asked).isdecimal() and 1 <= int(asked) <= len(names):
+        return names[int(asked) - 1]
+    hint = nearest_names(str(asked), names) or f" Its sheets are {listed(names, 12)}."
+    raise InputFileError(f"{path.name!r} has no sheet {asked!r}.{hint}")
+
+
+def _check_header(path: Path, sheet: str, data: "pd.DataFrame") -> None:
+    """Raise unless the first row of a sheet names its columns."""
+    if not len(data.columns) or not len(data):
+        raise InputFileError(
+            f"Sheet {sheet!r} of {path.name!r} has no rows under a header. Give the "
+            f"sheet that holds the table: {option('sheet', 'name')}."
+        )
+    n = len(data.columns)
+    nameless = sum(str(name).startswith("Unnamed: ") for name in data.columns)
+    if nameless > n / 2:
+        raise InputFileError(
+            f"The first row of sheet {sheet!r} of {path.name!r} names "
+            f"{n - nameless} of {n} columns, so it is no header. "
+            f"Delete the rows above the header (titles, notes), or save the table as a "
+            f"sheet of its own."
+        )
+
+
+def _notes(sheet: str, others: list[str], options: Options) -> list[str]:
+    """That there were other sheets, if none was asked for."""
+    if options.sheet is not None or not others:
+        return []
+    return [
+        f"sheet {sheet!r} was read, the first of {len(others) + 1}; the others are "
+        f"{listed(others)}: for one of them use {option('sheet', others[0])}"
+    ]

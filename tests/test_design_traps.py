@@ -1,0 +1,146 @@
+"""Columns that may be meant otherwise are said; what is harmless is not (#8, 6)."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayeslmm as lmm
+from bayeslmm.compare.outlying import outlying_sentences
+from bayeslmm.errors import DataWarning
+from bayeslmm.report import describe_text
+
+N = 120
+
+
+def frame(**columns):
+    """A response, a group of 12 levels, and columns."""
+    rng = np.random.default_rng(3)
+    g = np.repeat(np.arange(12), 10)
+    y = rng.normal(size=12)[g] + rng.normal(size=N)
+    return pd.DataFrame({"y": y, "g": g, "x": rng.normal(size=N)} | columns)
+
+
+CODES = np.arange(N) % 3 + 1
+DATES = pd.date_range("2024-01-01", periods=40).strftime("%Y-%m-%d").to_numpy()
+
+SAID = {
+    "codes": ("treatment", CODES, "3 whole numbers .1, 2, 3. .*factor.treatment."),
+    "words": ("TrtArm", CODES, "whole numbers"),
+    "ids": ("subject_id", 300 + np.arange(N) % 18, "holds 18 whole numbers"),
+    "dates": ("date", np.tile(DATES, 3), "holds dates as text .'2024-01-01'. .* 40 "),
+    "points": ("day", np.tile(["3.1.2024", "4.1.2024", "5.1.2024"], 40), "dates"),
+    "numbers": ("age", (np.arange(N) % 40).astype(str), "holds numbers as text"),
+    "decimals": ("w", np.tile(["1.5", "2.5", "3"], 40), "holds numbers as text"),
+    "commas": ("w", np.tile(["1,5", "2,5", "3"], 40), "text for their signs"),
+    "percents": ("w", np.tile(["10%", "20%", "30%"], 40), "text for their signs"),
+    "case": ("arm", np.tile(["Drug", "drug", "none"], 40), "'Drug' and 'drug'"),
+    "spaces": ("arm", np.tile(["a", "a ", "b"], 40), "'a' and 'a '"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_trap_is_said_in_a_warning_and_on_the_screen(case):
+    name, values, words = SAID[case]
+    data = frame(**{name: values})
+    with pytest.warns(DataWarning, match=words) as caught:
+        model = lmm.Model(f"y ~ {name} + (1 | g)", data)
+    assert len(caught) == 1
+    (trap,) = model.design.account.traps
+    assert trap in describe_text(model)
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_column_that_is_not_used_is_no_trap(case):
+    name, values, _ = SAID[case]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lmm.Model("y ~ x + (1 | g)", frame(**{name: values}))
+
+
+HARMLESS = {
+    "wave": CODES,
+    "siblings": np.arange(N) % 4,
+    "year": 2000 + np.arange(N) % 10,
+    "group_size": 20 + np.arange(N) % 7,
+    "n_sites": CODES,
+    "days_in_treatment": CODES,
+    "grade": CODES,
+    "dose": 10 * CODES,
+    "arm": np.arange(N) % 2,  # two values: the same model either way
+    "treatment": CODES + 0.5,
+    "classes": np.tile(["18-24", "25-34", "35+"], 40),
+    "site": np.tile(["1", "2", "3"], 40),  # text on purpose
+    "code": np.tile(["A1", "A2", "B1"], 40),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_harmless_stays_silent(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lmm.Model(f"y ~ {name} + (1 | g)", frame(**{name: HARMLESS[name]}))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ factor(treatment) + (1 | g)",
+        "y ~ treatment + I(treatment^2) + (1 | g)",
+        "y ~ x + (1 | treatment)",
+        "y ~ x + (1 | date)",
+    ],
+)
+def test_a_column_whose_use_says_what_it_is_stays_silent(formula):
+    data = frame(treatment=np.arange(N) % 6, date=np.tile(DATES, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lmm.Model(formula, data)
+
+
+def test_levels_of_a_group_that_differ_in_case_are_said():
+    data = frame(site=np.tile(["Ulm", "ulm", "Bonn", "Kiel"], 30))
+    with pytest.warns(DataWarning, match="'Ulm' and 'ulm'"):
+        lmm.Model("y ~ x + (1 | site)", data)
+
+
+def test_text_traps_are_found_in_batches_too():
+    with pytest.warns(DataWarning, match="holds dates as text"):
+        lmm.Model("y ~ date + (1 | g)", [frame(date=np.tile(DATES, 3))])
+
+
+# --- a level far from the others ------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+def test_a_level_that_holds_half_of_the_sd_is_said(formula):
+    data = frame()
+    data.loc[data["g"] == 4, "y"] += 12.0
+    fit = lmm.Model(formula, data).fit_reml()
+    (sentence,) = outlying_sentences(fit)
+    assert "Level 4 of g lies" in sentence
+    rest = lmm.Model(formula, data[data["g"] != 4]).fit_reml()
+    truth = rest.summary().loc["1|g_sigma", "estimate"]
+    shown = float(sentence.split("would be about ")[1].split(",")[0])
+    assert shown == pytest.approx(truth, rel=0.25)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_no_level_is_said_where_none_is_far():
+    assert not outlying_sentences(lmm.Model("y ~ x + (x | g)", frame()).fit_reml())
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
+        ("Dyestuff2", "Yield ~ 1 + (1 | Batch)"),
+        ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_textbook_data_have_no_such_level(name, formula):
+    fit = lmm.Model(formula, lmm.load_data(name)).fit_reml()
+    assert outlying_sentences(fit) == []
