@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 PACKAGE = str(Path(__file__).parent)
 
@@ -113,6 +113,27 @@ def check_count(value: object, name: str, least: int) -> int:
             f"{name} must be a whole number of at least {least}, not {value!r}."
         )
     return int(value)
+
+
+def is_choice(value: object, options: Iterable[str]) -> bool:
+    """Whether a value is one of some words; of any type, arrays too."""
+    return isinstance(value, str) and value in tuple(options)
+
+
+def check_flag(value: object, name: str) -> bool:
+    """The value as True or False; `ModelError` for anything else, 0 and "yes" too."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ModelError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def check_progress(value: object) -> bool | Literal["auto"]:
+    """Whether to show a bar, or "auto"; `ModelError` for anything else."""
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    if not isinstance(value, bool):
+        raise ModelError(f"progress must be True, False or 'auto', not {value!r}.")
+    return value
 
 
 def nearest_names(name: str, candidates: Iterable[object]) -> str:

@@ -20,7 +20,7 @@ from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import column_names, open_source
-from bayeslmm.errors import DataError, ModelError
+from bayeslmm.errors import DataError, ModelError, check_flag, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition
@@ -162,6 +162,8 @@ class Model:
         progress: bool | Literal["auto"] = "auto",
     ) -> None:
         check_family(family)
+        check_flag(center_predictors, "center_predictors")
+        check_progress(progress)
         self.family = family
         gaussian = family == "gaussian"
         source = open_source(data)
@@ -220,6 +222,7 @@ class Model:
         DataError
             If parts are missing, or the design cannot carry the model.
         """
+        check_flag(center_predictors, "center_predictors")
         model = cls.__new__(cls)
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None

@@ -11,7 +11,7 @@ import pytest
 from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
-from bayeslmm import ModelError
+from bayeslmm import DataError, ModelError
 from bayeslmm.fit.expense import say_if_long
 from bayeslmm.fit.reml import fit_reml
 
@@ -134,3 +134,60 @@ def test_many_effects_are_said_before_the_wait(caplog: Any) -> None:
         with caplog.at_level(logging.WARNING, "bayeslmm"), pytest.raises(StopError):
             fit_reml(model)
     assert "REML of 820 variance and 1 fixed parameters takes some" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"draws": 10**12}, r"draws \(4 chains of 1,000,000,000,000.*GB of memory"),
+        ({"tune": 10**12}, "GB of memory are available. Ask for fewer draws"),
+        ({"cores": 0}, "cores must be a whole number of at least 1, not 0"),
+        ({"cores": -1}, "cores must be a whole number of at least 1, not -1"),
+        ({"log_likelihood": "yes"}, "log_likelihood must be True or False, not 'yes'"),
+        ({"log_likelihood": 1}, "log_likelihood must be True or False, not 1"),
+        ({"method": np.arange(2)}, "Unknown method"),
+        ({"keep": {}}, "keep must be 'auto'"),
+        ({"keep": np.arange(2)}, "keep must be 'auto'"),
+        ({"progress": np.arange(2)}, "progress must be True, False or 'auto'"),
+    ],
+)
+def test_options_that_were_taken_or_killed_the_process(
+    fits: Any, options: dict, words: str
+) -> None:
+    """A million million draws ended the process; `cores=0` was the default (D18)."""
+    with unchecked(), pytest.raises(ModelError, match=words):
+        fits[0].sample(**options)
+
+
+@pytest.mark.parametrize("value", [None, "x", 1, float("nan"), np.arange(2)])
+@pytest.mark.parametrize("option", ["center_predictors", "progress", "family"])
+def test_options_of_the_model(fits: Any, option: str, value: Any) -> None:
+    """`center_predictors="no"` was taken for yes, `family=[1]` for a dict's key."""
+    formula, pupils = fits[0].formula.text, fits[3]
+    with unchecked(), pytest.raises(ModelError, match=f"(?i){option}"):
+        lmm.Model(formula, pupils, **{option: value})
+
+
+@pytest.mark.parametrize("value", [None, 1, ["REML"], np.arange(2)])
+def test_words_are_words(fits: Any, value: Any) -> None:
+    """An array ended in numpy's "truth value ... is ambiguous"."""
+    model, reml, post, _ = fits
+    calls: list[Callable[[], object]] = [
+        lambda: model.fit_reml(method=value),
+        lambda: reml.ranef(condvar=value),
+        lambda: post.icc(kind=value),
+        lambda: post.predict(kind=value),
+    ]
+    for call in calls:
+        with unchecked(), pytest.raises(ModelError, match="Unknown"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["score", "edu", "w"])
+def test_complex_numbers_are_refused(fits: Any, name: str) -> None:
+    """Of weights numpy dropped the imaginary part, with a warning of its own."""
+    pupils = fits[3].assign(w=1.0)
+    pupils[name] = pupils[name] + 1j
+    for weights in ("w", pupils["w"].to_numpy()):
+        with unchecked(), pytest.raises(DataError, match=r"complex|numbers"):
+            lmm.Model("score ~ edu + (1 | classroom)", pupils, weights=weights)

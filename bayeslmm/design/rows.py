@@ -216,7 +216,10 @@ def _weight_values(
             )
         return np.where(column.missing, np.nan, column.values.astype(float))
     try:
-        values = np.asarray(weights, dtype=float)
+        given = np.asarray(weights)
+        if given.dtype.kind == "c":
+            raise TypeError("complex numbers are not ordered")
+        values = np.asarray(given, dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"weights must be numbers, one for each row, or the name of a column; a "

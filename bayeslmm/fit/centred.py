@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, parameters
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import ModelError, is_choice
 from bayeslmm.fit.draws import sd_corr_draws
 from bayeslmm.fit.posterior_predictions import factor_draws
 from bayeslmm.marginal.conditioning import effect_movers
@@ -24,7 +24,7 @@ At = Literal["zero", "mean"]
 
 def is_at_mean(at: str) -> bool:
     """Whether the means are asked for; `ModelError` for another word."""
-    if at not in get_args(At):
+    if not is_choice(at, get_args(At)):
         raise ModelError(f"Unknown at={at!r}: use 'zero' or 'mean'.")
     return at == "mean"
 

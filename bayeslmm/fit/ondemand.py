@@ -7,7 +7,7 @@ draws or summaries of the levels asked for, from the seed of the run: the same n
 that would have been stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -83,6 +83,11 @@ def _chosen_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ..
     everything = tuple(range(len(design.groups)))
     lead = make_layout(design.groups).lead.terms
     without_lead = tuple(t for t in everything if t not in lead)
+    if not isinstance(keep, str | list | tuple):
+        raise ModelError(
+            f"keep must be 'auto', 'all', 'summary' or names of grouping factors, not "
+            f"{keep!r}."
+        )
     if keep == "auto":
         sizes = sum(term.n_levels * term.k for term in design.groups)
         few = options.chains * options.draws * sizes <= MOST_STORED
@@ -91,11 +96,6 @@ def _chosen_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ..
         return everything
     if keep == "summary":
         return without_lead
-    if not isinstance(keep, Iterable):
-        raise ModelError(
-            f"keep must be 'auto', 'all', 'summary' or names of grouping factors, not "
-            f"{keep!r}."
-        )
     return _named_terms(design, keep, lead)
 
 

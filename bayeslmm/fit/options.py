@@ -11,10 +11,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from bayeslmm.design.arrays import parameters
+from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import (
     ModelError,
     PriorError,
     check_count,
+    check_progress,
+    is_choice,
     is_count,
     is_number,
 )
@@ -62,9 +66,30 @@ def check_options(
         chains=n_chains,
         seed=_seed(seed),
         target_accept=_target_accept(target_accept),
-        cores=check_count(cores or min(n_chains, available_cores()), "cores", 1),
-        progress=_progress(progress),
+        cores=min(n_chains, available_cores())
+        if cores is None
+        else min(check_count(cores, "cores", 1), n_chains),
+        progress=check_progress(progress),
     )
+
+
+def check_memory(model: Model, options: Options, *, joint: bool) -> None:
+    """Raise `ModelError` before draws are made that memory cannot hold.
+
+    Twice their size, as they are put in order when they are there. The effects are
+    among them if the joint model is sampled.
+    """
+    n_effects = sum(term.n_levels * term.k for term in model.design.groups)
+    n_parameters = len(parameters(model.design)) + (n_effects if joint else 0)
+    n_draws = options.chains * (options.draws + (options.tune or 0))
+    n_bytes, available = 2.0 * 8.0 * n_draws * n_parameters, available_bytes()
+    if n_bytes > SHARE * available:
+        raise ModelError(
+            f"{n_draws:,} draws ({options.chains} chains of {options.draws:,}, and "
+            f"tuning) of {n_parameters:,} parameters would take {n_bytes / 1e9:,.0f} "
+            f"GB, and {available / 1e9:.1f} GB of memory are available. Ask for fewer "
+            f"draws: 4 chains of 1000 are enough for most tables."
+        )
 
 
 def _seed(seed: object) -> int:
@@ -93,15 +118,6 @@ def _target_accept(value: object) -> float | None:
     return float(value)
 
 
-def _progress(value: object) -> bool | Literal["auto"]:
-    """Whether to show a bar, or "auto"."""
-    if value == "auto":
-        return "auto"
-    if not isinstance(value, bool):
-        raise ModelError(f"progress must be True, False or 'auto', not {value!r}.")
-    return value
-
-
 def available_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -122,7 +138,7 @@ def choose_method(
     PriorError
         If one of these is asked with a prior that it cannot honour.
     """
-    if method not in get_args(Method):
+    if not is_choice(method, get_args(Method)):
         known = ", ".join(repr(name) for name in get_args(Method))
         raise ModelError(f"Unknown method {method!r}. Methods: {known}.")
     if method == "joint":

@@ -14,7 +14,7 @@ from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import ModelError, is_choice
 from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_tables import (
     Interval,
@@ -301,7 +301,7 @@ def check_size(n_draws: int, n_rows: int, what: str) -> None:
 
 def check_prediction(family: str, kind: str) -> None:
     """Raise `ModelError` if a kind of prediction is unknown or not for the family."""
-    if kind not in ("mean", "response", "linear"):
+    if not is_choice(kind, ("mean", "response", "linear")):
         raise ModelError(
             f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
             "'response' (a new response, with its noise) or 'linear' (its predictor)."

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
-from bayeslmm.errors import ModelError, check_fraction
+from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.fit.places import Place, places, posterior_parameters
 from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.tables import Table, square_table, words
@@ -48,7 +48,7 @@ class Interval(NamedTuple):
 def check_interval(prob: float, kind: str) -> None:
     """Raise `ModelError` unless 0 < prob < 1 and the kind is known."""
     check_fraction(prob, "prob")
-    if kind not in get_args(IntervalKind):
+    if not is_choice(kind, get_args(IntervalKind)):
         known = " or ".join(repr(name) for name in get_args(IntervalKind))
         raise ModelError(f"Unknown kind of interval {kind!r}: use {known}.")
 

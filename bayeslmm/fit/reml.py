@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import ModelError, warn_user
+from bayeslmm.errors import ModelError, is_choice, warn_user
 from bayeslmm.fit.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.fit.expense import REML_EVALUATIONS, say_if_long
 from bayeslmm.fit.information import (
@@ -143,7 +143,7 @@ def relative_theta(
 
 def _check(model: Model, method: str) -> None:
     """Raise `ModelError` for another family or an unknown method."""
-    if method not in get_args(Method):
+    if not is_choice(method, get_args(Method)):
         raise ModelError(f"Unknown method {method!r}. Methods: 'REML', 'ML'.")
     if model.family != "gaussian":
         raise ModelError(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.errors import DataError, ModelError
+from bayeslmm.errors import DataError, ModelError, is_choice
 
 if TYPE_CHECKING:
     from bayeslmm.design import NewRows
@@ -64,7 +64,7 @@ def new_values(
     new_levels: str,
 ) -> Float[np.ndarray, " m"]:
     """The same for new rows; a level that is new adds nothing, or is refused."""
-    if new_levels not in ("zero", "error"):
+    if not is_choice(new_levels, ("zero", "error")):
         raise ModelError(
             f"Unknown new_levels={new_levels!r}. Options: 'zero', 'error'."
         )

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Parameter, parameters
-from bayeslmm.errors import ModelError, check_fraction
+from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.fit.centred import centred_factors, is_at_mean
 from bayeslmm.fit.chosen import Levels, chosen_levels
 from bayeslmm.fit.criterion import profiled_problem
@@ -134,7 +134,7 @@ def ranef_table(
     import pandas as pd
 
     options = {"given_beta": fit.effects.b_cov_given_beta, "joint": fit.effects.b_cov}
-    if condvar not in options:
+    if not is_choice(condvar, options):
         raise ModelError(
             f"Unknown condvar={condvar!r}. Options: 'given_beta' (beta taken as known, "
             f"as in lme4), 'joint'."

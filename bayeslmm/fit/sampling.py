@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import warn_user
+from bayeslmm.errors import check_flag, warn_user
 from bayeslmm.fit.agreement import agreement, joint_agreement
 from bayeslmm.fit.diagnose import SamplingStatus
 from bayeslmm.fit.draws import effect_draws, parameter_draws
@@ -38,6 +38,7 @@ from bayeslmm.fit.ondemand import Keep, effect_generator, kept_terms
 from bayeslmm.fit.options import (
     Options,
     available_cores,
+    check_memory,
     check_options,
     choose_method,
     run_attributes,
@@ -137,7 +138,9 @@ def sample(
         Once, with all that `Posterior.diagnose` finds fault with.
     """
     options = check_options(draws, tune, chains, seed, target_accept, cores, progress)
+    check_flag(log_likelihood, "log_likelihood")
     chosen, reason = choose_method(model, method)
+    check_memory(model, options, joint=chosen == "joint")
     if chosen == "joint":
         post = _sample_joint(model, options, reason)
     else:

@@ -7,7 +7,7 @@ test holds the table equal to bambi's own.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, is_choice, nearest_names
 
 # family -> (parameter that the formula models, its link, the other parameters)
 FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = MappingProxyType(
@@ -45,6 +45,15 @@ SCALES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 WITH_TRIALS = ("beta_binomial", "binomial", "zero_inflated_binomial")
 
 
+SEVERAL_PREDICTORS = (
+    "categorical",
+    "cumulative",
+    "sratio",
+    "multinomial",
+    "dirichlet_multinomial",
+)
+
+
 def check_family(family: str) -> None:
     """Raise unless `family` names a family with one linear predictor.
 
@@ -58,11 +67,9 @@ def check_family(family: str) -> None:
     ModelError
         If the name is unknown, or the family has several linear predictors.
     """
-    if family in FAMILIES:
+    if is_choice(family, FAMILIES):
         return
-    if family in ("categorical", "cumulative", "sratio", "multinomial") or (
-        family == "dirichlet_multinomial"
-    ):
+    if is_choice(family, SEVERAL_PREDICTORS):
         raise ModelError(
             f"Family {family!r} has one linear predictor for each category, and a bar "
             "term would need a covariance across them, which this package does not "
