@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Literal, TypeGuard
 
+LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -113,6 +114,20 @@ def check_count(value: object, name: str, least: int) -> int:
             f"{name} must be a whole number of at least {least}, not {value!r}."
         )
     return int(value)
+
+
+def check_seed(seed: object) -> None:
+    """Raise `ModelError` unless numpy can start from a seed, and netCDF can hold it.
+
+    A numpy Generator is known by its method, so that errors need no numpy.
+    """
+    if seed is None or hasattr(seed, "bit_generator"):
+        return
+    if not is_count(seed) or not 0 <= seed <= LARGEST_SEED:
+        raise ModelError(
+            f"seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
+            f"not {seed!r}."
+        )
 
 
 def is_choice(value: object, options: Iterable[str]) -> bool:
