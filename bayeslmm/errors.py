@@ -151,9 +151,9 @@ def check_progress(value: object) -> bool | Literal["auto"]:
     return value
 
 
-def nearest_names(name: str, candidates: Iterable[object]) -> str:
-    """Sentence that offers the candidates most like `name`; empty if there are none."""
-    names = [str(candidate) for candidate in candidates]
+def nearest_names(given: object, candidates: Iterable[object]) -> str:
+    """Sentence that offers the candidates most like a name; empty without any."""
+    name, names = str(given), [str(candidate) for candidate in candidates]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if not close:
         lowered = {candidate.lower(): candidate for candidate in names}

@@ -196,7 +196,7 @@ def test_complex_numbers_are_refused(fits: Any, name: str) -> None:
 @pytest.mark.parametrize("value", ["x", -1, 1.5, float("nan"), {}, True, np.arange(2)])
 def test_seeds_flags_and_labels_of_a_fit(fits: Any, value: Any) -> None:
     """A seed of "x" ended in numpy's SeedSequence; `random="no"` was taken for yes."""
-    _, reml, post, pupils = fits
+    _, reml, post, _ = fits
     calls: dict[str, list[Callable[[], object]]] = {
         "seed": [
             lambda: reml.simulate(seed=value),

@@ -10,7 +10,7 @@ import pytest
 from cli_cases import INTERCEPTS, run
 
 import bayeslmm as lmm
-from bayeslmm.data import origin_of
+from bayeslmm.data import file_hash, origin_of
 from bayeslmm.errors import DataWarning, InputFileError, ModelError
 from bayeslmm.report.record import record_lines, record_of
 
@@ -334,3 +334,17 @@ def test_a_frame_that_knows_its_file_can_be_written(csv, tmp_path):
     data.to_parquet(tmp_path / "a.parquet")
     data.to_csv(io.StringIO())
     assert origin_of(lmm.read(tmp_path / "a.parquet")).file == "a.parquet"
+
+
+def test_a_fit_knows_the_file_also_on_the_command_line(csv, monkeypatch):
+    """Also one that is read in batches, whose bytes are not read before."""
+    monkeypatch.chdir(csv.parent)
+    lmm.read(csv).to_parquet("large.parquet")
+    monkeypatch.setattr("bayeslmm.design.source.LARGE", 0)
+    code, _, _ = run(
+        "fit", "large.parquet", INTERCEPTS, "--reml-only", "--out", "results"
+    )
+    assert code == 0
+    data = lmm.load("results").data
+    assert data["path"] == "large.parquet"
+    assert data["sha256"] == file_hash(csv.parent / "large.parquet")

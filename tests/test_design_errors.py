@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 from design_cases import build, small_frame
 
-from bayeslmm import Model
 from bayeslmm.datasets import simulate_classrooms
 from bayeslmm.errors import DataError, FormulaError
 
@@ -186,31 +185,3 @@ def test_bad_response_of_another_family(text, words):
     data = small_frame().assign(s=np.arange(24), f=np.arange(24) % 4)
     with pytest.raises(DataError, match=words):
         build(text, data, gaussian=False)
-
-
-def test_advice_for_dependent_columns_can_be_followed():
-    """A column is no term of a formula: "Drop 'a:b[mid, t]'" could not be done."""
-    rng = np.random.default_rng(1)
-    data = pd.DataFrame(
-        {
-            "a": rng.choice(["lo", "mid", "hi"], 120),
-            "b": rng.choice(["s", "t"], 120),
-            "g": np.arange(120) % 8,
-            "x": rng.normal(size=120),
-            "y": rng.normal(size=120),
-        }
-    )
-    data.loc[(data["a"] == "mid") & (data["b"] == "t"), "b"] = "s"  # an empty cell
-    with pytest.raises(DataError) as seen:
-        Model("y ~ a * b + (1 | g)", data)
-    message = str(seen.value)
-    assert "write a + b without the interaction" in message
-    Model("y ~ a + b + (1 | g)", data)
-    line = message[message.index("data['a_b'] = ") :].rstrip(".")
-    exec(line, {"data": data})  # what the message says, to the letter
-    Model("y ~ a_b + (1 | g)", data)
-    data["double"], data["part"] = 2.0 * data["x"], data["a"] + "x"
-    for formula, name in (("y ~ x + double", "double"), ("y ~ a + part", "part")):
-        with pytest.raises(DataError, match=rf"Leave '{name}' out of the formula"):
-            Model(f"{formula} + (1 | g)", data)
-        Model(f"{formula.replace(f' + {name}', '')} + (1 | g)", data)

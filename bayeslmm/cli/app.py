@@ -173,6 +173,8 @@ def fit(
     """
     with _messages() as stage:
         from bayeslmm.cli.run import Options, run
+        from bayeslmm.data import file_hash
+        from bayeslmm.report.record import Record
 
         options = Options(draws, tune, chains, seed, _method(method), reml_only)
         _check_reml(family, reml_only)
@@ -180,7 +182,8 @@ def fit(
         stage.doing = f"reading {data.name}"
         table = _table(data, sep, decimal, encoding, na, sheet)
         model = _model(table, formula, priors, family, weights)
-        partial = run(_console(), model, options, out=place, data=None, stage=stage)
+        source = Record(data.name, file_hash(data)) if table is data else None
+        partial = run(_console(), model, options, out=place, data=source, stage=stage)
     raise typer.Exit(INTERRUPTED if partial else 0)
 
 

@@ -46,9 +46,10 @@ class _Text:
         """What separates columns: as asked, else by the ending and the decimal mark."""
         if self.options.sep:
             return self.options.sep
-        for suffix in self.path.suffixes[-2:]:
-            if suffix.lower() in SEPARATORS:
-                return SEPARATORS[suffix.lower()]
+        packed = self.path.suffix.lower() in COMPRESSED
+        plain = Path(self.path.stem) if packed else self.path
+        if plain.suffix.lower() in SEPARATORS:
+            return SEPARATORS[plain.suffix.lower()]
         many = ";" in self.header() and self.options.decimal == ","
         return ";" if many else ","
 

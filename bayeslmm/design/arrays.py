@@ -190,10 +190,14 @@ class Design:
         """Combinations of some columns, None where they stay as they are."""
         if not centring.entries:
             return None
+        return centring.turn(size, self.centres)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Means of the multiplied variables, shape (a,); rounding of 0 is no place."""
         means = self.moments.multiplied
-        # rounding of a mean of zero is no place
         small = np.abs(means.mean) <= NO_MEAN * means.sd()
-        return centring.turn(size, np.where(small, 0.0, means.mean))
+        return np.where(small, 0.0, means.mean)
 
     @property
     def fixed_turn(self) -> np.ndarray | None:

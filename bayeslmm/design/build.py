@@ -38,6 +38,7 @@ from bayeslmm.design.rows import (
     read_columns,
     read_weights,
 )
+from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import alike_levels, find_traps
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, RandomTerm
@@ -111,7 +112,10 @@ def build_design(
         )
         integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
         design = account_digits(design, given_numbers(formula, used), integers)
-        check_design(design, gaussian=gaussian)
+        part = FixedPart(
+            formula, variables, fixed_coding, tuple(map(str, frame.columns))
+        )
+        check_design(design, part, gaussian=gaussian)
     groups = {
         term.group: FactorColumn(term.codes, term.levels) for term in design.groups
     }

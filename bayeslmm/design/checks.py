@@ -4,29 +4,21 @@ Takes the arrays and gives nothing, or a `DataError` that names the columns and 
 what to do. The limits on levels and effects are those of lme4's ``lmerControl``.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from bayeslmm.data.numbers import is_whole
+from bayeslmm.design.advice import advise
 from bayeslmm.design.arrays import Design, GroupTerm, parameters
 from bayeslmm.design.digits import check_sums
+from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan
+from bayeslmm.design.span import FixedPart
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula import Formula, Name, RandomTerm
-
-# R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
-# that the columns before it leave, relative to its length.
-RANK_TOLERANCE = 1e-7
-# Columns whose normalised cross-products have no eigenvalue below this are independent
-# by far (singular values above 1e-4), so that the slower QR is not needed.
-SURELY_INDEPENDENT = 1e-8
-
 
 # --- before the matrices are built ----------------------------------------------------
 
@@ -103,26 +95,28 @@ def _kind(node: object, columns: Columns) -> str | None:
 # --- the design -----------------------------------------------------------------------
 
 
-def check_design(design: Design, *, gaussian: bool) -> None:
-    """Raise unless coefficients and variances can be told apart."""
+def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
+    """Raise unless coefficients and variances can be told apart.
+
+    `part` is the fixed part as the formula has it, for advice on what to write instead.
+    """
     for term in design.groups:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
-    _check_n_rows(design, gaussian=gaussian)
-    turn = design.fixed_turn
-    check_full_rank(design.X, design.fixed_names, design.intercept, turn)
+    _check_n_rows(design, part, gaussian=gaussian)
+    _check_full_rank(design, part)
 
 
-def check_streamed(design: Design) -> None:
+def check_streamed(design: Design, part: FixedPart) -> None:
     """`check_design`, and that the response varies, from the moments of all rows."""
     y = design.moments.y
     check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
     for term in design.groups:
         _check_levels(design, term, gaussian=True)
     _check_labels(design)
-    _check_n_rows(design, gaussian=True)
+    _check_n_rows(design, part, gaussian=True)
     check_sums(design)
-    _check_moments_rank(design)
+    _check_full_rank(design, part)
 
 
 def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
@@ -161,168 +155,24 @@ def _check_labels(design: Design) -> None:
             )
 
 
-def _check_n_rows(design: Design, *, gaussian: bool) -> None:
+def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
     """Rows against fixed-effect coefficients."""
     if design.n < design.p + gaussian:
         raise DataError(
             f"There are {design.n} rows for {design.p} fixed-effect coefficients "
             f"({', '.join(design.fixed_names[:6])}"
             f"{', ...' if design.p > 6 else ''}), which leaves nothing to estimate the "
-            f"residual variance from. Drop some of them or get more rows."
+            f"residual variance from. Get more rows or drop some of them. "
+            f"{advise(design, part)}"
         )
 
 
-def check_full_rank(
-    X: Float[np.ndarray, "n p"],
-    names: tuple[str, ...],
-    intercept: int | None = None,
-    turn: Float[np.ndarray, "p p"] | None = None,
-) -> None:
-    """Raise if columns of X are linearly dependent, saying which and how.
-
-    With an intercept columns are looked at less their means, and with a `turn` as
-    products of centred variables: a year is as good as a time since the start.
-    """
-    if not names:
-        return
-    size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
-    _check_not_zero(size, names)
-    center = np.zeros(len(names))
-    if intercept is not None:
-        low, high = X.min(axis=0), X.max(axis=0)
-        center = np.where(low < high, X.mean(axis=0), 0.0)
-    moved = X - center
-    scaled, _ = _normalised(moved if turn is None else moved @ turn)
-    if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
-        return
-    found = _dependent_columns(np.linalg.qr(scaled, mode="r"), RANK_TOLERANCE)
-    if found:
-        raw, length = _normalised(X)
-        raise DataError(_dependent(found, np.linalg.qr(raw, mode="r"), length, names))
-
-
-def _check_moments_rank(design: Design) -> None:
-    """The same from means and centred cross-products, where rows are not in memory.
-
-    These give the columns only up to a rotation and about sqrt(machine epsilon), which
-    is what the tolerance is raised to if there are many columns (a heuristic: ten times
-    the error of a root of p eigenvalues).
-    """
-    X, names = design.moments.X, design.fixed_names
-    if not names:
-        return
-    _check_not_zero(X.size, names)
-    moved = X
-    if design.intercept is not None:
-        moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
-    if design.fixed_turn is not None:
-        moved = moved.combined(design.fixed_turn)
-    tolerance = max(RANK_TOLERANCE, 10.0 * math.sqrt(len(names) * np.finfo(float).eps))
-    found = _dependent_columns(_normalised(moved.root())[0], tolerance)
-    if found:
-        raw, length = _normalised(math.sqrt(X.n) * X.root())
-        raise DataError(_dependent(found, raw, length, names))
-
-
-def _normalised(
-    columns: Float[np.ndarray, "r p"],
-) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
-    """Columns of length 1, and their lengths; no square over- or underflows."""
-    size = np.abs(columns).max(axis=0)
-    scaled = columns / size
-    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
-    return scaled / length, length * size
-
-
-def _check_not_zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> None:
-    """Raise for columns that are zero in every row."""
-    if (size == 0.0).any():
-        zero = [name for name, s in zip(names, size, strict=True) if s == 0.0]
-        raise DataError(
-            f"{', '.join(map(repr, zero))}: zero in every row used, so there is no "
-            f"effect to estimate. {_advice(zero)}"
-        )
-
-
-def _dependent(
-    dependent: list[tuple[int, list[int]]],
-    root: Float[np.ndarray, "r p"],
-    length: Float[np.ndarray, " p"],
-    names: tuple[str, ...],
-) -> str:
-    """Message for dependent columns, given any matrix with their cross-products."""
-    said = "; ".join(
-        _combination(j, before, root, length, names) for j, before in dependent
-    )
-    advice = _advice([names[j] for j, _ in dependent])
-    return (
-        f"Fixed-effect columns are linearly dependent: {said}. Their effects "
-        f"cannot be told apart. {advice}"
-    )
-
-
-def _advice(labels: list[str]) -> str:
-    """What a formula can do about columns that are zero or repeat others.
-
-    A column is no term: of an interaction of factors, of whose cells some are empty,
-    the main effects alone can be kept, or one factor of the cells that occur.
-    """
-    said: dict[str, str] = {}
-    for label in labels:
-        name, _, coords = label.partition("[")
-        parts = name.split(":")
-        if len(parts) == 1 or not coords:
-            said[name] = f"Leave {name!r} out of the formula, or what it repeats."
-            continue
-        said[name] = (
-            f"Not all combinations of {' and '.join(map(repr, parts))} have rows of "
-            f"their own: write {' + '.join(parts)} without the interaction"
-        )
-        if coords.count(", ") == len(parts) - 1:  # all of them factors
-            text = " + ':' + ".join(f"data[{part!r}].astype(str)" for part in parts)
-            said[name] += (
-                f", or make one factor of the combinations that occur and use it in "
-                f"place of {' * '.join(parts)}: data['{'_'.join(parts)}'] = {text}"
-            )
-        said[name] += "."
-    return " ".join(said.values())
-
-
-def _dependent_columns(
-    triangle: Float[np.ndarray, "r p"], tolerance: float
-) -> list[tuple[int, list[int]]]:
-    """Columns that earlier ones determine, with the independent ones before each.
-
-    In the order of the formula, as R pivots, so that the later column is the one named.
-    """
-    basis = np.empty((len(triangle), 0))
-    independent: list[int] = []
-    dependent = []
-    for j in range(triangle.shape[1]):
-        rest = triangle[:, j]
-        for _ in range(2):  # once more, as the first pass leaves rounding
-            rest = rest - basis @ (basis.T @ rest)
-        size = np.linalg.norm(rest)
-        if size < tolerance:
-            dependent.append((j, independent.copy()))
-        else:
-            basis = np.column_stack([basis, rest / size])
-            independent.append(j)
-    return dependent
-
-
-def _combination(
-    j: int,
-    before: list[int],
-    triangle: Float[np.ndarray, "r p"],
-    length: Float[np.ndarray, " p"],
-    names: tuple[str, ...],
-) -> str:
-    """A column written in terms of others, ``'c' = 2 'a' + 1 'b'``."""
-    scaled = np.linalg.lstsq(triangle[:, before], triangle[:, j], rcond=None)[0]
-    terms = [
-        f"{scaled[i] * length[j] / length[at]:.4g} {names[at]!r}"
-        for i, at in enumerate(before)
-        if abs(scaled[i]) > 1e-6
-    ]
-    return f"{names[j]!r} = {' + '.join(terms)}".replace("+ -", "- ")
+def _check_full_rank(design: Design, part: FixedPart) -> None:
+    """Raise if fixed-effect columns repeat others, with formulas that would do."""
+    names, intercept, turn = design.fixed_names, design.intercept, design.fixed_turn
+    if design.in_memory:
+        found = dependence_of_rows(design.X, names, intercept, turn)
+    else:
+        found = dependence_of_moments(design.moments.X, names, intercept, turn)
+    if found is not None:
+        raise DataError(f"{found} {advise(design, part)}")

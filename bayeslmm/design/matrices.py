@@ -161,19 +161,19 @@ def model_matrix(
     blocks = [np.ones((n, 1))] if predictor.intercept else []
     width = len(blocks)
     for coding in coded:
-        width += _n_columns(coding, columns)
+        width += n_columns(coding, columns)
         _check_size(coding, columns, n, width)
     blocks += [_term_matrix(coding, columns) for coding in coded]
     return np.hstack(blocks) if blocks else np.empty((n, 0))
 
 
-def _n_columns(coding: CodedTerm, columns: Mapping[str, Column]) -> int:
+def n_columns(coding: CodedTerm, columns: Mapping[str, Column]) -> int:
     """Number of columns of a term."""
     width = 1
     for atom, full in zip(coding.term.atoms, coding.full, strict=True):
         column = columns[atom.label]
         if isinstance(column, NumericColumn):
-            width *= column.values.shape[1]
+            width *= len(column.names)
         else:
             width *= len(column.levels) - (not full)
     return width

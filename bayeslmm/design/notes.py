@@ -76,7 +76,8 @@ def naming_mixed(mixed: Mapping[str, MixedColumn]) -> Iterator[None]:
         if not mixed:
             raise
         causes = " ".join(map(mixed_sentence, mixed.items()))
-        raise DataError(f"{error} The likely cause: {causes}") from error
+        between = "\n" if "\n" in str(error) else " "
+        raise DataError(f"{error}{between}The likely cause: {causes}") from error
 
 
 def warn_of_data(account: RowAccount) -> None:

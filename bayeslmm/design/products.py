@@ -57,14 +57,14 @@ def model_products(
     intercepts = [formula.fixed.intercept, *(b.predictor.intercept for b in bars)]
     closed = [True, *(bar.structure == "us" for bar in bars)]
     atoms = {a.label: a for coding in codings for c in coding for a in c.term.atoms}
-    plain = dict(_plain_variables(atoms.values(), columns))
+    plain = dict(plain_variables(atoms.values(), columns))
     levels = {
         label: column.levels
         for label, column in columns.items()
         if isinstance(column, FactorColumn)
     }
     matrices = [
-        _Matrix(list(_columns(intercept, coding, columns, plain)), levels)
+        Matrix(list(matrix_columns(intercept, coding, columns, plain)), levels)
         for intercept, coding in zip(intercepts, codings, strict=True)
     ]
     numbers: dict[Variable, int] = {}
@@ -97,7 +97,7 @@ def multiplied_values(
 # --- columns as products --------------------------------------------------------------
 
 
-def _columns(
+def matrix_columns(
     intercept: bool,
     coding: tuple[CodedTerm, ...],
     columns: Mapping[str, Column],
@@ -155,7 +155,7 @@ def _product(node: Node) -> dict[Variable, int]:
     return {(node, 0): 1}
 
 
-def _plain_variables(
+def plain_variables(
     atoms: Iterable[Atom], columns: Mapping[str, Column]
 ) -> Iterator[tuple[Variable, tuple[str, int]]]:
     """Variables that are the column of an atom, and which."""
@@ -175,7 +175,7 @@ def _plain_variables(
 
 
 @dataclass(slots=True)
-class _Matrix:
+class Matrix:
     """The columns of a matrix as products, and the levels of the factors in them."""
 
     columns: list[tuple[Powers, Cells]]
@@ -208,7 +208,7 @@ class _Matrix:
 
     def level(self) -> tuple[int, ...]:
         """Columns that add up to 1, none if no such sum does."""
-        found = self._combination(frozenset(), frozenset(), frozenset()) or {}
+        found = self.combination(frozenset(), frozenset(), frozenset()) or {}
         return tuple(found) if set(found.values()) == {1.0} else ()
 
     def _centred(
@@ -238,7 +238,7 @@ class _Matrix:
             if not means:
                 continue  # the column itself
             rest = kept | {v: k for (v, _), k in zip(own, lower, strict=True) if k}
-            columns = self._combination(frozenset(rest.items()), cells, frozenset())
+            columns = self.combination(frozenset(rest.items()), cells, frozenset())
             if columns is None:
                 return None
             ways = math.prod(
@@ -247,7 +247,7 @@ class _Matrix:
             found += [(row, ways * c, means) for row, c in columns.items()]
         return found
 
-    def _combination(
+    def combination(
         self, powers: Powers, cells: Cells, summed: frozenset[str]
     ) -> Combination | None:
         """Columns that add up to a product of powers and indicators, None if none do.
@@ -262,14 +262,14 @@ class _Matrix:
             return None
         for label, level in cells:
             others = [
-                self._combination(
+                self.combination(
                     powers, cells - {(label, level)} | {(label, o)}, summed
                 )
                 for o in self.levels[label]
                 if o != level and level == self.levels[label][0] and label not in summed
             ]
             if others and all(other is not None for other in others):
-                whole = self._combination(
+                whole = self.combination(
                     powers, cells - {(label, level)}, summed | {label}
                 )
                 if whole is not None:
@@ -277,7 +277,7 @@ class _Matrix:
         for label in self.levels.keys() - used - summed:
             if (powers, used | {label}) in self.spans:
                 parts = [
-                    self._combination(powers, cells | {(label, o)}, summed | {label})
+                    self.combination(powers, cells | {(label, o)}, summed | {label})
                     for o in self.levels[label]
                 ]
                 if all(part is not None for part in parts):

@@ -96,6 +96,12 @@ class Fit:
 
         return plot_fits(self.reml, self.posterior)
 
+    def plot_ranef(self) -> "Figure":
+        """Random effects of the posterior with intervals; see `bayeslmm.plot_ranef`."""
+        from bayeslmm.plots import plot_ranef
+
+        return plot_ranef(self.posterior)
+
     def _repr_html_(self) -> str:
         """REML beside the posterior, reading and diagnosis, for notebooks."""
         from bayeslmm.report.cards import fit_card

@@ -30,6 +30,7 @@ from bayeslmm.design.response import check_numeric
 from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
+from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import find_traps
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import Formula, parse_formula
@@ -264,10 +265,11 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
+    part = FixedPart(scan.formula, scan.variables, scan.fixed_coding, scan.columns)
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_mixed(design.account.mixed):
         design = account_digits(design, tally.given, integers)
-        check_streamed(design)
+        check_streamed(design, part)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)

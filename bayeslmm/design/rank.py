@@ -1,0 +1,221 @@
+"""Which columns of the fixed part repeat others, from rows or from their moments.
+
+Takes the columns (all rows, or their moments where the rows were summed); gives the
+`Dependence` among them, and its sentence. Needs numpy only.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from bayeslmm.design.moments import ColumnMoments
+
+# R's tolerance for linear dependence (lm, and lme4's check.rankX): the part of a column
+# that the columns before it leave, relative to its length.
+RANK_TOLERANCE = 1e-7
+# Columns whose normalised cross-products have no eigenvalue below this are independent
+# by far (singular values above 1e-4), so that the slower QR is not needed.
+SURELY_INDEPENDENT = 1e-8
+
+# A combination of columns that is shorter than this share of its addends is rounding; a
+# root of cross-products has an error of the root of the machine epsilon.
+VANISHED, VANISHED_IN_ROOT = 1e-13, 3e-7
+
+# Columns, and addends of one, that a message names.
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """Columns without an effect of their own.
+
+    ``zero`` are columns that are zero in every row; if there are none, ``repeats`` has
+    each column that earlier ones determine, written in terms of these.
+    """
+
+    zero: tuple[str, ...]
+    repeats: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """What was seen, and why it cannot be."""
+        if self.zero:
+            return (
+                f"{_some(tuple(map(repr, self.zero)), ', ')}: zero in every row used, "
+                f"so there is no effect to estimate."
+            )
+        return (
+            f"Fixed-effect columns are linearly dependent: {_some(self.repeats, '; ')}."
+            f" Their effects cannot be told apart."
+        )
+
+
+def _some(said: tuple[str, ...], between: str) -> str:
+    """The first few, and how many others."""
+    more = f"{between}{len(said) - MOST_NAMED} more"
+    rest = more if len(said) > MOST_NAMED else ""
+    return between.join(said[:MOST_NAMED]) + rest
+
+
+def dependence_of_rows(
+    X: Float[np.ndarray, "n p"],
+    names: tuple[str, ...],
+    intercept: int | None = None,
+    turn: Float[np.ndarray, "p p"] | None = None,
+) -> Dependence | None:
+    """Linear dependence among columns, None if there is none.
+
+    With an intercept columns are looked at less their means, and with a `turn` as
+    products of centred variables: a year is as good as a time since the start.
+    """
+    if not names:
+        return None
+    size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
+    if (size == 0.0).any():
+        return _zero(size, names)
+    center = np.zeros(len(names))
+    if intercept is not None:
+        low, high = X.min(axis=0), X.max(axis=0)
+        center = np.where(low < high, X.mean(axis=0), 0.0)
+    scaled, length = normalised(X - center)
+    if turn is not None:
+        scaled = combined(scaled, length[:, None] * turn, VANISHED)
+    if np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT:
+        return None
+    found = dependent_columns(np.linalg.qr(scaled, mode="r"), RANK_TOLERANCE)
+    if not found:
+        return None
+    raw, length = normalised(X)
+    return _repeats(found, np.linalg.qr(raw, mode="r"), length, names)
+
+
+def dependence_of_moments(
+    X: ColumnMoments,
+    names: tuple[str, ...],
+    intercept: int | None = None,
+    turn: Float[np.ndarray, "p p"] | None = None,
+) -> Dependence | None:
+    """The same from means and centred cross-products, where rows are not in memory."""
+    if not names:
+        return None
+    if (X.size == 0.0).any():
+        return _zero(X.size, names)
+    scaled, length = moved_root(X, intercept)
+    if turn is not None:
+        scaled = combined(scaled, length[:, None] * turn, VANISHED_IN_ROOT)
+    found = dependent_columns(scaled, moments_tolerance(len(names)))
+    if not found:
+        return None
+    raw, length = normalised(math.sqrt(X.n) * X.root())
+    return _repeats(found, raw, length, names)
+
+
+def moved_root(
+    X: ColumnMoments, intercept: int | None
+) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
+    """Few rows with the products of the columns, of length 1, and the lengths.
+
+    The columns are less their means if there is an intercept. Singular values whose
+    squares are rounding are made 0: they would leave a column that repeats others a
+    part of its own.
+    """
+    moved = X
+    if intercept is not None:
+        moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))
+    scaled, length = normalised(moved.root())
+    _, values, vectors = np.linalg.svd(scaled, full_matrices=False)
+    least = values[0] * math.sqrt(len(values) * np.finfo(float).eps)
+    return np.where(values > least, values, 0.0)[:, None] * vectors, length
+
+
+def combined(
+    columns: Float[np.ndarray, "r p"],
+    weights: Float[np.ndarray, "p c"],
+    vanished: float,
+) -> Float[np.ndarray, "r c"]:
+    """Combinations of columns of length 1, of length 1 again.
+
+    What is shorter than the share `vanished` of its addends is rounding, and made 0.
+    """
+    scaled, length = normalised(columns @ weights)
+    scaled[:, length <= vanished * np.abs(weights).sum(axis=0)] = 0.0
+    return scaled
+
+
+def moments_tolerance(p: int) -> float:
+    """`RANK_TOLERANCE` for moments, which give columns up to sqrt(machine epsilon).
+
+    A heuristic: ten times the error of a root of p eigenvalues.
+    """
+    return max(RANK_TOLERANCE, 10.0 * math.sqrt(p * np.finfo(float).eps))
+
+
+def normalised(
+    columns: Float[np.ndarray, "r p"],
+) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
+    """Columns of length 1 or 0, and their lengths; no square over- or underflows."""
+    size = np.abs(columns).max(axis=0)
+    there = size > 0.0
+    scaled = columns / np.where(there, size, 1.0)
+    length = np.sqrt(np.einsum("ij,ij->j", scaled, scaled))
+    return scaled / np.where(there, length, 1.0), length * size
+
+
+def dependent_columns(
+    triangle: Float[np.ndarray, "r p"], tolerance: float
+) -> list[tuple[int, Bool[np.ndarray, " p"]]]:
+    """Columns that earlier ones determine, with the independent ones before each.
+
+    In the order of the formula, as R pivots, so that the later column is the one named.
+    """
+    r, p = triangle.shape
+    basis, rank = np.empty((r, p), order="F"), 0
+    independent = np.zeros(p, dtype=bool)
+    dependent = []
+    for j in range(p):
+        rest, known = triangle[:, j], basis[:, :rank]
+        for _ in range(2):  # once more, as the first pass leaves rounding
+            rest = rest - known @ (known.T @ rest)
+        size = np.linalg.norm(rest)
+        if size < tolerance:
+            dependent.append((j, independent.copy()))
+        else:
+            basis[:, rank] = rest / size
+            independent[j], rank = True, rank + 1
+    return dependent
+
+
+def _zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> Dependence:
+    """Columns that are zero in every row."""
+    return Dependence(tuple(names[i] for i in np.flatnonzero(size == 0.0)))
+
+
+def _repeats(
+    dependent: list[tuple[int, Bool[np.ndarray, " p"]]],
+    root: Float[np.ndarray, "r p"],
+    length: Float[np.ndarray, " p"],
+    names: tuple[str, ...],
+) -> Dependence:
+    """Dependent columns, given any matrix with the cross-products of all."""
+    first = dependent[:MOST_NAMED]
+    said = [_combination(j, before, root, length, names) for j, before in first]
+    others = [repr(names[j]) for j, _ in dependent[MOST_NAMED:]]
+    return Dependence((), (*said, *others))
+
+
+def _combination(
+    j: int,
+    before: Bool[np.ndarray, " p"],
+    triangle: Float[np.ndarray, "r p"],
+    length: Float[np.ndarray, " p"],
+    names: tuple[str, ...],
+) -> str:
+    """A column written in terms of others, ``'c' = 2 'a' + 1 'b'``."""
+    scaled = np.linalg.lstsq(triangle[:, before], triangle[:, j], rcond=None)[0]
+    terms = tuple(
+        f"{scaled[i] * length[j] / length[at]:.4g} {names[at]!r}"
+        for i, at in enumerate(np.flatnonzero(before))
+        if abs(scaled[i]) > 1e-6
+    )
+    return f"{names[j]!r} = {_some(terms, ' + ')}".replace("+ -", "- ")
