@@ -10,15 +10,22 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sampling import unchecked
+from scipy.optimize import minimize
 
-from bayeslmm import Model, RemlFit
+from bayeslmm import Model, RemlFit, compare, reading
+from bayeslmm.covariance import factor_to_sd_corr, shared_corr
+from bayeslmm.fit.criterion import profiled_problem
 from bayeslmm.fit.reml import fit_reml
+from bayeslmm.fit.sampling import sample
+from bayeslmm.fit.status import boundary_message, boundary_parameters
 
 # Two optima of one criterion.
 LOWEST = 1e-4
 # Estimates and their errors by two searches.
 ESTIMATE, ERROR = 1e-4, 1e-2
-SHIFTS = (0.0, 100.0, 2006.0, 1e5, -100.0, -2006.0, -1e5)
+SHIFTS = (0.0, 100.0, 2006.0, 1e5, -2006.0, -1e5)
+FAR = (0.0, 1e5, -2006.0)
 
 
 def quiet_fit(formula: str, data: pd.DataFrame) -> RemlFit:
@@ -48,3 +55,147 @@ def test_two_effects_are_unstructured_wherever_x_is_zero(
     for column, tolerance in (("estimate", ESTIMATE), ("se", ERROR)):
         found, right = ours[column].to_numpy(), theirs[column].to_numpy()
         np.testing.assert_allclose(found, right, rtol=tolerance)
+
+
+# --- three effects, or one SD for all -------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sleep_z(sleepstudy: pd.DataFrame) -> pd.DataFrame:
+    """Sleepstudy with another number that does nothing."""
+    return sleepstudy.assign(z=np.random.default_rng(1).normal(size=len(sleepstudy)))
+
+
+def lowest_of_random_starts(fit: RemlFit) -> float:
+    """Criterion that L-BFGS-B finds from ten random starts."""
+    design, conditioned = fit.model.design, fit.model.conditioned
+    problem = profiled_problem(design, conditioned, restricted=True)
+    rng, bounds = np.random.default_rng(7), list(zip(*problem.bounds(), strict=True))
+    inside = np.clip(problem.bounds(), -3.0, 3.1)
+    starts = rng.uniform(np.maximum(inside[0], 0.0), inside[1], (10, problem.m))
+    found = [
+        minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds).fun
+        for start in starts
+    ]
+    return min(found) + conditioned.criterion_shift(restricted=True)
+
+
+@pytest.mark.parametrize("shift", FAR)
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "cs(Days + z | Subject)",
+        "ar1(Days + z | Subject, hom = FALSE)",
+        "cs(Days | Subject, hom = TRUE)",
+        "ar1(Days + z | Subject)",
+    ],
+)
+def test_no_random_start_leads_lower(
+    bar: str, shift: float, sleep_z: pd.DataFrame
+) -> None:
+    """#7: the search stopped on the ridge of nearly parallel columns."""
+    data = sleep_z.assign(Days=sleep_z["Days"] + shift)
+    fit = quiet_fit(f"Reaction ~ Days + {bar}", data)
+    assert fit.status.converged
+    assert fit.criterion < lowest_of_random_starts(fit) + LOWEST
+    assert "not identified" not in fit.status.message
+
+
+@pytest.mark.parametrize(
+    ("bar", "shift"),
+    [
+        *(("ar1(Days + z | Subject, hom = FALSE)", shift) for shift in FAR),
+        # three equal correlations are -0.5 or more
+        *(("cs(Days + z | Subject)", shift) for shift in FAR if shift <= 0.0),
+    ],
+)
+def test_a_further_effect_never_raises_the_criterion(
+    bar: str, shift: float, sleep_z: pd.DataFrame
+) -> None:
+    """The SD of z at 0 is the model without z; SEs are those of that model."""
+    data = sleep_z.assign(Days=sleep_z["Days"] + shift)
+    fit = quiet_fit(f"Reaction ~ Days + {bar}", data)
+    free = quiet_fit("Reaction ~ Days + (Days | Subject)", data)
+    assert fit.criterion < free.criterion + LOWEST
+    if shift:  # else z has an effect of its own
+        ours, theirs = fit.summary(), free.summary()
+        rows = ["1|Subject_sigma", "Days|Subject_sigma", "sigma"]
+        for column in ("estimate", "se"):
+            found, right = ours.loc[rows, column], theirs.loc[rows, column]
+            np.testing.assert_allclose(found, right, rtol=0.02)
+
+
+# --- an SD of 0 beside a shared correlation -------------------------------------------
+
+
+def grouped(seed: int, zero: list[int]) -> pd.DataFrame:
+    """Twenty groups, effects of three levels of f with correlation 0.7, some of 0."""
+    rng = np.random.default_rng(seed)
+    g, f = np.repeat(np.arange(20), 12), np.tile(np.arange(3), 80)
+    sd = np.full(3, 1.5)
+    sd[zero] = 0.0
+    common, own = rng.normal(size=(20, 1)), rng.normal(size=(20, 3))
+    effects = sd * (np.sqrt(0.7) * common + np.sqrt(0.3) * own)
+    y = effects[g, f] + rng.normal(size=240)
+    return pd.DataFrame({"y": y, "f": np.array(list("abc"))[f], "g": g})
+
+
+@pytest.mark.parametrize(
+    ("bar", "seed", "zero"),
+    [
+        ("cs(0 + f | g)", 1, 0),
+        ("cs(0 + f | g)", 3, 1),
+        ("cs(0 + f | g)", 1, 2),
+        ("ar1(0 + f | g, hom = FALSE)", 0, 0),
+    ],
+)
+def test_two_sds_are_enough_for_the_one_correlation(
+    bar: str, seed: int, zero: int
+) -> None:
+    """#7: rho was NaN where the SD of the first or second effect was 0."""
+    data = grouped(seed, [zero])
+    fit = quiet_fit(f"y ~ f + {bar}", data)
+    table, name = fit.summary(), f"f|g_sigma[{'abc'[zero]}]"
+    assert fit.status.boundary == (name,)
+    # the same model of the other two effects: unstructured
+    held = data.assign(**{v: data["f"].eq(v) * 1.0 for v in "abc"})
+    first, second = (v for v in "abc" if v != "abc"[zero])
+    free = quiet_fit(f"y ~ f + (0 + {first} + {second} | g)", held)
+    right = free.summary().loc[f"g_corr[{first}:{second}]"]
+    assert fit.criterion == pytest.approx(free.criterion, abs=LOWEST)
+    for column in ("estimate", "se", "lower", "upper"):
+        found = table.loc["g_corr[rho]", column]
+        assert found == pytest.approx(right[column], rel=ERROR)
+    with unchecked():
+        post = sample(fit.model, seed=1, draws=60, chains=2)
+    assert compare(fit, post).loc["g_corr[rho]", "reml"] == pytest.approx(
+        right["estimate"], rel=ERROR
+    )
+    assert reading(fit, post)
+
+
+def said_of(bar: str, factor: np.ndarray) -> tuple[tuple[str, ...], str]:
+    """Labels on the boundary at a factor, and the sentence."""
+    design = Model(f"y ~ f + {bar}", grouped(0, [])).design
+    found = boundary_parameters(design, [factor])
+    labels = tuple(parameter.label for parameter in found)
+    return labels, boundary_message(design, [factor], found)
+
+
+def test_one_sd_has_no_correlation_and_it_is_said() -> None:
+    """Only here is rho NaN."""
+    labels, message = said_of("cs(0 + f | g)", np.diag([0.0, 0.0, 1.0]))
+    assert labels == ("f|g_sigma[a]", "f|g_sigma[b]", "g_corr[rho]")
+    assert "without two SDs above 0 cs(0 + f | g) has no corr" in message
+
+
+def test_a_gap_of_two_steps_leaves_the_sign_open() -> None:
+    """Of ar1 with effects two apart the data know rho squared."""
+    factor = np.diag([1.0, 0.0, np.sqrt(1.0 - 0.49**2)])
+    factor[2, 0] = 0.49
+    labels, message = said_of("ar1(0 + f | g, hom = FALSE)", factor)
+    assert labels == ("f|g_sigma[b]",)
+    assert "the sign of its correlation is arbitrary" in message
+    _, corr = factor_to_sd_corr(factor)
+    assert shared_corr("hetar1", corr) == pytest.approx(0.7)
+    assert shared_corr("cs", corr) == pytest.approx(0.49)

@@ -33,6 +33,7 @@ from bayeslmm.covariance.structures import (
 )
 from bayeslmm.covariance.theta import (
     factor_to_sd_corr as factor_to_sd_corr,
+    shared_corr as shared_corr,
     theta_bounds as theta_bounds,
     theta_pullback as theta_pullback,
     theta_start as theta_start,

@@ -18,7 +18,7 @@ from bayeslmm.covariance.correlation import (
     partials_to_factor,
 )
 from bayeslmm.covariance.structures import Structure, n_corr, n_sd
-from bayeslmm.covariance.theta import factor_to_sd_corr
+from bayeslmm.covariance.theta import factor_to_sd_corr, shared_corr
 
 # Correlations enter the sampling coordinates through atanh; a fit at the boundary is
 # started this far inside it. Only a starting point: the mode is searched from there.
@@ -81,12 +81,12 @@ def factor_to_coordinates(
     log_sd = np.log(np.maximum(sd[: n_sd(structure, k)], least))
     if not n_corr(structure, k):
         return log_sd
-    corr = np.nan_to_num(corr, nan=0.0)
     if structure == "us":
         partials = factor_to_partials(factor, k)
         return np.append(log_sd, np.arctanh(np.clip(partials, -inside, inside)))
-    low = corr_low(structure, k)
-    scaled = 2.0 * (corr[1, 0] - low) / (1.0 - low) - 1.0
+    low, rho = corr_low(structure, k), shared_corr(structure, corr)
+    rho = 0.0 if math.isnan(rho) else rho
+    scaled = 2.0 * (rho - low) / (1.0 - low) - 1.0
     return np.append(log_sd, math.atanh(min(max(scaled, -inside), inside)))
 
 

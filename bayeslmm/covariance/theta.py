@@ -100,6 +100,24 @@ def factor_to_sd_corr(
     return sd, corr
 
 
+def shared_corr(structure: Structure, corr: Float[np.ndarray, "k k"]) -> float:
+    """The one correlation of cs or ar1, from those of effects that have an SD.
+
+    NaN without two of them. Where ``ar1`` has only effects an even number of steps
+    apart, rho and -rho are the same covariance: it is the positive one.
+    """
+    row, column = np.tril_indices(len(corr), -1)
+    held = np.isfinite(corr[row, column])
+    if not held.any():
+        return float("nan")
+    lag, found = (row - column)[held], corr[row, column][held]
+    if structure in ("cs", "homcs"):
+        return float(found[0])
+    nearest, odd = np.argmin(lag), found[lag % 2 == 1]
+    size = abs(float(found[nearest])) ** (1.0 / lag[nearest])
+    return -size if odd.size and odd[0] < 0.0 else size
+
+
 def _columns(k: int) -> list[tuple[int, int]]:
     """(column, row) of the lower triangle by columns, lme4's order of theta."""
     return [(j, i) for j in range(k) for i in range(j, k)]

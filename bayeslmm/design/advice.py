@@ -217,7 +217,7 @@ def _is_tried(found: Found, formula: Formula, trials: Trials) -> bool:
 def _words(found: Found, trials: Trials) -> str:
     """What a formula keeps of the model, and the column that it needs."""
     before = trials.part.formula.fixed.terms
-    gone = [repr(t.label) for t in before if t not in found.predictor.terms]
+    gone = [repr(t.label) for t in before if not _has(found, t)]
     names = " and ".join(gone) or "the intercept"
     said = "the same model"
     if found.lost:
@@ -227,6 +227,15 @@ def _words(found: Found, trials: Trials) -> str:
     if found.base.combined is None or not found.kept & {found.base.combined.atom}:
         return said
     return f"{said}, once there is {_column(found.base.combined, trials)}"
+
+
+def _has(found: Found, term: Term) -> bool:
+    """Whether a term is there, or the combined factor in its place."""
+    terms, combined = found.predictor.terms, found.base.combined
+    if combined is None or not set(term.atoms) & set(combined.parts):
+        return term in terms
+    rest = tuple(atom for atom in term.atoms if atom not in combined.parts)
+    return term in terms or Term((*rest, combined.atom)) in terms
 
 
 def _column(combined: Combined, trials: Trials) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg import block_diag
 
 from bayeslmm.covariance import Structure, n_sd
 from bayeslmm.design.arrays import Design
@@ -169,6 +170,20 @@ class ProfiledProblem:
         sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
         lengths = [b.where.stop - b.where.start for b in self.blocks]
         return np.where(self.correlations(), 1.0, np.repeat(sizes, lengths))
+
+    def frame(
+        self, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
+    ) -> Float[np.ndarray, "m f"]:
+        """Directions of the free parameters that each count as one step at theta.
+
+        `units` along the axes, but for terms with a shared correlation.
+        """
+        found = []
+        for block in self.blocks:
+            own = free[block.where]
+            noise = block.n_levels / self.statistics.n  # error of an effect of a level
+            found.append(block.frame(theta[block.where], own, noise))
+        return np.asarray(block_diag(*found))
 
     def steepness(self) -> Float[np.ndarray, " m"]:
         """Roughly how steep the criterion is in each theta, the steepest being 1."""

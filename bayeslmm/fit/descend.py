@@ -60,7 +60,8 @@ def _descend_by_information(
             return None
         units = problem.units(theta)
         scaled = matrix * np.outer(units, units)
-        curvature = Curvature(theta, units, free, matrix, *np.linalg.eigh(scaled))
+        frame = np.diag(units)
+        curvature = Curvature(theta, frame, free, scaled, *np.linalg.eigh(scaled))
         step, decrement = newton_step(curvature, gradient)
         if decrement < NEAR:
             return Descent(theta, (value, gradient))

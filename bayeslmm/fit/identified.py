@@ -36,6 +36,7 @@ def flat_directions(
     conditioned: Conditioned,
     shown: Sequence[Parameter],
     safe: Sequence[Float[np.ndarray, "_k _k"]],
+    data: Sequence[Float[np.ndarray, "_k _k"]],
     *,
     restricted: bool,
 ) -> Float[np.ndarray, "d r"]:
@@ -51,6 +52,8 @@ def flat_directions(
         SDs above 0, sigma, and correlations that exist; one of +-1 moves inward.
     safe : sequence of ndarray, shape (k_t, k_t)
         Estimated factors of the safe columns, relative to sigma.
+    data : sequence of ndarray, shape (k_t, k_t)
+        The same of the data's columns, with exact zeros.
     restricted : bool
         REML rather than ML.
 
@@ -68,7 +71,7 @@ def flat_directions(
     null = vectors[:, values <= NOTHING]
     if not null.shape[1]:
         return none
-    changes = [size * _change(design, conditioned, p, safe) for p in shown]
+    changes = [size * _change(design, conditioned, p, safe, data) for p in shown]
     unit = np.maximum(np.linalg.norm(changes, axis=1), np.finfo(float).tiny)
     changes = np.array(changes).T / unit
     seen, turn = np.linalg.svd(changes - null @ (null.T @ changes))[1:]
@@ -84,6 +87,7 @@ def _change(
     conditioned: Conditioned,
     parameter: Parameter,
     safe: Sequence[Float[np.ndarray, "_k _k"]],
+    data: Sequence[Float[np.ndarray, "_k _k"]],
 ) -> Float[np.ndarray, " e"]:
     """Derivative of the entries of the safe covariances by a working parameter.
 
@@ -102,7 +106,7 @@ def _change(
         half = half @ (safe[t] @ safe[t].T)
         change = half + half.T
     else:
-        sd, corr = sd_corr(basis @ safe[t])
+        sd, corr = sd_corr(term, data[t])
         slope = _corr_change(term.structure, parameter.index, corr) * np.outer(sd, sd)
         half = solve_triangular(basis, slope, lower=True)
         change = solve_triangular(basis, half.T, lower=True)

@@ -23,7 +23,8 @@ from bayeslmm.design.arrays import Design, Parameter, parameters
 from bayeslmm.fit.arbitrary import arbitrary_fixef
 from bayeslmm.fit.criterion import ProfiledProblem
 from bayeslmm.fit.identified import flat_directions
-from bayeslmm.fit.optimise import Optimum, criterion_hessian, free_parameters, steps
+from bayeslmm.fit.newton import Curvature
+from bayeslmm.fit.optimise import Optimum, curvature_at, free_parameters, steps
 from bayeslmm.fit.status import is_finite_corr, sd_corr
 from bayeslmm.marginal import profiled_criterion
 
@@ -99,11 +100,16 @@ def fit_information(
         return _no_information(shown)
     reasons = {parameter.label: "on the boundary" for parameter in boundary}
     free = free_parameters(problem, optimum.theta, optimum.gradient)
+    curvature = optimum.curvature or curvature_at(problem, optimum.theta, free)
+    if curvature is None:
+        return _no_information(shown)
     inside = [i for i, p in enumerate(shown) if p.label not in reasons]
     kept = [shown[i] for i in inside]
-    slopes, sigma_slope = _working_slopes(problem, kept, optimum.theta, free)
+    slopes, sigma_slope = _working_slopes(
+        problem, design, kept, optimum.theta, curvature.frame
+    )
     flat, afloat = _flat(problem, design, optimum, shown, kept)
-    root, unknown, moves = _theta_spread(problem, optimum, free, slopes, flat)
+    root, unknown, moves = _theta_spread(curvature, slopes, flat)
     reasons |= dict.fromkeys(afloat, NOT_IDENTIFIED)
     unknown |= np.array([parameter.label in afloat for parameter in kept], bool)
     for parameter in np.array(kept, object)[unknown]:
@@ -117,7 +123,7 @@ def fit_information(
     covariance = np.full((len(shown), len(shown)), np.nan)
     covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
     factors = _absolute_factors(problem, optimum.theta)
-    natural = np.array([_working_scale(p, factors)[1] for p in shown])
+    natural = np.array([_working_scale(design, p, factors)[1] for p in shown])
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
 
@@ -136,9 +142,16 @@ def _flat(
     """
     safe, inside = problem.factors(optimum.theta), {p.label for p in kept}
     relative = problem.data_factors(optimum.theta)
-    told = [p for p in shown if p.label in inside or is_finite_corr(p, relative)]
+    told = [
+        p for p in shown if p.label in inside or is_finite_corr(design, p, relative)
+    ]
     flat = flat_directions(
-        design, problem.conditioned, told, safe, restricted=problem.restricted
+        design,
+        problem.conditioned,
+        told,
+        safe,
+        relative,
+        restricted=problem.restricted,
     )
     rows = np.array([p.label in inside for p in told], bool)
     afloat = [p.label for p, moves in zip(told, flat.any(axis=1), strict=True) if moves]
@@ -156,9 +169,7 @@ def _no_information(shown: tuple[Parameter, ...]) -> Information:
 
 
 def _theta_spread(
-    problem: ProfiledProblem,
-    optimum: Optimum,
-    free: Bool[np.ndarray, " m"],
+    curvature: Curvature,
     slopes: Float[np.ndarray, "d f"],
     known_flat: Float[np.ndarray, "d r"],
 ) -> tuple[Float[np.ndarray, "d s"], Bool[np.ndarray, " d"], Float[np.ndarray, "m q"]]:
@@ -168,10 +179,7 @@ def _theta_spread(
     that the design says are, and any that the curvature adds. Along the former there
     is nothing but rounding, so they are left out first. Last, all those directions.
     """
-    curvature = optimum.hessian
-    if curvature is None:
-        curvature = criterion_hessian(problem, optimum.theta, free)
-    information = 0.5 * curvature
+    information = 0.5 * curvature.hessian
     diagonal = np.diag(information)
     least = ROUNDING * max(float(diagonal.max(initial=0.0)), 1.0)
     unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
@@ -185,9 +193,9 @@ def _theta_spread(
     reach = np.linalg.norm(along[:, flat], axis=1)
     unknown = reach > NEGLIGIBLE * np.linalg.norm(along, axis=1)
     unknown |= known_flat.any(axis=1)
-    everywhere = np.zeros((free.size, moves.shape[1] + int(flat.sum())))
-    everywhere[free] = unit[:, None] * np.hstack([moves, rest @ vectors[:, flat]])
-    return along[:, ~flat] / np.sqrt(values[~flat]), unknown, everywhere
+    everywhere = unit[:, None] * np.hstack([moves, rest @ vectors[:, flat]])
+    root = along[:, ~flat] / np.sqrt(values[~flat])
+    return root, unknown, curvature.frame @ everywhere
 
 
 def working_value(component: str, estimate: float) -> float:
@@ -207,24 +215,25 @@ def natural_value(component: str, working: float) -> float:
 
 def _working_slopes(
     problem: ProfiledProblem,
+    design: Design,
     kept: Sequence[Parameter],
     theta: Float[np.ndarray, " m"],
-    free: Bool[np.ndarray, " m"],
+    frame: Float[np.ndarray, "m f"],
 ) -> tuple[Float[np.ndarray, "d f"], Float[np.ndarray, " d"]]:
-    """Derivatives of the working parameters by theta, and by the error of log sigma."""
+    """Derivatives of the working parameters along a frame, and by log sigma's error."""
 
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Working values with sigma held at 1."""
         factors = problem.data_factors(point), 1.0
-        return np.array([_working_scale(p, factors)[0] for p in kept])
+        return np.array([_working_scale(design, p, factors)[0] for p in kept])
 
     columns = [
-        (at(up) - at(down)) / (up - down)[i]
-        for i, up, down in steps(problem, theta, free, DIFFERENCE)
+        (at(up) - at(down)) / far
+        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
     ]
-    slopes = np.array(columns).T.reshape(len(kept), int(free.sum()))
+    slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
     in_sigma = np.array([float(p.component != "corr") for p in kept])
-    slopes += np.outer(in_sigma, problem.log_sigma_slope(theta)[free])
+    slopes += np.outer(in_sigma, frame.T @ problem.log_sigma_slope(theta))
     return slopes, in_sigma
 
 
@@ -243,12 +252,14 @@ def _absolute_factors(
     return problem.data_factors(theta), sigma
 
 
-def _working_scale(parameter: Parameter, factors: Factors) -> tuple[float, float]:
+def _working_scale(
+    design: Design, parameter: Parameter, factors: Factors
+) -> tuple[float, float]:
     """Working value of a parameter, and the derivative of the parameter by it."""
     relative, sigma = factors
     if parameter.term is None:
         return math.log(sigma), sigma
-    sd, corr = sd_corr(relative[parameter.term])
+    sd, corr = sd_corr(design.groups[parameter.term], relative[parameter.term])
     if parameter.component == "corr":
         value = float(corr[parameter.index])
         return working_value("corr", value), 1.0 - value**2

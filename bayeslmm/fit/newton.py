@@ -11,19 +11,19 @@ from jaxtyping import Bool, Float
 
 # Directions with less curvature than this share of the largest are not stepped along.
 FLAT = 1e-7
-# Longest Newton step, in `units`.
+# Longest Newton step, in steps of the frame.
 MAX_STEP = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """Hessian at a theta over its free parameters.
+    """Hessian at a theta, along the columns of a frame of its free parameters.
 
-    ``values`` and ``vectors`` are eigenvalues and vectors per `units` of theta.
+    ``values`` and ``vectors`` are its eigenvalues and vectors.
     """
 
     theta: Float[np.ndarray, " m"]
-    units: Float[np.ndarray, " m"]
+    frame: Float[np.ndarray, "m f"]
     free: Bool[np.ndarray, " m"]
     hessian: Float[np.ndarray, "f f"]
     values: Float[np.ndarray, " f"]
@@ -34,13 +34,11 @@ def newton_step(
     curvature: Curvature, gradient: Float[np.ndarray, " m"]
 ) -> tuple[Float[np.ndarray, " m"], float]:
     """Newton step, every curvature made positive, and the fall it promises."""
-    units = curvature.units[curvature.free]
-    slope = curvature.vectors.T @ (units * gradient[curvature.free])
+    slope = curvature.vectors.T @ (curvature.frame.T @ gradient)
     size = np.abs(curvature.values)
     used = size > FLAT * max(size.max(), 1e-300)
     along = np.where(used, -slope / np.where(used, size, 1.0), 0.0)
     length = max(float(np.linalg.norm(along)), 1e-300)
-    step = np.zeros_like(gradient)
-    step[curvature.free] = units * (curvature.vectors @ along)
+    step = curvature.frame @ (curvature.vectors @ along)
     step *= min(1.0, MAX_STEP / length)
     return step, 0.5 * float(-(along * slope).sum())

@@ -59,15 +59,15 @@ class Optimum:
         Its gradient; 0 where a bound holds it.
     converged : bool
         Whether Newton's method promises no further fall.
-    hessian : ndarray, shape (f, f), or None
-        Hessian over the free parameters, if one was taken within `CLOSE` of theta.
+    curvature : Curvature or None
+        That over the free parameters, if it was taken within `CLOSE` of theta.
     """
 
     theta: Float[np.ndarray, " m"]
     criterion: float
     gradient: Float[np.ndarray, " m"]
     converged: bool
-    hessian: Float[np.ndarray, "f f"] | None
+    curvature: Curvature | None
 
 
 def minimise(problem: ProfiledProblem) -> Optimum:
@@ -213,22 +213,27 @@ def _polish(
         problem, theta, value, gradient
     )
     final = canonical(problem, theta)
-    hessian, convex = None, True
+    close, convex = None, True
     if curvature is not None:
         convex = not _falls(problem, theta, value, curvature)
         same = (final == theta).all() and np.array_equal(
             curvature.free, free_parameters(problem, theta, gradient)
         )
-        moved = np.abs(theta - curvature.theta) / curvature.units
-        if same and moved.max() < CLOSE:
-            hessian = curvature.hessian
+        if same and _distance(curvature, theta) < CLOSE:
+            close = curvature
     return Optimum(
         theta=final,
         criterion=float(value),
         gradient=np.where(active_bounds(problem, theta, gradient), 0.0, gradient),
         converged=bool(np.isfinite(value) and decrement < ENOUGH and convex),
-        hessian=hessian,
+        curvature=close,
     )
+
+
+def _distance(curvature: Curvature, theta: Float[np.ndarray, " m"]) -> float:
+    """How many steps of its frame theta is from where a curvature was taken."""
+    moved = theta - curvature.theta
+    return float(np.abs(np.linalg.lstsq(curvature.frame, moved)[0]).max())
 
 
 def _falls(
@@ -245,8 +250,7 @@ def _falls(
     least = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
     lower, upper = problem.bounds()
     for direction in curvature.vectors.T[curvature.values < -least]:
-        step = np.zeros_like(theta)
-        step[curvature.free] = curvature.units[curvature.free] * direction
+        step = curvature.frame @ direction
         for length in PROBES:
             trial = np.clip(theta + length * step, lower, upper)
             if problem(trial)[0] < value - ENOUGH:
@@ -257,17 +261,18 @@ def _falls(
 def steps(
     problem: ProfiledProblem,
     theta: Float[np.ndarray, " m"],
-    free: Bool[np.ndarray, " m"],
+    frame: Float[np.ndarray, "m f"],
     size: float,
-) -> Iterator[tuple[int, Float[np.ndarray, " m"], Float[np.ndarray, " m"]]]:
-    """Each free parameter: its number, theta a step up and down within bounds."""
+) -> Iterator[tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], float]]:
+    """Theta a step up and down each column of a frame, within bounds, and how far."""
     lower, upper = problem.bounds()
-    units = problem.units(theta)
-    for i in np.flatnonzero(free):
-        up, down = theta.copy(), theta.copy()
-        up[i] = min(theta[i] + size * units[i], upper[i])
-        down[i] = max(theta[i] - size * units[i], lower[i])
-        yield int(i), up, down
+    for direction in frame.T:
+        above = np.where(direction < 0.0, lower, upper) - theta
+        below = theta - np.where(direction < 0.0, upper, lower)
+        moves = direction != 0.0
+        up = min(size, np.min(above[moves] / direction[moves]))
+        down = min(size, np.min(below[moves] / direction[moves]))
+        yield theta + up * direction, theta - down * direction, up + down
 
 
 def _newton(
@@ -290,7 +295,7 @@ def _newton(
         if not free.any():
             return theta, value, gradient, 0.0, None
         if curvature is None or (curvature.free != free).any():
-            curvature = _curvature(problem, theta, free)
+            curvature = curvature_at(problem, theta, free)
         if curvature is None:
             return theta, value, gradient, np.inf, None
         step, decrement = newton_step(curvature, gradient)
@@ -317,12 +322,12 @@ def free_parameters(
     return ~(active_bounds(problem, theta, gradient) | null_columns(problem, theta))
 
 
-def criterion_hessian(
+def curvature_at(
     problem: ProfiledProblem,
     theta: Float[np.ndarray, " m"],
     free: Bool[np.ndarray, " m"],
-) -> Float[np.ndarray, "f f"]:
-    """Hessian of the criterion over the free parameters.
+) -> Curvature | None:
+    """Curvature of the criterion over the free parameters.
 
     Parameters
     ----------
@@ -335,27 +340,20 @@ def criterion_hessian(
 
     Returns
     -------
-    ndarray, shape (f, f)
-        By differences of the exact gradient, central unless a bound is in the way.
+    Curvature or None
+        By differences of the exact gradient, central unless a bound is in the way; None
+        beside a place where the criterion breaks down.
     """
-    found = np.empty((int(free.sum()), int(free.sum())))
-    for row, (i, up, down) in enumerate(steps(problem, theta, free, DIFFERENCE)):
-        slope = (problem(up)[1] - problem(down)[1]) / (up[i] - down[i])
-        found[row] = slope[free]
-    return 0.5 * (found + found.T)
-
-
-def _curvature(
-    problem: ProfiledProblem,
-    theta: Float[np.ndarray, " m"],
-    free: Bool[np.ndarray, " m"],
-) -> Curvature | None:
-    """Curvature at theta; None beside a place where the criterion breaks down."""
-    matrix, units = criterion_hessian(problem, theta, free), problem.units(theta)
-    if not np.isfinite(matrix).all():
+    frame = problem.frame(theta, free)
+    rows = [
+        frame.T @ (problem(up)[1] - problem(down)[1]) / far
+        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
+    ]
+    found = np.array(rows).reshape(frame.shape[1], frame.shape[1])
+    if not np.isfinite(found).all():
         return None
-    scaled = matrix * np.outer(units[free], units[free])
-    return Curvature(theta, units, free, matrix, *np.linalg.eigh(scaled))
+    hessian = 0.5 * (found + found.T)
+    return Curvature(theta, frame, free, hessian, *np.linalg.eigh(hessian))
 
 
 def _line_search(

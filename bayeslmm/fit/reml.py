@@ -134,7 +134,7 @@ def relative_theta(
         if term.structure == "us":
             found.append(factor.T[np.triu_indices(term.k)])
             continue
-        sd, corr = sd_corr(factor)
+        sd, corr = sd_corr(term, factor)
         n_free = n_corr(term.structure, term.k)
         rho = corr[1, 0] if n_free else np.nan
         found.append(np.append(sd[: n_sd(term.structure, term.k)], [rho] * n_free))

@@ -30,7 +30,10 @@ NEAR_ZERO = 0.75
 
 def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     """Estimate of every parameter, in the order of the tables."""
-    views = [sd_corr(factor) for factor in fit.factors]
+    views = [
+        sd_corr(term, factor)
+        for term, factor in zip(fit.design.groups, fit.factors, strict=True)
+    ]
     found = []
     for parameter in parameters(fit.design):
         if parameter.component == "fixef":

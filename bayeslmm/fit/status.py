@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import factor_to_sd_corr, is_full, n_corr, theta_bounds
+from bayeslmm.covariance import (
+    factor_to_sd_corr,
+    is_full,
+    n_corr,
+    shared_corr,
+    theta_bounds,
+)
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 
 # Products of two rounded rows miss 1 by a few units in the last place.
@@ -53,14 +59,19 @@ class FitStatus:
 
 
 def sd_corr(
-    factor: Float[np.ndarray, "k k"],
+    term: GroupTerm, factor: Float[np.ndarray, "k k"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
     """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1.
+
+    The one correlation of cs and ar1 stands at (1, 0), whichever effects it is read
+    from.
 
     Not where the factor has all its pivots: far from x = 0 intercepts and slopes are
     correlated to all digits though no effect determines another.
     """
     sd, corr = factor_to_sd_corr(factor)
+    if n_corr(term.structure, term.k) and term.structure != "us":
+        corr[1, 0] = corr[0, 1] = shared_corr(term.structure, corr)
     edge = np.abs(corr) > 1.0 - CORR_ROUNDING
     np.fill_diagonal(edge, val=False)
     end = 1.0 if _rank(factor) < len(sd) else INSIDE
@@ -69,12 +80,15 @@ def sd_corr(
 
 
 def is_finite_corr(
-    parameter: Parameter, factors: Sequence[Float[np.ndarray, "_k _k"]]
+    design: Design,
+    parameter: Parameter,
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
 ) -> bool:
     """Whether a parameter is a correlation of effects that both have an SD."""
-    if parameter.component != "corr" or parameter.term is None:
+    t = parameter.term
+    if parameter.component != "corr" or t is None:
         return False
-    return bool(np.isfinite(sd_corr(factors[parameter.term])[1][parameter.index]))
+    return bool(np.isfinite(sd_corr(design.groups[t], factors[t])[1][parameter.index]))
 
 
 def boundary_parameters(
@@ -83,6 +97,7 @@ def boundary_parameters(
     """Parameters on their boundary: SDs of 0, correlations of +-1 or of a lost rank.
 
     A correlation with an effect that has an SD of 0 does not exist; it is among them.
+    The one of cs and ar1 does as long as two effects have an SD.
     """
     found = []
     for parameter in parameters(design):
@@ -90,7 +105,7 @@ def boundary_parameters(
         if t is None:
             continue
         term, factor = design.groups[t], factors[t]
-        sd, corr = sd_corr(factor)
+        sd, corr = sd_corr(term, factor)
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
         elif is_full(term.structure, term.k):
@@ -135,7 +150,7 @@ def boundary_message(
 
 def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
     """What is said of SDs of 0."""
-    sd, _ = sd_corr(factor)
+    sd, corr = sd_corr(term, factor)
     zero = [e for e, value in zip(term.effects, sd, strict=True) if value == 0.0]
     if len(zero) == term.k > 1:
         return [f"all SDs of {term.label} are estimated as 0"]
@@ -143,12 +158,29 @@ def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
         f"the SD of {'1' if effect == 'Intercept' else effect}|{term.group} is "
         f"estimated as 0 (its levels do not differ beyond the noise)"
         for effect in zero
-    ]
+    ] + (_shared_clauses(term, sd, corr) if zero else [])
+
+
+def _shared_clauses(
+    term: GroupTerm, sd: Float[np.ndarray, " k"], corr: Float[np.ndarray, "k k"]
+) -> list[str]:
+    """What SDs of 0 leave of the one correlation of cs or ar1."""
+    if is_full(term.structure, term.k) or not n_corr(term.structure, term.k):
+        return []
+    if np.isnan(corr[1, 0]):
+        return [f"without two SDs above 0 {term.label} has no correlation"]
+    even = len(set(np.flatnonzero(sd > 0.0) % 2)) == 1  # all lags between them
+    if term.structure == "hetar1" and even:
+        return [
+            f"the effects of {term.label} with an SD are an even number of steps "
+            f"apart, so the sign of its correlation is arbitrary"
+        ]
+    return []
 
 
 def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
     """What is said of correlations at the end of their range, or of a lost rank."""
-    _, corr = sd_corr(factor)
+    _, corr = sd_corr(term, factor)
     if n_corr(term.structure, term.k) and not is_full(term.structure, term.k):
         if _shared_corr_at_edge(term, corr) and np.isfinite(corr[1, 0]):
             return [f"the correlation of {term.label} is estimated as {corr[1, 0]:.3g}"]
@@ -188,7 +220,7 @@ def _rank(factor: Float[np.ndarray, "k k"]) -> int:
 
 def _only_rank_lost(factor: Float[np.ndarray, "k k"]) -> bool:
     """Whether the factor is singular though no SD is 0 and no correlation +-1."""
-    sd, corr = sd_corr(factor)
+    sd, corr = factor_to_sd_corr(factor)
     off = np.abs(corr[np.tril_indices_from(corr, -1)])
     lost = _rank(factor) < len(sd)
-    return lost and bool((sd > 0.0).all() and (off != 1.0).all())
+    return lost and bool((sd > 0.0).all() and (off < 1.0 - CORR_ROUNDING).all())

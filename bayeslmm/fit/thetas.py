@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import (
@@ -106,6 +106,35 @@ class ThetaBlock:
             unit[i, j] = 1.0
             found[:, i, j] = self.pullback(theta, unit)
         return list(found)
+
+    def frame(
+        self,
+        theta: Float[np.ndarray, " m"],
+        free: Bool[np.ndarray, " m"],
+        noise: float,
+    ) -> Float[np.ndarray, "m f"]:
+        """Directions of the free entries that each count as one step.
+
+        One is 1, or the largest entry. Under a shared correlation it is also no longer
+        than a change of the safe covariance by its own size and the variance `noise` of
+        its error: where columns are nearly parallel, such steps differ in length by
+        orders of magnitude, and go along no axis.
+        """
+        units = np.full(len(theta), max(1.0, np.abs(theta).max()))
+        if not (self.is_shared and free.any()):
+            return np.diag(units)[:, free]
+        units[-1] = 1.0
+        factor = self.factor(theta)
+        whole = factor @ factor.T + noise * np.eye(self.k)
+        root = solve_triangular(np.linalg.cholesky(whole), np.eye(self.k), lower=True)
+        changes = [root @ slope @ (root @ factor).T for slope in self.slopes(theta)]
+        sized = np.array([(half + half.T).ravel() for half in changes]).T * units
+        metric = np.vstack([sized, np.eye(len(theta))])[:, free]
+        upper = np.linalg.qr(metric, mode="r")
+        steps = solve_triangular(upper, np.eye(len(upper)))
+        found = np.zeros((len(theta), len(upper)))
+        found[free] = units[free, None] * steps * np.sign(np.diag(upper))
+        return found
 
     def bounds(self) -> list[tuple[float, float]]:
         """Lower and upper bound of each theta."""
