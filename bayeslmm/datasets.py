@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import DataError, InputFileError, nearest_names
+from bayeslmm.errors import DataError, InputFileError, check_seed, nearest_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -345,6 +345,7 @@ def simulate_classrooms(
             f"{n_classrooms} classrooms of {n_pupils} pupils cannot be simulated: both "
             f"numbers must be at least 1."
         )
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     width = max(2, len(str(n_classrooms - 1)))
     names = [f"c{j:0{width}d}" for j in range(n_classrooms)]

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Literal, TypeGuard
 
+LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -115,6 +116,20 @@ def check_count(value: object, name: str, least: int) -> int:
     return int(value)
 
 
+def check_seed(seed: object) -> None:
+    """Raise `ModelError` unless numpy can start from a seed, and netCDF can hold it.
+
+    A numpy Generator is known by its method, so that errors need no numpy.
+    """
+    if seed is None or hasattr(seed, "bit_generator"):
+        return
+    if not is_count(seed) or not 0 <= seed <= LARGEST_SEED:
+        raise ModelError(
+            f"seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
+            f"not {seed!r}."
+        )
+
+
 def is_choice(value: object, options: Iterable[str]) -> bool:
     """Whether a value is one of some words; of any type, arrays too."""
     return isinstance(value, str) and value in tuple(options)
@@ -136,9 +151,9 @@ def check_progress(value: object) -> bool | Literal["auto"]:
     return value
 
 
-def nearest_names(name: str, candidates: Iterable[object]) -> str:
-    """Sentence that offers the candidates most like `name`; empty if there are none."""
-    names = [str(candidate) for candidate in candidates]
+def nearest_names(given: object, candidates: Iterable[object]) -> str:
+    """Sentence that offers the candidates most like a name; empty without any."""
+    name, names = str(given), [str(candidate) for candidate in candidates]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if not close:
         lowered = {candidate.lower(): candidate for candidate in names}

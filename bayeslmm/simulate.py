@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
-from bayeslmm.errors import ModelError, check_count
+from bayeslmm.design.memory import check_fits
+from bayeslmm.errors import ModelError, check_count, check_seed
 
 if TYPE_CHECKING:
     from bayeslmm.model import Model
@@ -116,9 +117,15 @@ def simulate(
     True
     """
     nsim = check_count(nsim, "nsim", 1)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     given = {"beta": beta, "factors": factors, "sigma": sigma}
     design = _gaussian_design(source)
+    check_fits(
+        2 * 8.0 * nsim * design.n,
+        f"{nsim:,} simulated responses of {design.n:,} rows",
+        "Simulate fewer at a time.",
+    )
     own = getattr(source, "simulation_parameters", None)
     if own is not None:
         _refuse_both(

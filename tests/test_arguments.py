@@ -191,3 +191,35 @@ def test_complex_numbers_are_refused(fits: Any, name: str) -> None:
     for weights in ("w", pupils["w"].to_numpy()):
         with unchecked(), pytest.raises(DataError, match=r"complex|numbers"):
             lmm.Model("score ~ edu + (1 | classroom)", pupils, weights=weights)
+
+
+@pytest.mark.parametrize("value", ["x", -1, 1.5, float("nan"), {}, True, np.arange(2)])
+def test_seeds_flags_and_labels_of_a_fit(fits: Any, value: Any) -> None:
+    """A seed of "x" ended in numpy's SeedSequence; `random="no"` was taken for yes."""
+    _, reml, post, _ = fits
+    calls: dict[str, list[Callable[[], object]]] = {
+        "seed": [
+            lambda: reml.simulate(seed=value),
+            lambda: post.simulate(seed=value),
+            lambda: post.predict(seed=value),
+            lambda: lmm.simulate_classrooms(3, 4, seed=value),
+        ],
+        "No parameter": [lambda: post.draws(value)],
+        "new_levels": [lambda: reml.predict(new_levels=value)],
+        "random": [
+            lambda: reml.predict(random=value),
+            lambda: post.predict(random=value),
+        ],
+    }
+    if value is True:
+        del calls["random"]
+    for words, group in calls.items():
+        for call in group:
+            with unchecked(), pytest.raises(ModelError, match=words):
+                call()
+
+
+def test_simulations_beyond_memory_are_refused(fits: Any) -> None:
+    for fit in fits[1:3]:
+        with unchecked(), pytest.raises(DataError, match=r"simulated responses.*GB"):
+            fit.simulate(nsim=10**12)

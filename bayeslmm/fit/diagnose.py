@@ -52,6 +52,8 @@ class SamplingStatus:
         Modes that matter, 0 where nobody looked.
     asked : int
         Draws of each chain that were asked for where fewer suffice, else 0.
+    far : tuple of str
+        Predictors too far from zero for priors that refer to it.
     """
 
     chains: int
@@ -64,6 +66,7 @@ class SamplingStatus:
     unvisited: float = 0.0
     modes: int = 0
     asked: int = 0
+    far: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -172,6 +175,14 @@ def status_messages(status: SamplingStatus) -> list[str]:
             f"some that hold about {status.unvisited:.0%} of it. Take the mean off the "
             "predictors whose effects vary (x - mean(x)), or simplify the "
             "random-effects term."
+        )
+    if status.far:
+        names = " and ".join(status.far[:NAMED])
+        messages.append(
+            f"Priors of the SDs and correlations refer to {names} = 0, very far from "
+            f"the data, where the intercept's SD is huge and its correlation nearly "
+            f"1 or -1: they overrule the data. Take the mean off (x - mean(x)) and "
+            f"sample again."
         )
     if status.missing.mean:
         messages.append(

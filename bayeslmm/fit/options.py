@@ -14,18 +14,17 @@ import numpy as np
 from bayeslmm.design.arrays import parameters
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import (
+    LARGEST_SEED,
     ModelError,
     PriorError,
     check_count,
     check_progress,
+    check_seed,
     is_choice,
-    is_count,
     is_number,
 )
 from bayeslmm.model import Method, Model
 from bayeslmm.priors import check_integrable, scale_logp
-
-LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +93,11 @@ def check_memory(model: Model, options: Options, *, joint: bool) -> None:
 
 def _seed(seed: object) -> int:
     """The seed as an integer; a fresh one for None, the next of a Generator."""
-    if seed is None:
-        return int(np.random.default_rng().integers(LARGEST_SEED))
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(LARGEST_SEED))
-    if not is_count(seed) or not 0 <= seed <= LARGEST_SEED:
-        raise ModelError(
-            "seed must be a whole number from 0 to 2**63 - 1 or a numpy Generator, "
-            f"not {seed!r}."
-        )
-    return int(seed)
+    check_seed(seed)
+    if isinstance(seed, int | np.integer):
+        return int(seed)
+    own = seed if isinstance(seed, np.random.Generator) else np.random.default_rng()
+    return int(own.integers(LARGEST_SEED))
 
 
 def _target_accept(value: object) -> float | None:

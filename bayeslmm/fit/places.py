@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, Parameter, parameters
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, is_choice, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def draws_at(
 ) -> Float[np.ndarray, "chain draw"]:
     """Draws of one of the known parameters, by its label."""
     found = {place.label: place for place in known}
-    if label not in found:
+    if not is_choice(label, found):
         raise ModelError(
-            f"No parameter {label!r} in this posterior.{nearest_names(label, found)}"
+            f"No parameter {label!r} in this posterior."
+            f"{nearest_names(str(label), found)}"
         )
     return found[label].draws(tree)

@@ -14,7 +14,7 @@ from bayeslmm.covariance import n_sd, theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.errors import ModelError, is_choice
+from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
 from bayeslmm.fit.places import label_draws
 from bayeslmm.fit.posterior_tables import (
     Interval,
@@ -143,6 +143,8 @@ def prediction_rows(
 ) -> tuple[PredictionRows, np.random.Generator]:
     """Rows to predict, and the generator for what is drawn anew."""
     check_prediction(model.family, asked.kind)
+    check_flag(asked.random, "random")
+    check_seed(asked.seed)
     # a stream of its own: the chains have the children of the run's seed
     own = [int(tree.attrs["seed"]), 1] if asked.seed is None else asked.seed
     rng = np.random.default_rng(own)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.errors import check_flag
 from bayeslmm.fit import remlpredict, remltables
 from bayeslmm.fit.centred import At
 from bayeslmm.fit.chosen import Levels
@@ -266,7 +267,8 @@ class RemlFit(SharedMethods):
         DataError
             If `newdata` lacks a column, or has a new level and ``new_levels="error"``.
         """
-        b = self.effects.b if random else None
+        b = self.effects.b if check_flag(random, "random") else None
+        remlpredict.check_new_levels(new_levels)
         if newdata is None:
             return remlpredict.fitted_values(self.design, self.beta, b)
         rows = self.model.recipe.encode(newdata, random=random)

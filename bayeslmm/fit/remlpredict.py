@@ -56,6 +56,14 @@ def fitted_values(
     return values
 
 
+def check_new_levels(new_levels: object) -> None:
+    """Raise `ModelError` for another word than those of `new_values`."""
+    if not is_choice(new_levels, ("zero", "error")):
+        raise ModelError(
+            f"Unknown new_levels={new_levels!r}. Options: 'zero', 'error'."
+        )
+
+
 def new_values(
     design: Design,
     rows: "NewRows",
@@ -64,10 +72,7 @@ def new_values(
     new_levels: str,
 ) -> Float[np.ndarray, " m"]:
     """The same for new rows; a level that is new adds nothing, or is refused."""
-    if not is_choice(new_levels, ("zero", "error")):
-        raise ModelError(
-            f"Unknown new_levels={new_levels!r}. Options: 'zero', 'error'."
-        )
+    check_new_levels(new_levels)
     values = rows.X @ beta
     if rows.offset is not None:
         values = values + rows.offset

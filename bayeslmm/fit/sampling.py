@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.errors import check_flag, warn_user
 from bayeslmm.fit.agreement import agreement, joint_agreement
 from bayeslmm.fit.diagnose import SamplingStatus
+from bayeslmm.fit.distance import far_from_zero
 from bayeslmm.fit.draws import effect_draws, parameter_draws
 from bayeslmm.fit.expense import (
     ESS_PER_CHAIN,
@@ -146,8 +147,9 @@ def sample(
     else:
         kept = kept_terms(model.design, keep, options)
         post = _sample_marginal(model, options, method, reason, kept)
-    diagnosis = post.diagnose()
-    if not diagnosis.ok:
+    far = far_from_zero(model.design, model.priors)
+    post = replace(post, status=replace(post.status, far=far))
+    if not (diagnosis := post.diagnose()).ok:
         warn_user(" ".join(diagnosis.messages))
     return post.compute_log_likelihood() if log_likelihood else post
 
@@ -167,8 +169,8 @@ def _sample_joint(model: Model, options: Options, reason: str) -> Posterior:
     )
     timing = {"sampling": time.perf_counter() - started}
     attrs = run_attributes(model, options, "joint", reason)
-    tree.attrs.update(attrs)
-    tree["posterior"].attrs.update(attrs)
+    for node in (tree, tree["posterior"]):
+        node.attrs.update(attrs)
     status = replace(_status(tree, options, Missing()), **joint_agreement(model, tree))
     return Posterior(model, tree, "joint", reason, status, timing)
 
@@ -287,8 +289,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
     chains = tuple(range(options.chains))
     posterior = draw_posterior(model, exact.target, drawn.x, options.seed, chains, kept)
     times.append(time.perf_counter())
-    reason = exact.reason
-    attrs = run_attributes(model, options, "quadrature", reason)
+    attrs = run_attributes(model, options, "quadrature", exact.reason)
     tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
     lattice, sampling, effects = np.diff(times).tolist()
     timing = {"lattice": lattice, "sampling": sampling, "effects": effects}
@@ -299,7 +300,7 @@ def _by_quadrature(model: Model, options: Options, kept: tuple[int, ...]) -> Pos
         sampler="quadrature",
         **agreement(exact.normal, drawn.x, drawn.stats["lp"]),
     )
-    return Posterior(model, tree, "quadrature", reason, status, timing)
+    return Posterior(model, tree, "quadrature", exact.reason, status, timing)
 
 
 def _by_nuts(
@@ -389,12 +390,11 @@ def _status(tree: "xr.DataTree", options: Options, missing: Missing) -> Sampling
     """How the run ended, read off the draws."""
     sizes: dict[Any, int] = dict(tree["posterior"].sizes)
     stats = tree["sample_stats"]
+    divergent = stats["diverging"].to_numpy().sum() if "diverging" in stats else 0
     return SamplingStatus(
         chains=sizes["chain"],
         draws=sizes["draw"],
         partial=(sizes["chain"], sizes["draw"]) != (options.chains, options.draws),
-        n_divergent=int(stats["diverging"].to_numpy().sum())
-        if "diverging" in stats
-        else 0,
+        n_divergent=int(divergent),
         missing=missing,
     )

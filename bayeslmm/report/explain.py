@@ -11,6 +11,7 @@ from bayeslmm.covariance import Structure, n_corr, n_sd
 from bayeslmm.design import FactorColumn, NumericColumn
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.errors import check_flag
 from bayeslmm.formula import Atom
 from bayeslmm.priors import FAMILIES
 from bayeslmm.report.describe import account_lines, group_lines
@@ -49,7 +50,7 @@ def explain_text(model: "Model", *, matrices: bool = False) -> str:
         Sections: formula, equations, fixed effects, groups, parameters, priors, notes.
     """
     sections = explain_sections(model)
-    if matrices:
+    if check_flag(matrices, "matrices"):
         sections |= _matrix_sections(model.design)
     blocks = [model.formula.text]
     for title, lines in sections.items():

@@ -252,6 +252,10 @@ def saved_posterior(
     """The posterior of a manifest, its tables and its draws."""
     found = manifest["posterior"]
     missing = {key: tuple(value) for key, value in found["status"]["missing"].items()}
+    tuples = {
+        "missing": Missing(**missing),
+        "far": tuple(found["status"].get("far", ())),
+    }
     diagnosis = found["diagnostics"]
     return SavedPosterior(
         manifest["formula"],
@@ -259,7 +263,7 @@ def saved_posterior(
         manifest["unit"],
         found["method"],
         found["reason"],
-        SamplingStatus(**{**found["status"], "missing": Missing(**missing)}),
+        SamplingStatus(**(found["status"] | tuples)),
         found["timing"],
         path,
         table,
