@@ -5,12 +5,12 @@ Takes nothing; gives the public names. Each is imported on first use (PEP 562), 
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bayeslmm.compare import (
+    from bayeslmm.api.both import Fit as Fit, fit as fit
+    from bayeslmm.api.model import Model as Model
+    from bayeslmm.comparison import (
         compare as compare,
         reading as reading,
         shrinkage_table as shrinkage_table,
@@ -36,18 +36,11 @@ if TYPE_CHECKING:
         PriorError as PriorError,
         SamplingError as SamplingError,
     )
-    from bayeslmm.fit import (
-        FitStatus as FitStatus,
-        Posterior as Posterior,
-        RemlFit as RemlFit,
-    )
-    from bayeslmm.fit.both import Fit as Fit, fit as fit
     from bayeslmm.formula import Formula as Formula, parse_formula as parse_formula
     from bayeslmm.marginal.stream import (
         scan_rows as scan_rows,
         sum_partition as sum_partition,
     )
-    from bayeslmm.model import Model as Model
     from bayeslmm.plots import (
         plot_fits as plot_fits,
         plot_forest as plot_forest,
@@ -57,9 +50,11 @@ if TYPE_CHECKING:
         plot_shrinkage as plot_shrinkage,
         plot_trace as plot_trace,
     )
+    from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
-    from bayeslmm.report import SavedFit as SavedFit, load as load, report as report
-    from bayeslmm.simulate import (
+    from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
+    from bayeslmm.reporting import SavedFit as SavedFit, load as load, report as report
+    from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
     )
@@ -70,27 +65,27 @@ _ROOM_OF = {
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
-    "Fit": "fit.both",
-    "FitStatus": "fit",
+    "Fit": "api.both",
+    "FitStatus": "reml",
     "FitWarning": "errors",
     "Formula": "formula",
     "FormulaError": "errors",
     "InputFileError": "errors",
-    "Model": "model",
+    "Model": "api.model",
     "ModelError": "errors",
     "NotSavedError": "errors",
     "OutputError": "errors",
-    "Posterior": "fit",
+    "Posterior": "posterior",
     "Prior": "priors",
     "PriorError": "errors",
     "Priors": "priors",
-    "RemlFit": "fit",
+    "RemlFit": "reml",
     "SamplingError": "errors",
-    "SavedFit": "report",
+    "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
-    "compare": "compare",
-    "fit": "fit.both",
-    "load": "report",
+    "compare": "comparison",
+    "fit": "api.both",
+    "load": "reporting",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_fits": "plots",
@@ -101,12 +96,12 @@ _ROOM_OF = {
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
     "read": "data",
-    "reading": "compare",
-    "report": "report",
+    "reading": "comparison",
+    "report": "reporting",
     "scan_rows": "marginal.stream",
-    "sd_corr_to_factor": "simulate",
-    "shrinkage_table": "compare",
-    "simulate": "simulate",
+    "sd_corr_to_factor": "simulation",
+    "shrinkage_table": "comparison",
+    "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
 }
@@ -129,15 +124,3 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """Public names, for completion."""
     return [*__all__, "__version__"]
-
-
-class _Package(ModuleType):
-    """Keeps ``bayeslmm.fit`` the function: importing the room `fit` would rebind it."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute, except a room over the public name it shares."""
-        if not (name in _ROOM_OF and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -8,18 +8,15 @@ import pandas as pd
 
 from bayeslmm import Model, simulate_classrooms
 from bayeslmm.design import Design
-from bayeslmm.fit.importance import (
+from bayeslmm.graph.trees import to_datatree
+from bayeslmm.posterior.importance import (
     Declined,
     ImportanceDraws,
     importance_posterior,
     sample_importance,
 )
-from bayeslmm.fit.mode import Laplace, laplace
-from bayeslmm.fit.target import (
-    Target,
-    make_target,
-)
-from bayeslmm.graph.trees import to_datatree
+from bayeslmm.posterior.mode import Laplace, laplace
+from bayeslmm.posterior.target import Target, make_target
 
 Run = tuple[Model, Target, Laplace]
 

@@ -10,7 +10,7 @@ from typing import Any
 import jaxtyping
 
 from bayeslmm import Model, Posterior
-from bayeslmm.fit.sampling import sample
+from bayeslmm.posterior.sampling import sample
 
 
 @contextmanager

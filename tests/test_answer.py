@@ -8,10 +8,10 @@ import pytest
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare import answer, unit_words
+from bayeslmm.comparison import answer, unit_words
 from bayeslmm.errors import FitWarning
-from bayeslmm.fit import SamplingStatus
-from bayeslmm.report.tables import comparison_table
+from bayeslmm.posterior import SamplingStatus
+from bayeslmm.reporting.tables import comparison_table
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
 from bayeslmm import DataError, ModelError
-from bayeslmm.fit.expense import say_if_long
-from bayeslmm.fit.reml import fit_reml
+from bayeslmm.reml.estimate import fit_reml
+from bayeslmm.reml.expense import say_if_long
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_many_effects_are_said_before_the_wait(caplog: Any) -> None:
         raise StopError(problem)
 
     with pytest.MonkeyPatch.context() as patch, unchecked():
-        patch.setattr(sys.modules["bayeslmm.fit.reml"], "minimise", stop)
+        patch.setattr(sys.modules["bayeslmm.reml.estimate"], "minimise", stop)
         with caplog.at_level(logging.WARNING, "bayeslmm"), pytest.raises(StopError):
             fit_reml(model)
     assert "REML of 820 variance and 1 fixed parameters takes some" in caplog.text

@@ -18,8 +18,8 @@ from sampling import unchecked
 from bayeslmm import Model
 from bayeslmm.covariance import coordinates_to_factor
 from bayeslmm.design.arrays import parameters
-from bayeslmm.fit.sampling import sample
-from bayeslmm.fit.target import make_target
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.posterior.target import make_target
 from bayeslmm.priors import Priors
 
 DATA_SETS, BINS, THIN = 200, 10, 4

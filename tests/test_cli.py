@@ -13,11 +13,11 @@ import pytest
 from cli_cases import FORMULA, INTERCEPTS, run, run_unchecked
 from typer.testing import CliRunner
 
+from bayeslmm.api.model import Model
 from bayeslmm.cli import app
 from bayeslmm.cli.interrupts import INTERRUPTED
 from bayeslmm.design import source
 from bayeslmm.graph.sampling import complete_chains
-from bayeslmm.model import Model
 
 # --- the whole job --------------------------------------------------------------------
 
@@ -192,12 +192,12 @@ def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
 
 PHASES = {
     "bayeslmm.cli.app:_model": "while reading pupils.csv; nothing was written",
-    "bayeslmm.fit.reml:fit_reml": "while fitting by REML; nothing was written",
-    "bayeslmm.fit.sampling:laplace": "while sampling, after the fit by REML; nothing",
-    "bayeslmm.fit.sampling:draw_posterior": "while sampling, after the fit by REML",
+    "bayeslmm.reml.estimate:fit_reml": "while fitting by REML; nothing was written",
+    "bayeslmm.posterior.sampling:laplace": "while sampling, after the fit by REML;",
+    "bayeslmm.posterior.sampling:draw_posterior": "while sampling, after the fit",
     "bayeslmm.cli.run:print_diagnosis": "while summarising the draws; nothing",
-    "bayeslmm.report.save:save_figures": "while writing to results; nothing was",
-    "bayeslmm.report.save:move_files": "some files may be of this run",
+    "bayeslmm.reporting.save:save_figures": "while writing to results; nothing was",
+    "bayeslmm.reporting.save:move_files": "some files may be of this run",
 }
 
 
@@ -225,7 +225,7 @@ def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch)
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    save = importlib.import_module("bayeslmm.report.save")
+    save = importlib.import_module("bayeslmm.reporting.save")
     monkeypatch.setattr(save, "write_report", stop)
     assert run("fit", csv, "score ~ 1 + (1 | classroom)", *options)[0] == INTERRUPTED
     after = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
@@ -238,7 +238,7 @@ def test_an_interrupt_while_the_sampler_tunes_is_one_too(csv, monkeypatch):
     def tuning(*_arguments, **_options):
         complete_chains(np.empty((4, 0, 3)), fewest=4)
 
-    sampling = importlib.import_module("bayeslmm.fit.sampling")
+    sampling = importlib.import_module("bayeslmm.posterior.sampling")
     monkeypatch.setattr(sampling, "run_nutpie", tuning)
     code, _, err = run("fit", csv, INTERCEPTS, "--out", "results")
     assert code == INTERRUPTED

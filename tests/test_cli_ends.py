@@ -11,10 +11,10 @@ import pytest
 from cli_cases import INTERCEPTS, run, run_unchecked
 from filelock import FileLock
 
+from bayeslmm.api.model import Model
 from bayeslmm.cli.interrupts import INTERRUPTED, Interrupts
 from bayeslmm.cli.stage import Stage
-from bayeslmm.model import Model
-from bayeslmm.report.folder import remove_dead
+from bayeslmm.reporting.folder import remove_dead
 
 STARTUP = 10.0  # seconds that Python may take to be there at all on a busy machine
 REML_ONLY = ("--reml-only", "--out", "results")

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from cli_cases import INTERCEPTS, run
 
+from bayeslmm.api.model import Model
 from bayeslmm.data import file_hash, read
 from bayeslmm.errors import InputFileError, OutputError
-from bayeslmm.model import Model
-from bayeslmm.report import describe_text
-from bayeslmm.report.folder import check_writable
+from bayeslmm.reporting import describe_text
+from bayeslmm.reporting.folder import check_writable
 
 # --- files ----------------------------------------------------------------------------
 

@@ -10,11 +10,11 @@ from compare_cases import pupils
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare import prior_pull, shrinkage_covariances
+from bayeslmm.comparison import prior_pull, shrinkage_covariances
 from bayeslmm.design import parameters
 from bayeslmm.errors import FitWarning, ModelError
-from bayeslmm.fit import SamplingStatus
-from bayeslmm.fit.tails import Missing
+from bayeslmm.posterior import SamplingStatus
+from bayeslmm.posterior.tails import Missing
 
 EXACT = {"rtol": 1e-8, "atol": 1e-8}  # one algebra by two routes, from a REML optimum
 SEEDS = {"atol": 6e-5}  # the source tutorial prints four decimals

@@ -5,7 +5,7 @@ import pytest
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare import shrinkage_covariances
+from bayeslmm.comparison import shrinkage_covariances
 from bayeslmm.errors import ModelError
 
 POOLING = ["no_pooling", "partial_pooling", "complete_pooling", "center"]
@@ -57,7 +57,7 @@ def test_factors_stay_at_their_reference(data):
 
 
 def test_another_place_is_refused():
-    from bayeslmm.fit.centred import is_at_mean
+    from bayeslmm.reml.centred import is_at_mean
 
     with pytest.raises(ModelError, match="Unknown at='median'"):
         is_at_mean("median")

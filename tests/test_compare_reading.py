@@ -9,10 +9,11 @@ from compare_cases import pupils
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare.reading import posterior_mode
+from bayeslmm.comparison.reading import posterior_mode
 from bayeslmm.errors import FitWarning
-from bayeslmm.fit import FitStatus, SamplingStatus
-from bayeslmm.fit.tails import Missing
+from bayeslmm.posterior import SamplingStatus
+from bayeslmm.posterior.tails import Missing
+from bayeslmm.reml import FitStatus
 
 # --- reading --------------------------------------------------------------------------
 

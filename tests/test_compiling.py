@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayeslmm.fit.kernels import callbacks
 from bayeslmm.marginal.kernels import algebra, compiling, pairs
 from bayeslmm.marginal.kernels.compiling import SOURCES, Kernel, Wait, _hash_sources
+from bayeslmm.posterior.kernels import callbacks
 
 # Patience for less than the first of two kernels takes.
 SCRIPT = """

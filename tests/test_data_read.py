@@ -12,7 +12,7 @@ from cli_cases import INTERCEPTS, run
 import bayeslmm as lmm
 from bayeslmm.data import file_hash, origin_of
 from bayeslmm.errors import DataWarning, InputFileError, ModelError
-from bayeslmm.report.record import record_lines, record_of
+from bayeslmm.reporting.record import record_lines, record_of
 
 openpyxl = pytest.importorskip("openpyxl")
 pyreadstat = pytest.importorskip("pyreadstat")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import bayeslmm as lmm
-from bayeslmm.compare.outlying import outlying_sentences
+from bayeslmm.comparison.outlying import outlying_sentences
 from bayeslmm.errors import DataWarning
-from bayeslmm.report import describe_text
+from bayeslmm.reporting import describe_text
 
 N = 120
 

@@ -7,7 +7,7 @@ predictions come from them. psi is the probability of what is not an extra zero.
 import numpy as np
 import pytest
 
-from bayeslmm.fit.responses import expected_response
+from bayeslmm.posterior.outcomes import expected_response
 
 # Means of the draws within this many of their standard errors.
 DRAWS, ERRORS = 400_000, 5.0

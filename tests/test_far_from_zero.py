@@ -6,7 +6,7 @@ import pytest
 from sampling import sample_unchecked
 
 from bayeslmm import FitWarning, Model
-from bayeslmm.fit.distance import far_from_zero
+from bayeslmm.posterior.distance import far_from_zero
 
 rng = np.random.default_rng(11)
 G = np.repeat(np.arange(10), 8)

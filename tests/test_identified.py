@@ -6,9 +6,9 @@ import pytest
 from sampling import unchecked
 
 from bayeslmm import FitWarning, Model, PriorError, RemlFit
-from bayeslmm.fit.entries import entry_positions, entry_products
-from bayeslmm.fit.information import NOT_IDENTIFIED
-from bayeslmm.fit.reml import fit_reml
+from bayeslmm.reml.entries import entry_positions, entry_products
+from bayeslmm.reml.estimate import fit_reml
+from bayeslmm.reml.information import NOT_IDENTIFIED
 
 # The same algebra by two routes.
 EXACT = 1e-10

@@ -14,15 +14,12 @@ from importance_cases import Run, accepted, crossed, intercepts, prepared, tree_
 from sampling import unchecked
 
 from bayeslmm import Model
-from bayeslmm.fit.expense import gradient_seconds
-from bayeslmm.fit.importance import (
-    importance_posterior,
-    sample_importance,
-)
-from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.visits import in_threads, safe_point
 from bayeslmm.marginal import conditional_mean, log_density
 from bayeslmm.marginal.points import density_with_coefficients, density_with_effects
+from bayeslmm.posterior.importance import importance_posterior, sample_importance
+from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.visits import in_threads, safe_point
+from bayeslmm.reml.expense import gradient_seconds
 
 # Monte Carlo errors that a figure may be off by; seeds are fixed.
 MCSE = 4.0

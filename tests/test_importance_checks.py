@@ -15,11 +15,9 @@ from importance_cases import (
 )
 
 from bayeslmm import Model
-from bayeslmm.fit.expense import gradient_seconds, prefers_importance
-from bayeslmm.fit.importance import (
-    sample_importance,
-)
-from bayeslmm.fit.independence import check_weights, metropolis, smallest_ess
+from bayeslmm.posterior.importance import sample_importance
+from bayeslmm.posterior.independence import check_weights, metropolis, smallest_ess
+from bayeslmm.reml.expense import gradient_seconds, prefers_importance
 
 # Monte Carlo errors that a figure may be off by; seeds are fixed.
 MCSE = 4.0

@@ -19,18 +19,18 @@ from hypothesis import given, strategies as st
 from sampling import sample_unchecked, unchecked
 
 from bayeslmm import DataError, FitWarning, Model, ModelError, RemlFit
-from bayeslmm.compare.pull import prior_pull
-from bayeslmm.fit.agreement import (
+from bayeslmm.comparison.pull import prior_pull
+from bayeslmm.posterior.agreement import (
     joint_coordinates,
     log_densities,
     shortfall,
     unvisited_share,
 )
-from bayeslmm.fit.mode import Laplace, OtherMode, _search, laplace
-from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.reml import fit_reml
-from bayeslmm.fit.sampling import sample
-from bayeslmm.fit.target import Target, make_target
+from bayeslmm.posterior.mode import Laplace, OtherMode, _search, laplace
+from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.posterior.target import Target, make_target
+from bayeslmm.reml.estimate import fit_reml
 
 # The same arithmetic in other units, after a search or a run of the sampler.
 LAW = 1e-6
@@ -367,7 +367,7 @@ def test_a_run_that_misses_the_mode_warns(monkeypatch: pytest.MonkeyPatch) -> No
     """One `FitWarning` with the sentence that says what to do, and not ok."""
     import sys
 
-    sampling = sys.modules["bayeslmm.fit.sampling"]
+    sampling = sys.modules["bayeslmm.posterior.sampling"]
     monkeypatch.setattr(
         sampling,
         "laplace",

@@ -17,10 +17,10 @@ from hypothesis import given, settings, strategies as st
 from sampling import unchecked
 
 from bayeslmm import Model
-from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.sampling import sample
-from bayeslmm.fit.target import Target, make_target
 from bayeslmm.graph import to_pymc
+from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.priors import beta_prior
 
 SEEDS = st.integers(0, 2**31)

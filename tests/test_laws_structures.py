@@ -15,10 +15,10 @@ from scipy.optimize import minimize
 
 from bayeslmm import Model, RemlFit, compare, reading
 from bayeslmm.covariance import factor_to_sd_corr, shared_corr
-from bayeslmm.fit.criterion import profiled_problem
-from bayeslmm.fit.reml import fit_reml
-from bayeslmm.fit.sampling import sample
-from bayeslmm.fit.status import boundary_message, boundary_parameters
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.reml.criterion import profiled_problem
+from bayeslmm.reml.estimate import fit_reml
+from bayeslmm.reml.status import boundary_message, boundary_parameters
 
 # Two optima of one criterion.
 LOWEST = 1e-4

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from bayeslmm import FitWarning, Model
-from bayeslmm.fit import RemlFit
 from bayeslmm.marginal import cross_products, profiled_criterion
+from bayeslmm.reml import RemlFit
 
 REFERENCE = json.loads((Path(__file__).parent / "reference/lme4.json").read_text())
 FITS: dict[str, dict[str, Any]] = REFERENCE["fits"]

@@ -15,10 +15,10 @@ from sampling import unchecked
 
 import bayeslmm as lmm
 from bayeslmm.errors import InputFileError, ModelError, NotSavedError, OutputError
-from bayeslmm.report.manifest import FORMAT
-from bayeslmm.report.record import rows_checksum
-from bayeslmm.report.save import save_fit
-from bayeslmm.report.tidy import COLUMNS, read_tables
+from bayeslmm.reporting.manifest import FORMAT
+from bayeslmm.reporting.record import rows_checksum
+from bayeslmm.reporting.save import save_fit
+from bayeslmm.reporting.tidy import COLUMNS, read_tables
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,7 @@ def test_an_own_folder_is_replaced_and_that_is_said(csv):
 
 
 def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
-    save = importlib.import_module("bayeslmm.report.save")  # without its figures
+    save = importlib.import_module("bayeslmm.reporting.save")  # without its figures
     monkeypatch.setattr(save, "save_figures", lambda *_: [])
     monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
     said = fit.save("results")

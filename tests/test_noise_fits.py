@@ -13,8 +13,8 @@ from sampling import unchecked
 from scipy.optimize import minimize_scalar
 
 from bayeslmm import Model, RemlFit
-from bayeslmm.fit.reml import fit_reml
 from bayeslmm.marginal import cross_products, log_density
+from bayeslmm.reml.estimate import fit_reml
 
 FORMULAS = (
     "y ~ 1 + (1 | g)",

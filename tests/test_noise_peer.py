@@ -10,7 +10,7 @@ from sampling import unchecked
 from test_noise_fits import FORMULAS, noise
 
 from bayeslmm import Model
-from bayeslmm.fit.reml import fit_reml
+from bayeslmm.reml.estimate import fit_reml
 
 # lme4's optimisers stop some 1e-7 above their minimum; ours may be no worse.
 PEER_OPTIMUM = 1e-6

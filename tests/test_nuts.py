@@ -21,13 +21,11 @@ from bayeslmm import (
     PriorError,
     SamplingError,
 )
-from bayeslmm.fit.mode import laplace
-from bayeslmm.fit.nuts import complete_part
-from bayeslmm.fit.options import check_options, choose_method
-from bayeslmm.fit.sampling import sample
-from bayeslmm.fit.target import (
-    make_target,
-)
+from bayeslmm.posterior.mode import laplace
+from bayeslmm.posterior.nuts import complete_part
+from bayeslmm.posterior.options import check_options, choose_method
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.posterior.target import make_target
 
 # Monte Carlo errors that two estimates may be apart.
 MCSE = 4.0
@@ -384,7 +382,7 @@ def test_a_bar_is_shown_on_request(
     assert asked_for_bar(small, monkeypatch, progress=True)
     assert not asked_for_bar(small, monkeypatch, progress=False)
     assert not asked_for_bar(small, monkeypatch, progress="auto")
-    monkeypatch.setattr(sys.modules["bayeslmm.fit.nuts"], "LONG_RUN", 0.0)
+    monkeypatch.setattr(sys.modules["bayeslmm.posterior.nuts"], "LONG_RUN", 0.0)
     assert asked_for_bar(small, monkeypatch, progress="auto")
 
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Ellipse, FancyArrowPatch
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare import shrinkage_covariances
+from bayeslmm.comparison import shrinkage_covariances
 from bayeslmm.errors import ModelError
 from bayeslmm.plots.plane import ELLIPSE_PROB, ellipse_axes
 from bayeslmm.plots.ranks import _independent_step, rank_band
@@ -27,7 +27,7 @@ from bayeslmm.plots.style import (
     limits,
     pulled,
 )
-from bayeslmm.report.figures import file_name
+from bayeslmm.reporting.figures import file_name
 
 N_MANY = 1000
 EXACT = 1e-10  # rounding of shares

@@ -16,9 +16,7 @@ from sampling import sample_unchecked
 from bayeslmm import FitWarning, Model, ModelError, OutputError, Posterior
 from bayeslmm.datasets import simulate_classrooms
 from bayeslmm.design import parameters
-from bayeslmm.fit.posterior_predictions import (
-    factor_draws,
-)
+from bayeslmm.posterior.predictions import factor_draws
 
 # Same algebra by two routes.
 EXACT = 1e-10
@@ -264,7 +262,7 @@ def test_prediction_table_describes_the_draws(
 ) -> None:
     """Also when it is made a few rows at a time."""
     draws = post.predict_draws()
-    module = sys.modules["bayeslmm.fit.posterior_predictions"]
+    module = sys.modules["bayeslmm.posterior.predictions"]
     monkeypatch.setattr(module, "CHUNK", 500 * 7)
     table = post.predict(prob=0.5)
     np.testing.assert_allclose(table["mean"], draws.mean((0, 1)), rtol=EXACT)

@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 from bayeslmm import ModelError
 from bayeslmm.covariance import STRUCTURES, n_theta
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.diagnose import SamplingStatus, diagnose
-from bayeslmm.fit.draws import parameter_draws
-from bayeslmm.fit.posterior_predictions import (
+from bayeslmm.graph.trees import to_datatree
+from bayeslmm.posterior.diagnose import SamplingStatus, diagnose
+from bayeslmm.posterior.draws import parameter_draws
+from bayeslmm.posterior.outcomes import expected_response
+from bayeslmm.posterior.predictions import (
     PredictionKind,
     check_prediction,
     check_size,
     factor_draws,
     row_chunks,
 )
-from bayeslmm.fit.posterior_tables import interval_bounds
-from bayeslmm.fit.responses import expected_response
-from bayeslmm.fit.tails import Missing
-from bayeslmm.fit.target import (
-    TermTarget,
-)
-from bayeslmm.graph.trees import to_datatree
+from bayeslmm.posterior.tables import interval_bounds
+from bayeslmm.posterior.tails import Missing
+from bayeslmm.posterior.target import TermTarget
 
 # Same algebra by two routes.
 EXACT = 1e-10

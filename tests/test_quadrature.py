@@ -16,8 +16,8 @@ from scipy import stats
 
 from bayeslmm import Model, simulate_classrooms
 from bayeslmm.errors import FitWarning, ModelError
-from bayeslmm.fit.expense import useful_threads
-from bayeslmm.fit.quadrature import STEPS, Quadrature, quadrature
+from bayeslmm.posterior.quadrature import STEPS, Quadrature, quadrature
+from bayeslmm.reml.expense import useful_threads
 
 REFERENCE = Path(__file__).parent / "reference"
 # The reference cut its boxes off where the density is below 1e-4 of the highest, and

@@ -9,9 +9,9 @@ import pytest
 from sampling import sample_unchecked
 
 from bayeslmm import Model, ModelError, Posterior, simulate_classrooms
-from bayeslmm.fit.expense import useful_threads
-from bayeslmm.fit.lattice_draws import draw_from_lattice, log_interpolant, propose
-from bayeslmm.fit.quadrature import Quadrature, quadrature
+from bayeslmm.posterior.lattice_draws import draw_from_lattice, log_interpolant, propose
+from bayeslmm.posterior.quadrature import Quadrature, quadrature
+from bayeslmm.reml.expense import useful_threads
 
 # Monte Carlo standard errors that a figure may be off by, seeded.
 MCSE = 4.0

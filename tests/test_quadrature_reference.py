@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from sampling import sample_unchecked, unchecked
 
 from bayeslmm import Model, Posterior
-from bayeslmm.fit.mode import laplace
-from bayeslmm.fit.target import (
-    Target,
-    make_target,
-)
+from bayeslmm.posterior.mode import laplace
+from bayeslmm.posterior.target import Target, make_target
 
 REFERENCE = Path(__file__).parent / "reference"
 SETS = ("dyestuff2", "penicillin", "scoreint", "sleep")

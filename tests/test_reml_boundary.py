@@ -8,9 +8,9 @@ from reml_cases import estimates, fit, toy
 
 from bayeslmm import FitWarning, Model, ModelError, simulate_classrooms
 from bayeslmm.errors import PACKAGE
-from bayeslmm.fit import descend, optimise, reml as reml_module
-from bayeslmm.fit.criterion import profiled_problem
-from bayeslmm.fit.optimise import minimise
+from bayeslmm.reml import descend, estimate as reml_module, optimise
+from bayeslmm.reml.criterion import profiled_problem
+from bayeslmm.reml.optimise import minimise
 
 # Two searches for one minimum: criteria agree to 1e-9, estimates to its square root.
 SAME_OPTIMUM, SAME_ESTIMATE = 1e-7, 1e-4

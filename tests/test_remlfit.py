@@ -6,7 +6,7 @@ from reml_cases import fit, toy
 
 from bayeslmm import DataError, ModelError
 from bayeslmm.design.arrays import parameters
-from bayeslmm.fit import remlpredict, remltables
+from bayeslmm.reml import predict as remlpredict, tables as remltables
 
 # The same algebra by two routes.
 EXACT = 1e-10

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sampling import sample_unchecked
 
 from bayeslmm import Model, Posterior, RemlFit, compare, reading, shrinkage_table
-from bayeslmm.report.figures import all_figures
+from bayeslmm.reporting.figures import all_figures
 
 # Names that are words of xarray, ArviZ, PyMC or bambi, or that files dislike.
 ODD = ["chain", "draw", "a/b", "..", "f_dim", "x.y", "1|g", "Ünï ç", "g__i"]

@@ -10,14 +10,14 @@ from report_cases import Fits
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.compare import answer
+from bayeslmm.comparison import answer
 from bayeslmm.errors import OutputError
-from bayeslmm.fit import SamplingStatus
-from bayeslmm.report import save_figures, summary_json
-from bayeslmm.report.html import report_html
-from bayeslmm.report.record import Record
-from bayeslmm.report.tables import comparison_table, posterior_table, reml_table
-from bayeslmm.report.text import print_header, print_table
+from bayeslmm.posterior import SamplingStatus
+from bayeslmm.reporting import save_figures, summary_json
+from bayeslmm.reporting.html import report_html
+from bayeslmm.reporting.record import Record
+from bayeslmm.reporting.tables import comparison_table, posterior_table, reml_table
+from bayeslmm.reporting.text import print_header, print_table
 
 
 @pytest.fixture(scope="module")

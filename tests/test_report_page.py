@@ -10,7 +10,7 @@ from report_cases import Fits
 from sampling import sample_unchecked
 
 import bayeslmm as lmm
-from bayeslmm.report.html import report_html
+from bayeslmm.reporting.html import report_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PHONE = 390  # CSS pixels

@@ -8,11 +8,9 @@ import pytest
 from sampling import sample_unchecked
 
 from bayeslmm import Model, ModelError, shrinkage_table, simulate_classrooms
-from bayeslmm.fit.agreement import joint_coordinates
-from bayeslmm.fit.sampling import draw_posterior
-from bayeslmm.fit.target import (
-    make_target,
-)
+from bayeslmm.posterior.agreement import joint_coordinates
+from bayeslmm.posterior.sampling import draw_posterior
+from bayeslmm.posterior.target import make_target
 
 # Weighted points and NUTS agree within so many joint Monte Carlo errors; 4 parameters.
 MAX_Z = 4.0
@@ -57,7 +55,7 @@ def test_importance_that_is_not_trusted_gives_way_to_nuts():
 
 
 def test_auto_takes_points_where_nuts_would_be_long(model, monkeypatch):
-    expense = sys.modules["bayeslmm.fit.expense"]
+    expense = sys.modules["bayeslmm.reml.expense"]
     assert sample_unchecked(model, seed=1, draws=200).method == "nuts"
     monkeypatch.setattr(expense, "EXPENSIVE", 0.0)
     monkeypatch.setattr(expense, "SHORT_RUN", 0.0)

@@ -23,7 +23,6 @@ from test_average import all_directions
 from bayeslmm import Model
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import DataError
-from bayeslmm.fit.expense import gradient_seconds
 from bayeslmm.marginal import (
     BetaPrior,
     Statistics,
@@ -42,6 +41,7 @@ from bayeslmm.marginal.panels import PanelMatrix
 from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.marginal.statistics import DENSE_BYTES, Kernel, make_statistics
 from bayeslmm.marginal.sums import sum_rows
+from bayeslmm.reml.expense import gradient_seconds
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute

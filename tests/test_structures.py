@@ -7,11 +7,11 @@ from cli_cases import run
 from sampling import unchecked
 
 import bayeslmm as lmm
-from bayeslmm.fit.reml import fit_reml
-from bayeslmm.fit.sampling import sample
-from bayeslmm.report import explain_text, summary_json
-from bayeslmm.report.html import report_html
-from bayeslmm.report.record import Record
+from bayeslmm.posterior.sampling import sample
+from bayeslmm.reml.estimate import fit_reml
+from bayeslmm.reporting import explain_text, summary_json
+from bayeslmm.reporting.html import report_html
+from bayeslmm.reporting.record import Record
 
 BARS = (
     "(f | g)",

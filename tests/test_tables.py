@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayeslmm as lmm
-from bayeslmm.report.tables import comparison_table, posterior_table, reml_table
+from bayeslmm.reporting.tables import comparison_table, posterior_table, reml_table
 from bayeslmm.tables import Table
 from bayeslmm.tables.frame import as_text
 

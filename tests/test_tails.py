@@ -13,12 +13,12 @@ from sampling import sample_unchecked, unchecked
 import bayeslmm as lmm
 from bayeslmm import FitWarning, Model, PriorError, SamplingError
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.quadrature import quadrature
-from bayeslmm.fit.tails import Tails, find_tails
-from bayeslmm.fit.target import make_target
 from bayeslmm.marginal.conditioning import condition
+from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.tails import Tails, find_tails
+from bayeslmm.posterior.target import make_target
 from bayeslmm.priors import make_priors
-from bayeslmm.report.tables import posterior_table
+from bayeslmm.reporting.tables import posterior_table
 
 
 def tails_of(design: Design, priors: object = "weak") -> Tails:

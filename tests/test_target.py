@@ -14,21 +14,21 @@ from sampling import unchecked
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
-from bayeslmm.fit.compiled import _scale_row
-from bayeslmm.fit.kernels.callbacks import (
+from bayeslmm.marginal.conditioning import condition
+from bayeslmm.posterior.compiled import _scale_row
+from bayeslmm.posterior.kernels.callbacks import (
     DONE,
     IMPOSSIBLE,
     MISFIT,
     logp_callback,
     pack,
 )
-from bayeslmm.fit.kernels.coordinates import FARTHEST, log_prior
-from bayeslmm.fit.mode import laplace, negative_hessian, whitening_basis
-from bayeslmm.fit.nuts import run_nutpie
-from bayeslmm.fit.options import check_options
-from bayeslmm.fit.target import Target, make_target
-from bayeslmm.fit.visits import log_target
-from bayeslmm.marginal.conditioning import condition
+from bayeslmm.posterior.kernels.coordinates import FARTHEST, log_prior
+from bayeslmm.posterior.mode import laplace, negative_hessian, whitening_basis
+from bayeslmm.posterior.nuts import run_nutpie
+from bayeslmm.posterior.options import check_options
+from bayeslmm.posterior.target import Target, make_target
+from bayeslmm.posterior.visits import log_target
 from bayeslmm.priors import Prior, make_priors, scale_logp
 
 # Same algebra by two routes.

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import bayeslmm as lmm
-from bayeslmm.fit import SamplingStatus
+from bayeslmm.posterior import SamplingStatus
 
 
 @pytest.fixture(scope="module")

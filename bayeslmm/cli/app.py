@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from bayeslmm.api.model import Method, Model
     from bayeslmm.cli.run import Out as Folder
-    from bayeslmm.model import Method, Model
 
 DEMO_FORMULA = "score ~ edu + (edu | classroom)"
 DEMO_SEED = 4
@@ -174,7 +174,7 @@ def fit(
     with _messages() as stage:
         from bayeslmm.cli.run import Options, run
         from bayeslmm.data import file_hash
-        from bayeslmm.report.record import Record
+        from bayeslmm.reporting.record import Record
 
         options = Options(draws, tune, chains, seed, _method(method), reml_only)
         _check_reml(family, reml_only)
@@ -207,7 +207,7 @@ def explain(
     parameters, priors.
     """
     with _messages() as stage:
-        from bayeslmm.report import explain_text
+        from bayeslmm.reporting import explain_text
 
         stage.doing = f"reading {data.name}"
         table = _table(data, sep, decimal, encoding, na, sheet)
@@ -229,10 +229,10 @@ def demo(
     The whole job on data that come with the program: nothing else is needed.
     """
     with _messages() as stage:
+        from bayeslmm.api.model import Model
         from bayeslmm.cli.run import Options, run
         from bayeslmm.datasets import simulate_classrooms
-        from bayeslmm.model import Model
-        from bayeslmm.report.record import Record
+        from bayeslmm.reporting.record import Record
 
         place = _checked(out, force)
         console = _console()
@@ -276,7 +276,7 @@ def _checked(out: Path | None, force: bool) -> "Folder | None":
     if out is None:
         return None
     from bayeslmm.cli.run import Out as Folder
-    from bayeslmm.report.folder import check_folder
+    from bayeslmm.reporting.folder import check_folder
 
     check_folder(out, force=force)
     return Folder(out, force)
@@ -305,7 +305,7 @@ def _model(
     weights: str | None,
 ) -> "Model":
     """The model of a file; what became of its rows is in the header."""
-    from bayeslmm.model import Model
+    from bayeslmm.api.model import Model
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the account of the rows says it
@@ -316,7 +316,7 @@ def _method(name: str) -> "Method":
     """The sampling method of that name."""
     from typing import get_args
 
-    from bayeslmm.model import Method
+    from bayeslmm.api.model import Method
 
     for known in get_args(Method):
         if name == known:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeslmm.api.model import Method, Model
 from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
-from bayeslmm.compare import answer, compare, reading
+from bayeslmm.comparison import answer, compare, reading
 from bayeslmm.errors import BayesLMMWarning
-from bayeslmm.model import Method, Model
-from bayeslmm.report.record import Record, record_of
-from bayeslmm.report.save import save_fit
-from bayeslmm.report.tables import truth_table
-from bayeslmm.report.text import (
+from bayeslmm.reporting.record import Record, record_of
+from bayeslmm.reporting.save import save_fit
+from bayeslmm.reporting.tables import truth_table
+from bayeslmm.reporting.text import (
     print_answer,
     print_comparison,
     print_diagnosis,
@@ -31,8 +31,8 @@ from bayeslmm.report.text import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 
 # Seconds of a REML fit from which its table does not wait for the posterior.

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bayeslmm.api.model import Method, Model
 from bayeslmm.datasets import simulate_classrooms
 from bayeslmm.errors import BayesLMMWarning
-from bayeslmm.model import Method, Model
 
 if TYPE_CHECKING:
     import pandas as pd

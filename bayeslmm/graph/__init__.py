@@ -11,7 +11,7 @@ from bayeslmm.graph.bridge import to_bambi
 from bayeslmm.graph.joint import joint_model
 from bayeslmm.graph.marginal import marginal_model
 from bayeslmm.graph.sampling import sample_joint
-from bayeslmm.model import Model
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["joint_model", "marginal_model", "sample_joint", "to_bambi", "to_pymc"]
 
 
-def to_pymc(model: Model, *, marginal: bool = False) -> "pm.Model":
+def to_pymc(model: ModelSpec, *, marginal: bool = False) -> "pm.Model":
     """PyMC graph of a model, to be looked at, extended or sampled.
 
     Parameters

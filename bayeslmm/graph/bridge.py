@@ -31,8 +31,8 @@ from bayeslmm.graph.terms import (
     check_response,
     label_positions,
 )
-from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import bambi as bmb
@@ -43,7 +43,7 @@ WITH_WEIGHTS = ("gaussian", "t")
 MAX_INDICATOR_BYTES = 2e9
 
 
-def to_bambi(model: Model) -> "bmb.Model":
+def to_bambi(model: ModelSpec) -> "bmb.Model":
     """The same model as a bambi model, correlated effects included.
 
     ``fit``, ``predict``, ``compute_log_likelihood``, ``prior_predictive`` and
@@ -72,7 +72,7 @@ def to_bambi(model: Model) -> "bmb.Model":
     return bambi_model
 
 
-def _check_indicators(model: Model) -> None:
+def _check_indicators(model: ModelSpec) -> None:
     """Raise before formulae builds indicator matrices that do not fit."""
     for term in model.design.groups:
         size = 8.0 * model.design.n * term.n_levels * len(term.variables)
@@ -84,7 +84,7 @@ def _check_indicators(model: Model) -> None:
             )
 
 
-def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
+def make_bambi(model: ModelSpec, *, groups: bool) -> "bmb.Model":
     """A bambi model with our random part; with bambi's own terms for it if `groups`."""
     check_rows(model.design.y, "a graph with every row, and what is sampled from it,")
     _check_names(model)
@@ -110,14 +110,14 @@ def make_bambi(model: Model, *, groups: bool) -> "bmb.Model":
     return bambi_model
 
 
-def without_groups(model: Model) -> "bmb.Model":
+def without_groups(model: ModelSpec) -> "bmb.Model":
     """The built model whose random part is ours alone; its graph is the joint one."""
     bambi_model = make_bambi(model, groups=False)
     bambi_model.build()
     return bambi_model
 
 
-def _check_names(model: Model) -> None:
+def _check_names(model: ModelSpec) -> None:
     """Raise if a predictor or the response is named as a parameter of the family."""
     parent, _, others = FAMILIES[model.family]
     fixed, response = fixed_names(model.design), response_name(model.design)
@@ -129,7 +129,9 @@ def _check_names(model: Model) -> None:
             )
 
 
-def _check_fixed(bambi_model: Foreign, model: Model, variable: FixedVariable) -> None:
+def _check_fixed(
+    bambi_model: Foreign, model: ModelSpec, variable: FixedVariable
+) -> None:
     """Raise unless bambi's columns of a fixed variable are ours."""
     component = _parent(bambi_model, model)
     name = fixed_names(model.design)[variable.name]
@@ -195,7 +197,7 @@ def _same(theirs: Foreign, ours: np.ndarray) -> bool:
     )
 
 
-def _parent(bambi_model: Foreign, model: Model) -> Foreign:
+def _parent(bambi_model: Foreign, model: ModelSpec) -> Foreign:
     """Bambi's component of the linear predictor."""
     return bambi_model.parameters[FAMILIES[model.family][0]]
 
@@ -211,7 +213,7 @@ def _model_class() -> type:
     class CorrelatedModel(bmb.Model):
         """A bambi model whose random effects are those of a bayeslmm model."""
 
-        source: Model
+        source: ModelSpec
 
         def build(self) -> None:
             """Make the PyMC model."""
@@ -242,7 +244,7 @@ def _model_class() -> type:
     return CorrelatedModel
 
 
-def _refuse_weights(model: Model, what: str) -> None:
+def _refuse_weights(model: ModelSpec, what: str) -> None:
     """Raise if the model has weights, which bambi's own methods would ignore."""
     if model.design.weights is not None:
         raise ModelError(

@@ -24,9 +24,9 @@ from bayeslmm.graph.names import (
     safe_name,
 )
 from bayeslmm.graph.start import Density, climb
-from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
 from bayeslmm.priors.sets import linear_scales
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -86,7 +86,7 @@ class _Part:
 
 
 def in_coordinates(
-    model: Model, joint: "pm.Model", names: Sequence[str]
+    model: ModelSpec, joint: "pm.Model", names: Sequence[str]
 ) -> Coordinates:
     """The joint model over the sampler's coordinates.
 
@@ -166,7 +166,7 @@ def _split(block: list[_Part], flat: Tensor) -> dict[Tensor, Tensor]:
     return found
 
 
-def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
+def _parts(model: ModelSpec, joint: "pm.Model") -> list[_Part]:
     """Every free variable of the joint model with a start that does not overflow."""
     first = joint.initial_point()
     spreads = _spread_starts(model)
@@ -193,7 +193,7 @@ def _parts(model: Model, joint: "pm.Model") -> list[_Part]:
     return found
 
 
-def _plain(joint: "pm.Model", model: Model) -> list[FixedVariable]:
+def _plain(joint: "pm.Model", model: ModelSpec) -> list[FixedVariable]:
     """Fixed variables that are sampled as they are, without a bound."""
     names = free_names(model)
     return [
@@ -204,7 +204,7 @@ def _plain(joint: "pm.Model", model: Model) -> list[FixedVariable]:
 
 
 def _columns(
-    model: Model, joint: "pm.Model", variables: Sequence[FixedVariable]
+    model: ModelSpec, joint: "pm.Model", variables: Sequence[FixedVariable]
 ) -> Float[np.ndarray, "n c"]:
     """Columns of the free variables of the joint model, in its order."""
     design, found = model.design, [np.empty((model.design.n, 0))]
@@ -219,7 +219,7 @@ def _columns(
     return np.hstack(found)
 
 
-def _stated_columns(model: Model) -> Float[np.ndarray, "n p"]:
+def _stated_columns(model: ModelSpec) -> Float[np.ndarray, "n p"]:
     """Columns of X whose coefficients have the priors, in the order of the design."""
     X, intercept = model.design.X, model.design.intercept
     turn = model.priors.fixed_turn
@@ -231,7 +231,7 @@ def _stated_columns(model: Model) -> Float[np.ndarray, "n p"]:
 
 
 def _level(
-    model: Model, joint: "pm.Model", variables: Sequence[FixedVariable]
+    model: ModelSpec, joint: "pm.Model", variables: Sequence[FixedVariable]
 ) -> dict[str, Float[np.ndarray, " c"]]:
     """Fixed effects whose linear predictor is everywhere near that of the mean of y."""
     X = _columns(model, joint, variables)
@@ -248,7 +248,7 @@ def _level(
 
 
 def _first_basis(
-    model: Model, joint: "pm.Model", block: list[_Part]
+    model: ModelSpec, joint: "pm.Model", block: list[_Part]
 ) -> Float[np.ndarray, "d d"]:
     """Basis in which a step of 1 moves the linear predictor by the spread of y."""
     basis = np.eye(sum(part.first.size for part in block))
@@ -267,7 +267,7 @@ def _first_basis(
     return basis
 
 
-def _spread_starts(model: Model) -> dict[str, Float[np.ndarray, " e"]]:
+def _spread_starts(model: ModelSpec) -> dict[str, Float[np.ndarray, " e"]]:
     """Log SDs at which the effects of a term move the linear predictor moderately."""
     spread = linear_scales(model.design, model.family).spread
     found = {}

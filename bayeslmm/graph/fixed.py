@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from bayeslmm.graph.names import Foreign, Tensor, fixed_names, free_name, is_moved
-from bayeslmm.model import Model
+from bayeslmm.spec import ModelSpec
 
 
-def free_names(model: Model) -> dict[str, str]:
+def free_names(model: ModelSpec) -> dict[str, str]:
     """Name of the variable that has the prior, by the name of that reported."""
     names = fixed_names(model.design)
     return {
@@ -22,7 +22,7 @@ def free_names(model: Model) -> dict[str, str]:
     }
 
 
-def add_fixed(model: Model, terms: Iterable[Foreign], stated: Tensor) -> Tensor:
+def add_fixed(model: ModelSpec, terms: Iterable[Foreign], stated: Tensor) -> Tensor:
     """Coefficients of the data's columns, in the order of bambi's terms.
 
     Called inside a ``pymc.Model``. Adds those of variables whose prior means others.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from bayeslmm.graph.bridge import without_groups
 from bayeslmm.graph.names import Foreign
-from bayeslmm.model import Model
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
 
 
-def joint_model(model: Model) -> "pm.Model":
+def joint_model(model: ModelSpec) -> "pm.Model":
     """PyMC model with every effect as a variable, as a user would write it.
 
     Variables have bambi's names: ``Intercept`` (of centred predictors if the priors

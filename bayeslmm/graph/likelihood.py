@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from bayeslmm.graph.bridge import without_groups
 from bayeslmm.graph.names import Foreign, Tensor
-from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
+from bayeslmm.spec import ModelSpec
 
 RowLikelihood = Callable[
     [Float[np.ndarray, "s n"], Mapping[str, Float[np.ndarray, " s"]]],
@@ -22,7 +22,7 @@ RowLikelihood = Callable[
 """Draws of the linear predictor and of the family's other parameters -> log p(y_i)."""
 
 
-def row_likelihood(model: Model) -> RowLikelihood:
+def row_likelihood(model: ModelSpec) -> RowLikelihood:
     """Log density of every response, given the linear predictor.
 
     Parameters

@@ -20,8 +20,8 @@ from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
 from bayeslmm.graph.names import Tensor, response_name
 from bayeslmm.marginal import BetaPrior
-from bayeslmm.model import Model
 from bayeslmm.priors import beta_prior
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -49,7 +49,7 @@ class Products:
     shift: Float[np.ndarray, " p"]
 
 
-def marginal_model(model: Model) -> "pm.Model":
+def marginal_model(model: ModelSpec) -> "pm.Model":
     """PyMC model of the variance parameters, beta and b integrated out.
 
     Variables are ``x|g_sigma``, ``g_corr_partial`` (with ``g_corr`` read off it) and

@@ -26,8 +26,8 @@ from bayeslmm.graph.names import (
 from bayeslmm.graph.start import scattered
 from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal.kernels.compiling import Wait
-from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +53,7 @@ SAMPLE_STATS = {
 
 
 def sample_joint(
-    model: Model,
+    model: ModelSpec,
     *,
     draws: int = 1000,
     tune: int | None = None,
@@ -170,7 +170,7 @@ def _seed(seed: int | np.random.Generator | None) -> int | None:
     return seed
 
 
-def _layout(model: Model) -> Layout:
+def _layout(model: ModelSpec) -> Layout:
     """Layout of the posterior, with the parameters of the family in place of sigma."""
     layout = posterior_layout(model.design)
     others = FAMILIES[model.family][2]
@@ -199,7 +199,7 @@ def _by_name(
 
 
 def _as_tree(
-    model: Model,
+    model: ModelSpec,
     posterior: dict[str, Float[np.ndarray, "chain draw ..."]],
     stats: dict[str, np.ndarray],
 ) -> "xr.DataTree":

@@ -17,9 +17,9 @@ from bayeslmm.design.frame import FactorColumn
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.formula import LinearPredictor
 from bayeslmm.graph.names import Foreign, fixed_names, response_name, safe_name
-from bayeslmm.model import Model
 from bayeslmm.priors import FAMILIES, Prior
 from bayeslmm.priors.families import WITH_TRIALS
+from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ class BambiWords:
         return " + ".join(self.parts)
 
 
-def bambi_words(model: Model, *, groups: bool) -> tuple[str, "pd.DataFrame"]:
+def bambi_words(model: ModelSpec, *, groups: bool) -> tuple[str, "pd.DataFrame"]:
     """Formula and data frame from which bambi makes the variables of `model`.
 
     Parameters
@@ -96,7 +96,7 @@ def bambi_words(model: Model, *, groups: bool) -> tuple[str, "pd.DataFrame"]:
     return f"{left} ~ {words.right}", pd.DataFrame(words.columns)
 
 
-def check_response(model: Model) -> None:
+def check_response(model: ModelSpec) -> None:
     """Raise if the family gives some value of the response no probability."""
     support = _SUPPORTS.get(model.family)
     if support is None:
@@ -116,7 +116,7 @@ def _quote(name: str) -> str:
     return f"`{safe_name(name)}`"
 
 
-def _write_response(model: Model, words: BambiWords) -> str:
+def _write_response(model: ModelSpec, words: BambiWords) -> str:
     """Left-hand side: the response, or successes and trials."""
     design, trials = model.design, model.recipe.trials
     name = response_name(design)
@@ -136,7 +136,7 @@ def _write_response(model: Model, words: BambiWords) -> str:
     return f"p({_quote(name)}, {_quote(TRIALS)})"
 
 
-def _write_fixed(model: Model, words: BambiWords) -> None:
+def _write_fixed(model: ModelSpec, words: BambiWords) -> None:
     """Fixed variables: products of columns where they are, else columns of X."""
     expressions = _expressions(model, model.formula.fixed, words)
     names = fixed_names(model.design)
@@ -156,7 +156,7 @@ def _write_fixed(model: Model, words: BambiWords) -> None:
         words.parts.append(_quote(name))
 
 
-def _write_groups(model: Model, words: BambiWords) -> None:
+def _write_groups(model: ModelSpec, words: BambiWords) -> None:
     """Bar terms, with the grouping factors as columns."""
     bars = zip(model.formula.random, model.design.groups, strict=True)
     for bar, term in bars:
@@ -174,7 +174,7 @@ def _write_groups(model: Model, words: BambiWords) -> None:
 
 
 def _expressions(
-    model: Model, predictor: LinearPredictor, words: BambiWords
+    model: ModelSpec, predictor: LinearPredictor, words: BambiWords
 ) -> dict[str, str]:
     """Formula text of each variable of a predictor; its columns join the frame."""
     columns, found = model.recipe.frame.columns, {}
@@ -208,7 +208,7 @@ def _categorical(factor: FactorColumn) -> "pd.Categorical":
 # --- priors ---------------------------------------------------------------------------
 
 
-def bambi_priors(model: Model, *, groups: bool) -> dict[str, Foreign]:
+def bambi_priors(model: ModelSpec, *, groups: bool) -> dict[str, Foreign]:
     """Priors by bambi's names; those of the family that were not given are bambi's."""
     design, priors = model.design, model.priors
     names = fixed_names(design)
@@ -225,7 +225,7 @@ def bambi_priors(model: Model, *, groups: bool) -> dict[str, Foreign]:
     return found
 
 
-def _effect_priors(model: Model) -> dict[str, Foreign]:
+def _effect_priors(model: ModelSpec) -> dict[str, Foreign]:
     """Bambi's nested Normals, which print the prior of each SD."""
     import bambi as bmb
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bayeslmm.compare import check_same_model
-from bayeslmm.compare.table import interval_name
+from bayeslmm.comparison import check_same_model
+from bayeslmm.comparison.table import interval_name
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
 from bayeslmm.plots.shown import shown_collection
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from arviz_plots import PlotCollection
     from xarray import DataTree
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 MOST_DRAWN = 5000  # draws of a chain in a trace: more are no wider than a hair
 THIN = {"width": 0.5, "alpha": 0.7}  # every chain is seen through the others

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.compare import check_kind, shrinkage_table
-from bayeslmm.compare.blocks import find_block
-from bayeslmm.compare.lines import LevelLines, Predictor, find_predictor, level_lines
-from bayeslmm.compare.table import interval_name
+from bayeslmm.comparison import check_kind, shrinkage_table
+from bayeslmm.comparison.blocks import find_block
+from bayeslmm.comparison.lines import LevelLines, Predictor, find_predictor, level_lines
+from bayeslmm.comparison.table import interval_name
 from bayeslmm.design.absent import check_rows
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.names import level_name, wrapped, wrapped_words
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 MOST_PANELS = 20
 PER_ROW, PANEL = 5, (1.75, 1.6)  # inches

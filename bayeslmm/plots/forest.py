@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from bayeslmm.compare import compare
-from bayeslmm.compare.table import interval_name
+from bayeslmm.comparison import compare
+from bayeslmm.comparison.table import interval_name
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.posterior_tables import check_interval, interval_bounds
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.names import wrapped
 from bayeslmm.plots.panels import component_of, scalar_draws
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR, add_title
+from bayeslmm.posterior.tables import check_interval, interval_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 STAR = " *"  # marks what is drawn in posterior SDs
 INNER = 0.5  # probability of the thick line

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.compare import check_kind
+from bayeslmm.comparison import check_kind
 from bayeslmm.errors import ModelError, nearest_names
-from bayeslmm.fit.places import posterior_parameters
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.names import wrapped, wrapped_words
+from bayeslmm.posterior.places import posterior_parameters
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
     from xarray import DataTree
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 PANELS_PER_ROW = 3  # keeps `treatment:sex[High, Male]` whole above its panel
 PANEL_SIZE = (3.6, 2.3)  # inches

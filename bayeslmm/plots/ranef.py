@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.compare.blocks import Block, find_block, name_index
-from bayeslmm.compare.table import interval_name
+from bayeslmm.comparison.blocks import Block, find_block, name_index
+from bayeslmm.comparison.table import interval_name
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.posterior import Posterior
-from bayeslmm.fit.posterior_tables import check_interval
-from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.plots.levels import Levels, choose_levels
 from bayeslmm.plots.names import WIDEST, wrapped, wrapped_words
 from bayeslmm.plots.shown import shown_figure
@@ -26,6 +23,9 @@ from bayeslmm.plots.style import (
     coefficient_unit,
     label_levels,
 )
+from bayeslmm.posterior.fit import Posterior
+from bayeslmm.posterior.tables import check_interval
+from bayeslmm.reml.fit import RemlFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

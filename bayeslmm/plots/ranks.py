@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from arviz_plots import PlotCollection
     from xarray import DataTree
 
-    from bayeslmm.fit.posterior import Posterior
+    from bayeslmm.posterior.fit import Posterior
 
 MOST_RANKED, FEWEST_RANKED = 250, 20  # draws of a chain
 FALSE_MARK = 0.01  # chance that any chain leaves the band where all are right

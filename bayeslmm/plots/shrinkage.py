@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 import pandas as pd
 
-from bayeslmm.compare import check_kind, shrinkage_covariances, shrinkage_table
-from bayeslmm.compare.blocks import find_block, name_index
+from bayeslmm.comparison import check_kind, shrinkage_covariances, shrinkage_table
+from bayeslmm.comparison.blocks import find_block, name_index
 from bayeslmm.errors import ModelError
-from bayeslmm.fit.centred import At
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.plane import by_level, draw_plane, is_outside
 from bayeslmm.plots.rows import draw_rows
+from bayeslmm.reml.centred import At
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bayeslmm.fit.posterior import Posterior
-    from bayeslmm.fit.remlfit import RemlFit
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
 
 MOST_ROWS, MOST_ARROWS = 25, 12
 

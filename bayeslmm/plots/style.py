@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.compare.blocks import is_numeric
+from bayeslmm.comparison.blocks import is_numeric
 from bayeslmm.design.arrays import Design
 from bayeslmm.plots.names import level_name, wrapped_words
 from bayeslmm.plots.shown import shown_figure

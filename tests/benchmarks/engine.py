@@ -112,9 +112,9 @@ def statsmodels(case: str) -> dict[str, Any]:
 
 def _evaluation(model: "Model") -> dict[str, Any]:
     """Seconds of one log density and its gradient, with and without the priors."""
-    from bayeslmm.fit.mode import laplace
-    from bayeslmm.fit.target import make_target
     from bayeslmm.marginal import log_density_gradient
+    from bayeslmm.posterior.mode import laplace
+    from bayeslmm.posterior.target import make_target
 
     target = make_target(model.design, model.conditioned, model.priors)
     x = laplace(target).mode

@@ -1,0 +1,4 @@
+"""The facade: `Model` with its verbs, `Fit` and `fit`.
+
+Imports every room, and is imported by the command line and the public names alone.
+"""

@@ -1,0 +1,218 @@
+"""Everything at once: formula and data to REML beside the posterior.
+
+Takes what a user writes and gives a `Fit`, the two readings of one likelihood with the
+tables, figures and report that put them side by side. The command line and the
+notebooks start here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bayeslmm.api.model import Method, Model
+from bayeslmm.posterior.fit import Posterior
+from bayeslmm.reml.fit import RemlFit
+from bayeslmm.simulation import Parameters
+from bayeslmm.tables import Sentences
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fit:
+    """REML and posterior of one model.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    reml : RemlFit
+        Point estimate.
+    posterior : Posterior
+        Draws.
+    """
+
+    model: Model
+    reml: RemlFit
+    posterior: Posterior
+
+    @property
+    def formula(self) -> str:
+        """The formula as it was written."""
+        return self.model.formula.text
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.model.design.n
+
+    def __repr__(self) -> str:
+        """What the command line prints: data, both tables, comparison, diagnosis."""
+        from bayeslmm.reporting.text import fit_text
+
+        return fit_text(self.reml, self.posterior)
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """Those of the REML fit; for `bayeslmm.simulate`."""
+        return self.reml.simulation_parameters(nsim, rng)
+
+    def compare(
+        self, *, prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"
+    ) -> "pd.DataFrame":
+        """REML beside the posterior, every parameter; see `bayeslmm.compare`."""
+        from bayeslmm.comparison import compare
+
+        return compare(self.reml, self.posterior, prob=prob, kind=kind)
+
+    def reading(self) -> tuple[str, ...]:
+        """What the comparison says, in plain words."""
+        from bayeslmm.comparison import reading
+
+        return reading(self.reml, self.posterior)
+
+    def shrinkage(self) -> "pd.DataFrame":
+        """No, partial and complete pooling of every level."""
+        from bayeslmm.comparison import shrinkage_table
+
+        return shrinkage_table(self.reml, self.posterior)
+
+    def plot_shrinkage(self) -> "Figure":
+        """Figure of the pooling; see `bayeslmm.plot_shrinkage`."""
+        from bayeslmm.plots import plot_shrinkage
+
+        return plot_shrinkage(self.reml, self.posterior)
+
+    def plot_fits(self) -> "Figure":
+        """A panel for each level with three lines; see `bayeslmm.plot_fits`."""
+        from bayeslmm.plots import plot_fits
+
+        return plot_fits(self.reml, self.posterior)
+
+    def plot_ranef(self) -> "Figure":
+        """Random effects of the posterior with intervals; see `bayeslmm.plot_ranef`."""
+        from bayeslmm.plots import plot_ranef
+
+        return plot_ranef(self.posterior)
+
+    def _repr_html_(self) -> str:
+        """REML beside the posterior, reading and diagnosis, for notebooks."""
+        from bayeslmm.reporting.cards import fit_card
+
+        return fit_card(self.reml, self.posterior)
+
+    def save(
+        self, folder: str | PathLike[str], *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Write what the command line's ``--out`` writes; `bayeslmm.load` opens it.
+
+        Parameters
+        ----------
+        folder : str or path
+            For ``report.html``, ``tables.csv``, ``posterior.nc``, ``figures/`` and
+            ``summary.json``. New, empty, or written so before: then it is replaced.
+        force : bool, default False
+            Also write into a folder that holds other files. Those of the same names
+            are replaced, all others stay.
+
+        Returns
+        -------
+        tuple of str
+            What was written, and what had been there before, in sentences.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds files that bayeslmm did not write, or cannot be written.
+        """
+        from bayeslmm.reporting.save import save_fit
+
+        folder = Path(folder)
+        return Sentences(save_fit(self, folder, force=force).lines(folder))
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write a self-contained HTML report.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        from bayeslmm.reporting import report
+
+        report(self, path)
+
+
+def fit(
+    formula: str,
+    data: object,
+    *,
+    priors: str | Mapping[str, object] = "weak",
+    family: str = "gaussian",
+    weights: object = None,
+    center_predictors: bool = True,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    seed: int | np.random.Generator | None = None,
+    target_accept: float | None = None,
+    method: Method = "auto",
+    cores: int | None = None,
+    progress: bool | Literal["auto"] = "auto",
+) -> Fit:
+    """Fit a Gaussian mixed model by REML and by its posterior.
+
+    Use it when both are wanted; `Model` gives each step alone, and other families.
+
+    Parameters
+    ----------
+    formula, data, priors, family, weights, center_predictors
+        As for `Model`.
+    draws, tune, chains, seed, target_accept, method, cores, progress
+        As for `Model.sample`.
+
+    Returns
+    -------
+    Fit
+        ``fit.reml``, ``fit.posterior``, ``fit.compare()``, ``fit.report("out.html")``.
+
+    Raises
+    ------
+    BayesLMMError
+        Whatever `Model`, `Model.fit_reml` and `Model.sample` raise.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> classrooms = lmm.simulate_classrooms(seed=1)
+    >>> fit = lmm.fit("score ~ edu + (1 | classroom)", classrooms.data, seed=1)
+    >>> list(fit.compare().index)
+    ['Intercept', 'edu', '1|classroom_sigma', 'sigma']
+    """
+    model = Model(
+        formula,
+        data,
+        priors=priors,
+        family=family,
+        weights=weights,
+        center_predictors=center_predictors,
+    )
+    reml = model.fit_reml()
+    posterior = model.sample(
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        method=method,
+        cores=cores,
+        progress=progress,
+    )
+    return Fit(model, reml, posterior)

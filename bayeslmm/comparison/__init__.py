@@ -1,0 +1,25 @@
+"""Fits -> tables: REML beside the posterior, and what pooling did to each level.
+
+Takes a `RemlFit` and a `Posterior` of one model and gives DataFrames, and a
+reading of them in words; no figure.
+"""
+
+from bayeslmm.comparison.answer import answer
+from bayeslmm.comparison.pairs import check_kind, check_same_model
+from bayeslmm.comparison.pull import prior_pull
+from bayeslmm.comparison.reading import reading
+from bayeslmm.comparison.shrinkage import shrinkage_covariances, shrinkage_table
+from bayeslmm.comparison.table import compare
+from bayeslmm.comparison.units import unit_words
+
+__all__ = [
+    "answer",
+    "check_kind",
+    "check_same_model",
+    "compare",
+    "prior_pull",
+    "reading",
+    "shrinkage_covariances",
+    "shrinkage_table",
+    "unit_words",
+]

@@ -1,0 +1,141 @@
+"""Whether two fits may be compared: same rows, same columns, same groups."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslmm.design.arrays import Design, parameters
+from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.errors import ModelError
+
+if TYPE_CHECKING:
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
+
+# Sums over rows in another order differ by rounding, in units of the largest value.
+ROUNDING = 1e-10
+
+
+def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
+    """Raise unless both fits are there and are of one formula and the same rows.
+
+    Parameters
+    ----------
+    reml : RemlFit
+        Fit by REML or ML.
+    post : Posterior
+        Posterior.
+
+    Raises
+    ------
+    ModelError
+        If one of them is missing, or they differ in formula, parameters, or data; the
+        message says in which.
+    """
+    if reml is None or post is None:
+        missing = "REML fit" if reml is None else "posterior"
+        raise ModelError(
+            f"A comparison needs both fits, and there is no {missing} here. REML "
+            "exists for family 'gaussian' only; otherwise call model.fit_reml() and "
+            "model.sample() first."
+        )
+    check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
+    check_kind(post, "post", "Posterior", "model.sample()")
+    if reml.model is post.model:
+        return
+    difference = _first_difference(reml.model.design, post.model.design)
+    if difference:
+        raise ModelError(
+            f"The two fits are not of the same model: {difference}. REML was fitted to "
+            f"'{reml.model.formula.text}', the posterior to "
+            f"'{post.model.formula.text}'. Make both from one Model."
+        )
+
+
+def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
+    """Raise `ModelError` if an argument is a fit of the other kind, or no fit.
+
+    What has a model and is of neither kind passes: it is taken for a fit.
+    """
+    others = {"RemlFit", "Posterior"} - {kind}
+    if hasattr(given, "model") and type(given).__name__ not in others:
+        return
+    raise ModelError(
+        f"{name} must be what {made_by} gives, not a {type(given).__name__}. The REML "
+        f"fit comes first, the posterior second, both of one model. Two posteriors "
+        f"stand side by side as one.summary().join(two.summary(), rsuffix='_two'); "
+        f"arviz.compare weighs their models."
+    )
+
+
+def _first_difference(one: Design, other: Design) -> str:
+    """What differs first between two designs; empty if nothing does."""
+    names = [parameter.label for parameter in parameters(one)]
+    other_names = [parameter.label for parameter in parameters(other)]
+    if names != other_names:
+        odd = [name for name in names if name not in other_names]
+        odd += [name for name in other_names if name not in names]
+        return "their parameters differ (" + ", ".join(odd[:6]) + ")"
+    if one.n != other.n:
+        return f"one uses {one.n} rows, the other {other.n}"
+    if not (one.in_memory and other.in_memory):
+        return _first_streamed_difference(one, other)
+    if not np.array_equal(one.y, other.y):
+        return f"their responses {one.response!r} and {other.response!r} differ"
+    if not np.array_equal(one.X, other.X):
+        return "their fixed-effect columns differ in value"
+    if not _same_or_none(one.weights, other.weights):
+        return "their weights differ"
+    if not _same_or_none(one.offset, other.offset):
+        return "their offsets differ"
+    return _first_group_difference(one, other)
+
+
+def _first_streamed_difference(one: Design, other: Design) -> str:
+    """The same where rows were read in batches: all that is known of them."""
+    a, b = one.moments, other.moments
+    if not _close(a.y, b.y):
+        return f"their responses {one.response!r} and {other.response!r} differ"
+    if not _close(a.net, b.net):
+        return "their offsets differ"
+    if not _close(a.X, b.X):
+        return "their fixed-effect columns differ in value"
+    if (one.weights is None) != (other.weights is None):
+        return "their weights differ"
+    for t, (term, theirs) in enumerate(zip(one.groups, other.groups, strict=True)):
+        if term.structure != theirs.structure:
+            said = f"{term.structure} in one and {theirs.structure} in the other"
+            return f"{term.label} is {said}"
+        if term.levels != theirs.levels or not np.array_equal(a.sizes[t], b.sizes[t]):
+            return f"the levels of {term.group!r} differ"
+        if not _close(a.Z[t], b.Z[t]):
+            return f"the columns that vary in {term.label} differ in value"
+    return ""
+
+
+def _close(one: ColumnMoments, other: ColumnMoments) -> bool:
+    """Whether the moments of columns agree up to the rounding of sums."""
+    size = np.maximum(one.size, other.size)
+    same = np.array_equal(one.low, other.low) and np.array_equal(one.high, other.high)
+    mean = np.abs(one.mean - other.mean) <= ROUNDING * size
+    spread = np.abs(one.sd() - other.sd()) <= ROUNDING * size
+    return bool(same and mean.all() and spread.all())
+
+
+def _first_group_difference(one: Design, other: Design) -> str:
+    """What differs first between the bar terms of two designs."""
+    for a, b in zip(one.groups, other.groups, strict=True):
+        if a.structure != b.structure:
+            return f"{a.label} is {a.structure} in one and {b.structure} in the other"
+        if a.levels != b.levels or not np.array_equal(a.codes, b.codes):
+            return f"the levels of {a.group!r} differ"
+        if not np.array_equal(a.Z, b.Z):
+            return f"the columns that vary in {a.label} differ in value"
+    return ""
+
+
+def _same_or_none(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Whether two optional arrays are both absent or equal."""
+    if one is None or other is None:
+        return one is None and other is None
+    return np.array_equal(one, other)

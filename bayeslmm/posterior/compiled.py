@@ -1,0 +1,239 @@
+"""A target as the compiled kernels take it.
+
+Takes `Statistics`, the bar terms and the priors; gives a `CompiledTarget` (value and
+gradient in one compiled call) where there is a kernel and the structures of all terms
+are products of SDs and partial correlations; and nutpie's model over the C callback.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm import covariance
+from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.marginal import BetaPrior, Statistics
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.effects import padded_factors
+from bayeslmm.marginal.likelihood import beta_arrays
+from bayeslmm.posterior.kernels import coordinates, targets
+from bayeslmm.priors import Priors, scale_form, scale_table
+from bayeslmm.priors.prior import Prior
+from bayeslmm.priors.scale import TABLE_STEP, Kind, ScaleTable
+
+if TYPE_CHECKING:
+    from nutpie.sample import CompiledModel
+
+    from bayeslmm.posterior.mode import Laplace
+
+# Structures that `kernels.coordinates` spreads.
+SPREAD = ("us", "diag", "homdiag")
+_TARGET_OF = {
+    "pooled": targets.pooled_target,
+    "pairs": targets.pairs_target,
+    "levels": targets.levels_target,
+    "crossed": targets.crossed_target,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Terms and priors of a target in numbers; see `kernels.coordinates`.
+
+    Attributes
+    ----------
+    terms : ndarray of int, shape (t, 6)
+        First coordinate, free SDs, whether correlated, block, start in it, effects.
+    forms : ndarray, shape (m, 4)
+        Prior of each coordinate: kind, a, b, constant; see `kernels.coordinates`.
+    tables : ndarray, shape (tables, 2, knots)
+        Values and slopes of the priors without a closed form.
+    start : ndarray, shape (m,)
+        Centre of the coordinates that are possible.
+    lift : ndarray, shape (blocks, k, k)
+        Takes the padded factors of the blocks to safe columns, the unit of y included.
+    unit : ndarray, shape (1,)
+        Unit of y in safe coordinates.
+    """
+
+    terms: Int[np.ndarray, "t 6"]
+    forms: Float[np.ndarray, "m 4"]
+    tables: Float[np.ndarray, "tables 2 knots"]
+    start: Float[np.ndarray, " m"]
+    lift: Float[np.ndarray, "blocks k k"]
+    unit: Float[np.ndarray, " 1"]
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """As a kernel takes it."""
+        return (
+            *(self.terms, self.forms, self.tables, self.start),
+            *(self.lift, self.unit),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTarget:
+    """Log posterior density over coordinates x in one compiled call.
+
+    ``plan`` has terms and priors, ``prior`` the Normal prior of beta (precision, mean,
+    constants), ``statistics`` the cross-products and which kernel takes them.
+    """
+
+    plan: Plan
+    prior: tuple[np.ndarray, ...]
+    statistics: Statistics
+
+    def __call__(
+        self, x: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"]]:
+        """Value and gradient; minus infinity and zeros where x is impossible."""
+        gradient = np.empty(x.size)
+        return self._evaluate(x, True, gradient), gradient
+
+    def density(self, x: Float[np.ndarray, " m"]) -> float:
+        """The value alone."""
+        return self._evaluate(x, False, np.empty(x.size))
+
+    def _evaluate(
+        self, x: Float[np.ndarray, " m"], slope: bool, gradient: Float[np.ndarray, " m"]
+    ) -> float:
+        """One call of the kernel's target."""
+        stats = self.statistics
+        return _TARGET_OF[stats.kernel](
+            np.ascontiguousarray(x, float),
+            *(self.plan.arrays, self.prior, stats.WW, stats.arrays, slope, gradient),
+        )
+
+    def records(self, normal: "Laplace") -> tuple[np.ndarray, ...]:
+        """The arrays that a callback reads, in its order."""
+        mode, basis = normal.mode, np.ascontiguousarray(normal.basis)
+        whitening = (mode, basis, np.array([normal.value]))
+        stats = self.statistics
+        return (*whitening, *self.plan.arrays, *self.prior, stats.WW, *stats.arrays)
+
+
+def make_plan(
+    groups: tuple[GroupTerm, ...],
+    conditioned: Conditioned,
+    lifts: Sequence[Float[np.ndarray, "_k _k"]],
+    priors: Priors,
+    start: Float[np.ndarray, " m"],
+) -> Plan | None:
+    """Terms and priors in numbers; None if a structure needs more than products.
+
+    `lifts` take the factor of each term to safe columns.
+    """
+    if any(term.structure not in SPREAD and term.k > 1 for term in groups):
+        return None
+    statistics = conditioned.statistics
+    place = {
+        t: (b, at)
+        for b, block in enumerate(statistics.layout.blocks)
+        for t, at in zip(block.terms, block.starts, strict=True)
+    }
+    terms, forms, tables = [], [], []
+    forms.append(_scale_row(priors.sigma, tables))
+    for t, group in enumerate(groups):
+        n_sd = covariance.n_sd(group.structure, group.k)
+        correlated = int(covariance.n_corr(group.structure, group.k) > 0)
+        terms.append((len(forms), n_sd, correlated, *place[t], group.k))
+        forms += [_scale_row(prior, tables) for prior in priors.sd[t]]
+        if correlated:
+            forms += _partial_rows(group.k, priors.corr_eta[t])
+    knots = [table.knots for table in tables] or [np.zeros((2, 2))]
+    lift = padded_factors(statistics, [own[None] for own in lifts])[0]
+    return Plan(
+        np.array(terms, np.int64),
+        np.array(forms),
+        np.array(knots),
+        start,
+        lift,
+        np.array([conditioned.unit]),
+    )
+
+
+def _scale_row(prior: Prior, tables: list[ScaleTable]) -> tuple[float, ...]:
+    """Kind and numbers of the prior of an SD; a table is added where it needs one."""
+    form = scale_form(prior)
+    if form is not None:
+        kind = float(get_args(Kind).index(form.kind))
+        return kind, form.a, form.b, form.constant
+    tables.append(scale_table(prior))
+    return float(coordinates.TABLE), len(tables) - 1.0, tables[-1].low, TABLE_STEP
+
+
+def _partial_rows(k: int, eta: float) -> list[tuple[float, ...]]:
+    """LKJ(eta) as priors of the partial correlations, by rows."""
+    exponents = covariance.partial_exponents(k, eta)
+    return [
+        (float(coordinates.PARTIAL), b, 0.0, -covariance.log_beta_constant(b))
+        for b in exponents
+    ]
+
+
+def compile_target(
+    plan: Plan | None, conditioned: Conditioned, beta: BetaPrior | None
+) -> CompiledTarget | None:
+    """The target in one call, None if there is no kernel or plan for it."""
+    statistics = conditioned.statistics
+    if plan is None or statistics.kernel not in _TARGET_OF:
+        return None
+    precision, mean, constants = beta_arrays(statistics, beta)
+    constants[1] += conditioned.log_jacobian
+    return CompiledTarget(plan, (precision, mean, constants), statistics)
+
+
+def spread_factors(
+    plan: Plan, statistics: Statistics, draws: Float[np.ndarray, "s m"]
+) -> tuple[Float[np.ndarray, "s _k _k"], ...]:
+    """Cholesky factors of every term at each of s points, shape (s, k, k)."""
+    blocks = statistics.layout.blocks
+    widest = max(block.k for block in blocks)
+    factors = np.empty((len(draws), len(blocks), widest, widest))
+    coordinates.spread_draws(np.ascontiguousarray(draws), plan.terms, factors)
+    cut = []
+    for _, _, _, block, start, k in plan.terms.tolist():
+        span = slice(start, start + k)
+        cut.append(np.ascontiguousarray(factors[:, block, span, span]))
+    return tuple(cut)
+
+
+def callback_model(
+    target: CompiledTarget,
+    normal: "Laplace",
+    start: Callable[[int], Float[np.ndarray, " m"]],
+) -> "CompiledModel":
+    """Nutpie's model of whitened coordinates z over a C callback.
+
+    The class is the one that nutpie itself makes of a PyMC model compiled by numba; a
+    test says so in plain words should its fields change. Against a function in Python
+    (`nutpie.compiled_pyfunc`) the chains run at the same time, without the GIL.
+    """
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayeslmm.posterior.kernels.callbacks import (
+        expand_callback,
+        logp_callback,
+        pack,
+    )
+
+    m, records = normal.mode.size, target.records(normal)
+    return CompiledPyMCModel(
+        dims={},
+        compiled_logp_func=logp_callback(target.statistics.kernel),
+        compiled_expand_func=expand_callback(),
+        initial_point_func=start,
+        shared_data={str(i): array for i, array in enumerate(records)},  # kept alive
+        shared_var_keys={},
+        user_data=pack(records),
+        n_expanded=m,
+        shape_info=(["z"], [slice(0, m)], [(m,)]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=m,
+        _shapes={"z": (m,)},
+        _coords={},
+    )

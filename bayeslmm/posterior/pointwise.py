@@ -1,0 +1,110 @@
+"""Log likelihoods row by row, for leave-one-out cross-validation.
+
+Takes the model and an ArviZ DataTree of draws; gives the group ``log_likelihood``, each
+row under its label in the data.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.absent import check_rows
+from bayeslmm.errors import warn_user
+from bayeslmm.graph.likelihood import row_likelihood
+from bayeslmm.graph.names import OBSERVATIONS, response_name
+from bayeslmm.posterior.predictions import (
+    check_size,
+    linear_draws,
+    old_rows,
+    other_draws,
+    row_chunks,
+)
+from bayeslmm.posterior.tables import beta_draws
+from bayeslmm.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NAMED = 5  # rows that a sentence names
+
+
+def with_log_likelihood(model: ModelSpec, tree: "xr.DataTree") -> "xr.DataTree":
+    """A copy of the tree with the group ``log_likelihood``."""
+    import xarray as xr
+
+    values = log_likelihood_draws(model, tree)
+    _warn_of_ties(model, values)
+    posterior = tree["posterior"]
+    data = xr.Dataset(
+        {response_name(model.design): (("chain", "draw", OBSERVATIONS), values)},
+        coords={
+            "chain": posterior["chain"].to_numpy(),
+            "draw": posterior["draw"].to_numpy(),
+            OBSERVATIONS: model.row_labels,
+        },
+    )
+    copy = tree.copy()
+    copy["log_likelihood"] = xr.DataTree(data)
+    return copy
+
+
+def log_likelihood_draws(
+    model: ModelSpec, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw n"]:
+    """Log p(y_i | everything else), density or probability of each row's response.
+
+    Gaussian rows are Normal with SD sigma / sqrt(weight); those of other families have
+    the response of the joint PyMC model.
+    """
+    design = model.design
+    check_rows(design.y, "log likelihoods row by row")
+    others = other_draws(model.family, tree)
+    beta = beta_draws(design, tree)
+    check_size(beta[..., 0].size, design.n, "The log likelihood")
+    rows = old_rows(model, tree, random=True)
+    if model.family == "gaussian":
+        mean = linear_draws(beta, rows, slice(None))
+        return _normal(model, mean, others["sigma"])
+    function = row_likelihood(model)
+    values = np.empty((*beta.shape[:2], design.n))
+    for c in range(len(values)):  # a chain at a time: fewer arrays of draws by rows
+        terms = tuple(t._replace(effects=t.effects[[c]]) for t in rows.terms)
+        own = rows._replace(terms=terms)
+        eta = linear_draws(beta[[c]], own, slice(None))[0]
+        for part in row_chunks(design.n, len(eta)):  # draws, so many that rows fit
+            given = {name: draws[c, part, 0] for name, draws in others.items()}
+            values[c, part] = function(eta[part], given)
+    return values
+
+
+def _normal(
+    model: ModelSpec,
+    mean: Float[np.ndarray, "chain draw n"],
+    sigma: Float[np.ndarray, "chain draw 1"],
+) -> Float[np.ndarray, "chain draw n"]:
+    """Log density of Gaussian responses."""
+    design = model.design
+    weights = np.ones(design.n) if design.weights is None else design.weights
+    scaled = weights * ((design.y - mean) / sigma) ** 2
+    constant = math.log(2 * math.pi) - np.log(weights)
+    return -0.5 * (constant + scaled) - np.log(sigma)
+
+
+def _warn_of_ties(model: ModelSpec, values: Float[np.ndarray, "chain draw n"]) -> None:
+    """Warn of rows whose smallest values, which `arviz.loo` fits, are all the same."""
+    pooled = np.sort(values.reshape(-1, values.shape[-1]), axis=0)
+    n_tail = int(np.ceil(min(0.2 * len(pooled), 3.0 * np.sqrt(len(pooled)))))
+    tied = np.flatnonzero(pooled[0] == pooled[max(n_tail - 1, 0)])
+    if n_tail < 2 or not tied.size:
+        return
+    assert model.row_labels is not None, "rows that have a likelihood are in memory"
+    names = ", ".join(str(label) for label in model.row_labels[tied[:NAMED]])
+    more = f" and {tied.size - NAMED} more" if tied.size > NAMED else ""
+    warn_user(
+        f"The lowest log likelihood of row {names}{more} is the same in {n_tail} "
+        "draws, so arviz.loo will say 'All tail values are the same'. Either a chain "
+        "is stuck (see diagnose(); sample again), or the model is certain of these "
+        "responses (complete separation): give the fixed effects a tighter prior."
+    )

@@ -1,0 +1,402 @@
+"""From a model to its posterior: which sampler runs, and what becomes of its draws.
+
+Takes a `Model`, gives a `Posterior`. Gaussian models with Normal or flat priors on the
+fixed effects go through the marginal density: NUTS, weighted points or a lattice give
+draws of the few variance parameters, and (beta, b) are drawn exactly given each. All
+other models go through the joint PyMC model of the room `graph`.
+"""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.errors import check_flag, warn_user
+from bayeslmm.graph.sampling import sample_joint
+from bayeslmm.graph.trees import to_datatree
+from bayeslmm.marginal import draw_effects
+from bayeslmm.posterior.agreement import agreement, joint_agreement
+from bayeslmm.posterior.diagnose import SamplingStatus
+from bayeslmm.posterior.distance import far_from_zero
+from bayeslmm.posterior.draws import effect_draws, parameter_draws
+from bayeslmm.posterior.fit import Posterior
+from bayeslmm.posterior.importance import (
+    Declined,
+    ImportanceDraws,
+    importance_posterior,
+    sample_importance,
+)
+from bayeslmm.posterior.lattice_draws import draw_from_lattice
+from bayeslmm.posterior.mode import Laplace, laplace
+from bayeslmm.posterior.nuts import TUNE, run_nutpie
+from bayeslmm.posterior.ondemand import Keep, effect_generator, kept_terms
+from bayeslmm.posterior.options import (
+    Options,
+    available_cores,
+    check_memory,
+    check_options,
+    choose_method,
+    run_attributes,
+)
+from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.tails import Missing, find_tails
+from bayeslmm.posterior.target import Target, make_target
+from bayeslmm.posterior.visits import in_threads
+from bayeslmm.reml.expense import (
+    ESS_PER_CHAIN,
+    GRADIENTS_PER_DRAW,
+    REML_EVALUATIONS,
+    prefers_importance,
+    say_if_long,
+    useful_threads,
+)
+from bayeslmm.spec import Method, ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
+
+# SDs, of the lattice that draws are proposed from: less than the Monte Carlo error of
+# 4000 draws, 0.016. The draws owe it only the mass that is left out, as the density at
+# each is exact; 1e-3 takes ten times the points on three classrooms, or too many.
+LATTICE_TOLERANCE = 1e-2
+
+
+def sample(
+    model: ModelSpec,
+    *,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    seed: int | np.random.Generator | None = None,
+    target_accept: float | None = None,
+    method: Method = "auto",
+    cores: int | None = None,
+    progress: bool | Literal["auto"] = "auto",
+    log_likelihood: bool = False,
+    keep: Keep = "auto",
+) -> Posterior:
+    """Draw from the posterior.
+
+    Parameters
+    ----------
+    model : Model
+        Formula, data and priors.
+    draws : int, default 1000
+        Draws kept of each chain.
+    tune : int, optional
+        Tuning draws of each chain, discarded; by default 300 on the marginal density
+        and the sampler's own choice on the joint model.
+    chains : int, default 4
+        Independent chains, each from its own start.
+    seed : int or Generator, optional
+        The same seed gives the same draws, whatever `cores` is. Without one, the seed
+        that was used is in ``idata.attrs["seed"]``.
+    target_accept : float, optional
+        Average acceptance that the step size aims at, between 0 and 1; by default 0.95.
+        Larger values take smaller steps, against divergences.
+    method : {"auto", "nuts", "importance", "quadrature", "joint"}, default "auto"
+        ``"nuts"`` samples the variance parameters with beta and b integrated out
+        (Gaussian family, Normal or flat priors of the fixed effects);
+        ``"importance"`` weights independent points at the mode, for the same models
+        where an evaluation is expensive, and falls back to NUTS if its checks fail;
+        ``"quadrature"`` draws independently from the density on a lattice, for up to
+        four variance parameters (`Model.quadrature` gives its exact figures);
+        ``"joint"`` samples the PyMC model with explicit effects (any family, any
+        prior). ``"auto"`` chooses; ``Posterior.reason`` says why.
+    cores : int, optional
+        Chains run at the same time; by default all that there are cores for.
+    progress : bool or "auto", default "auto"
+        Whether to show a progress bar; ``"auto"`` does for runs over 5 s.
+    log_likelihood : bool, default False
+        Whether to keep log p(y_i | beta, b, sigma), for `arviz.loo`.
+    keep : {"auto", "all", "summary"} or sequence of str, default "auto"
+        Whose draws of the random effects to store: all; all but those of the grouping
+        factor with the most levels, which `Posterior.ranef` then draws on demand; or
+        the groups named. ``"auto"`` stores all up to 20 million numbers.
+
+    Returns
+    -------
+    Posterior
+        Draws, tables and diagnostics. After Ctrl-C it has what was drawn until then,
+        and ``status.partial`` is true.
+
+    Raises
+    ------
+    ModelError
+        If the method is unknown or cannot do this model, or an option is out of range.
+    PriorError
+        If the posterior is improper.
+    SamplingError
+        If no draw could be made.
+
+    Warns
+    -----
+    FitWarning
+        Once, with all that `Posterior.diagnose` finds fault with.
+    """
+    options = check_options(draws, tune, chains, seed, target_accept, cores, progress)
+    check_flag(log_likelihood, "log_likelihood")
+    chosen, reason = choose_method(model, method)
+    check_memory(model, options, joint=chosen == "joint")
+    if chosen == "joint":
+        post = _sample_joint(model, options, reason)
+    else:
+        kept = kept_terms(model.design, keep, options)
+        post = _sample_marginal(model, options, method, reason, kept)
+    far = far_from_zero(model.design, model.priors)
+    post = replace(post, status=replace(post.status, far=far))
+    if not (diagnosis := post.diagnose()).ok:
+        warn_user(" ".join(diagnosis.messages))
+    return post.compute_log_likelihood() if log_likelihood else post
+
+
+def _sample_joint(model: ModelSpec, options: Options, reason: str) -> Posterior:
+    """Posterior by NUTS over the joint PyMC model."""
+    started = time.perf_counter()
+    tree = sample_joint(
+        model,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        seed=options.seed,
+        target_accept=options.target_accept,
+        cores=options.cores,
+        progress=options.progress is not False,
+    )
+    timing = {"sampling": time.perf_counter() - started}
+    attrs = run_attributes(model, options, "joint", reason)
+    for node in (tree, tree["posterior"]):
+        node.attrs.update(attrs)
+    status = replace(_status(tree, options, Missing()), **joint_agreement(model, tree))
+    return Posterior(model, tree, "joint", reason, status, timing)
+
+
+def _sample_marginal(
+    model: ModelSpec, options: Options, method: str, reason: str, kept: tuple[int, ...]
+) -> Posterior:
+    """Posterior over the marginal density: a lattice, weighted points, or NUTS."""
+    if method == "quadrature":
+        return _by_quadrature(model, options, kept)
+    started = time.perf_counter()
+    target = make_target(model.design, model.conditioned, model.priors)
+    missing = find_tails(model.design, target).missing
+    m = target.start.size
+    tune = TUNE if options.tune is None else options.tune
+    draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
+    say_if_long(
+        target.statistics,
+        m,
+        lambda: target(target.start),
+        (REML_EVALUATIONS + 2) * m + int(GRADIENTS_PER_DRAW * draws),
+        f"The posterior of {m} variance and {model.design.p} fixed parameters",
+    )
+    normal = laplace(target)
+    timing = {"mode": time.perf_counter() - started}
+    if method == "importance" or (
+        method == "auto" and _is_expensive(target, normal, options)
+    ):
+        drawn = _run_importance(target, normal, options, kept, auto=method == "auto")
+        if isinstance(drawn, ImportanceDraws):
+            timing["sampling"] = drawn.checks.seconds
+            found = _from_points(model, target, drawn, options, kept, missing, timing)
+            reached = agreement(normal, drawn.x, drawn.stats["lp"])
+            return replace(found, status=replace(found.status, **reached))
+        reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
+    return _by_nuts(model, target, normal, options, kept, missing, reason, timing)
+
+
+def _is_expensive(target: Target, normal: Laplace, options: Options) -> bool:
+    """Whether NUTS would take long, and weighted points are worth a try."""
+    return prefers_importance(
+        target.statistics,
+        dimension=normal.mode.size,
+        draws=options.draws,
+        tune=TUNE if options.tune is None else options.tune,
+        chains=options.chains,
+    )
+
+
+def _run_importance(
+    target: Target,
+    normal: Laplace,
+    options: Options,
+    kept: tuple[int, ...],
+    *,
+    auto: bool,
+) -> ImportanceDraws | Declined:
+    """Weighted points; in auto mode no more than the diagnosis asks for."""
+    return sample_importance(
+        target,
+        normal,
+        draws=options.draws,
+        chains=options.chains,
+        seed=options.seed,
+        cores=available_cores(),
+        ess=ESS_PER_CHAIN * options.chains if auto else None,
+        keep=kept,
+        effects=target.statistics.in_steps,
+    )
+
+
+def _from_points(
+    model: ModelSpec,
+    target: Target,
+    drawn: ImportanceDraws,
+    options: Options,
+    kept: tuple[int, ...],
+    missing: Missing,
+    timing: dict[str, float],
+) -> Posterior:
+    """Posterior of accepted points; the effects come with them, or are drawn now."""
+    started = time.perf_counter()
+    chains = tuple(range(len(drawn.x)))
+    if drawn.with_effects:
+        posterior = importance_posterior(model.design, target, drawn)
+    else:
+        posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
+    attrs = run_attributes(model, options, "importance", drawn.reason)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    timing = {**timing, "effects": time.perf_counter() - started}
+    status = SamplingStatus(
+        chains=len(chains),
+        draws=drawn.x.shape[1],
+        asked=options.draws,
+        partial=drawn.partial,
+        missing=missing,
+        sampler="importance",
+    )
+    return Posterior(model, tree, "importance", drawn.reason, status, timing)
+
+
+def _by_quadrature(
+    model: ModelSpec, options: Options, kept: tuple[int, ...]
+) -> Posterior:
+    """Posterior by independent draws from the density on a lattice."""
+    times = [time.perf_counter()]
+    exact = quadrature(model, tolerance=LATTICE_TOLERANCE)
+    times.append(time.perf_counter())
+    drawn = draw_from_lattice(
+        exact.target,
+        exact.lattice,
+        draws=options.draws,
+        chains=options.chains,
+        seed=options.seed,
+        cores=useful_threads(exact.target.statistics, available_cores()),
+    )
+    times.append(time.perf_counter())
+    chains = tuple(range(options.chains))
+    posterior = draw_posterior(model, exact.target, drawn.x, options.seed, chains, kept)
+    times.append(time.perf_counter())
+    attrs = run_attributes(model, options, "quadrature", exact.reason)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    lattice, sampling, effects = np.diff(times).tolist()
+    timing = {"lattice": lattice, "sampling": sampling, "effects": effects}
+    status = SamplingStatus(
+        chains=options.chains,
+        draws=options.draws,
+        missing=exact.tails.missing,
+        sampler="quadrature",
+        **agreement(exact.normal, drawn.x, drawn.stats["lp"]),
+    )
+    return Posterior(model, tree, "quadrature", exact.reason, status, timing)
+
+
+def _by_nuts(
+    model: ModelSpec,
+    target: Target,
+    normal: Laplace,
+    options: Options,
+    kept: tuple[int, ...],
+    missing: Missing,
+    reason: str,
+    timing: dict[str, float],
+) -> Posterior:
+    """Posterior by NUTS over the variance parameters."""
+    times = [time.perf_counter()]
+    drawn = run_nutpie(target, normal, options)
+    times.append(time.perf_counter())
+    x = normal.mode + drawn.z @ normal.basis.T
+    posterior = draw_posterior(model, target, x, options.seed, drawn.chains, kept)
+    times.append(time.perf_counter())
+    attrs = run_attributes(model, options, "nuts", reason)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    sampling, effects = np.diff(times).tolist()
+    timing = {**timing, "sampling": sampling, "effects": effects}
+    reached = agreement(normal, x, drawn.stats["lp"])
+    status = replace(_status(tree, options, missing), **reached)
+    return Posterior(model, tree, "nuts", reason, status, timing)
+
+
+def draw_posterior(
+    model: ModelSpec,
+    target: Target,
+    x: Float[np.ndarray, "chain draw m"],
+    seed: int,
+    chains: tuple[int, ...],
+    kept: tuple[int, ...],
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Draws of all parameters and effects, given those of the coordinates.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian model.
+    target : Target
+        Its target.
+    x : ndarray, shape (chain, draw, m)
+        Draws of the coordinates of the variance parameters.
+    seed : int
+        Chain c uses the c-th generator spawned from it.
+    chains : tuple of int
+        Number of each chain in `x`.
+    kept : tuple of int
+        Bar terms whose effects are returned, by position in the design.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By bambi variable, (chain, draw, ...).
+    """
+    sigma = target.safe_sigma(x)
+    factors, safe = [target.safe_factors(own) for own in x], target.conditioned
+    lead = bool(set(target.statistics.lead.terms) & set(kept))
+
+    def draw(i: int) -> Effects:
+        """Effects of one chain."""
+        rng = effect_generator(seed, chains[i])
+        beta, b = draw_effects(
+            target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
+        )
+        effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
+        return safe.coefficients(beta), effects
+
+    # two chains to a thread: `in_threads` does less in turn
+    cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)
+    drawn = in_threads(draw, range(len(chains)), max(cores, 1))
+    by_term = [
+        np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
+    ]
+    beta = np.stack([own[0] for own in drawn])
+    posterior = parameter_draws(model.design, beta, by_term, np.exp(x[..., 0]))
+    for t in kept:
+        b = np.stack([own[1][t] for own in drawn])
+        posterior |= effect_draws(model.design.groups[t], b)
+    return posterior
+
+
+def _status(tree: "xr.DataTree", options: Options, missing: Missing) -> SamplingStatus:
+    """How the run ended, read off the draws."""
+    sizes: dict[Any, int] = dict(tree["posterior"].sizes)
+    stats = tree["sample_stats"]
+    divergent = stats["diverging"].to_numpy().sum() if "diverging" in stats else 0
+    return SamplingStatus(
+        chains=sizes["chain"],
+        draws=sizes["draw"],
+        partial=(sizes["chain"], sizes["draw"]) != (options.chains, options.draws),
+        n_divergent=int(divergent),
+        missing=missing,
+    )

@@ -1,0 +1,243 @@
+"""The profiled criterion as a function of one flat vector.
+
+Takes a design and gives `ProfiledProblem`: minus twice the profiled (restricted) log
+likelihood and its exact gradient over theta, in the safe coordinates of a
+`Conditioned`.
+
+The criterion is even in each column of an unstructured or diagonal factor (a change of
+sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
+stationary point, a minimum if the boundary is the estimate, a saddle if it is not.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.linalg import block_diag
+
+from bayeslmm.covariance import Structure, n_sd
+from bayeslmm.design.arrays import Design
+from bayeslmm.marginal import (
+    Direction,
+    Statistics,
+    log_sigma_gradient,
+    profiled_curvature,
+    profiled_gradient,
+)
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.reml.thetas import ThetaBlock, make_block
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledProblem:
+    """A criterion to be minimised over a flat theta.
+
+    Attributes
+    ----------
+    conditioned : Conditioned
+        The design in safe coordinates.
+    restricted : bool
+        REML if true, ML if false.
+    blocks : tuple of ThetaBlock
+        One for each term.
+    calls : Counter
+        Number of evaluations so far, under ``"evaluations"``.
+    """
+
+    conditioned: Conditioned
+    restricted: bool
+    blocks: tuple[ThetaBlock, ...]
+    calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Cross-products in safe coordinates."""
+        return self.conditioned.statistics
+
+    @property
+    def m(self) -> int:
+        """Number of variance parameters."""
+        return self.blocks[-1].where.stop
+
+    def factors(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+        """Relative factors in safe coordinates."""
+        return tuple(block.factor(theta[block.where]) for block in self.blocks)
+
+    def data_factors(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+        """Relative factors of the data's columns; a row that is rounding is 0."""
+        return tuple(
+            block.data_factor(theta[block.where], self.conditioned.spread(t))
+            for t, block in enumerate(self.blocks)
+        )
+
+    def __call__(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"]]:
+        """Criterion with its gradient."""
+        self.calls["evaluations"] += 1
+        criterion, d_factors = profiled_gradient(
+            self.statistics, self.factors(theta), restricted=self.restricted
+        )
+        return criterion, self._pulled(theta, d_factors)
+
+    def with_curvature(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> tuple[float, Float[np.ndarray, " m"], Float[np.ndarray, "m m"]]:
+        """Criterion, gradient and average information, from one factorisation."""
+        self.calls["evaluations"] += 1
+        directions = [
+            Direction(t, slope)
+            for t, block in enumerate(self.blocks)
+            for slope in block.slopes(theta[block.where])
+        ]
+        criterion, d_factors, curvature = profiled_curvature(
+            self.statistics,
+            self.factors(theta),
+            directions,
+            restricted=self.restricted,
+        )
+        return criterion, self._pulled(theta, d_factors), curvature
+
+    def log_sigma_slope(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> Float[np.ndarray, " m"]:
+        """Derivative of log sigma_hat, the profiled residual SD, by each theta."""
+        d_factors = log_sigma_gradient(
+            self.statistics, self.factors(theta), restricted=self.restricted
+        )
+        return self._pulled(theta, d_factors)
+
+    def expectation_step(
+        self, theta: Float[np.ndarray, " m"]
+    ) -> Float[np.ndarray, " m"]:
+        """One step of the EM algorithm: safe from afar, slow when near.
+
+        ``Sigma + Sigma H Sigma / J``, with H of the module `likelihood`; terms whose
+        structure shares parameters between effects stay as they are.
+        """
+        self.calls["evaluations"] += 1
+        factors = self.factors(theta)
+        _, d_factors = profiled_gradient(
+            self.statistics, factors, restricted=self.restricted
+        )
+        moved = theta.copy()
+        for block, factor, slope in zip(self.blocks, factors, d_factors, strict=True):
+            inner = factor.T @ slope / (2 * block.n_levels)
+            inner = np.eye(block.k) - 0.5 * (inner + inner.T)
+            if block.structure == "us":
+                grown = factor @ np.linalg.cholesky(inner)
+                moved[block.where] = grown.T[np.triu_indices(block.k)]
+            elif block.structure == "diag":
+                moved[block.where] *= np.sqrt(np.diag(inner))
+        return moved
+
+    def _pulled(
+        self,
+        theta: Float[np.ndarray, " m"],
+        d_factors: tuple[Float[np.ndarray, "_k _k"], ...],
+    ) -> Float[np.ndarray, " m"]:
+        """Gradient with respect to theta from those with respect to the factors."""
+        gradient = np.empty(self.m)
+        for block, d_factor in zip(self.blocks, d_factors, strict=True):
+            gradient[block.where] = block.pullback(theta[block.where], d_factor)
+        return gradient
+
+    def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Lower and upper bounds; infinite where the criterion is even."""
+        lower, upper = np.array([p for b in self.blocks for p in b.bounds()]).T
+        for block in self.blocks:
+            lower[even_sds(block)] = -np.inf
+        return lower, upper
+
+    def correlations(self) -> Bool[np.ndarray, " m"]:
+        """Which thetas are the angle of the one correlation of cs or ar1."""
+        return np.isfinite(self.bounds()[1])
+
+    def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """Theta with angles that stopped at `bounds` moved to the very end."""
+        lower, upper = self.bounds()
+        moved = np.where((theta <= lower) & np.isfinite(upper), 0.0, theta)
+        return np.where(theta >= upper, np.pi, moved)
+
+    def units(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """What counts as one step at theta: 1, or the largest entry of its term."""
+        sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
+        lengths = [b.where.stop - b.where.start for b in self.blocks]
+        return np.where(self.correlations(), 1.0, np.repeat(sizes, lengths))
+
+    def frame(
+        self, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
+    ) -> Float[np.ndarray, "m f"]:
+        """Directions of the free parameters that each count as one step at theta.
+
+        `units` along the axes, but for terms with a shared correlation.
+        """
+        found = []
+        for block in self.blocks:
+            own = free[block.where]
+            noise = block.n_levels / self.statistics.n  # error of an effect of a level
+            found.append(block.frame(theta[block.where], own, noise))
+        return np.asarray(block_diag(*found))
+
+    def steepness(self) -> Float[np.ndarray, " m"]:
+        """Roughly how steep the criterion is in each theta, the steepest being 1."""
+        levels = [b.n_levels for b in self.blocks]
+        lengths = [b.where.stop - b.where.start for b in self.blocks]
+        return np.repeat(np.sqrt(np.array(levels) / max(levels)), lengths)
+
+    def start(self) -> Float[np.ndarray, " m"]:
+        """Every effect as large as the noise, no correlation."""
+        return np.concatenate([block.start() for block in self.blocks])
+
+
+def profiled_problem(
+    design: Design, conditioned: Conditioned, *, restricted: bool
+) -> ProfiledProblem:
+    """The problem of a design, REML if restricted, else ML.
+
+    Terms stand at the origin of the data, so that factors are lower triangular there.
+    """
+    structures: list[Structure] = [term.structure for term in design.groups]
+    return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
+
+
+def safe_problem(
+    structures: Sequence[Structure],
+    conditioned: Conditioned,
+    *,
+    restricted: bool,
+) -> ProfiledProblem:
+    """The problem in given coordinates; structure of each term."""
+    layout, blocks = conditioned.statistics.layout, []
+    levels = {t: block.n_levels for block in layout.blocks for t in block.terms}
+    for t, (structure, basis) in enumerate(
+        zip(structures, conditioned.bases, strict=True)
+    ):
+        first = blocks[-1].where.stop if blocks else 0
+        blocks.append(make_block(structure, basis, levels[t], first))
+    return ProfiledProblem(conditioned, restricted, tuple(blocks))
+
+
+def sd_positions(block: ThetaBlock) -> list[int]:
+    """Positions in the flat theta of the SDs of a term, or of its pivots."""
+    k = block.k
+    if block.structure == "us":
+        steps = [j * k - j * (j - 1) // 2 for j in range(k)]  # diagonal, by columns
+    else:
+        steps = list(range(n_sd(block.structure, k)))
+    return [block.where.start + step for step in steps]
+
+
+def even_sds(block: ThetaBlock) -> list[int]:
+    """Those `sd_positions` in which the criterion is even.
+
+    Not so for several SDs under one correlation (cs, hetar1): they keep their bound.
+    """
+    mixed = block.structure in ("cs", "hetar1") and block.k > 1
+    return [] if mixed else sd_positions(block)

@@ -1,0 +1,103 @@
+"""From a start to the neighbourhood of a minimum of the profiled criterion.
+
+Takes a `ProfiledProblem` and a start, gives a `Descent` to a theta near a minimum: by
+L-BFGS-B, or by average information where an evaluation is dear. Neither is trusted to
+have arrived.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import minimize
+
+from bayeslmm.reml.criterion import ProfiledProblem
+from bayeslmm.reml.newton import Curvature, newton_step
+
+# L-BFGS-B only has to come near: the Newton steps do the rest.
+# The gradient is asked for per row, as its rounding is.
+ROUGH = {"ftol": 1e-12, "maxiter": 500, "maxcor": 20}
+ROUGH_GRADIENT = 1e-6
+# Fall that ends the steps by average information: so near that the Hessian is that at
+# the optimum, and that Newton's method has nothing to do but to check.
+NEAR = 1e-8
+# Steps of EM at the start, and most steps by average information. Entries below the
+# small one may change by more than their half.
+EM_STEPS, INFORMATION_STEPS, SMALL = 3, 10, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Where a descent ended; criterion and gradient there, if they were taken."""
+
+    theta: Float[np.ndarray, " m"]
+    known: tuple[float, Float[np.ndarray, " m"]] | None
+
+
+def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent:
+    """Near a minimum, by the way that costs less."""
+    if problem.statistics.in_steps and not problem.correlations().any():
+        near = _descend_by_information(problem, start)
+        if near is not None:
+            return near
+    return Descent(_descend_by_gradient(problem, start), None)
+
+
+def _descend_by_information(
+    problem: ProfiledProblem, start: Float[np.ndarray, " m"]
+) -> Descent | None:
+    """Steps of EM from afar, then Newton's with average information.
+
+    For evaluations that are dear: 8 on InstEval, where L-BFGS-B takes 14 and is less
+    near. None where they do not come near.
+    """
+    theta, free = start, np.ones(start.size, bool)
+    for _ in range(EM_STEPS):
+        theta = problem.expectation_step(theta)
+    value, gradient, matrix = problem.with_curvature(theta)
+    for _ in range(INFORMATION_STEPS):
+        if not np.isfinite(matrix).all():
+            return None
+        units = problem.units(theta)
+        scaled = matrix * np.outer(units, units)
+        frame = np.diag(units)
+        curvature = Curvature(theta, frame, free, scaled, *np.linalg.eigh(scaled))
+        step, decrement = newton_step(curvature, gradient)
+        if decrement < NEAR:
+            return Descent(theta, (value, gradient))
+        # no further than to half or one and a half of what each entry is
+        longest = np.max(np.abs(step) / np.maximum(np.abs(theta), SMALL))
+        trial = theta + min(1.0, 0.5 / max(longest, 1e-300)) * step
+        before = value
+        value, gradient, matrix = problem.with_curvature(trial)
+        if not value < before:
+            return None
+        theta = trial
+    return None
+
+
+def _descend_by_gradient(
+    problem: ProfiledProblem, start: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """L-BFGS-B from a start, with whatever it says ignored: what follows checks.
+
+    It works on theta times `steepness`: half the evaluations on InstEval.
+    """
+    lower, upper = problem.bounds()
+    scale = problem.steepness()
+
+    def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
+        criterion, gradient = problem(x / scale)
+        if np.isfinite(criterion) and np.isfinite(gradient).all():
+            return criterion, gradient / scale
+        return 1e100, np.zeros_like(x)  # a wall where the factorisation breaks down
+
+    found = minimize(
+        scaled,
+        start * scale,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=list(zip(lower * scale, upper * scale, strict=True)),
+        options={**ROUGH, "gtol": ROUGH_GRADIENT * problem.statistics.n},
+    )
+    return np.clip(found.x / scale, lower, upper)

@@ -1,0 +1,326 @@
+"""The result of a REML or ML fit.
+
+`RemlFit` carries the estimates with their names; its methods are tables of them, all
+indexed by the labels of `bayeslmm.design.parameters`, or long by group, level and
+effect.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import check_flag
+from bayeslmm.marginal import EffectsMean
+from bayeslmm.reml import predict as remlpredict, tables as remltables
+from bayeslmm.reml.centred import At
+from bayeslmm.reml.chosen import Levels
+from bayeslmm.reml.information import Information
+from bayeslmm.reml.predict import R2, Icc
+from bayeslmm.reml.rowwise import Effects
+from bayeslmm.reml.shared import SharedMethods
+from bayeslmm.reml.status import FitStatus
+from bayeslmm.simulation import Parameters
+from bayeslmm.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RemlFit(SharedMethods):
+    """Point estimate of a Gaussian mixed model by REML or ML.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    method : {"REML", "ML"}
+        Criterion that was minimised.
+    theta : tuple of ndarray, shape (m_t,)
+        Relative covariance parameters of each bar term, lme4's order, unit-free.
+    factors : tuple of ndarray, shape (k_t, k_t)
+        Cholesky factors of the covariances of each bar term, units of y per unit of the
+        columns; singular ones have pivots of exactly 0.
+    sigma : float
+        Residual SD, units of y.
+    criterion : float
+        Minus twice the maximised (restricted) log likelihood of y.
+    effects : EffectsMean
+        Fixed effects and BLUPs with their covariances.
+    information : Information
+        Uncertainty of SDs, correlations and sigma.
+    status : FitStatus
+        How the search ended.
+
+    References
+    ----------
+    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+    """
+
+    model: ModelSpec
+    method: Literal["REML", "ML"]
+    theta: tuple[Float[np.ndarray, " _m"], ...]
+    factors: tuple[Float[np.ndarray, "_k _k"], ...]
+    sigma: float
+    criterion: float
+    effects: EffectsMean
+    information: Information
+    status: FitStatus
+
+    @property
+    def design(self) -> Design:
+        """Arrays of the model."""
+        return self.model.design
+
+    @property
+    def beta(self) -> Float[np.ndarray, " p"]:
+        """Fixed effects, units of y per unit of the columns of X."""
+        return self.effects.beta
+
+    @property
+    def beta_cov(self) -> Float[np.ndarray, "p p"]:
+        """Covariance of the fixed effects, the covariance parameters taken as known."""
+        return self.effects.beta_cov
+
+    @property
+    def loglik(self) -> float:
+        """Maximised log likelihood, restricted if the method is REML."""
+        return -0.5 * self.criterion
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: fixed effects, variance parameters, sigma."""
+        return self.design.p + sum(len(theta) for theta in self.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; under REML comparable between equal fixed parts only."""
+        return self.criterion + 2 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with the number of rows, as in lme4."""
+        return self.criterion + math.log(self.design.n) * self.npar
+
+    def summary(self, level: float = 0.95) -> "pd.DataFrame":
+        """Every parameter with its standard error and Wald interval.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Coverage of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``component`` (fixef, sd, corr, sigma),
+            ``estimate``, ``se``, ``lower``, ``upper``, all in the units of the
+            parameter. Intervals are normal for fixed effects, on the log scale for SDs
+            and sigma, on the atanh scale for correlations; NaN at the boundary
+            (``information.reasons`` says why). Where the SE of an SD exceeds three
+            quarters of it, a Wald interval means nothing: then it is the profile
+            likelihood's (NaN for large crossed factors). Fixed effects have no SE where
+            it would go with an SD that the data do not identify.
+        """
+        return remltables.summary_table(self, level)
+
+    def confint(self, level: float = 0.95) -> "pd.DataFrame":
+        """Wald intervals of every parameter.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Coverage.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
+        """
+        return remltables.summary_table(self, level).loc[:, ["lower", "upper"]]
+
+    def fixef(self) -> "pd.DataFrame":
+        """Fixed effects.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``estimate``, ``se`` (units of y per unit of the
+            column; covariance parameters taken as known), ``t`` (their ratio).
+        """
+        return remltables.fixef_table(self)
+
+    def vcov(self) -> "pd.DataFrame":
+        """Covariance of the fixed effects, the covariance parameters taken as known.
+
+        Returns
+        -------
+        DataFrame
+            Index and columns ``label``, units of y squared per units of the columns;
+            NaN where a fixed effect has no SE.
+        """
+        return remltables.vcov_table(self)
+
+    def varcorr(self, *, at: At = "zero") -> "pd.DataFrame":
+        """SDs, correlations and sigma, like lme4's ``as.data.frame(VarCorr(.))``.
+
+        Parameters
+        ----------
+        at : {"zero", "mean"}, default "zero"
+            Where the predictors whose effects vary stand for the SD and correlations of
+            an intercept beside them: at 0, as in lme4, or at their means over the rows.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``group``, ``component`` (sd, corr, sigma),
+            ``effect1``, ``effect2`` (None where there is none), ``estimate`` (SD or
+            correlation), ``variance`` (variance or covariance, units of y squared per
+            units of the columns).
+        """
+        return remltables.varcorr_table(self, at)
+
+    def ranef(
+        self,
+        condvar: Literal["given_beta", "joint"] = "given_beta",
+        *,
+        levels: Levels | None = None,
+    ) -> "pd.DataFrame":
+        """BLUPs with their conditional standard deviations.
+
+        Parameters
+        ----------
+        condvar : {"given_beta", "joint"}, default "given_beta"
+            Take the fixed effects as known, as lme4's ``condVar`` does, or integrate
+            their uncertainty in. The covariance parameters are taken as known in both.
+        levels : sequence of str or numbers, optional
+            Levels wanted, of any grouping factor, ``[308]`` or ``["308"]``; by default
+            all.
+
+        Returns
+        -------
+        DataFrame
+            One row for each group, level and effect: ``group``, ``level``, ``effect``,
+            ``estimate``, ``sd``, units of y per unit of the column.
+
+        Raises
+        ------
+        ModelError
+            If a level is in none of the grouping factors, or `condvar` is unknown.
+        """
+        return remltables.ranef_table(self, condvar, levels)
+
+    def coef(self) -> "pd.DataFrame":
+        """Coefficients of each level: fixed effects plus BLUPs.
+
+        Returns
+        -------
+        DataFrame
+            One row for each group, level and effect (every fixed effect, and effects
+            that only vary): ``group``, ``level``, ``effect``, ``estimate``.
+        """
+        return remltables.coef_table(self)
+
+    def fitted(self) -> Float[np.ndarray, " n"]:
+        """Fitted values of the rows used, BLUPs included, units of y."""
+        return remlpredict.fitted_values(self.design, self.beta, self.effects.b)
+
+    def residuals(self) -> Float[np.ndarray, " n"]:
+        """Response less fitted values, units of y."""
+        return self.design.y - self.fitted()
+
+    def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
+        """Fixed effects and BLUPs."""
+        return self.beta, tuple(self.effects.b)
+
+    def predict(
+        self,
+        newdata: object = None,
+        *,
+        random: bool = True,
+        new_levels: Literal["zero", "error"] = "zero",
+    ) -> Float[np.ndarray, " m"]:
+        """Expected response of the rows used, or of new ones.
+
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            New rows; the response column is not needed. Default: the rows used.
+        random : bool, default True
+            Add the BLUPs of the levels; otherwise the population mean.
+        new_levels : {"zero", "error"}, default "zero"
+            Predict levels that were not in the data by the population mean, or refuse.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            Units of y.
+
+        Raises
+        ------
+        DataError
+            If `newdata` lacks a column, or has a new level and ``new_levels="error"``.
+        """
+        b = self.effects.b if check_flag(random, "random") else None
+        remlpredict.check_new_levels(new_levels)
+        if newdata is None:
+            return remlpredict.fitted_values(self.design, self.beta, b)
+        rows = self.model.recipe.encode(newdata, random=random)
+        return remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """The estimates, for every response the same."""
+        del rng
+        return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
+
+    def icc(self) -> Icc:
+        """Share of the variance that lies between levels, averaged over the rows.
+
+        Returns
+        -------
+        Icc
+            ``adjusted``: random over random plus residual variance; ``unadjusted``:
+            over these plus the variance of the fixed part.
+
+        References
+        ----------
+        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
+           https://doi.org/10.1098/rsif.2017.0213
+        """
+        return remlpredict.icc(self.design, self.beta, self.factors, self.sigma)
+
+    def r2(self) -> R2:
+        """Share of the variance that the fixed part, or the whole model, explains.
+
+        Returns
+        -------
+        R2
+            ``marginal`` (fixed part), ``conditional`` (fixed and random part). The
+            random variance is the mean of diag(Z Sigma Z') over the rows.
+
+        References
+        ----------
+        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
+           https://doi.org/10.1098/rsif.2017.0213
+        """
+        return remlpredict.r2(self.design, self.beta, self.factors, self.sigma)
+
+    def __repr__(self) -> str:
+        """Formula, estimates with their intervals, criterion and how the fit ended."""
+        from bayeslmm.reporting.text import reml_text
+
+        return reml_text(self)
+
+    def _repr_html_(self) -> str:
+        """Formula, data and estimates, for notebooks."""
+        from bayeslmm.reporting.cards import reml_card
+
+        return reml_card(self)

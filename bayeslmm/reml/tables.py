@@ -1,0 +1,239 @@
+"""Estimates -> tables: the DataFrames of a `RemlFit`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Parameter, parameters
+from bayeslmm.errors import ModelError, check_fraction, is_choice
+from bayeslmm.reml.centred import centred_factors, is_at_mean
+from bayeslmm.reml.chosen import Levels, chosen_levels
+from bayeslmm.reml.criterion import profiled_problem
+from bayeslmm.reml.information import natural_value, working_value
+from bayeslmm.reml.profiled import sd_profile
+from bayeslmm.reml.status import sd_corr
+from bayeslmm.tables import Table, square_table, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslmm.reml.fit import RemlFit
+
+# SE of log sd beyond which a Wald interval on that scale means nothing: at 95% its ends
+# would be a factor of 4 and more away.
+NEAR_ZERO = 0.75
+
+
+def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
+    """Estimate of every parameter, in the order of the tables."""
+    views = [
+        sd_corr(term, factor)
+        for term, factor in zip(fit.design.groups, fit.factors, strict=True)
+    ]
+    found = []
+    for parameter in parameters(fit.design):
+        if parameter.component == "fixef":
+            found.append(fit.beta[parameter.index[0]])
+        elif parameter.term is None:
+            found.append(fit.sigma)
+        else:
+            sd, corr = views[parameter.term]
+            entries = sd if parameter.component == "sd" else corr
+            found.append(entries[parameter.index])
+    return np.array(found)
+
+
+def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
+    """Every parameter: component, estimate, se, lower, upper."""
+    check_fraction(level, "level")
+    shown = parameters(fit.design)
+    values = estimates(fit)
+    fixed_se = _fixed_se(fit)
+    working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    bounds = [
+        _profile(fit, parameter, z)
+        if parameter.component == "sd" and spread > NEAR_ZERO
+        else _wald(parameter, value, z * spread)
+        for parameter, value, spread in zip(shown, values, working_se, strict=True)
+    ]
+    lower, upper = np.array(bounds).T
+    return Table(
+        {
+            "component": [parameter.component for parameter in shown],
+            "estimate": values,
+            "se": np.append(fixed_se, fit.information.se),
+            "lower": lower,
+            "upper": upper,
+        },
+        index=_labels(shown),
+    )
+
+
+def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Fixed effects: estimate, se, t."""
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
+    table = {"estimate": estimate, "se": se, "t": estimate / se}
+    return Table(table, index=_labels(shown))
+
+
+def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Covariance of the fixed effects; NaN where they have no SE."""
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    order = [p.index[0] for p in shown]
+    covariance = fit.beta_cov[np.ix_(order, order)].copy()
+    loose = np.isnan(_fixed_se(fit))
+    covariance[loose] = covariance[:, loose] = np.nan
+    return square_table([p.label for p in shown], covariance)
+
+
+def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
+    """SEs of the fixed effects; NaN where they go with what is not identified."""
+    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    se = np.sqrt(np.diag(fit.beta_cov))[[p.index[0] for p in shown]]
+    loose = [p.label in fit.information.reasons for p in shown]
+    return np.where(loose, np.nan, se)
+
+
+def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
+    """SDs, correlations and sigma with their variances and covariances."""
+    import pandas as pd
+
+    if is_at_mean(at):
+        fit = replace(fit, factors=centred_factors(fit.design, fit.factors))
+    shown = [p for p in parameters(fit.design) if p.component != "fixef"]
+    values = estimates(fit)[-len(shown) :]
+    moments = [
+        _second_moment(fit, parameter, float(value))
+        for parameter, value in zip(shown, values, strict=True)
+    ]
+    effect1, effect2, variance = zip(*moments, strict=True)
+    index = _labels(shown)
+    return Table(
+        {
+            "group": [parameter.group or "Residual" for parameter in shown],
+            "component": [parameter.component for parameter in shown],
+            "effect1": pd.Series(effect1, index, dtype=object),  # keeps None
+            "effect2": pd.Series(effect2, index, dtype=object),
+            "estimate": values,
+            "variance": variance,
+        },
+        index=index,
+    )
+
+
+def ranef_table(
+    fit: "RemlFit", condvar: str, levels: Levels | None = None
+) -> "pd.DataFrame":
+    """BLUPs, long by group, level and effect."""
+    import pandas as pd
+
+    options = {"given_beta": fit.effects.b_cov_given_beta, "joint": fit.effects.b_cov}
+    if not is_choice(condvar, options):
+        raise ModelError(
+            f"Unknown condvar={condvar!r}. Options: 'given_beta' (beta taken as known, "
+            f"as in lme4), 'joint'."
+        )
+    parts = []
+    chosen = chosen_levels(fit.design, levels)
+    for term, own, b, cov in zip(
+        fit.design.groups, chosen, fit.effects.b, options[condvar], strict=True
+    ):
+        at = list(own)
+        names = [term.levels[i] for i in at]
+        part = _long_table(term.group, names, term.effects, b[at])
+        # rounding may leave -1e-18 where the variance is 0
+        part["sd"] = np.sqrt(np.maximum(np.einsum("jkk->jk", cov[at]), 0.0)).ravel()
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def coef_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Fixed effects plus BLUPs, long by group, level and effect."""
+    import pandas as pd
+
+    design = fit.design
+    parts = []
+    for group in dict.fromkeys(term.group for term in design.groups):
+        terms = [t for t, term in enumerate(design.groups) if term.group == group]
+        levels = design.groups[terms[0]].levels
+        columns = {
+            name: np.full(len(levels), value)
+            for name, value in zip(design.fixed_names, fit.beta, strict=True)
+        }
+        for t in terms:
+            for i, effect in enumerate(design.groups[t].effects):
+                common = columns.get(effect, np.zeros(len(levels)))
+                columns[effect] = common + fit.effects.b[t][:, i]
+        values = np.column_stack(list(columns.values()))
+        parts.append(_long_table(group, levels, tuple(columns), values))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _long_table(
+    group: str,
+    levels: Sequence[str],
+    effects: Sequence[str],
+    values: Float[np.ndarray, "j k"],
+) -> "pd.DataFrame":
+    """One row for each level and effect: group, level, effect, estimate."""
+    return Table(
+        {
+            "group": group,
+            "level": words(np.repeat(np.array(levels, object), len(effects))),
+            "effect": words(np.tile(np.array(effects, object), len(levels))),
+            "estimate": values.ravel(),
+        }
+    )
+
+
+def _labels(shown: Sequence[Parameter]) -> "pd.Index":
+    """Index of the labels."""
+    import pandas as pd
+
+    return pd.Index([parameter.label for parameter in shown], name="label")
+
+
+def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, float]:
+    """Interval of half-width `reach` on the working scale of a parameter."""
+    if not np.isfinite(reach):
+        return np.nan, np.nan
+    if parameter.component == "fixef":
+        return value - reach, value + reach
+    centre = working_value(parameter.component, value)
+    low, high = centre - reach, centre + reach
+    return (
+        natural_value(parameter.component, low),
+        natural_value(parameter.component, high),
+    )
+
+
+def _profile(fit: "RemlFit", parameter: Parameter, z: float) -> tuple[float, float]:
+    """Profile-likelihood interval of an SD; NaN where it cannot be had quickly."""
+    conditioned = fit.model.conditioned
+    if conditioned.statistics.in_steps:
+        return np.nan, np.nan
+    assert parameter.term is not None, "an SD belongs to a term"
+    problem = profiled_problem(fit.design, conditioned, restricted=fit.method == "REML")
+    relative = tuple(factor / fit.sigma for factor in fit.factors)
+    t, effect = parameter.term, parameter.index[0]
+    return sd_profile(problem, relative, fit.theta, t, effect).limits(z**2)
+
+
+def _second_moment(
+    fit: "RemlFit", parameter: Parameter, value: float
+) -> tuple[str | None, str | None, float]:
+    """Effects that a row of `varcorr_table` is about, and its (co)variance."""
+    if parameter.term is None:
+        return None, None, value**2
+    effects = fit.design.groups[parameter.term].effects
+    factor = fit.factors[parameter.term]
+    if parameter.component == "sd":
+        return effects[parameter.index[0]], None, value**2
+    row, column = parameter.index
+    return effects[column], effects[row], float(factor[row] @ factor[column])

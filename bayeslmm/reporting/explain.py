@@ -1,0 +1,346 @@
+"""What a formula became: equations, columns and what they mean, groups, parameters."""
+
+import itertools
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.covariance import Structure, n_corr, n_sd
+from bayeslmm.design import FactorColumn, NumericColumn
+from bayeslmm.design.absent import check_rows
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.errors import check_flag
+from bayeslmm.formula import Atom
+from bayeslmm.priors import FAMILIES
+from bayeslmm.reporting.describe import account_lines, group_lines
+from bayeslmm.tables.numbers import counted, listed
+
+if TYPE_CHECKING:
+    from bayeslmm.spec import ModelSpec
+
+FIRST_ROWS = 6  # rows of X and Z that are printed
+MOST_COLUMNS = 8  # columns of X that fit beside each other on a terminal
+
+STRUCTURES: dict[Structure, str] = {
+    "us": "free covariance",
+    "diag": "independent effects",
+    "homdiag": "independent effects with one SD",
+    "cs": "one correlation for all pairs (compound symmetry)",
+    "homcs": "one SD and one correlation for all pairs (compound symmetry)",
+    "ar1": "one SD, correlations that fade with distance (first-order autoregressive)",
+    "hetar1": "correlations that fade with distance (first-order autoregressive)",
+}
+
+
+def explain_text(model: "ModelSpec", *, matrices: bool = False) -> str:
+    """What the formula became, as plain text.
+
+    Parameters
+    ----------
+    model : Model
+        Model.
+    matrices : bool, default False
+        Also the first rows of X and of each Z.
+
+    Returns
+    -------
+    str
+        Sections: formula, equations, fixed effects, groups, parameters, priors, notes.
+    """
+    sections = explain_sections(model)
+    if check_flag(matrices, "matrices"):
+        sections |= _matrix_sections(model.design)
+    blocks = [model.formula.text]
+    for title, lines in sections.items():
+        blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
+    return "\n\n".join(blocks)
+
+
+def explain_sections(model: "ModelSpec") -> dict[str, list[str]]:
+    """The parts of `explain_text`, lines by title, for other layouts."""
+    design = model.design
+    groups = [*account_lines(design.account), *group_lines(design)]
+    notes = _notes(model)
+    sections = {
+        "Equations": _equations(model),
+        "Fixed effects": _fixed_lines(model),
+        "Rows and groups": groups,
+        "Parameters": _parameter_lines(model),
+        "Priors": textwrap.wrap(_priors_line(model), 84),
+    }
+    return sections | ({"Notes": notes} if notes else {})
+
+
+# --- equations ------------------------------------------------------------------------
+
+
+def _equations(model: "ModelSpec") -> list[str]:
+    """The model as a sum, and the distribution of each random part."""
+    design = model.design
+    parts = [_product("beta", v.name, v.name, v.coords) for v in design.fixed]
+    parts += [f"{_random_part(term)} of its {term.group}" for term in design.groups]
+    parts += ["offset"] if design.offset is not None else []
+    if model.family == "gaussian":
+        left = design.response
+        parts.append("e")
+    else:
+        left = _scale_of(model)
+    lines = _wrapped(f"{left} =", parts)
+    lines += [_effects_line(term) for term in design.groups]
+    if model.family == "gaussian":
+        variance = "sigma^2 / weight" if design.weights is not None else "sigma^2"
+        lines.append(f"e ~ Normal(0, {variance}) in each row")
+    return lines
+
+
+def _product(symbol: str, name: str, column: str, coords: tuple[str, ...]) -> str:
+    """``beta[edu]*edu``; a factor has one coefficient for each level it codes."""
+    if name == "Intercept":
+        return f"{symbol}[Intercept]"
+    return f"{symbol}[{name}]" if coords else f"{symbol}[{name}]*{column}"
+
+
+def _random_part(term: GroupTerm) -> str:
+    """Sum of the effects of one bar term, in brackets if there are several."""
+    names = ["Intercept" if v.expr == "1" else v.expr for v in term.variables]
+    parts = [
+        _product("b", name, name, variable.coords)
+        for name, variable in zip(names, term.variables, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else "(" + " + ".join(parts) + ")"
+
+
+def _wrapped(head: str, parts: list[str], width: int = 78) -> list[str]:
+    """A sum over lines of at most `width` characters."""
+    lines, line = [], head
+    for i, part in enumerate(parts):
+        piece = f" {part}" if i == 0 else f" + {part}"
+        if len(line) + len(piece) > width and i > 0:
+            lines.append(line)
+            line = " " * len(head)
+        line += piece
+    return [*lines, line]
+
+
+def _effects_line(term: GroupTerm) -> str:
+    """Distribution of the effects of one level."""
+    if term.k == 1:
+        return f"b[{term.effects[0]}] ~ Normal(0, SD^2) over the levels of {term.group}"
+    names = ", ".join(
+        f"b[{'Intercept' if v.expr == '1' else v.expr}]"
+        + (f" of {', '.join(v.coords)}" if v.coords else "")
+        for v in term.variables
+    )
+    return f"({names}) ~ Normal(0, Sigma) over the levels of {term.group}"
+
+
+def _scale_of(model: "ModelSpec") -> str:
+    """What the linear predictor is, ``log(mean of count)``."""
+    link = FAMILIES[model.family][1]
+    chance = model.family in ("bernoulli", "binomial")
+    mean = f"{'probability' if chance else 'mean'} of {model.design.response}"
+    return mean if link == "identity" else f"{link}({mean})"
+
+
+# --- fixed effects --------------------------------------------------------------------
+
+
+def _fixed_lines(model: "ModelSpec") -> list[str]:
+    """Each column of X with its meaning."""
+    names, meanings = model.design.fixed_names, column_meanings(model)
+    if not names:
+        return ["none: the mean is zero apart from the random effects"]
+    width = max(len(name) for name in names)
+    return [
+        f"{name:<{width}}  {meaning}"
+        for name, meaning in zip(names, meanings, strict=True)
+    ]
+
+
+def column_meanings(model: "ModelSpec") -> tuple[str, ...]:
+    """What the coefficient of each column of X means, in words."""
+    gaussian = model.family == "gaussian"
+    unit = f"mean {model.design.response}" if gaussian else _scale_of(model)
+    columns = model.recipe.frame.columns
+    meanings = []
+    if model.design.intercept is not None:
+        at = _baseline(model, ())
+        meanings.append(unit + (f" where {at}" if at else ""))
+    for coding in model.recipe.fixed_coding:
+        parts = [
+            _atom_meanings(atom.label, columns[atom.label], full)
+            for atom, full in zip(coding.term.atoms, coding.full, strict=True)
+        ]
+        at = _baseline(model, coding.term.atoms)
+        meanings += [
+            _cell_meaning(cell[::-1], unit, at)
+            for cell in itertools.product(*reversed(parts))
+        ]
+    return tuple(meanings)
+
+
+def _baseline(model: "ModelSpec", atoms: tuple[Atom, ...]) -> str:
+    """Where a term of these atoms is read: what it interacts with, at its baseline.
+
+    Numbers at 0, factors at their first level; a factor that has all its levels coded
+    has no baseline.
+    """
+    found = {}
+    for coding in model.recipe.fixed_coding:
+        if not set(atoms) < set(coding.term.atoms):
+            continue
+        for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+            column = model.recipe.frame.columns[atom.label]
+            if full or atom in atoms:
+                continue
+            if isinstance(column, FactorColumn):
+                found[atom.label] = f"{atom.label} is {column.levels[0]}"
+            else:
+                found[atom.label] = f"{atom.label} = 0"
+    return listed(found.values()) if found else ""
+
+
+def _atom_meanings(
+    label: str, column: NumericColumn | FactorColumn, full: bool
+) -> list[tuple[str, str]]:
+    """Kind and words of each column of one atom: slope, contrast or cell."""
+    if isinstance(column, NumericColumn):
+        return [("slope", name) for name in column.names]
+    if full:
+        return [("cell", f"{label} is {level}") for level in column.levels]
+    reference = column.levels[0]
+    return [
+        ("contrast", f"{label} {level} less {reference}") for level in column.levels[1:]
+    ]
+
+
+def _cell_meaning(cell: tuple[tuple[str, str], ...], unit: str, at: str) -> str:
+    """Meaning of one column: of one atom, or how effects change with each other."""
+    slopes = [words for kind, words in cell if kind == "slope"]
+    contrasts = [words for kind, words in cell if kind == "contrast"]
+    places = [words for kind, words in cell if kind == "cell"] + ([at] if at else [])
+    where = f" where {listed(places)}" if places else ""
+    if not slopes and not contrasts:
+        return unit + where
+    if len(slopes) == 1 and not contrasts:
+        return f"change of {unit} per unit of {slopes[0]}{where}"
+    if len(contrasts) == 1 and not slopes:
+        return f"difference in {unit}, {contrasts[0]}{where}"
+    if not slopes:
+        return f"how the difference {contrasts[0]} changes, {listed(contrasts[1:])}" + (
+            where
+        )
+    changes = [f"per unit of {words}" for words in slopes[1:]] + contrasts
+    return f"how the slope of {slopes[0]} changes, {listed(changes)}{where}"
+
+
+# --- parameters -----------------------------------------------------------------------
+
+
+def _parameter_lines(model: "ModelSpec") -> list[str]:
+    """Number of fixed effects and variance parameters, term by term."""
+    design = model.design
+    lines = [counted(design.p, "fixed effect")]
+    total = 0
+    for term in design.groups:
+        sds, corrs = n_sd(term.structure, term.k), n_corr(term.structure, term.k)
+        total += sds + corrs
+        line = f"{term.label}: {counted(sds, 'SD')}"
+        if corrs:
+            line += f" and {counted(corrs, 'correlation')}"
+        if term.k > 1:
+            line += f", {STRUCTURES[term.structure]} of {counted(term.k, 'effect')}"
+        lines.append(line + f"; {counted(term.n_levels * term.k, 'random effect')}")
+    if model.family == "gaussian":
+        lines.append(
+            f"sigma: SD of a row about its mean; {total + 1} variance parameters in all"
+        )
+    else:
+        lines.append(
+            f"{counted(total, 'variance parameter')} in all, and what the "
+            f"family {model.family} has"
+        )
+    return lines
+
+
+def _priors_line(model: "ModelSpec") -> str:
+    """The set and its scales on one line; the whole table is `model.priors`."""
+    shown = [f"{label} {prior}" for label, prior, _ in model.priors.labels[:4]]
+    more = len(model.priors.labels) - len(shown)
+    return (
+        f"{model.priors.name}: "
+        + "; ".join(shown)
+        + (f"; and {more} more (print model.priors)" if more > 0 else "")
+    )
+
+
+def _notes(model: "ModelSpec") -> list[str]:
+    """What the formula became that a reader of its text might not expect."""
+    notes, text = [], model.formula.text
+    if "||" in text:
+        became = " + ".join(term.label for term in model.design.groups)
+        notes.append(
+            f"'||' sets correlations to zero between terms; it became {became}"
+        )
+        if any(v.coords for t in model.design.groups for v in t.variables if t.k > 1):
+            notes.append(
+                "a factor keeps its levels correlated under '||', as in lme4; "
+                "diag(f | g) makes them independent"
+            )
+    groups = [term.group for term in model.design.groups]
+    if any(":" in group for group in groups) and "/" in text:
+        notes.append(f"'/' nests: the grouping factors became {listed(groups)}")
+    repeated = {group for group in groups if groups.count(group) > 1}
+    notes += [
+        f"the terms of {group} are independent of each other"
+        for group in sorted(repeated)
+    ]
+    if model.design.weights is not None:
+        notes.append(
+            "weights are precisions: the variance of a row is sigma^2 / weight"
+        )
+    return notes
+
+
+# --- matrices -------------------------------------------------------------------------
+
+
+def _matrix_sections(design: Design) -> dict[str, list[str]]:
+    """First rows of y and X, and of each Z with the level of the row."""
+    check_rows(design.y, "the first rows of the matrices")
+    n = min(FIRST_ROWS, design.n)
+    names = (design.response, *design.fixed_names)
+    found = {
+        f"y and X, first {n} of {design.n:,} rows": _rows(
+            names, np.column_stack([design.y[:n], design.X[:n]])
+        )
+    }
+    for term in design.groups:
+        levels = [term.levels[code] for code in term.codes[:n]]
+        title = f"Z of {term.label}: in row i these columns, for the level of row i"
+        found[title] = _rows(term.effects, term.Z[:n], levels, term.group)
+    return found
+
+
+def _rows(
+    names: tuple[str, ...],
+    values: Float[np.ndarray, "n c"],
+    levels: list[str] | None = None,
+    group: str = "",
+) -> list[str]:
+    """A small right-aligned table of numbers."""
+    cut = values[:, :MOST_COLUMNS]
+    cells = [[f"{value:.6g}" for value in row] for row in cut]
+    head = list(names[:MOST_COLUMNS])
+    if levels is not None:
+        head = [group, *head]
+        cells = [[level, *row] for level, row in zip(levels, cells, strict=True)]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+        for row in [head, *cells]
+    ]
+    hidden = values.shape[1] - cut.shape[1]
+    return lines + ([f"and {counted(hidden, 'more column')}"] if hidden > 0 else [])

@@ -1,0 +1,175 @@
+"""Fits -> tables of text, the same for the terminal and for HTML."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from bayeslmm.comparison import unit_words
+from bayeslmm.comparison.table import interval_name, rounded, row_scale
+from bayeslmm.priors import Priors
+from bayeslmm.reporting.saved import SavedPosterior, SavedReml
+from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
+
+if TYPE_CHECKING:
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
+
+# Sections of a table, with the units of its numbers.
+COMPONENTS = {
+    "fixef": "Fixed effects, {unit}; slopes per unit of the predictor",
+    "sd": "SDs of random effects, {unit}; of slopes per unit of the predictor",
+    "corr": "Correlations, without units",
+    "sigma": "Residual SD, {unit}",
+}
+OTHERS = "Other parameters of the family"
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table whose cells are text already.
+
+    ``rows`` are (section, cells); a section starts where its name changes. The first
+    column is left-aligned, ``left`` says whether the others are too.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    notes: tuple[str, ...] = ()
+    left: bool = False
+
+
+def reml_table(reml: "RemlFit | SavedReml", level: float = 0.95) -> TextTable:
+    """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
+    t_values, unit = reml.fixef()["t"], _unit(reml)
+    rows = []
+    for label, r in reml.summary(level=level).iterrows():
+        cells = row((r["estimate"], r["se"]), r["se"])
+        t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
+        ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
+        rows.append((_section(label, r, unit), (str(label), *cells, t, ends)))
+    return TextTable(
+        title=f"{reml.method}, {unit}",
+        header=("", "estimate", "SE", "t", interval_name(level, "wald")),
+        rows=tuple(rows),
+        notes=(criterion_line(reml), reml.status.message),
+    )
+
+
+def criterion_line(reml: "RemlFit | SavedReml") -> str:
+    """Criterion, log likelihood, AIC and BIC on one line."""
+    name = "REML criterion" if reml.method == "REML" else "deviance"
+    return (
+        f"{name} {reml.criterion:.3f}, log likelihood {reml.loglik:.3f}, AIC "
+        f"{reml.aic:.2f}, BIC {reml.bic:.2f}, {reml.npar} parameters"
+    )
+
+
+def posterior_table(
+    post: "Posterior | SavedPosterior",
+    prob: float = 0.95,
+    kind: Literal["eti", "hdi"] = "eti",
+) -> TextTable:
+    """Posterior means, medians, SDs, intervals and diagnostics."""
+    rows, unit = [], _unit(post)
+    for label, r in post.summary(prob=prob, kind=kind).iterrows():
+        cells = row((r["mean"], r["median"], r["sd"]), r["sd"])
+        ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
+        health = (count(r["ess_bulk"]), number(r["rhat"], 3))
+        cells = (str(label), *cells, ends, *health)
+        rows.append((_section(label, r, unit), cells))
+    missing = _missing_notes(post)
+    return TextTable(
+        title=f"Posterior, {unit}",
+        header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
+        rows=tuple(rows),
+        notes=(f"{post.method}: {post.reason}", post.status.message, *missing),
+    )
+
+
+def comparison_table(table: pd.DataFrame) -> TextTable:
+    """What `compare` gives, side by side."""
+    method, unit, marked = table.attrs["method"], table.attrs["unit"], False
+    rows = []
+    for label, r in table.iterrows():
+        cells = rounded(r, "reml", "reml_se", "median", "sd")
+        difference = number(r["difference_in_se"], 2)
+        if r["difference_unit"] == "posterior SD":
+            difference, marked = difference + " *", True
+        ends = interval(r["lower"], r["upper"], _decimals(row_scale(r), r["median"]))
+        section = _section(label, r, unit)
+        rows.append((section, (str(label), *cells, ends, difference)))
+    notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]
+    if marked:
+        notes.append(f"* no {method} SE at the boundary: in posterior SDs")
+    header = ("", method, "SE", "median", "SD", table.attrs["interval"], "difference")
+    title = f"{method} beside the posterior, {unit}"
+    return TextTable(title, header, tuple(rows), tuple(notes))
+
+
+def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
+    """True values of simulated data beside both fits."""
+    rows = []
+    for label, r in table.iterrows():
+        cells = row((truth[str(label)], r["reml"], r["median"]), r["sd"])
+        ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
+        inside = "yes" if r["lower"] <= truth[str(label)] <= r["upper"] else "no"
+        section = _section(label, r, table.attrs["unit"])
+        rows.append((section, (str(label), *cells, ends, inside)))
+    names = (table.attrs["method"], "median", table.attrs["interval"])
+    header = ("", "true", *names, "true inside")
+    prob = table.attrs["prob"]
+    note = (
+        f"a {100 * prob:.3g}% interval misses the true value in "
+        f"{100 * (1 - prob):.2g}% of data sets, on average over the prior"
+    )
+    return TextTable("The values that made these data", header, tuple(rows), (note,))
+
+
+def priors_table(priors: Priors) -> TextTable:
+    """Every prior with its reason."""
+    rows = tuple(("", labels) for labels in priors.labels)
+    return TextTable(f"Priors: {priors.name}", ("", "prior", "reason"), rows, left=True)
+
+
+def grouping_table(table: pd.DataFrame) -> TextTable:
+    """What `describe_table` gives."""
+    related = bool(table["relation"].any())
+    rows = []
+    for group, r in table.iterrows():
+        sizes = (count(r[c]) for c in ("levels", "smallest", "median", "largest"))
+        relation = (str(r["relation"]),) if related else ()
+        rows.append(("", (str(group), *sizes, *relation)))
+    header = ("", "levels", "rows each: least", "median", "most")
+    return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
+
+
+def _missing_notes(post: "Posterior | SavedPosterior") -> tuple[str, ...]:
+    """What a hyphen in the place of a mean or SD says."""
+    if not post.status.missing.sd:
+        return ()
+    return (
+        f"{MISSING}: the posterior has no such mean or SD (flat priors and few levels "
+        "make its tail too heavy); read the median and the interval",
+    )
+
+
+def _section(label: object, r: pd.Series, unit: str) -> str:
+    """Section of a parameter; families other than the Gaussian have no sigma."""
+    others = r["component"] == "sigma" and label != "sigma"
+    return OTHERS if others else COMPONENTS[r["component"]].replace("{unit}", unit)
+
+
+def _unit(fit: "RemlFit | Posterior | SavedReml | SavedPosterior") -> str:
+    """In which units the numbers of a fit are; a saved one knows them."""
+    return (
+        fit.unit
+        if isinstance(fit, SavedReml | SavedPosterior)
+        else unit_words(fit.model)
+    )
+
+
+def _decimals(scale: float, value: float) -> int:
+    """Decimals for the ends of an interval: of its scale, else of the value."""
+    return decimals_for(scale if scale == scale and scale > 0.0 else value)

@@ -1,0 +1,197 @@
+"""Tables and sentences on a terminal, through rich."""
+
+import shutil
+from collections.abc import Iterable
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from bayeslmm.comparison import answer, compare, reading
+from bayeslmm.reporting.describe import header_lines
+from bayeslmm.reporting.tables import (
+    TextTable,
+    comparison_table,
+    posterior_table,
+    reml_table,
+)
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rich.console import Console
+    from rich.table import Table
+
+    from bayeslmm.posterior.diagnose import Diagnosis
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reporting.load import SavedFit
+    from bayeslmm.reporting.saved import SavedPosterior, SavedReml
+    from bayeslmm.spec import ModelSpec
+
+NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded
+
+
+def print_header(console: "Console", model: "ModelSpec") -> None:
+    """Formula in bold, the rest below it."""
+    print_lines_headed(console, header_lines(model))
+
+
+def print_lines_headed(console: "Console", lines: list[str]) -> None:
+    """The first line in bold, the rest below it."""
+    first, *rest = lines
+    console.print(first, style="bold", markup=False, highlight=False)
+    print_lines(console, rest)
+
+
+def print_answer(console: "Console", sentences: Iterable[str]) -> None:
+    """What to read before any table."""
+    print_section(console, "In short", sentences)
+
+
+def print_reml(console: "Console", reml: "RemlFit | SavedReml") -> None:
+    """The REML table with its notes."""
+    print_table(console, reml_table(reml))
+
+
+def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> None:
+    """The posterior table with its notes."""
+    print_table(console, posterior_table(post))
+
+
+def print_comparison(
+    console: "Console", table: "DataFrame", sentences: Iterable[str]
+) -> None:
+    """What `compare` gives, and its reading."""
+    print_table(console, comparison_table(table))
+    print_section(console, "Reading", sentences)
+
+
+def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
+    """What the diagnostics say."""
+    print_section(console, "Diagnosis", diagnosis.messages)
+
+
+def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
+    """All that there is of a fit, as the command line has it."""
+    table, diagnosis = compare(reml, post), post.diagnose()
+    print_header(console, post.model)
+    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
+    print_reml(console, reml)
+    print_posterior(console, post)
+    print_comparison(console, table, reading(reml, post))
+    print_diagnosis(console, diagnosis)
+
+
+def reml_text(reml: "RemlFit | SavedReml") -> str:
+    """A REML fit as text."""
+    console = _page()
+    with console.capture() as text:
+        print_reml(console, reml)
+    return f"{reml.formula}\n{text.get().rstrip()}"
+
+
+def posterior_text(post: "SavedPosterior") -> str:
+    """A posterior as text."""
+    console = _page()
+    with console.capture() as text:
+        print_posterior(console, post)
+    return f"{post.formula}\n{text.get().rstrip()}"
+
+
+def fit_text(reml: "RemlFit", post: "Posterior") -> str:
+    """Both fits as text."""
+    console = _page()
+    with console.capture() as text:
+        print_fit(console, reml, post)
+    return text.get().rstrip()
+
+
+def saved_text(saved: "SavedFit") -> str:
+    """A fit that was read from a folder as text: the screen of the command line."""
+    console = _page()
+    with console.capture() as text:
+        print_lines_headed(console, saved.account())
+        print_answer(console, saved.answer)
+        if saved.reml is not None:
+            print_reml(console, saved.reml)
+        if saved.posterior is not None:
+            print_posterior(console, saved.posterior)
+        if saved.reml is not None and saved.posterior is not None:
+            print_comparison(console, saved.compare(), saved.reading())
+        if saved.posterior is not None:
+            print_diagnosis(console, saved.posterior.diagnose())
+        print_section(console, "Saved results", saved.origin())
+    return text.get().rstrip()
+
+
+def _page() -> "Console":
+    """A console that writes nowhere, as wide as the terminal."""
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    # in a notebook rich would show the text beside what is captured
+    return Console(file=StringIO(), width=width, force_jupyter=False)
+
+
+def print_section(console: "Console", title: str, lines: Iterable[str]) -> None:
+    """A title and indented lines below it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print()
+    console.print(title, style="bold", markup=False, highlight=False)
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+
+
+def print_lines(console: "Console", lines: Iterable[str]) -> None:
+    """Plain lines, indented where they wrap too."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+
+
+def print_table(console: "Console", table: TextTable) -> None:
+    """A table with its notes; on a narrow terminal numbers run over the edge whole."""
+    drawn = rich_table(table)
+    needed = NARROWEST_LABEL + sum(width + 2 for width in _widths(table)[1:])
+    if console.width < needed and not table.left:
+        drawn.width = needed
+    console.print()
+    console.print(drawn, crop=False)
+    print_lines(console, table.notes)
+
+
+def rich_table(table: TextTable) -> "Table":
+    """The same table as a rich object."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        padding=(0, 1),
+    )
+    for i, name in enumerate(table.header):
+        if i == 0 or table.left:
+            drawn.add_column(Text(name), overflow="fold")
+        else:
+            drawn.add_column(Text(name), justify="right", no_wrap=True)
+    section = table.rows[0][0]
+    for name, cells in table.rows:
+        if name != section:
+            drawn.add_section()
+            section = name
+        drawn.add_row(*(Text(cell) for cell in cells))
+    return drawn
+
+
+def _widths(table: TextTable) -> list[int]:
+    """Characters that each column needs."""
+    columns = zip(table.header, *(cells for _, cells in table.rows), strict=True)
+    return [max(map(len, column)) for column in columns]

@@ -1,0 +1,281 @@
+"""Data from a model: new responses at given parameters.
+
+Takes a `Model` or its `Design` and values of beta, the covariance of the random effects
+and sigma; gives responses. Random effects are drawn anew for every response, or held at
+given values.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.absent import check_rows
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.memory import check_fits
+from bayeslmm.errors import ModelError, check_count, check_seed
+
+if TYPE_CHECKING:
+    from bayeslmm.spec import ModelSpec
+
+# Rounding allowed below zero in the eigenvalues of a correlation matrix typed by hand.
+PSD_TOLERANCE = 1e-10
+
+
+class Parameters(NamedTuple):
+    """Fixed effects, a root of the covariance of each bar term, and residual SD."""
+
+    beta: Float[np.ndarray, " p"]
+    factors: tuple[Float[np.ndarray, "_ _"], ...]
+    sigma: float
+
+
+class Simulated(Protocol):
+    """A fit that knows the parameters to simulate from."""
+
+    @property
+    def model(self) -> "ModelSpec":
+        """What was fitted."""
+        ...
+
+    def simulation_parameters(
+        self, nsim: int, rng: np.random.Generator
+    ) -> Iterable[Parameters]:
+        """Parameters of each response."""
+        ...
+
+
+def simulate(
+    source: "ModelSpec | Design | Simulated",
+    nsim: int = 1,
+    seed: int | np.random.Generator | None = None,
+    *,
+    beta: Float[np.ndarray, " p"] | None = None,
+    factors: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+    sigma: float | None = None,
+    effects: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+) -> Float[np.ndarray, "nsim n"]:
+    """Responses drawn from a Gaussian mixed model: of a fit, or at given parameters.
+
+    Use it for parametric bootstrap, predictive checks, calibration and power: the rows,
+    columns, groups, weights and offset are those of the model, the response is new. As
+    lme4's ``simulate``, with random effects drawn anew.
+
+    Parameters
+    ----------
+    source : RemlFit, Posterior, Fit, Model or Design
+        A fit: of REML the estimates are the parameters, of a posterior one of its draws
+        for each response; of `Fit`, its REML fit. Or a model (or its arrays), whose
+        own response is not looked at, with parameters.
+    nsim : int, default 1
+        Number of responses.
+    seed : int or numpy.random.Generator, optional
+        Same seed, same responses; by default another each time.
+    beta : ndarray, shape (p,)
+        Fixed effects in the order of ``design.fixed_names``, units of y per unit of x.
+    factors : sequence of ndarray, shape (k, k)
+        One root L of the covariance L L' of the random effects for each bar term, in
+        formula order, units of y; `sd_corr_to_factor` makes one from SDs.
+    sigma : float
+        Residual SD at weight 1, units of y.
+    effects : sequence of ndarray, shape (J, k), optional
+        Random effects to hold fixed, one array for each bar term. By default they are
+        drawn from N(0, L L') anew for every response.
+
+    Returns
+    -------
+    ndarray, shape (nsim, n)
+        Responses, one in each row, units of y.
+
+    Raises
+    ------
+    ModelError
+        If the family is not Gaussian, a parameter has the wrong shape or a negative or
+        non-finite value, or a model comes without them and a fit with them.
+
+    See Also
+    --------
+    sd_corr_to_factor : the root L from SDs and correlations.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> simulate(model.fit_reml(), nsim=3, seed=1).shape
+    (3, 240)
+    >>> y = simulate(
+    ...     model,
+    ...     nsim=100,
+    ...     seed=1,
+    ...     beta=np.array([10.0, 0.5]),
+    ...     factors=[sd_corr_to_factor(np.array([2.0]))],
+    ...     sigma=1.0,
+    ... )
+    >>> y.shape == (100, len(pupils))
+    True
+    """
+    nsim = check_count(nsim, "nsim", 1)
+    check_seed(seed)
+    rng = np.random.default_rng(seed)
+    given = {"beta": beta, "factors": factors, "sigma": sigma}
+    design = _gaussian_design(source)
+    check_fits(
+        2 * 8.0 * nsim * design.n,
+        f"{nsim:,} simulated responses of {design.n:,} rows",
+        "Simulate fewer at a time.",
+    )
+    own = getattr(source, "simulation_parameters", None)
+    if own is not None:
+        _refuse_both(
+            source, [name for name, value in given.items() if value is not None]
+        )
+        sets = own(nsim, rng)
+    else:
+        if beta is None or factors is None or sigma is None:
+            raise ModelError(
+                "A model has no parameters to simulate from before it is fitted: give "
+                "beta, factors and sigma, or a fit: simulate(model.fit_reml(), "
+                "nsim=100, seed=1)."
+            )
+        sets = [Parameters(beta, tuple(factors), sigma)] * nsim
+    responses = []
+    for one in sets:
+        _check_parameters(design, one, effects)
+        responses.append(_one_response(design, one, effects, rng))
+    return np.stack(responses)
+
+
+def _refuse_both(source: object, given: list[str]) -> None:
+    """Raise if a fit comes with parameters of its own."""
+    if given:
+        raise ModelError(
+            f"A {type(source).__name__} has its own {' and '.join(given)}. To simulate "
+            "at other parameters give its model: simulate(fit.model, beta=..., "
+            "factors=..., sigma=...)."
+        )
+
+
+def sd_corr_to_factor(
+    sd: Float[np.ndarray, " k"], corr: Float[np.ndarray, "k k"] | None = None
+) -> Float[np.ndarray, "k k"]:
+    """Root L of the covariance with these SDs and correlations.
+
+    Parameters
+    ----------
+    sd : ndarray, shape (k,)
+        SDs of the random effects, units of y per unit of the column; may be 0.
+    corr : ndarray, shape (k, k), optional
+        Their correlations, unit-free; independent by default, +-1 allowed.
+
+    Returns
+    -------
+    ndarray, shape (k, k)
+        L with L L' the covariance, lower triangular.
+
+    Raises
+    ------
+    ModelError
+        If an SD is negative or `corr` is no correlation matrix.
+    """
+    corr = np.eye(len(sd)) if corr is None else corr
+    if np.any(sd < 0) or not np.allclose(np.diag(corr), 1.0):
+        raise ModelError(
+            f"SDs {sd.tolist()} with correlations {corr.tolist()} are no covariance: "
+            "an SD is at least 0 and a correlation matrix has 1 on its diagonal."
+        )
+    values, vectors = np.linalg.eigh(corr)
+    if values[0] < -PSD_TOLERANCE or not np.allclose(corr, corr.T):
+        raise ModelError(
+            f"Correlations {corr.tolist()} cannot hold together: their smallest "
+            f"eigenvalue is {values[0]:.3g}. Move them towards 0."
+        )
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    L = np.linalg.qr(root.T)[1].T  # root root' = R'R, also where Cholesky would fail
+    return sd[:, None] * L * np.where(np.diag(L) < 0, -1.0, 1.0)
+
+
+def _one_response(
+    design: Design,
+    given: Parameters,
+    effects: Sequence[Float[np.ndarray, "_ _"]] | None,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " n"]:
+    """X beta + offset + Z b + e with b drawn or given."""
+    check_rows(design.y, "simulated responses")
+    y = design.X @ given.beta
+    if design.offset is not None:
+        y += design.offset
+    drawn = effects or _draw_effects(design, given.factors, rng)
+    for term, b in zip(design.groups, drawn, strict=True):
+        y += np.einsum("nk,nk->n", term.Z, b[term.codes])
+    weights = 1.0 if design.weights is None else design.weights
+    return y + rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
+
+
+def _draw_effects(
+    design: Design,
+    factors: Sequence[Float[np.ndarray, "_ _"]],
+    rng: np.random.Generator,
+) -> Iterator[Float[np.ndarray, "_ _"]]:
+    """Random effects of each bar term, shape (J, k), from N(0, L L')."""
+    for term, L in zip(design.groups, factors, strict=True):
+        yield rng.normal(size=(term.n_levels, term.k)) @ L.T
+
+
+def _gaussian_design(source: "ModelSpec | Design | Simulated") -> Design:
+    """Arrays of a model or a fit, if its family is the one that is simulated."""
+    if isinstance(source, Design):
+        return source
+    model: Any = getattr(source, "model", source)
+    if not hasattr(model, "family"):
+        raise ModelError(
+            f"simulate takes a fit or a model, not a {type(source).__name__}."
+        )
+    if model.family != "gaussian":
+        raise ModelError(
+            f"simulate draws Gaussian responses, and the family is {model.family!r}. "
+            "Draw from the PyMC model instead: pymc.draw over model.to_pymc()."
+        )
+    return model.design
+
+
+def _check_parameters(
+    design: Design,
+    given: Parameters,
+    effects: Sequence[Float[np.ndarray, "_ _"]] | None,
+) -> None:
+    """Shapes and ranges, named as the user gave them."""
+    beta, factors, sigma = given
+    if beta.shape != (design.p,):
+        raise ModelError(
+            f"beta has {beta.size} values and the model {design.p} fixed effects: "
+            f"{', '.join(design.fixed_names)}."
+        )
+    for t, term in enumerate(design.groups):
+        _check_shape("factors", t, term, factors, (term.k, term.k))
+        if effects is not None:
+            _check_shape("effects", t, term, effects, (term.n_levels, term.k))
+    arrays = [beta, np.array(sigma), *factors, *(effects or ())]
+    if sigma < 0 or not all(np.isfinite(array).all() for array in arrays):
+        raise ModelError(
+            f"Parameters must be finite and sigma at least 0; sigma is {sigma}, beta "
+            f"{beta.tolist()}."
+        )
+
+
+def _check_shape(
+    name: str,
+    t: int,
+    term: GroupTerm,
+    arrays: Sequence[Float[np.ndarray, "_ _"]],
+    shape: tuple[int, int],
+) -> None:
+    """One array for each bar term, of the right shape."""
+    seen = arrays[t].shape if t < len(arrays) else "missing"
+    if seen != shape:
+        raise ModelError(
+            f"{name}[{t}] is for the term {term.label} with the effects "
+            f"{', '.join(term.effects)} and must have shape {shape}; it is {seen}."
+        )

@@ -1,0 +1,222 @@
+"""What a model says: formula, design, cross-products, priors and family; no verbs.
+
+Takes what a user writes and checks everything at the border; gives the `ModelSpec` that
+every room to the right takes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, Self
+
+import numpy as np
+
+from bayeslmm.design import Design, Recipe, build_design
+from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.labels import label_rows
+from bayeslmm.design.notes import warn_of_data
+from bayeslmm.design.scan import Scan
+from bayeslmm.design.source import column_names, open_source
+from bayeslmm.errors import DataError, ModelError, check_flag, check_progress
+from bayeslmm.formula import Formula, parse_formula
+from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.conditioning import condition
+from bayeslmm.marginal.stream import (
+    Plan,
+    Tally,
+    check_streamable,
+    finish,
+    make_plan,
+    stream_model,
+)
+from bayeslmm.priors import Priors, check_family, make_priors
+
+# How a posterior can be drawn.
+Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
+
+
+class ModelSpec:
+    """A mixed model as data: everything that a fit, a graph or a table needs of it.
+
+    Made by `bayeslmm.Model`, which has the same parameters and adds the verbs.
+
+    Attributes
+    ----------
+    formula : Formula
+        The parsed formula.
+    recipe : Recipe
+        The design, its model frame, and how to encode new data.
+    design : Design
+        Arrays of the model.
+    priors : Priors
+        The prior of every parameter, with its reason.
+    family : str
+        Response distribution.
+    conditioned : Conditioned
+        Cross-products in safe coordinates, from which everything is computed, and the
+        way back to the data's (Gaussian models only).
+    plan : Plan or None
+        How rows in batches were read: levels, blocks, memory, time. None for a frame.
+    row_labels : ndarray or None
+        Index of the rows used in a pandas frame, else their positions; None for rows in
+        batches.
+    weights_column : str or None
+        Column that the weights came from; new rows have theirs in it.
+    """
+
+    __slots__ = (
+        "_conditioned",
+        "_rereader",
+        "family",
+        "formula",
+        "plan",
+        "priors",
+        "recipe",
+        "row_labels",
+        "weights_column",
+    )
+
+    family: str
+    formula: Formula
+    recipe: Recipe
+    priors: Priors
+    plan: Plan | None
+    row_labels: np.ndarray | None
+    weights_column: str | None
+    _rereader: Rereader | None
+
+    def __init__(
+        self,
+        formula: str,
+        data: object,
+        *,
+        priors: str | Mapping[str, object] = "weak",
+        family: str = "gaussian",
+        weights: object = None,
+        center_predictors: bool = True,
+        progress: bool | Literal["auto"] = "auto",
+    ) -> None:
+        check_family(family)
+        check_flag(center_predictors, "center_predictors")
+        check_progress(progress)
+        self.family = family
+        gaussian = family == "gaussian"
+        source = open_source(data)
+        self.formula = parse_formula(formula, columns=column_names(data, source))
+        if source is None:
+            self.recipe = build_design(
+                self.formula, data, weights=weights, gaussian=gaussian
+            )
+            self._conditioned = condition(self.recipe.design) if gaussian else None
+            self.plan = self._rereader = None
+            self.row_labels = label_rows(data, self.recipe.kept)
+        else:
+            self.row_labels = None
+            check_streamable(family, source)
+            streamed = stream_model(
+                self.formula, source, weights=weights, progress=progress
+            )
+            self.recipe, self._conditioned = streamed.recipe, streamed.conditioned
+            self.plan, self._rereader = streamed.plan, streamed.rereader
+        warn_of_data(self.design.account)
+        self.weights_column = weights if isinstance(weights, str) else None
+        self.priors = make_priors(
+            priors,
+            self.recipe.design,
+            center_predictors=center_predictors,
+            family=family,
+        )
+
+    @classmethod
+    def from_tally(
+        cls,
+        scan: Scan,
+        tally: Tally,
+        *,
+        priors: str | Mapping[str, object] = "weak",
+        center_predictors: bool = True,
+    ) -> Self:
+        """Gaussian model of data that were summed in parts, on any machines.
+
+        Parameters
+        ----------
+        scan : Scan
+            What `bayeslmm.scan_rows` found in all the data.
+        tally : Tally
+            The sum of what `bayeslmm.sum_partition` gave for every part.
+        priors, center_predictors
+            As for `Model`.
+
+        Returns
+        -------
+        Model
+            The same as from all the data at once, up to rounding.
+
+        Raises
+        ------
+        DataError
+            If parts are missing, or the design cannot carry the model.
+        """
+        check_flag(center_predictors, "center_predictors")
+        model = cls.__new__(cls)
+        model.family, model.formula = "gaussian", scan.formula
+        model.plan, model._rereader = make_plan(scan, 1), None
+        model.recipe, model._conditioned = finish(scan, tally)
+        warn_of_data(model.design.account)
+        model.row_labels, model.weights_column = None, scan.weights
+        model.priors = make_priors(
+            priors, model.recipe.design, center_predictors=center_predictors
+        )
+        return model
+
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        """State to be pickled: without the source of the rows, which may be open."""
+        state = {name: getattr(self, name) for name in ModelSpec.__slots__}
+        return None, {**state, "_rereader": None}
+
+    @property
+    def design(self) -> Design:
+        """Arrays of the model."""
+        return self.recipe.design
+
+    @property
+    def conditioned(self) -> Conditioned:
+        """Cross-products in safe coordinates; Gaussian models only."""
+        if self._conditioned is None:
+            raise ModelError(
+                f"The marginal likelihood integrates the effects out of a Gaussian "
+                f"model; family {self.family!r} has none in closed form. Use "
+                f"model.sample(method='joint')."
+            )
+        return self._conditioned
+
+    def __repr__(self) -> str:
+        """Formula, family and sizes on one line."""
+        sizes = ", ".join(f"{t.group}: {t.n_levels}" for t in self.design.groups)
+        return (
+            f"Model({self.formula.text!r}, family={self.family!r}, "
+            f"rows={self.design.n}, groups=[{sizes}], priors={self.priors.name!r})"
+        )
+
+    def read_rows(self) -> Iterator[SomeRows]:
+        """The rows used, read again if they were read in batches.
+
+        Returns
+        -------
+        iterator of SomeRows
+            Positions and designs of some rows each, at most 65,536 if they are read;
+            of all rows of a frame in memory.
+
+        Raises
+        ------
+        DataError
+            If the model does not know where its rows are.
+        """
+        if self.plan is None:
+            return iter([SomeRows(self.recipe.kept, self.design)])
+        if self._rereader is None:
+            raise DataError(
+                f"This model has the sums of {self.plan.source} and does not know "
+                f"where the rows are, because it was made by from_tally(), pickled or "
+                f"copied. Read some rows at a time into a data frame and give it to "
+                f"predict()."
+            )
+        return self._rereader.read(self.design)
