@@ -5,7 +5,7 @@ every room to the right takes.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -126,14 +126,14 @@ class ModelSpec:
         )
 
     @classmethod
-    def from_tally(
-        cls,
+    def from_tally[M: "ModelSpec"](
+        cls: type[M],
         scan: Scan,
         tally: Tally,
         *,
         priors: str | Mapping[str, object] = "weak",
         center_predictors: bool = True,
-    ) -> Self:
+    ) -> M:
         """Gaussian model of data that were summed in parts, on any machines.
 
         Parameters

@@ -189,7 +189,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
 def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
     script = (
         "import os\nfrom pathlib import Path\n"
-        "from bayeslmm.report.folder import unfinished_folder\n"
+        "from bayeslmm.reporting.folder import unfinished_folder\n"
         "with unfinished_folder(Path('results')) as folder:\n"
         "    (folder / 'summary.json').touch()\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -190,7 +190,7 @@ INTERRUPTED = """
 import os, signal, threading, time, warnings
 import numpy as np, nutpie, pandas as pd
 from bayeslmm import Model, SamplingError
-from bayeslmm.fit.sampling import sample
+from bayeslmm.posterior.sampling import sample
 
 inner = nutpie.sample
 began = threading.Event()

@@ -204,7 +204,7 @@ def test_nutpie_has_the_class_that_takes_callbacks() -> None:
         *("logp_func", "expand_func", "_n_dim", "_shapes", "_coords"),
     }
     assert wanted <= names, (
-        "nutpie has changed CompiledPyMCModel: adapt bayeslmm.fit.compiled"
+        "nutpie has changed CompiledPyMCModel: adapt bayeslmm.posterior.compiled"
         ".callback_model, or let it return None so that from_pyfunc is used"
     )
 

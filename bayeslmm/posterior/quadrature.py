@@ -192,7 +192,7 @@ def quadrature(
     Examples
     --------
     >>> import bayeslmm as lmm
-    >>> from bayeslmm.fit.quadrature import quadrature
+    >>> from bayeslmm.posterior.quadrature import quadrature
     >>> classrooms = lmm.simulate_classrooms(seed=1)
     >>> model = lmm.Model("score ~ edu + (1 | classroom)", classrooms.data)
     >>> quadrature(model).converged
