@@ -135,11 +135,20 @@ UNREADABLE = {
     "semi.csv": (b"score;edu\n1;2\n", "--sep ';'"),
     "tabs.csv": (b"score\tedu\n1\t2\n", r"--sep '\\t'"),
     "comma.tsv": (b"score,edu\n1,2\n", "--sep ','"),
-    "ragged.csv": (b"a,b\n1,2\n1,2,3,4\n", "Expected 2 fields in line 3"),
+    "ragged.csv": (
+        b"a,b\n1,2\n1,2,3,4\n",
+        "Line 3 of 'ragged.csv' has 4 fields and the lines before it 2",
+    ),
     "mixed.csv": (b"a;b\n1,5;2\n1,2,5;4\n", "--sep ';'"),
-    "quote.csv": (b'a,b\n"1,2\n', "EOF inside string"),
+    "quote.csv": (
+        b'a,b\n"1,2\n',
+        "a quotation mark in row 1 under the header is not closed",
+    ),
     "more.csv": (b"a,b\n0,1,2\n1,3,4\n", "1 more field than its first line.*row.names"),
-    "later.csv": (b"a,b\n1,2\n1,3,4\n", "Expected 2 fields in line 3, saw 3"),
+    "later.csv": (
+        b"a,b\n1,2\n1,3,4\n",
+        "Line 3 of 'later.csv' has 3 fields and the lines before it 2",
+    ),
     "commas.csv": (b"a,b\n1,2,\n3,4,\n", "empty in every row: each row ends in a ','"),
     "bad.parquet": (b"hello", "cannot be read as Parquet"),
     "book.xlsx": (b"PK", "cannot be read as an Excel workbook"),

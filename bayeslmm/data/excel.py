@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
+from bayeslmm.data.decimals import check_decimals
+from bayeslmm.data.header import clean, with_clean_names
 from bayeslmm.data.options import Options, option
 from bayeslmm.data.words import not_installed, unreadable
 from bayeslmm.errors import InputFileError, listed, nearest_names
@@ -56,11 +58,11 @@ def read_excel(
             raise
         raise unreadable(path, "an Excel workbook", error) from error
     first = header.iloc[0].tolist() if len(header) else []
-    _check_header(path, sheet, data)
-    names = zip(data.columns.map(str), first, strict=False)
-    renamed = {new: str(old) for new, old in names if pd.notna(old) and new != str(old)}
-    data.columns = data.columns.map(str)
-    return data, renamed, _notes(sheet, others, options)
+    _check_rows(path, sheet, data)
+    where = f"sheet {sheet!r} of {path.name!r}"
+    data, renamed = with_clean_names(data, first, where=where)
+    check_decimals(path.name, data, decimal=options.decimal, sep=None)
+    return data, renamed, _notes(path, sheet, others, data, options)
 
 
 def _sheet(path: Path, names: list[str], options: Options) -> str:
@@ -76,29 +78,41 @@ def _sheet(path: Path, names: list[str], options: Options) -> str:
     raise InputFileError(f"{path.name!r} has no sheet {asked!r}.{hint}")
 
 
-def _check_header(path: Path, sheet: str, data: "pd.DataFrame") -> None:
-    """Raise unless the first row of a sheet names its columns."""
+def _check_rows(path: Path, sheet: str, data: "pd.DataFrame") -> None:
+    """Raise unless a sheet has rows under its first."""
     if not len(data.columns) or not len(data):
         raise InputFileError(
             f"Sheet {sheet!r} of {path.name!r} has no rows under a header. Give the "
             f"sheet that holds the table: {option('sheet', 'name')}."
         )
-    n = len(data.columns)
-    nameless = sum(str(name).startswith("Unnamed: ") for name in data.columns)
-    if nameless > n / 2:
-        raise InputFileError(
-            f"The first row of sheet {sheet!r} of {path.name!r} names "
-            f"{n - nameless} of {n} columns, so it is no header. "
-            f"Delete the rows above the header (titles, notes), or save the table as a "
-            f"sheet of its own."
+
+
+def _notes(
+    path: Path, sheet: str, others: list[str], data: "pd.DataFrame", options: Options
+) -> list[str]:
+    """That there were other sheets, if none was asked for; formulas without values."""
+    notes = []
+    if options.sheet is None and others:
+        notes.append(
+            f"sheet {sheet!r} was read, the first of {len(others) + 1}; the others are "
+            f"{listed(others)}: for one of them use {option('sheet', others[0])}"
         )
+    empty = [name for name in data if data[name].isna().all()]
+    formulas = _formulas(path, sheet) if empty else set()
+    unknown = [str(name) for name in empty if name in formulas]
+    if unknown:
+        notes.append(
+            f"the formulas of {listed(unknown)} were never computed, so that no value "
+            f"is there: open the workbook in Excel and save it"
+        )
+    return notes
 
 
-def _notes(sheet: str, others: list[str], options: Options) -> list[str]:
-    """That there were other sheets, if none was asked for."""
-    if options.sheet is not None or not others:
-        return []
-    return [
-        f"sheet {sheet!r} was read, the first of {len(others) + 1}; the others are "
-        f"{listed(others)}: for one of them use {option('sheet', others[0])}"
-    ]
+def _formulas(path: Path, sheet: str) -> set[str]:
+    """Names of the columns whose first cell is a formula."""
+    from openpyxl import load_workbook
+
+    rows = load_workbook(path, read_only=True)[sheet].iter_rows(max_row=2)
+    header, first = ([cell.value for cell in row] for row in rows)
+    pairs = zip(header, first, strict=False)
+    return {clean(str(name)) for name, cell in pairs if str(cell).startswith("=")}

@@ -55,6 +55,12 @@ def origin_of(frame: object) -> Origin | None:
     return Origin(**{**found, "notes": tuple(found["notes"])})
 
 
+def notes_of(frame: object) -> str:
+    """What reading the file decided, as the end of a message; empty for most frames."""
+    origin = origin_of(frame)
+    return f" On reading: {'; '.join(origin.notes)}." if origin and origin.notes else ""
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.data.origin import origin_of
+from bayeslmm.data.origin import notes_of, origin_of
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.frame import RawColumn, read_column, to_factor
 from bayeslmm.errors import DataError, FormulaError, nearest_names
@@ -35,7 +35,8 @@ def read_columns(
         if name not in frame.columns:
             raise FormulaError(
                 f"There is no column {name!r} in the data."
-                f"{_nearest_columns(name, frame.columns)}",
+                f"{_nearest_columns(name, frame.columns)}"
+                f"{notes_of(frame.to_native())}",
                 formula.text,
                 column_position(formula, name),
             )
