@@ -174,10 +174,11 @@ def test_text_traps_are_found_in_batches_too():
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+@pytest.mark.parametrize("shift", [12.0, 100.0])
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
-def test_a_level_that_holds_half_of_the_sd_is_said(formula):
+def test_a_level_that_holds_half_of_the_sd_is_said(formula, shift):
     data = frame()
-    data.loc[data["g"] == 4, "y"] += 12.0
+    data.loc[data["g"] == 4, "y"] += shift
     fit = lmm.Model(formula, data).fit_reml()
     (sentence,) = outlying_sentences(fit)
     assert "Level 4 of g lies" in sentence

@@ -8,11 +8,11 @@ notebooks start here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bayeslmm.errors import as_path, check_flag
 from bayeslmm.fit.posterior import Posterior
 from bayeslmm.fit.remlfit import RemlFit
 from bayeslmm.model import Method, Model
@@ -134,7 +134,8 @@ class Fit:
         """
         from bayeslmm.report.save import save_fit
 
-        folder = Path(folder)
+        check_flag(force, "force")
+        folder = as_path(folder, "folder")
         return Sentences(save_fit(self, folder, force=force).lines(folder))
 
     def report(self, path: str | PathLike[str]) -> None:

@@ -7,13 +7,12 @@ labels of `parameters`.
 import math
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import OutputError
+from bayeslmm.errors import OutputError, as_path, check_flag
 from bayeslmm.fit import posterior_tables as tables
 from bayeslmm.fit.centred import At, centred_draws, is_at_mean
 from bayeslmm.fit.chosen import Levels
@@ -217,7 +216,7 @@ class Posterior(Responses):
         """
         from bayeslmm.fit.ondemand import ranef_draws, ranef_summary
 
-        if draws:
+        if check_flag(draws, "draws"):
             return ranef_draws(self.model, self.idata, levels)
         table = ranef_summary(self.model, self.idata, prob, kind, levels)
         labels = table["effect"] + "|" + table["group"]
@@ -285,8 +284,9 @@ class Posterior(Responses):
         OutputError
             If the file cannot be written.
         """
+        file = as_path(path, "path")
         try:
-            self.idata.to_netcdf(Path(path), engine="h5netcdf")
+            self.idata.to_netcdf(file, engine="h5netcdf")
         except OSError as error:
             raise OutputError(
                 f"The draws could not be written to {str(path)!r}: {error}. Give a "

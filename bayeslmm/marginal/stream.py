@@ -32,7 +32,7 @@ from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import find_traps, text_traps
-from bayeslmm.errors import DataError, ModelError
+from bayeslmm.errors import DataError, ModelError, check_made, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition_sums
@@ -150,13 +150,13 @@ def scan_rows(
     DataError
         If columns hold what cannot be used, or batches do not fit together.
     """
+    check_progress(progress)
     source = open_source(data) or frame_source(data)
-    parsed = formula
-    if isinstance(parsed, str):
-        parsed = parse_formula(parsed, columns=source.kinds)
+    if not isinstance(formula, Formula):
+        formula = parse_formula(formula, columns=source.kinds)
     most = n_threads(source, threads)
     return scan_for_sums(
-        parsed, source, weights=weights, threads=most, progress=progress
+        formula, source, weights=weights, threads=most, progress=progress
     )
 
 
@@ -211,6 +211,7 @@ def sum_partition(scan: Scan, data: object) -> Tally:
     DataError
         If the part has other columns, types or levels than the whole.
     """
+    check_made(scan, Scan, "scan", "bayeslmm.scan_rows")
     source = open_source(data) or frame_source(data)
     return sum_source(scan, source, plan=make_plan(scan, 1), progress=False)
 

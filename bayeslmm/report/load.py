@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bayeslmm.compare.table import join_summaries
-from bayeslmm.errors import InputFileError, ModelError
+from bayeslmm.errors import InputFileError, ModelError, as_path
 from bayeslmm.report.manifest import (
     FIT_AGAIN,
     MANIFEST,
@@ -179,7 +179,7 @@ def load(folder: str | PathLike[str]) -> SavedFit:
     >>> saved = lmm.load("results")  # doctest: +SKIP
     >>> saved.posterior.summary()  # doctest: +SKIP
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     manifest = read_manifest(folder)
     check_files(folder, manifest, (TABLES, DRAWS))
     try:
