@@ -103,8 +103,13 @@ def column_position(formula: Formula, name: str) -> int | None:
     return next((use.position for use in uses if use.name == name), None)
 
 
-def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
-    """Positions of the rows without a missing value in any column."""
+def complete_rows(
+    columns: Columns, formula: Formula, *, noted: str = ""
+) -> Int[np.ndarray, " m"]:
+    """Positions of the rows without a missing value in any column.
+
+    `noted` is what reading the file decided, for the message if there are none.
+    """
     if not columns or not len(next(iter(columns.values())).values):
         raise DataError(
             "The data have no rows, so there is nothing to fit. Check how they were "
@@ -115,7 +120,7 @@ def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
             raise DataError(
                 f"All {len(columns[name].missing)} values of the response column "
                 f"{name!r} are missing, so there is nothing to fit. Check how it was "
-                f"read, or choose another response."
+                f"read, or choose another response.{noted}"
             )
     missing = np.logical_or.reduce([column.missing for column in columns.values()])
     if missing.all():
@@ -125,7 +130,7 @@ def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
         )
         raise DataError(
             f"Each of the {len(missing)} rows misses a value in some column (missing: "
-            f"{worst}). Leave a column out of the formula or fill it in."
+            f"{worst}). Leave a column out of the formula or fill it in.{noted}"
         )
     return np.flatnonzero(~missing)
 
