@@ -18,12 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayeslmm.errors import DataError, InputFileError, check_seed, nearest_names
+from bayeslmm.errors import (
+    DataError,
+    InputFileError,
+    check_seed,
+    is_choice,
+    is_count,
+    nearest_names,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DOWNLOAD_SECONDS = 30.0
+MOST_PUPILS = 100_000_000
 
 _RDATASETS = (
     "https://raw.githubusercontent.com/vincentarelbundock/Rdatasets/"
@@ -171,7 +179,7 @@ def load_data(name: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    if name not in _SOURCES:
+    if not is_choice(name, _SOURCES):
         raise DataError(
             f"There is no data set {name!r}.{nearest_names(name, DATASETS)} "
             f"All names: {', '.join(DATASETS)}."
@@ -331,7 +339,7 @@ def simulate_classrooms(
     Raises
     ------
     DataError
-        If a number is below one.
+        If a number is no whole number from 1 on, or they are too many.
 
     Examples
     --------
@@ -340,10 +348,11 @@ def simulate_classrooms(
     """
     import pandas as pd
 
-    if n_classrooms < 1 or n_pupils < 1:
+    counts = [n for n in (n_classrooms, n_pupils) if is_count(n) and n >= 1]
+    if len(counts) < 2 or counts[0] * counts[1] > MOST_PUPILS:
         raise DataError(
-            f"{n_classrooms} classrooms of {n_pupils} pupils cannot be simulated: both "
-            f"numbers must be at least 1."
+            f"{n_classrooms!r} classrooms of {n_pupils!r} pupils cannot be simulated: "
+            f"both must be whole numbers from 1 on, and at most {MOST_PUPILS:,} pupils."
         )
     check_seed(seed)
     rng = np.random.default_rng(seed)

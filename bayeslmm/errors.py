@@ -6,10 +6,12 @@ why it cannot be, and what to do.
 """
 
 import difflib
+import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Literal, TypeGuard
 
@@ -149,6 +151,76 @@ def check_progress(value: object) -> bool | Literal["auto"]:
     if not isinstance(value, bool):
         raise ModelError(f"progress must be True, False or 'auto', not {value!r}.")
     return value
+
+
+def check_text(value: object, name: str) -> str:
+    """The value as text; `ModelError` for anything else."""
+    if not isinstance(value, str):
+        raise ModelError(
+            f"{name} must be text, such as a name between quotes, not "
+            f"{shortened(value)} ({type(value).__name__})."
+        )
+    return str(value)
+
+
+def check_names(value: object, name: str) -> tuple[str, ...]:
+    """Names, of which one text is one; `ModelError` unless all are text, and some."""
+    names: tuple[object, ...] = ()
+    if isinstance(value, str):
+        names = (value,)
+    elif isinstance(value, Iterable) and not isinstance(value, Mapping):
+        names = tuple(value)
+    if not names or not all(isinstance(one, str) for one in names):
+        raise ModelError(
+            f"{name} must be a list of names, such as ['edu', 'sigma'], not "
+            f"{shortened(value)}. Leave it out for the default."
+        )
+    return tuple(str(one) for one in names)
+
+
+def check_made(value: object, kind: type, name: str, made_by: str) -> None:
+    """Raise `ModelError` unless a value is what another function makes."""
+    if not isinstance(value, kind):
+        raise ModelError(
+            f"{name} must be what {made_by} gives, not {shortened(value)} "
+            f"({type(value).__name__})."
+        )
+
+
+def as_path(value: object, name: str) -> Path:
+    """The value as a path; `ModelError` for what no file can be called."""
+    if not isinstance(value, str | PathLike) or isinstance(os.fspath(value), bytes):
+        raise ModelError(
+            f"{name} must be text or a pathlib.Path, not {shortened(value)} "
+            f"({type(value).__name__})."
+        )
+    text = os.fspath(value)
+    if not text or "\0" in text or not _can_be_encoded(text):
+        raise ModelError(
+            f"{name}={text!r} is no name that a file can have: it is empty, or has "
+            f"characters that file names cannot hold. Give another."
+        )
+    return Path(text)
+
+
+def _can_be_encoded(text: str) -> bool:
+    """Whether the operating system can be told a path."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(text: str) -> str:
+    r"""The text with half characters (lone surrogates) written as ``\ud800``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shortened(value: object, most: int = 60) -> str:
+    """How Python writes a value, on one line that a message can hold."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def nearest_names(given: object, candidates: Iterable[object]) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.memory import check_fits
-from bayeslmm.errors import ModelError, check_count, check_seed
+from bayeslmm.errors import ModelError, check_count, check_seed, shortened
 
 if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
@@ -139,12 +139,42 @@ def simulate(
                 "beta, factors and sigma, or a fit: simulate(model.fit_reml(), "
                 "nsim=100, seed=1)."
             )
-        sets = [Parameters(beta, tuple(factors), sigma)] * nsim
+        one = Parameters(
+            _numbers(beta, "beta"),
+            _arrays(factors, "factors"),
+            float(_numbers(sigma, "sigma", ndim=0)),
+        )
+        sets = [one] * nsim
+    held = None if effects is None else _arrays(effects, "effects")
     responses = []
     for one in sets:
-        _check_parameters(design, one, effects)
-        responses.append(_one_response(design, one, effects, rng))
+        _check_parameters(design, one, held)
+        responses.append(_one_response(design, one, held, rng))
     return np.stack(responses)
+
+
+def _numbers(value: object, name: str, ndim: int = 1) -> Float[np.ndarray, "..."]:
+    """The value as an array of numbers with so many dimensions."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iuf" or array.ndim != ndim:
+        what = ("one number", "a list of numbers", "a matrix of numbers")[ndim]
+        raise ModelError(
+            f"{name} must be {what}, not {shortened(value)} ({type(value).__name__})."
+        )
+    return array.astype(float)
+
+
+def _arrays(value: object, name: str) -> tuple[Float[np.ndarray, "_ _"], ...]:
+    """One matrix for each bar term, in a list."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
+        raise ModelError(
+            f"{name} must be a list with one matrix for each bar term, not "
+            f"{shortened(value)} ({type(value).__name__})."
+        )
+    return tuple(_numbers(one, f"{name}[{i}]", 2) for i, one in enumerate(value))
 
 
 def _refuse_both(source: object, given: list[str]) -> None:
@@ -177,13 +207,20 @@ def sd_corr_to_factor(
     Raises
     ------
     ModelError
-        If an SD is negative or `corr` is no correlation matrix.
+        If an SD is negative or no number, or `corr` is no correlation matrix of these.
     """
-    corr = np.eye(len(sd)) if corr is None else corr
-    if np.any(sd < 0) or not np.allclose(np.diag(corr), 1.0):
+    sd = _numbers(sd, "sd")
+    corr = np.eye(len(sd)) if corr is None else _numbers(corr, "corr", 2)
+    if not len(sd) or corr.shape != (len(sd), len(sd)):
+        raise ModelError(
+            f"{len(sd)} SDs need correlations of shape ({len(sd)}, {len(sd)}), and "
+            f"corr has {corr.shape}. Give one SD for each effect, and their matrix."
+        )
+    finite = np.isfinite(sd).all() and np.isfinite(corr).all()
+    if not finite or np.any(sd < 0) or not np.allclose(np.diag(corr), 1.0):
         raise ModelError(
             f"SDs {sd.tolist()} with correlations {corr.tolist()} are no covariance: "
-            "an SD is at least 0 and a correlation matrix has 1 on its diagonal."
+            "an SD is at least 0, and a correlation matrix has 1 on its diagonal."
         )
     values, vectors = np.linalg.eigh(corr)
     if values[0] < -PSD_TOLERANCE or not np.allclose(corr, corr.T):
@@ -207,7 +244,7 @@ def _one_response(
     y = design.X @ given.beta
     if design.offset is not None:
         y += design.offset
-    drawn = effects or _draw_effects(design, given.factors, rng)
+    drawn = _draw_effects(design, given.factors, rng) if effects is None else effects
     for term, b in zip(design.groups, drawn, strict=True):
         y += np.einsum("nk,nk->n", term.Z, b[term.codes])
     weights = 1.0 if design.weights is None else design.weights
@@ -252,6 +289,12 @@ def _check_parameters(
         raise ModelError(
             f"beta has {beta.size} values and the model {design.p} fixed effects: "
             f"{', '.join(design.fixed_names)}."
+        )
+    most = max(len(factors), len(effects or ()))
+    if most > len(design.groups):
+        raise ModelError(
+            f"factors and effects have one matrix for each bar term, in a list: "
+            f"{len(design.groups)} here, not {most}."
         )
     for t, term in enumerate(design.groups):
         _check_shape("factors", t, term, factors, (term.k, term.k))

@@ -15,7 +15,13 @@ from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import column_names, open_source
-from bayeslmm.errors import DataError, ModelError, check_flag, check_progress
+from bayeslmm.errors import (
+    DataError,
+    ModelError,
+    check_flag,
+    check_made,
+    check_progress,
+)
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition
@@ -156,6 +162,8 @@ class ModelSpec:
             If parts are missing, or the design cannot carry the model.
         """
         check_flag(center_predictors, "center_predictors")
+        check_made(scan, Scan, "scan", "bayeslmm.scan_rows")
+        check_made(tally, Tally, "tally", "the sum of bayeslmm.sum_partition's results")
         model = cls.__new__(cls)
         model.family, model.formula = "gaussian", scan.formula
         model.plan, model._rereader = make_plan(scan, 1), None

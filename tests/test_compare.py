@@ -114,19 +114,19 @@ def test_a_posterior_without_a_mean_has_none_in_the_table(common_slope):
 def test_fits_of_different_models_are_not_compared(
     common_slope, classrooms, formula, change, words
 ):
-    _, post = common_slope
+    reml, post = common_slope
     data = classrooms if change is None else change(classrooms)
-    other = SimpleNamespace(model=lmm.Model(formula, data))
+    other = replace(reml, model=lmm.Model(formula, data))
     with pytest.raises(ModelError, match=words):
         lmm.compare(other, post)
 
 
 def test_weights_and_structures_are_part_of_the_model(common_slope, classrooms):
-    _, post = common_slope
+    reml, post = common_slope
     heavy = classrooms.assign(w=2.0)
     model = lmm.Model("score ~ edu + (1 | classroom)", heavy, weights="w")
     with pytest.raises(ModelError, match="weights differ"):
-        lmm.compare(SimpleNamespace(model=model), post)
+        lmm.compare(replace(reml, model=model), post)
 
 
 def test_a_missing_fit_and_an_impossible_probability_are_errors(common_slope):

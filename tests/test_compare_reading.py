@@ -60,6 +60,7 @@ def constructed(
         effects=SimpleNamespace(
             b=[np.resize([2.0, -2.0], (n_classrooms, 1))],
             b_cov=[np.zeros((n_classrooms, 1, 1))],
+            b_cov_given_beta=[np.zeros((n_classrooms, 1, 1))],
         ),
     )
     draws = SimpleNamespace(

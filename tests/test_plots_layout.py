@@ -378,7 +378,7 @@ def test_random_effects_are_sorted_each_by_itself_with_their_intervals(unequal):
     ("options", "words"),
     [
         ({"effects": ["edd"]}, "'edd' is not among the effects of classroom"),
-        ({"effects": []}, "0 effects were asked for"),
+        ({"effects": []}, "effects must be a list of names"),
         ({"levels": ["c7"]}, "no level 'c7'"),
         ({"prob": 0.0}, "prob must lie between 0 and 1"),
     ],

@@ -8,12 +8,12 @@ notebooks start here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bayeslmm.api.model import Method, Model
+from bayeslmm.errors import as_path, check_flag
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters
@@ -134,7 +134,8 @@ class Fit:
         """
         from bayeslmm.reporting.save import save_fit
 
-        folder = Path(folder)
+        check_flag(force, "force")
+        folder = as_path(folder, "folder")
         return Sentences(save_fit(self, folder, force=force).lines(folder))
 
     def report(self, path: str | PathLike[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import block_diag
 
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, check_names, check_text, nearest_names
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.posterior.ondemand import SUMMARY_DRAWS, is_stored, some_draws, thinning
 from bayeslmm.posterior.tables import beta_draws
@@ -56,6 +56,7 @@ def find_block(model: ModelSpec, group: str | None) -> Block:
     blocks = group_blocks(model)
     if group is None:
         return blocks[0]
+    group = check_text(group, "term")
     names = tuple(block.group for block in blocks)
     labels = {label: block for block in blocks for label in block.labels}
     if group in labels:
@@ -182,6 +183,31 @@ def _most_draws(post: "Posterior", block: Block) -> int | None:
     groups, tree = post.model.design.groups, post.idata
     stored = all(is_stored(groups[t], tree) for t in block.terms)
     return None if stored else SUMMARY_DRAWS
+
+
+def find_effects(block: Block, asked: object, most: int) -> tuple[str, ...]:
+    """The effects asked for, the first `most` for None.
+
+    Raises
+    ------
+    ModelError
+        If they are no names, one is unknown or comes twice, or they are more.
+    """
+    if asked is None:
+        return block.effects[:most]
+    chosen = check_names(asked, "effects")
+    for effect in chosen:
+        name_index(block.effects, effect, f"effects of {block.group}")
+    if len(set(chosen)) < len(chosen):
+        raise ModelError(
+            f"effects={list(chosen)} names one effect twice. Name each once."
+        )
+    if len(chosen) > most:
+        raise ModelError(
+            f"{len(chosen)} effects were asked for, and a figure holds 1 to {most}. "
+            f"Ask for some of them at a time."
+        )
+    return chosen
 
 
 def name_index(names: tuple[str, ...], name: str, what: str) -> int:

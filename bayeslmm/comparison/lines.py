@@ -17,7 +17,7 @@ from bayeslmm.comparison.blocks import Block, fixed_draws, level_draws
 from bayeslmm.comparison.pairs import check_same_model
 from bayeslmm.comparison.shrinkage import shrinkage_table
 from bayeslmm.design.evaluate import NumericColumn
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, check_text, nearest_names
 from bayeslmm.posterior.tables import check_interval
 from bayeslmm.spec import ModelSpec
 
@@ -96,7 +96,7 @@ def find_predictor(model: ModelSpec, block: Block, name: str | None) -> Predicto
         place = np.empty(len(codes))
         place[order] = np.arange(len(codes)) - starts[codes[order]]
         return Predictor("", place)
-    if name not in known:
+    if check_text(name, "predictor") not in known:
         raise ModelError(
             f"predictor={name!r} is no predictor of this model."
             f"{nearest_names(name, known)}"

@@ -1,9 +1,10 @@
 """A level that lies far from the others and makes much of the SD between them.
 
 Takes a REML fit; gives a sentence for each term that has such a level. The SD without
-the level is one step of EM from the estimate, over the levels that are left: the mean
-of their squared BLUPs and conditional variances. A refit without its rows gave the same
-within 15% (levels 6 to 15 SDs away, 8 to 50 levels).
+the level is one step of EM from the estimate, over the levels that are left: the
+variance of their BLUPs among each other, and their conditional variances with the fixed
+effects taken as known, for what these share does not tell levels apart. A refit without
+its rows gave the same within 20% (levels 6 to 100 SDs away, 6 to 50 levels).
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,9 +29,10 @@ def outlying_sentences(fit: "RemlFit") -> list[str]:
     for t, term in enumerate(fit.model.design.groups):
         if not FEWEST <= term.n_levels <= MOST:
             continue
-        variance = np.einsum("jkk->jk", fit.effects.b_cov[t])
+        joint = np.einsum("jkk->jk", fit.effects.b_cov[t])
+        given = np.einsum("jkk->jk", fit.effects.b_cov_given_beta[t])
         b = fit.effects.b[t]
-        furthest = [_furthest(b[:, i], variance[:, i]) for i in range(term.k)]
+        furthest = [_furthest(b[:, i], joint[:, i], given[:, i]) for i in range(term.k)]
         for effect, one in zip(term.effects, furthest, strict=True):
             if one.share >= HALF or one.far <= FAR:
                 continue
@@ -60,13 +62,19 @@ class _Furthest(NamedTuple):
 
 
 def _furthest(
-    b: Float[np.ndarray, " j"], variance: Float[np.ndarray, " j"]
+    b: Float[np.ndarray, " j"],
+    joint: Float[np.ndarray, " j"],
+    given: Float[np.ndarray, " j"],
 ) -> _Furthest:
-    """The level whose BLUP is furthest from the median."""
+    """The level whose BLUP is furthest from the median.
+
+    `joint` and `given` are conditional variances, of which the former have the
+    uncertainty of the fixed effects in them, as the SD by REML does.
+    """
     level = int(np.argmax(np.abs(b - np.median(b))))
-    others, rest = np.delete(b, level), np.delete(variance, level)
+    others, rest = np.delete(b, level), np.delete(given, level)
     center = others.mean()
-    without = float(np.sqrt(np.mean((others - center) ** 2 + rest)))
-    whole = float(np.sqrt(np.mean(b**2 + variance)))
+    without = float(np.sqrt(others.var(ddof=1) + rest.mean()))
+    whole = float(np.sqrt(np.mean(b**2 + joint)))
     far = float(abs(b[level] - center)) / without if without > 0.0 else 0.0
     return _Furthest(level, far, whole, without)

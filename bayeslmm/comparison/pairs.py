@@ -55,11 +55,17 @@ def check_same_model(reml: "RemlFit | None", post: "Posterior | None") -> None:
 def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
     """Raise `ModelError` if an argument is a fit of the other kind, or no fit.
 
-    What has a model and is of neither kind passes: it is taken for a fit.
+    What has a model and a summary and is of no other kind is taken for a fit.
     """
-    others = {"RemlFit", "Posterior"} - {kind}
-    if hasattr(given, "model") and type(given).__name__ not in others:
+    others = {"RemlFit", "Posterior", "Quadrature"} - {kind}
+    is_fit = hasattr(given, "model") and hasattr(given, "summary")
+    if is_fit and type(given).__name__ not in others:
         return
+    if type(given).__name__ == "Fit":
+        raise ModelError(
+            f"{name} must be what {made_by} gives, not a Fit, which holds both fits: "
+            f"give fit.reml or fit.posterior."
+        )
     raise ModelError(
         f"{name} must be what {made_by} gives, not a {type(given).__name__}. The REML "
         f"fit comes first, the posterior second, both of one model. Two posteriors "

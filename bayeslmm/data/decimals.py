@@ -24,10 +24,11 @@ def check_decimals(
     """Raise if a column is text because its numbers have other marks.
 
     Not if the decimal mark was given and has made numbers, or is a point: then these
-    are texts, such as "1,3". `sep` is None for a workbook.
+    are texts, such as "1,3". `sep` is None for a workbook, whose numbers have no mark.
     """
     mark = decimal or "."
-    if decimal == "." or (decimal == "," and _has_fractions(data)):
+    is_done = decimal == "," and (sep is None or _has_fractions(data))
+    if decimal == "." or is_done:
         return
     for column in data:
         cells = _number_like(data[column], mark)

@@ -87,6 +87,13 @@ def _replaced(column: "pd.Series", labels: Mapping[Any, str]) -> "pd.Series | No
     return pd.Series(renamed, index=column.index)
 
 
+def _first_label(values: "pd.Series", labels: "pd.Series") -> str:
+    """A value that has a label, with it: ``-99 is 'no answer'``."""
+    pairs = zip(values.dropna(), labels.dropna(), strict=True)
+    value, label = min(pair for pair in pairs if isinstance(pair[1], str))
+    return f"{value:g} is {label!r}"
+
+
 def _with_labels(
     data: "pd.DataFrame", labelled: "Iterable[tuple[Hashable, pd.Series | None]]"
 ) -> "tuple[pd.DataFrame, list[str]]":
@@ -103,13 +110,13 @@ def _with_labels(
             data[name] = column.cat.set_categories(
                 [c for c in column.cat.categories if isinstance(c, str)], ordered=False
             )
-        else:
-            partly.append(name)
+        elif any(isinstance(v, str) for v in column.dropna().unique()):
+            partly.append(f"{name!r} ({_first_label(data[name], column)})")
     notes = []
     if partly:
         notes.append(
-            f"some values of {listed(partly)} have labels and others have none: read "
-            f"as numbers"
+            f"only some values have labels, so that these are read as numbers: "
+            f"{', '.join(partly)}"
         )
     if twice:
         notes.append(f"two values of {listed(twice)} have one label: read as numbers")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from encodings.aliases import aliases
 
-from bayeslmm.errors import ModelError, is_number, nearest_names
+from bayeslmm.errors import ModelError, is_choice, is_number, nearest_names
 
 SEPARATOR = re.compile(r"[^\r\n\"'\x80-\U0010ffff]")
 # What is missing in a text file. pandas takes "None" too, which is a level of many
@@ -75,7 +75,7 @@ def checked_options(
     ModelError
         If one cannot be what it is given as.
     """
-    if decimal not in (None, ".", ","):
+    if decimal is not None and not is_choice(decimal, (".", ",")):
         raise ModelError(f"decimal must be '.' or ',', not {decimal!r}.")
     if sheet is not None and (not isinstance(sheet, str | int) or sheet is True):
         raise ModelError(
@@ -94,7 +94,7 @@ def _separator(sep: object) -> str | None:
     """The separator: one character, which pandas does not take for an expression."""
     if sep is None:
         return None
-    if sep == "\\t":  # as a shell passes it on
+    if is_choice(sep, ("\\t",)):  # as a shell passes it on
         return "\t"
     if not isinstance(sep, str) or not SEPARATOR.fullmatch(sep):
         raise ModelError(
@@ -111,7 +111,7 @@ def _encoding(encoding: object) -> str | None:
         return None
     try:
         codecs.lookup(str(encoding))
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # ValueError: no text of an encoding
         known = {name.replace("_", "-") for name in aliases.values()}
         hint = nearest_names(str(encoding).lower(), sorted(known))
         raise ModelError(

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from bayeslmm.data.checksums import has_checksums
 from bayeslmm.data.options import Options, checked_options
 from bayeslmm.data.origin import Origin, file_hash, remember
-from bayeslmm.errors import DataWarning, InputFileError, nearest_names, warn_user
+from bayeslmm.errors import (
+    DataWarning,
+    InputFileError,
+    as_path,
+    nearest_names,
+    printable,
+    warn_user,
+)
 
 if TYPE_CHECKING:
     import os
@@ -126,7 +133,7 @@ def read_file(
     path: "str | os.PathLike[str]", options: Options
 ) -> "tuple[pd.DataFrame, Origin]":
     """The same without the warning: the frame and its origin."""
-    place = Path(path).expanduser()
+    place = as_path(path, "path").expanduser()
     check_file(place)
     _check_options(place, options)
     found = _read(place, options)
@@ -134,7 +141,7 @@ def read_file(
     if options.na and not _is_text(place):
         data = _without(data, options.na)
     origin = Origin(
-        place.name,
+        printable(place.name),
         file_hash(place),
         has_checksums(place) if place.suffix.lower() in PARQUET else None,
         tuple(found.notes),

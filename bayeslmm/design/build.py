@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayeslmm.data.origin import origin_of
+from bayeslmm.data.origin import notes_of, origin_of
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.checks import check_design, check_not_swapped
 from bayeslmm.design.digits import account_digits, given_numbers
 from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
-from bayeslmm.design.frame import FactorColumn, open_frame
+from bayeslmm.design.frame import FactorColumn, open_frame, to_factor
 from bayeslmm.design.groups import GroupIndex, learn_groups
 from bayeslmm.design.matrices import (
     CodedTerm,
@@ -23,15 +23,17 @@ from bayeslmm.design.matrices import (
     matrix_variables,
     model_matrix,
 )
-from bayeslmm.design.notes import mixed_in_memory, naming_mixed
+from bayeslmm.design.notes import mixed_in_memory, naming_causes
 from bayeslmm.design.products import model_products, multiplied_values
 from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
 from bayeslmm.design.response import (
     binomial_trials,
+    check_numeric,
     count_response,
     gaussian_response,
 )
 from bayeslmm.design.rows import (
+    Columns,
     account_rows,
     check_not_renamed,
     complete_rows,
@@ -39,7 +41,7 @@ from bayeslmm.design.rows import (
     read_weights,
 )
 from bayeslmm.design.span import FixedPart
-from bayeslmm.design.traps import alike_levels, find_traps
+from bayeslmm.design.traps import alike_levels, find_traps, text_traps
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Formula, RandomTerm
 
@@ -79,15 +81,17 @@ def build_design(
     frame = open_frame(data)
     check_not_renamed(frame, formula.columns)
     columns = read_columns(frame, formula, formula.columns)
-    kept = complete_rows(columns, formula)
+    kept = complete_rows(columns, formula, noted=notes_of(frame.to_native()))
     used = {name: column.take(kept) for name, column in columns.items()}
     check_not_swapped(formula, used)
     rows = Rows(used, len(kept), {}, True, formula.text)
     variables = _evaluate_variables(formula, rows)
-    y, trials, response_levels = _read_response(formula, variables, gaussian=gaussian)
+    y, trials, response_levels = _read_response(
+        formula, variables, columns, gaussian=gaussian
+    )
     mixed = mixed_in_memory(formula, variables, columns)
     fixed_coding = code_terms(formula.fixed, variables)
-    with naming_mixed(mixed):
+    with naming_causes(mixed, text_traps(formula, variables)):
         fixed = matrix_variables(formula.fixed, fixed_coding, variables)
         learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
         products = model_products(
@@ -157,7 +161,7 @@ def _evaluate_variables(formula: Formula, rows: Rows) -> dict[str, Column]:
 
 
 def _read_response(
-    formula: Formula, variables: dict[str, Column], *, gaussian: bool
+    formula: Formula, variables: dict[str, Column], columns: Columns, *, gaussian: bool
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Response, trials (None unless binomial) and levels of a response factor."""
     label = formula.response.label
@@ -167,6 +171,9 @@ def _read_response(
             f"Gaussian model cannot. Use family='binomial'."
         )
     if gaussian:
+        given = columns.get(label)
+        if given is not None and given.kind == "text":
+            check_numeric(label, variables[label], to_factor(given).levels)
         return gaussian_response(label, variables[label]), None, ()
     y, levels = count_response(label, variables[label])
     if formula.trials is None:

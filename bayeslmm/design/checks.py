@@ -119,6 +119,19 @@ def check_streamed(design: Design, part: FixedPart) -> None:
     _check_full_rank(design, part)
 
 
+def _dropped(design: Design) -> str:
+    """What an error says of rows that are not there for their missing values."""
+    account = design.account
+    if not account.n_dropped:
+        return ""
+    missing = ", ".join(f"{name!r} ({n:,})" for name, n in account.missing.items())
+    return (
+        f" {account.n_dropped:,} of {account.n_rows:,} rows were left out for missing "
+        f"values, in {missing}: fill them in if they are merged cells or repeat the "
+        f"value above (pandas: x.ffill())."
+    )
+
+
 def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
     """Levels and effects of one term against the number of rows."""
     n, j, q = design.n, term.n_levels, term.n_levels * term.k
@@ -133,7 +146,7 @@ def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
             f"The grouping factor {term.group!r} has {j} levels for {n} rows: the "
             f"number of levels must be < number of observations, else its variance and "
             f"the residual variance cannot be told apart. Drop {term.label} or group "
-            f"by a coarser column."
+            f"by a coarser column.{_dropped(design)}"
         )
     if gaussian and q >= n:
         raise DataError(

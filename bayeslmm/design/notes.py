@@ -68,14 +68,22 @@ def mixed_column(levels: tuple[str, ...]) -> MixedColumn | None:
 
 
 @contextmanager
-def naming_mixed(mixed: Mapping[str, MixedColumn]) -> Iterator[None]:
-    """Let an error say which columns are factors only because of a few cells."""
+def naming_causes(
+    mixed: Mapping[str, MixedColumn], texts: Mapping[str, str]
+) -> Iterator[None]:
+    """Let an error say which columns are factors only because they are text.
+
+    A few cells may have made them that, or they are dates or numbers as text: `texts`
+    are sentences by column, which count for an error that names the column.
+    """
     try:
         yield
     except DataError as error:
-        if not mixed:
+        said = [*map(mixed_sentence, mixed.items())]
+        said += [f"{texts[name]}." for name in texts if name in str(error)]
+        if not said:
             raise
-        causes = " ".join(map(mixed_sentence, mixed.items()))
+        causes = " ".join(said)
         between = "\n" if "\n" in str(error) else " "
         raise DataError(f"{error}{between}The likely cause: {causes}") from error
 

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from bayeslmm.design.source import Batch, Source, Stream
+from bayeslmm.errors import check_count
 
 # Below this a thread costs more to start than it reads.
 ROWS_PER_THREAD = 500_000
+MOST_THREADS = 1024  # more were never of use, and the system may refuse them
 # Seconds: how often progress is looked at, when it can be judged, what is worth a bar.
 POLL, JUDGE, LONG = 0.1, 1.0, 5.0
 
@@ -26,6 +28,8 @@ Progress = bool | Literal["auto"]
 def n_threads(source: Source, most: int | None = None) -> int:
     """Threads that are worth starting for a source."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if most is not None:
+        most = min(check_count(most, "threads", 1), MOST_THREADS)
     most = most or available or os.cpu_count() or 1
     if source.n_rows is None:
         return most

@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.data.numbers import EXACT
+from bayeslmm.data.options import option
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.notes import mixed_column
+from bayeslmm.design.textual import conversion
 from bayeslmm.errors import DataError, listed
 
+MOST_NAMED = 6  # values that are to be missing, in one option
 Vector = Float[np.ndarray, " n"]
 
 
@@ -23,17 +26,28 @@ def gaussian_response(label: str, column: Column) -> Vector:
     return _checked(label, column)
 
 
-def check_numeric(label: str, column: Column) -> None:
-    """Raise if the response of a Gaussian model is a factor."""
+def check_numeric(
+    label: str, column: Column, given: tuple[str, ...] | None = None
+) -> None:
+    """Raise if the response of a Gaussian model is a factor.
+
+    `given` are its values in any row: one that is no number makes all of them text,
+    even if its row is not used.
+    """
     if not isinstance(column, FactorColumn):
         return
-    mixed = mixed_column(column.levels)
+    levels = given or column.levels
+    mixed, how = mixed_column(levels), conversion(levels)
     advice = "Convert it to numbers, or choose another response."
     if mixed is not None:
+        na = ",".join(mixed.others)
+        how = option("na", na) if len(mixed.others) <= MOST_NAMED else "na"
         advice = (
-            f"All but {len(mixed.others)} of its {len(column.levels)} different values "
-            f"are numbers; make {listed(mixed.others)} missing."
+            f"All but {len(mixed.others)} of its {len(levels)} different values "
+            f"are numbers; make {listed(mixed.others)} missing: {how}."
         )
+    elif how is not None:
+        advice = f"Its values are numbers that are text: {how}."
     elif len(column.levels) == 2:
         advice = "Use family='bernoulli', or convert it to numbers."
     raise DataError(

@@ -25,6 +25,7 @@ Columns = dict[str, RawColumn]
 
 # Powers of ten by which the geometric mean of the weights may differ from 1.
 MOST_DECADES = 8.0
+UNNAMED = ("None", "nan", "NaN", "NaT")
 
 
 def read_columns(
@@ -72,7 +73,8 @@ def _nearest_columns(name: str, columns: Sequence[object]) -> str:
     text = [column for column in columns if isinstance(column, str)]
     near = nearest_names(name, text)
     others = [column for column in columns if not isinstance(column, str)]
-    same = [column for column in others if str(column) == name]
+    # pandas makes NaN of the name None where the others are text
+    same = [c for c in others if str(c) == name or (c != c and name in UNNAMED)]
     if not others or (near.startswith(" Did you mean") and not same):
         return near
     shown = same[0] if same else others[0]
@@ -82,6 +84,8 @@ def _nearest_columns(name: str, columns: Sequence[object]) -> str:
         else f"{len(others)} of {len(columns)} columns have names that are not text "
         f"({shown!r} is of type {type(shown).__name__})"
     )
+    if shown != shown:
+        what = f"One column has no name (it is called {shown!r})"
     names = (
         "['_'.join(map(str, name)) for name in data.columns]"
         if isinstance(shown, tuple)
@@ -99,8 +103,13 @@ def column_position(formula: Formula, name: str) -> int | None:
     return next((use.position for use in uses if use.name == name), None)
 
 
-def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
-    """Positions of the rows without a missing value in any column."""
+def complete_rows(
+    columns: Columns, formula: Formula, *, noted: str = ""
+) -> Int[np.ndarray, " m"]:
+    """Positions of the rows without a missing value in any column.
+
+    `noted` is what reading the file decided, for the message if there are none.
+    """
     if not columns or not len(next(iter(columns.values())).values):
         raise DataError(
             "The data have no rows, so there is nothing to fit. Check how they were "
@@ -111,7 +120,7 @@ def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
             raise DataError(
                 f"All {len(columns[name].missing)} values of the response column "
                 f"{name!r} are missing, so there is nothing to fit. Check how it was "
-                f"read, or choose another response."
+                f"read, or choose another response.{noted}"
             )
     missing = np.logical_or.reduce([column.missing for column in columns.values()])
     if missing.all():
@@ -121,7 +130,7 @@ def complete_rows(columns: Columns, formula: Formula) -> Int[np.ndarray, " m"]:
         )
         raise DataError(
             f"Each of the {len(missing)} rows misses a value in some column (missing: "
-            f"{worst}). Leave a column out of the formula or fill it in."
+            f"{worst}). Leave a column out of the formula or fill it in.{noted}"
         )
     return np.flatnonzero(~missing)
 

@@ -1,7 +1,8 @@
 """What a column says and how the formula reads it, where these may not agree.
 
 Takes the formula and its variables; gives sentences: codes that are used as a slope,
-dates and numbers that are text and so factors, levels that differ in their case only.
+dates and numbers that are text and so factors, levels that differ in their case only,
+numbers such as -99 that stand for a missing value.
 What is harmless is not said: a code with two values is the same model either way, and a
 count, a wave or a year is an amount.
 """
@@ -10,12 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
-from bayeslmm.data.numbers import number_in
+from bayeslmm.data.options import option
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn
-from bayeslmm.errors import listed
+from bayeslmm.design.textual import textual_sentences
 from bayeslmm.formula import Atom, Formula, Name
 from bayeslmm.formula.nodes import names_in
 
@@ -23,7 +25,7 @@ from bayeslmm.formula.nodes import names_in
 CODES = """
 treatment treat trt arm group grp condition cond region site country nation type
 kind category code id sex gender race ethnicity religion occupation party sector
-industry department state province county district zip zipcode postcode city town
+industry department dept state province county district zip zipcode postcode city town
 village hospital clinic ward school classroom teacher doctor nurse subject subj
 participant patient person rater judge family household litter pen plot farm herd
 tank batch plate strain genotype variety cultivar species breed brand product
@@ -37,10 +39,11 @@ level rank order wave length width height weight distance cost price income log 
 sd var per duration index
 """
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}([./-])\d{1,2}\2(\d{4}|\d\d)")
-# A number with a decimal comma, thousands, a unit of money or a per cent sign.
-DRESSED = re.compile(r"[$€£]?\s*[+-]?\d{1,3}([ ,.']?\d{3})*([.,]\d+)?\s*[%$€£]?")
-FEW = 12  # numbers as text with no more levels were made text on purpose
+# Numbers that stand for a missing value where all others are 0 or more, and those
+# that do only far from the others.
+MISSING = (-99, -98, -97, -88, -77, -999, -998, -997, -888, -777, -9999, -99999)
+MAYBE_MISSING = (-9, -8, -7, 99, 999, 9999, 99999, 999999)
+FAR = 2.0  # ranges of the other values
 
 
 def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, ...]:
@@ -63,12 +66,28 @@ def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, 
     for name in _plain_predictors(formula):
         column = variables.get(name)
         if isinstance(column, FactorColumn) and column.kind == "text":
-            found += _text(name, column.levels)
+            found += [
+                *alike_levels(name, column.levels),
+                *textual_sentences(name, column.levels),
+            ]
         elif isinstance(column, NumericColumn) and not _is_used_otherwise(
             name, formula
         ):
             found += _codes(name, column)
-    return tuple(found)
+        found += _missing_codes(name, column)
+    response = formula.response.label
+    return (*found, *_missing_codes(response, variables.get(response)))
+
+
+def text_traps(formula: Formula, variables: Mapping[str, Column]) -> dict[str, str]:
+    """Of these the sentences on dates and numbers that are text, by column."""
+    found = {}
+    for name in _plain_predictors(formula):
+        column = variables.get(name)
+        if isinstance(column, FactorColumn) and column.kind == "text":
+            for sentence in textual_sentences(name, column.levels):
+                found[name] = sentence
+    return found
 
 
 def alike_levels(name: str, levels: Iterable[str]) -> tuple[str, ...]:
@@ -82,7 +101,8 @@ def alike_levels(name: str, levels: Iterable[str]) -> tuple[str, ...]:
     if not pairs:
         return ()
     first, second = pairs[0]
-    more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+    n = len(pairs) - 1
+    more = f" (and {n} more such pair{'s' * (n > 1)})" if n else ""
     return (
         f"{name!r} has the levels {first!r} and {second!r}{more}, which differ in case "
         f"or spaces only: if they are one, write them alike",
@@ -134,32 +154,33 @@ def _codes(name: str, column: NumericColumn) -> list[str]:
     ]
 
 
-def _text(name: str, levels: tuple[str, ...]) -> list[str]:
-    """Sentences on a text column among the predictors."""
-    found = list(alike_levels(name, levels))
-    if len(levels) > 2 and all(DATE.fullmatch(level.strip()) for level in levels):
-        found.append(
-            f"{name!r} holds dates as text ({levels[0]!r}) and became {len(levels)} "
-            f"categories: for a trend make it a number, such as days since the first "
-            f"(pandas.to_datetime(x), minus its min(), .dt.days)"
-        )
-        return found
-    return found + _numbers(name, levels)
-
-
-def _numbers(name: str, levels: tuple[str, ...]) -> list[str]:
-    """Sentence on numbers that are text and no codes: many, or with decimals."""
-    numbers = [number_in(level) for level in levels]
-    plain = all(number is not None for number in numbers)
-    whole = all(number is not None and number % 1 == 0 for number in numbers)
-    dressed = not plain and all(DRESSED.fullmatch(level.strip()) for level in levels)
-    if not dressed and not (plain and (len(levels) > FEW or not whole)):
+def _missing_codes(name: str, column: Column | None) -> list[str]:
+    """Sentence on a number such as -99 that seems to stand for a missing value."""
+    if not isinstance(column, NumericColumn) or isinstance(column.values, AbsentRows):
         return []
-    if dressed and len(levels) <= 2:
+    if column.values.shape[1] != 1:
         return []
-    what = "as text" if plain else "that are text for their signs"
+    values = column.values[:, 0]
+    code = _missing_code(np.unique(values))
+    if code is None:
+        return []
+    others = values[values != code]
+    n, text = int((values == code).sum()), f"{code:.0f}"
     return [
-        f"{name!r} holds numbers {what} ({listed(levels, 2)}) and became {len(levels)} "
-        f"categories: convert it (lmm.read(..., decimal=','), or pandas.to_numeric), "
-        f"or write factor({name}) if they are categories"
+        f"{name!r} is {text} in {n:,} of {len(values):,} rows, and {others.min():g} to "
+        f"{others.max():g} in the others: if that stands for a missing value, use "
+        f"{option('na', text)}"
     ]
+
+
+def _missing_code(distinct: Float[np.ndarray, " d"]) -> float | None:
+    """The number among different ones, ascending, that is likely none; or None."""
+    rest = distinct[~np.isin(distinct, MISSING)]
+    if 1 < len(rest) < len(distinct) and rest[0] >= 0.0:
+        return float(distinct[0])
+    for end, rest in ((distinct[0], distinct[1:]), (distinct[-1], distinct[:-1])):
+        if len(rest) > 1 and end in MAYBE_MISSING and rest[0] >= 0.0:
+            gap = np.abs(rest - end).min()
+            if gap > FAR * (rest[-1] - rest[0]):
+                return float(end)
+    return None

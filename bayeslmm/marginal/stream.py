@@ -23,7 +23,7 @@ from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.frame import FactorColumn, Kind
 from bayeslmm.design.groups import GroupIndex
-from bayeslmm.design.notes import mixed_columns, naming_mixed
+from bayeslmm.design.notes import mixed_columns, naming_causes
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import ModelFrame, Recipe
 from bayeslmm.design.response import check_numeric
@@ -31,8 +31,8 @@ from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.design.span import FixedPart
-from bayeslmm.design.traps import find_traps
-from bayeslmm.errors import DataError, ModelError
+from bayeslmm.design.traps import find_traps, text_traps
+from bayeslmm.errors import DataError, ModelError, check_made, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition_sums
@@ -150,13 +150,13 @@ def scan_rows(
     DataError
         If columns hold what cannot be used, or batches do not fit together.
     """
+    check_progress(progress)
     source = open_source(data) or frame_source(data)
-    parsed = formula
-    if isinstance(parsed, str):
-        parsed = parse_formula(parsed, columns=source.kinds)
+    if not isinstance(formula, Formula):
+        formula = parse_formula(formula, columns=source.kinds)
     most = n_threads(source, threads)
     return scan_for_sums(
-        parsed, source, weights=weights, threads=most, progress=progress
+        formula, source, weights=weights, threads=most, progress=progress
     )
 
 
@@ -211,6 +211,7 @@ def sum_partition(scan: Scan, data: object) -> Tally:
     DataError
         If the part has other columns, types or levels than the whole.
     """
+    check_made(scan, Scan, "scan", "bayeslmm.scan_rows")
     source = open_source(data) or frame_source(data)
     return sum_source(scan, source, plan=make_plan(scan, 1), progress=False)
 
@@ -267,7 +268,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     design = _streamed_design(scan, skeleton, tally, small, sums)
     part = FixedPart(scan.formula, scan.variables, scan.fixed_coding, scan.columns)
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
-    with naming_mixed(design.account.mixed):
+    with naming_causes(design.account.mixed, text_traps(scan.formula, scan.variables)):
         design = account_digits(design, tally.given, integers)
         check_streamed(design, part)
     if scan.weights is not None:

@@ -15,6 +15,7 @@ from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
 from bayeslmm.plots.shown import shown_collection
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
+from bayeslmm.posterior.tables import check_interval
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -61,12 +62,13 @@ def plot_trace(
     import arviz as az
 
     draws = scalar_draws(post, labels)
+    _check_reml(reml, post)
     step = -(-post.status.draws // MOST_DRAWN)
     draws = thinned(draws, step)
     figure = az.plot_trace(draws, visuals={"trace": dict(THIN)}, **grid(draws))
     which = f"one of {step} draws" if step > 1 else "draws"
     caption(figure, f"{which}, a colour for each chain", reml)
-    _mark_reml(figure, draws, reml, post, orientation="horizontal")
+    _mark_reml(figure, draws, reml, orientation="horizontal")
     return shown_collection(figure)
 
 
@@ -108,7 +110,9 @@ def plot_posterior(
     """
     import arviz as az
 
+    check_interval(prob, kind)
     draws = scalar_draws(post, labels)
+    _check_reml(reml, post)
     figure = az.plot_dist(
         draws,
         ci_kind=kind,
@@ -121,15 +125,20 @@ def plot_posterior(
         **grid(draws),
     )
     caption(figure, f"density, median and {interval_name(prob, kind)}", reml)
-    _mark_reml(figure, draws, reml, post, orientation="vertical")
+    _mark_reml(figure, draws, reml, orientation="vertical")
     return shown_collection(figure)
+
+
+def _check_reml(reml: "RemlFit | None", post: "Posterior") -> None:
+    """Raise `ModelError` unless what is to be marked is the REML fit of this model."""
+    if reml is not None:
+        check_same_model(reml, post)
 
 
 def _mark_reml(
     figure: "PlotCollection",
     draws: "DataTree",
     reml: "RemlFit | None",
-    post: "Posterior",
     *,
     orientation: Literal["horizontal", "vertical"],
 ) -> None:
@@ -138,7 +147,6 @@ def _mark_reml(
         return
     import arviz as az
 
-    check_same_model(reml, post)
     estimates = reml.summary()["estimate"]
     values = {
         safe_name(str(label)): float(value)

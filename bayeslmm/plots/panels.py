@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslmm.comparison import check_kind
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, check_names, nearest_names
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.names import wrapped, wrapped_words
 from bayeslmm.posterior.places import posterior_parameters
@@ -33,10 +33,11 @@ def scalar_draws(post: "Posterior", labels: Sequence[str] | None) -> "DataTree":
     import arviz as az
 
     check_kind(post, "post", "Posterior", "model.sample()")
+    chosen = None if labels is None else check_names(labels, "labels")
     drawn = posterior_parameters(post.model.design, post.idata)
     known = [parameter.label for parameter in drawn]
     found: dict[str, np.ndarray] = {}
-    for label in known if labels is None else labels:
+    for label in known if chosen is None else chosen:
         found |= _draws_of(post, label, known)
     groups: dict[str, dict[str, Any]] = {"posterior": found}
     if "sample_stats" in post.idata.children:

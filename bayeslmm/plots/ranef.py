@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.blocks import Block, find_block, name_index
+from bayeslmm.comparison.blocks import Block, find_block, find_effects
 from bayeslmm.comparison.table import interval_name
 from bayeslmm.errors import ModelError
 from bayeslmm.plots.levels import Levels, choose_levels
@@ -87,7 +87,7 @@ def plot_ranef(
             "Give it what model.fit_reml() or model.sample() gives."
         )
     block = find_block(fit.model, term)
-    chosen = _effects(block, effects)
+    chosen = find_effects(block, effects, MOST_EFFECTS)
     table, words, color = _table(fit, block, prob)
     wide = table.pivot(index="level", columns="effect", values="estimate")
     found = wide.loc[list(block.levels), list(chosen)].to_numpy()
@@ -107,21 +107,6 @@ def plot_ranef(
     figure.supxlabel(words, fontsize=8)
     add_title(figure, f"Random effects of each {block.group}", shown.note)
     return shown_figure(figure)
-
-
-def _effects(block: Block, asked: Sequence[str] | None) -> tuple[str, ...]:
-    """The effects to be drawn."""
-    if asked is None:
-        return block.effects[:MOST_EFFECTS]
-    chosen = (asked,) if isinstance(asked, str) else tuple(asked)
-    for effect in chosen:
-        name_index(block.effects, effect, f"effects of {block.group}")
-    if not 1 <= len(chosen) <= MOST_EFFECTS:
-        raise ModelError(
-            f"{len(chosen)} effects were asked for, and a figure holds 1 to "
-            f"{MOST_EFFECTS} panels. Ask for some of them at a time."
-        )
-    return chosen
 
 
 def _table(

@@ -1,16 +1,17 @@
 """The shrinkage figure: every level's own estimate, and where pooling moved it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison import check_kind, shrinkage_covariances, shrinkage_table
-from bayeslmm.comparison.blocks import find_block, name_index
-from bayeslmm.errors import ModelError
+from bayeslmm.comparison.blocks import find_block, find_effects
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.plane import by_level, draw_plane, is_outside
 from bayeslmm.plots.rows import draw_rows
+from bayeslmm.plots.style import check_axes
 from bayeslmm.reml.centred import At
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
 
 MOST_ROWS, MOST_ARROWS = 25, 12
+PLANE = 2  # directions of a page
 
 
 @overload
@@ -29,7 +31,7 @@ def plot_shrinkage(
     post: "Posterior | None" = None,
     *,
     term: str | None = ...,
-    effects: tuple[str, ...] | None = ...,
+    effects: Sequence[str] | None = ...,
     levels: Levels | None = ...,
     prob: float = ...,
     kind: Literal["eti", "hdi"] = ...,
@@ -44,7 +46,7 @@ def plot_shrinkage(
     post: "Posterior | None" = None,
     *,
     term: str | None = ...,
-    effects: tuple[str, ...] | None = ...,
+    effects: Sequence[str] | None = ...,
     levels: Levels | None = ...,
     prob: float = ...,
     kind: Literal["eti", "hdi"] = ...,
@@ -58,7 +60,7 @@ def plot_shrinkage(
     post: "Posterior | None" = None,
     *,
     term: str | None = None,
-    effects: tuple[str, ...] | None = None,
+    effects: Sequence[str] | None = None,
     levels: Levels | None = None,
     prob: float = 0.95,
     kind: Literal["eti", "hdi"] = "eti",
@@ -80,7 +82,7 @@ def plot_shrinkage(
     term : str, optional
         Grouping factor (``"Subject"``) or term (``"(Days | Subject)"``); the first one
         by default.
-    effects : tuple of str, optional
+    effects : sequence of str, optional
         One effect for rows, two for the plane; by default the first two.
     levels : int, "all" or sequence of labels, optional
         Which levels are rows, or arrows with their names (the others are faint): how
@@ -107,7 +109,8 @@ def plot_shrinkage(
     Raises
     ------
     ModelError
-        If there is no such term, effect or level, or the fits are of different models.
+        If there is no such term, effect or level, `ax` is no axes, or the fits are of
+        different models.
 
     See Also
     --------
@@ -115,14 +118,8 @@ def plot_shrinkage(
     """
     check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
     block = find_block(reml.model, term)
-    chosen = block.effects[:2] if effects is None else tuple(effects)
-    for effect in chosen:
-        name_index(block.effects, effect, f"effects of {block.group}")
-    if not 1 <= len(chosen) <= 2:
-        raise ModelError(
-            f"{len(chosen)} effects were asked for, and a page has two directions: "
-            "give one effect for rows or two for the plane."
-        )
+    chosen = find_effects(block, effects, PLANE)
+    check_axes(ax)
     table = shrinkage_table(reml, post, prob=prob, kind=kind, at=at)
     table = table[table["group"] == block.group]
     if len(chosen) == 1:

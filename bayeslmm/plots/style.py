@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.comparison.blocks import is_numeric
 from bayeslmm.design.arrays import Design
+from bayeslmm.errors import ModelError, shortened
 from bayeslmm.plots.names import level_name, wrapped_words
 from bayeslmm.plots.shown import shown_figure
 
@@ -70,6 +71,19 @@ def new_axes(width: float, height: float) -> "Axes":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def check_axes(ax: object) -> None:
+    """Raise `ModelError` unless `ax` is None or axes of a figure."""
+    from matplotlib.axes import Axes
+
+    if ax is None or (isinstance(ax, Axes) and ax.get_figure() is not None):
+        return
+    raise ModelError(
+        f"ax must be the axes of a matplotlib figure, which ax={shortened(ax)} "
+        f"({type(ax).__name__}) is not. Of plt.subplots(1, 2) give one, axes[0]; leave "
+        f"ax out for a new figure."
+    )
 
 
 def limits(

@@ -7,13 +7,12 @@ labels of `parameters`.
 import math
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import OutputError
+from bayeslmm.errors import OutputError, as_path, check_flag
 from bayeslmm.posterior import tables as tables
 from bayeslmm.posterior.centred import centred_draws
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
@@ -218,7 +217,7 @@ class Posterior(Responses):
         """
         from bayeslmm.posterior.ondemand import ranef_draws, ranef_summary
 
-        if draws:
+        if check_flag(draws, "draws"):
             return ranef_draws(self.model, self.idata, levels)
         table = ranef_summary(self.model, self.idata, prob, kind, levels)
         labels = table["effect"] + "|" + table["group"]
@@ -266,6 +265,12 @@ class Posterior(Responses):
         -----
         FitWarning
             If `arviz.loo` will refuse some rows, with the reason.
+
+        Notes
+        -----
+        `arviz.compare` looks at how many rows the fits have and not at which: compare
+        fits of the same rows and the same response only. Another predictor may leave
+        out other rows, for its missing values; ``model.row_labels`` has those used.
         """
         from bayeslmm.posterior.pointwise import with_log_likelihood
 
@@ -286,8 +291,9 @@ class Posterior(Responses):
         OutputError
             If the file cannot be written.
         """
+        file = as_path(path, "path")
         try:
-            self.idata.to_netcdf(Path(path), engine="h5netcdf")
+            self.idata.to_netcdf(file, engine="h5netcdf")
         except OSError as error:
             raise OutputError(
                 f"The draws could not be written to {str(path)!r}: {error}. Give a "

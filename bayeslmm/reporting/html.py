@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bayeslmm.comparison import answer, compare, reading
 from bayeslmm.design import describe_table
-from bayeslmm.errors import OutputError
+from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
 from bayeslmm.reporting.explain import explain_sections
 from bayeslmm.reporting.figures import all_figures
@@ -92,7 +92,12 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
     OutputError
         If the file cannot be written.
     """
-    path = Path(path)
+    if not hasattr(fit, "reml") or not hasattr(fit, "posterior"):
+        raise ModelError(
+            f"report writes what bayeslmm.fit gives, not a {type(fit).__name__}. Give "
+            f"both fits of one model together: fit = bayeslmm.fit(formula, data)."
+        )
+    path = as_path(path, "path")
     write_report(fit, path)
     return path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bayeslmm.comparison.table import join_summaries
-from bayeslmm.errors import InputFileError, ModelError
+from bayeslmm.errors import InputFileError, ModelError, as_path
 from bayeslmm.reporting.manifest import FIT_AGAIN, MANIFEST, check_files, read_manifest
 from bayeslmm.reporting.save import DRAWS, TABLES
 from bayeslmm.reporting.saved import (
@@ -174,7 +174,7 @@ def load(folder: str | PathLike[str]) -> SavedFit:
     >>> saved = lmm.load("results")  # doctest: +SKIP
     >>> saved.posterior.summary()  # doctest: +SKIP
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     manifest = read_manifest(folder)
     check_files(folder, manifest, (TABLES, DRAWS))
     try:
