@@ -212,6 +212,11 @@ def _can_be_encoded(text: str) -> bool:
     return True
 
 
+def printable(text: str) -> str:
+    r"""The text with half characters (lone surrogates) written as ``\ud800``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def shortened(value: object, most: int = 60) -> str:
     """How Python writes a value, on one line that a message can hold."""
     text = " ".join(repr(value).split())

@@ -69,7 +69,7 @@ def test_pi_is_a_column_of_a_scan_and_can_group():
         (0.5, "The column 0.5 has a name of type float"),
         (("a", "b"), r"type tuple.*'_'\.join"),
         (pd.Timestamp("2020-01-01"), "type Timestamp"),
-        (None, "1 of 7 columns have names that are not text"),
+        (None, r"One column has no name \(it is called nan\)"),
         (True, "The column True has a name of type bool"),
     ],
 )

@@ -70,6 +70,16 @@ def test_weights_need_a_residual_variance():
         to_pymc(model)
 
 
+def test_family_t_with_weights_is_rewritten_without_tracebacks(caplog, capfd):
+    """PyTensor's rewrite of sign(sigma / root of the weights) failed 22 times."""
+    from pytensor.graph.rewriting.utils import rewrite_graph
+
+    model = lmm.Model("y ~ x + (1 | g)", frame(), family="t", weights="weight")
+    gradient = to_pymc(model).dlogp()
+    rewrite_graph(gradient, include=("canonicalize", "stabilize", "specialize"))
+    assert "Rewrite failure" not in caplog.text + capfd.readouterr().err
+
+
 # --- draws ----------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from bayeslmm.errors import (
     InputFileError,
     as_path,
     nearest_names,
+    printable,
     warn_user,
 )
 
@@ -140,7 +141,7 @@ def read_file(
     if options.na and not _is_text(place):
         data = _without(data, options.na)
     origin = Origin(
-        place.name,
+        printable(place.name),
         file_hash(place),
         has_checksums(place) if place.suffix.lower() in PARQUET else None,
         tuple(found.notes),

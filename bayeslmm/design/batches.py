@@ -164,6 +164,7 @@ def _record_batches(make: Callable[[], object]) -> "Generator[pa.RecordBatch]":
 def _arrow_table(frame: "narwhals.DataFrame[Any]") -> "pa.Table":
     """A frame as an Arrow table; whole numbers beyond 64 bits become its decimals."""
     import narwhals as nw
+    import pyarrow as pa
 
     found = {}
     for name, dtype in frame.schema.items():
@@ -172,7 +173,13 @@ def _arrow_table(frame: "narwhals.DataFrame[Any]") -> "pa.Table":
             values = frame.get_column(name).to_list()
             if unknown or _are_long(values):
                 found[name] = _decimals(values)
-    table = cast("pa.Table", frame.drop(*found).to_arrow())
+    try:
+        table = cast("pa.Table", frame.drop(*found).to_arrow())
+    except (UnicodeEncodeError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"A data frame cannot be read in batches, because Arrow cannot hold one of "
+            f"its columns: {error}. Convert the column to one type, or drop it."
+        ) from error
     for name, array in found.items():
         table = table.append_column(name, array)
     return table

@@ -25,7 +25,7 @@ from bayeslmm.data.numbers import (
 )
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.dictionaries import factor_codes
-from bayeslmm.errors import DataError, listed, repeated
+from bayeslmm.errors import DataError, listed, printable, repeated
 
 if TYPE_CHECKING:
     import narwhals
@@ -199,6 +199,7 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
             bits = np.finfo(categories.dtype).nmant + 1
             check_holds_ids(name, categories, 2.0**bits)
         levels = tuple(level_name(value) for value in values.cat.categories)
+        _check_printable(name, levels)
         if len(set(levels)) < len(levels):
             raise DataError(
                 f"Categories of column {name!r} differ in type but not in name: "
@@ -206,7 +207,22 @@ def _read_text(name: str, series: "narwhals.Series[Any]") -> RawColumn:
             )
     else:
         codes, levels = _sorted_codes(values)
+        _check_printable(name, levels)
     return RawColumn(name, "text", codes, codes < 0, levels)
+
+
+def _check_printable(name: str, levels: tuple[str, ...]) -> None:
+    """Raise `DataError` if a level can be neither printed, drawn nor saved."""
+    joined = "".join(levels)
+    if joined.isascii() or printable(joined) == joined:
+        return
+    odd = next(level for level in levels if printable(level) != level)
+    raise DataError(
+        f"Column {name!r} has the level {odd!r}, which holds half of a character (a "
+        f"lone surrogate) and cannot be printed, drawn or saved. Read the file in its "
+        f"own encoding, lmm.read(path, encoding=...), or write the halves out: "
+        f"data[{name!r}].str.encode('utf-8', 'backslashreplace').str.decode('utf-8')."
+    )
 
 
 def _read_object(name: str, series: "narwhals.Series[Any]", dtype: str) -> RawColumn:

@@ -6,6 +6,8 @@ Takes the data frame and the positions of the rows used; gives one label for eac
 import numpy as np
 from jaxtyping import Int
 
+from bayeslmm.errors import printable
+
 
 def label_rows(data: object, kept: Int[np.ndarray, " n"]) -> np.ndarray:
     """Labels of the rows used, as coordinates of a DataTree take them.
@@ -33,5 +35,5 @@ def label_rows(data: object, kept: Int[np.ndarray, " n"]) -> np.ndarray:
         return kept
     if not isinstance(index, pd.MultiIndex) and index.dtype.kind in "iufM":
         return index.to_numpy()
-    labels = np.array([str(label) for label in index], dtype=object)
+    labels = np.array([printable(str(label)) for label in index], dtype=object)
     return labels if len(set(labels)) == len(labels) else kept

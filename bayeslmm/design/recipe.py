@@ -161,7 +161,7 @@ class Recipe:
         advice = (
             " random=False predicts for the average level, without it."
             if random and not needed & set(missing)
-            else nearest_names(missing[0], given)
+            else nearest_names(missing[0], [c for c in given if isinstance(c, str)])
         )
         raise DataError(
             f"The new data have no column {missing[0]!r}, which {self.formula.text!r} "

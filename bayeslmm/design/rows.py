@@ -25,6 +25,7 @@ Columns = dict[str, RawColumn]
 
 # Powers of ten by which the geometric mean of the weights may differ from 1.
 MOST_DECADES = 8.0
+UNNAMED = ("None", "nan", "NaN", "NaT")
 
 
 def read_columns(
@@ -72,7 +73,8 @@ def _nearest_columns(name: str, columns: Sequence[object]) -> str:
     text = [column for column in columns if isinstance(column, str)]
     near = nearest_names(name, text)
     others = [column for column in columns if not isinstance(column, str)]
-    same = [column for column in others if str(column) == name]
+    # pandas makes NaN of the name None where the others are text
+    same = [c for c in others if str(c) == name or (c != c and name in UNNAMED)]
     if not others or (near.startswith(" Did you mean") and not same):
         return near
     shown = same[0] if same else others[0]
@@ -82,6 +84,8 @@ def _nearest_columns(name: str, columns: Sequence[object]) -> str:
         else f"{len(others)} of {len(columns)} columns have names that are not text "
         f"({shown!r} is of type {type(shown).__name__})"
     )
+    if shown != shown:
+        what = f"One column has no name (it is called {shown!r})"
     names = (
         "['_'.join(map(str, name)) for name in data.columns]"
         if isinstance(shown, tuple)

@@ -264,6 +264,12 @@ class Posterior(Responses):
         -----
         FitWarning
             If `arviz.loo` will refuse some rows, with the reason.
+
+        Notes
+        -----
+        `arviz.compare` looks at how many rows the fits have and not at which: compare
+        fits of the same rows and the same response only. Another predictor may leave
+        out other rows, for its missing values; ``model.row_labels`` has those used.
         """
         from bayeslmm.fit.pointwise import with_log_likelihood
 

@@ -112,7 +112,8 @@ def sample(
     progress : bool or "auto", default "auto"
         Whether to show a progress bar; ``"auto"`` does for runs over 5 s.
     log_likelihood : bool, default False
-        Whether to keep log p(y_i | beta, b, sigma), for `arviz.loo`.
+        Whether to keep log p(y_i | beta, b, sigma), for `arviz.loo`. `arviz.compare`
+        does not see whether fits are of the same rows: make sure that they are.
     keep : {"auto", "all", "summary"} or sequence of str, default "auto"
         Whose draws of the random effects to store: all; all but those of the grouping
         factor with the most levels, which `Posterior.ranef` then draws on demand; or

@@ -5,7 +5,7 @@ Takes a string; gives the expanded formula, or a `FormulaError` with a caret.
 
 from collections.abc import Collection
 
-from bayeslmm.errors import FormulaError
+from bayeslmm.errors import FormulaError, printable
 from bayeslmm.formula.bars import random_terms
 from bayeslmm.formula.expand import Part, expand, linear_predictor
 from bayeslmm.formula.functions import check_expression
@@ -70,6 +70,11 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
         raise FormulaError(
             f"A formula is a string, such as 'y ~ x + (1 | g)'; got "
             f"{type(text).__name__}. Put it in quotes."
+        )
+    if printable(text) != text:
+        raise FormulaError(
+            f"The formula {printable(text)!r} holds half of a character (a lone "
+            f"surrogate), which can be neither printed nor saved. Rename the column."
         )
     # One line, so that the caret stands below the character; positions stay the same.
     line = "".join(" " if character.isspace() else character for character in text)

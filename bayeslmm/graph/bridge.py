@@ -377,7 +377,10 @@ def _response_class() -> type:
         def build_distribution(self, kwargs: Foreign, pymc_backend: Foreign) -> Foreign:
             """Bambi's distribution, with the SD of each row."""
             if self.weights is not None:
-                kwargs = {**kwargs, "sigma": kwargs["sigma"] / np.sqrt(self.weights)}
+                # pytensor 3's rewrite of sign(sigma / root) forgets its shape, and
+                # says so with a traceback for each place; it has none of a product
+                share = 1.0 / np.sqrt(self.weights)
+                kwargs = {**kwargs, "sigma": kwargs["sigma"] * share}
             return super().build_distribution(kwargs, pymc_backend)
 
     return WeightedResponse
