@@ -105,6 +105,16 @@ def test_compare_says_what_it_takes(fit):
         lmm.compare(fit.posterior, fit.posterior)
 
 
+def test_swapped_fits_say_the_names_to_give_them_by(fit):
+    for draw in (lmm.plot_shrinkage, lmm.plot_forest):
+        first, second = fit.reml, fit.posterior
+        if draw is lmm.plot_shrinkage:
+            first, second = second, first
+        with pytest.raises(lmm.ModelError, match=r"Write reml=\.\.\. and post=\.\.\."):
+            draw(first, second)
+        assert draw(reml=fit.reml, post=fit.posterior).axes
+
+
 def test_public_names_only():
     assert set(dir(lmm)) == {*lmm.__all__, "__version__"}
     assert lmm.__version__[0].isdigit()

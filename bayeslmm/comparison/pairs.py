@@ -67,8 +67,8 @@ def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
             f"give fit.reml or fit.posterior."
         )
     raise ModelError(
-        f"{name} must be what {made_by} gives, not a {type(given).__name__}. The REML "
-        f"fit comes first, the posterior second, both of one model. Two posteriors "
+        f"{name} must be what {made_by} gives, not a {type(given).__name__}. Write "
+        f"reml=... and post=..., both of one model. Two posteriors "
         f"stand side by side as one.summary().join(two.summary(), rsuffix='_two'); "
         f"arviz.compare weighs their models."
     )
