@@ -80,6 +80,7 @@ def lowest_of_random_starts(fit: RemlFit) -> float:
     return min(found) + conditioned.criterion_shift(restricted=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", FAR)
 @pytest.mark.parametrize(
     "bar",

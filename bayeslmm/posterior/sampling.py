@@ -8,7 +8,7 @@ other models go through the joint PyMC model of the room `graph`.
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -391,8 +391,7 @@ def draw_posterior(
 
 def _status(tree: "xr.DataTree", options: Options, missing: Missing) -> SamplingStatus:
     """How the run ended, read off the draws."""
-    sizes: dict[Any, int] = dict(tree["posterior"].sizes)
-    stats = tree["sample_stats"]
+    sizes, stats = dict(tree["posterior"].sizes), tree["sample_stats"]
     divergent = stats["diverging"].to_numpy().sum() if "diverging" in stats else 0
     return SamplingStatus(
         chains=sizes["chain"],

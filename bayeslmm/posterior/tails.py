@@ -204,7 +204,7 @@ def _falls_left(target: Target, i: int, step: Float[np.ndarray, " m"]) -> bool:
 def _slope(target: Target, i: int, step: Float[np.ndarray, " m"]) -> float:
     """Slope in coordinate i a step from the start; falling without end at density 0."""
     logp, gradient = target(target.start + step)
-    return float(gradient[i]) if logp > -math.inf else -math.inf * step[i]
+    return float(gradient[i] if logp > -math.inf else -math.inf * step[i])
 
 
 def _growth(
