@@ -24,7 +24,8 @@ DRESSED = re.compile(
     r"[$€£]?\s*[+-]?\d{1,3}([ ,.'\xa0\u202f]?\d{3})*([.,]\d+)?\s*[%$€£]?"
 )
 COMMA_LAST = re.compile(r".*,(\d{1,2}|\d{4,})\D*|.*\..*,\d+\D*")
-FEW = 12  # numbers as text with no more levels were made text on purpose
+FEW = 30  # whole numbers as text with no more levels were made text on purpose
+FEW_TIMES = 12  # clock times with no more levels are appointments
 
 
 def textual_sentences(name: str, levels: tuple[str, ...]) -> list[str]:
@@ -37,7 +38,7 @@ def textual_sentences(name: str, levels: tuple[str, ...]) -> list[str]:
             f"categories: for a trend make it a number, such as days since the first: "
             f"(d - d.min()).dt.days with d = pandas.to_datetime(x{first})"
         ]
-    if n > FEW and all(map(TIME.fullmatch, texts)):
+    if n > FEW_TIMES and all(map(TIME.fullmatch, texts)):
         return [
             f"{name!r} holds times as text ({levels[0]!r}) and became {n} "
             f"categories: for a trend make it a number, such as hours"
