@@ -17,6 +17,8 @@ from typing import Literal, TypeGuard
 
 LARGEST_SEED = 2**63 - 1  # netCDF stores no larger integer
 PACKAGE = str(Path(__file__).parent)
+# Of a folder with more entries no name is offered.
+MOST_FILES = 1000
 
 
 class BayesLMMError(Exception):
@@ -247,6 +249,14 @@ def listed(names: Iterable[object], limit: int = 6) -> str:
 def repeated(names: Iterable[object]) -> list[str]:
     """Names that occur more than once, each once, as text."""
     return sorted(str(name) for name, n in Counter(names).items() if n > 1)
+
+
+def nearest_paths(path: Path, *, folders: bool = False) -> str:
+    """Sentence that offers files, or folders, with a name most like that of `path`."""
+    parent = path.parent
+    there = parent.iterdir() if parent.is_dir() else ()
+    names = [one.name for one in there if one.is_dir() or not folders]
+    return nearest_names(path.name, names) if len(names) < MOST_FILES else ""
 
 
 def _caret(formula: str, position: int | None) -> str:

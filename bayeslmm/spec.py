@@ -42,30 +42,8 @@ Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
 class ModelSpec:
     """A mixed model as data: everything that a fit, a graph or a table needs of it.
 
-    Made by `bayeslmm.Model`, which has the same parameters and adds the verbs.
-
-    Attributes
-    ----------
-    formula : Formula
-        The parsed formula.
-    recipe : Recipe
-        The design, its model frame, and how to encode new data.
-    design : Design
-        Arrays of the model.
-    priors : Priors
-        The prior of every parameter, with its reason.
-    family : str
-        Response distribution.
-    conditioned : Conditioned
-        Cross-products in safe coordinates, from which everything is computed, and the
-        way back to the data's (Gaussian models only).
-    plan : Plan or None
-        How rows in batches were read: levels, blocks, memory, time. None for a frame.
-    row_labels : ndarray or None
-        Index of the rows used in a pandas frame, else their positions; None for rows in
-        batches.
-    weights_column : str or None
-        Column that the weights came from; new rows have theirs in it.
+    Made by `bayeslmm.Model`, which has the same parameters and attributes, says what
+    each is, and adds the verbs.
     """
 
     __slots__ = (

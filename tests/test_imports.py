@@ -107,7 +107,8 @@ def test_public_names_are_those_that_type_checkers_see():
 
 
 def test_no_public_name_is_that_of_a_room():
-    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()}
+    rooms = {path.stem for path in PACKAGE.glob("*.py")}
+    rooms |= {path.parent.name for path in PACKAGE.glob("*/*.py")}
     assert not rooms & set(bayeslmm.__all__)
 
 

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 from bayeslmm.data.decimals import check_decimals
 from bayeslmm.data.header import clean, with_clean_names
 from bayeslmm.data.options import Options, option
+from bayeslmm.data.origin import Table
 from bayeslmm.data.words import not_installed, unreadable
 from bayeslmm.errors import InputFileError, listed, nearest_names
 
@@ -18,15 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_excel(
-    path: Path, options: Options
-) -> "tuple[pd.DataFrame, dict[str, str], list[str]]":
+def read_excel(path: Path, options: Options) -> Table:
     """One sheet, the first unless another is asked for.
-
-    Returns
-    -------
-    tuple of DataFrame, dict, list
-        Its columns; those that have another name than in the file; notes.
 
     Raises
     ------
@@ -62,7 +56,7 @@ def read_excel(
     where = f"sheet {sheet!r} of {path.name!r}"
     data, renamed = with_clean_names(data, first, where=where)
     check_decimals(path.name, data, decimal=options.decimal, sep=None)
-    return data, renamed, _notes(path, sheet, others, data, options)
+    return Table(data, renamed, _notes(path, sheet, others, data, options))
 
 
 def _sheet(path: Path, names: list[str], options: Options) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from struct import error as StructError  # noqa: N812  # its name says nothing
 from typing import TYPE_CHECKING, Any, cast
 
+from bayeslmm.data.origin import Table
 from bayeslmm.data.words import not_installed, unreadable
 from bayeslmm.errors import listed
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_stata(path: Path) -> "tuple[pd.DataFrame, list[str]]":
+def read_stata(path: Path) -> Table:
     """A file of Stata; its columns and notes.
 
     Raises
@@ -48,7 +49,7 @@ def _stata_column(path: Path, name: Hashable) -> "pd.Series | None":
         return None
 
 
-def read_spss(path: Path) -> "tuple[pd.DataFrame, list[str]]":
+def read_spss(path: Path) -> Table:
     """A file of SPSS; its columns and notes. Values that it calls missing are missing.
 
     Raises
@@ -96,7 +97,7 @@ def _first_label(values: "pd.Series", labels: "pd.Series") -> str:
 
 def _with_labels(
     data: "pd.DataFrame", labelled: "Iterable[tuple[Hashable, pd.Series | None]]"
-) -> "tuple[pd.DataFrame, list[str]]":
+) -> Table:
     """The frame with labels in place of numbers where each number has its own."""
     import pandas as pd
 
@@ -120,4 +121,4 @@ def _with_labels(
         )
     if twice:
         notes.append(f"two values of {listed(twice)} have one label: read as numbers")
-    return data, notes
+    return Table(data, notes=notes)

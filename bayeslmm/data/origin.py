@@ -42,6 +42,18 @@ class Origin:
     renamed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a reader of files gives: columns, names that changed, what it decided.
+
+    `renamed` and `notes` are those of `Origin`.
+    """
+
+    data: "pd.DataFrame"
+    renamed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
 def remember(data: "pd.DataFrame", origin: Origin) -> None:
     """Let a frame carry its origin."""
     data.attrs[ATTRIBUTE] = asdict(origin) | {"notes": list(origin.notes)}

@@ -4,18 +4,17 @@ Takes a path and how it is to be read; gives a pandas frame that knows where it 
 from, or one message that names the option with which it can be read.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.data.checksums import has_checksums
 from bayeslmm.data.options import Options, checked_options
-from bayeslmm.data.origin import Origin, file_hash, remember
+from bayeslmm.data.origin import Origin, Table, file_hash, remember
 from bayeslmm.errors import (
     DataWarning,
     InputFileError,
     as_path,
-    nearest_names,
+    nearest_paths,
     printable,
     warn_user,
 )
@@ -45,15 +44,6 @@ OTHERS = {
     ".sqlite": "a database. Query it with duckdb, and give the relation",
 }
 KINDS = "CSV, TSV, Excel, Parquet, Feather, Stata or SPSS"
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a reader gives: columns, names that changed, what it decided."""
-
-    data: "pd.DataFrame"
-    renamed: dict[str, str]
-    notes: list[str]
 
 
 def read(
@@ -115,10 +105,11 @@ def read(
 
     Examples
     --------
+    >>> import pathlib, tempfile
     >>> import bayeslmm as lmm
-    >>> with open("pupils.csv", "w") as file:
-    ...     _ = file.write("score;edu\n3,5;10\n-;12\n")
-    >>> lmm.read("pupils.csv", decimal=",", na="-")
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "pupils.csv")
+    >>> _ = path.write_text("score;edu\n3,5;10\n-;12\n")
+    >>> lmm.read(path, decimal=",", na="-")
        score  edu
     0    3.5   10
     1    NaN   12
@@ -151,22 +142,22 @@ def read_file(
     return data, origin
 
 
-def _read(path: Path, options: Options) -> _Read:
+def _read(path: Path, options: Options) -> Table:
     """The reader of a file's kind, with what it gives."""
     from bayeslmm.data import arrow, excel, labelled, text
 
     suffix = path.suffix.lower()
     if suffix in PARQUET:
-        return _Read(arrow.read_parquet(path), {}, [])
+        return Table(arrow.read_parquet(path))
     if suffix in FEATHER:
-        return _Read(arrow.read_feather(path), {}, [])
+        return Table(arrow.read_feather(path))
     if suffix in EXCEL:
-        return _Read(*excel.read_excel(path, options))
-    if suffix in STATA or suffix in SPSS:
-        reader = labelled.read_stata if suffix in STATA else labelled.read_spss
-        data, notes = reader(path)
-        return _Read(data, {}, notes)
-    return _Read(*text.read_text(path, options))
+        return excel.read_excel(path, options)
+    if suffix in STATA:
+        return labelled.read_stata(path)
+    if suffix in SPSS:
+        return labelled.read_spss(path)
+    return text.read_text(path, options)
 
 
 def _is_text(path: Path) -> bool:
@@ -194,9 +185,7 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise InputFileError(f"{str(path)!r} is a folder. Give a file: {KINDS}.")
     if not path.exists():
-        parent = path.parent
-        names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
-        hint = nearest_names(path.name, names) if len(names) < 1000 else ""
+        hint = nearest_paths(path)
         raise InputFileError(f"There is no file {str(path)!r}.{hint}")
     known = OTHERS.get(path.suffix.lower())
     if known:

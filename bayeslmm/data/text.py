@@ -12,6 +12,7 @@ from bayeslmm.data.encodings import encoding_advice, garbled
 from bayeslmm.data.header import clean, with_clean_names
 from bayeslmm.data.numbers import EXACT
 from bayeslmm.data.options import Options
+from bayeslmm.data.origin import Table
 from bayeslmm.data.shape import check_columns, more_fields, unparsed
 from bayeslmm.data.textfile import TextFile
 from bayeslmm.errors import InputFileError
@@ -22,19 +23,14 @@ if TYPE_CHECKING:
 WHOLE = r"[+-]?\d+"
 # Whole numbers with points between thousands, as these would be read as decimals.
 THOUSANDS = r"[+-]?[1-9]\d{0,2}\.\d{3}"
+# Of numbers below 1000 that have no more than three decimals, times 1000.
+NEARLY = 1e-6
 # Digits from which a whole number may be more than 64 bits.
 LONG = r"[+-]?\d{19,}"
 
 
-def read_text(
-    path: Path, options: Options
-) -> "tuple[pd.DataFrame, dict[str, str], list[str]]":
+def read_text(path: Path, options: Options) -> Table:
     """A text file with a header.
-
-    Returns
-    -------
-    tuple of DataFrame, dict, list
-        Its columns; those that have another name than in the file; notes.
 
     Raises
     ------
@@ -63,7 +59,7 @@ def read_text(
     check_columns(text, data)
     data, renamed = with_clean_names(data, header, where=repr(path.name))
     check_decimals(path.name, data, decimal=options.decimal, sep=text.sep)
-    return data, renamed, _notes(text, data)
+    return Table(data, renamed, _notes(text, data))
 
 
 def _read(text: TextFile) -> "tuple[pd.DataFrame, list[object]]":
@@ -120,17 +116,21 @@ def _maybe_thousands(text: TextFile, data: "pd.DataFrame") -> list[str]:
     if text.sep != ";" or text.options.decimal is not None:
         return []
     floats = data.select_dtypes("float")
+    thousandths = ((floats * 1000.0).round() - floats * 1000.0).abs() < NEARLY
+    names = set(floats.columns[(thousandths | floats.isna()).all()])
+    if not names:
+        return []
+    given = text.read(usecols=lambda name: clean(name) in names, dtype=str)
     notes = []
-    for name in floats:
-        given = text.read(usecols=lambda n, name=name: clean(n) == name, dtype=str)
-        values = given.iloc[:, 0].dropna().str.strip()
+    for name, column in given.items():
+        values = column.dropna().str.strip()
         values = values[~values.isin(text.options.missing)]
         if len(values) > 1 and values.str.fullmatch(THOUSANDS).all():
             notes.append(
-                f"every value of {name!r} has three digits after the point, such as "
-                f"{values.iloc[0]!r}, which was read as a decimal point: if it "
-                f"separates thousands, give the frame pandas.read_csv(path, sep=';', "
-                f"decimal=',', thousands='.')"
+                f"every value of {clean(str(name))!r} has three digits after the "
+                f"point, such as {values.iloc[0]!r}, which was read as a decimal "
+                f"point: if it separates thousands, give the frame "
+                f"pandas.read_csv(path, sep=';', decimal=',', thousands='.')"
             )
     return notes
 

@@ -114,19 +114,13 @@ def build_design(
             products=products,
             multiplied=multiplied_values(products, variables, rows.n),
         )
-        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
-        design = account_digits(design, given_numbers(formula, used), integers)
-        part = FixedPart(
-            formula, variables, fixed_coding, tuple(map(str, frame.columns))
-        )
-        check_design(design, part, gaussian=gaussian)
-    groups = {
-        term.group: FactorColumn(term.codes, term.levels) for term in design.groups
-    }
+        names = tuple(map(str, frame.columns))
+        part = FixedPart(formula, variables, fixed_coding, names)
+        design = _checked(design, part, used, gaussian=gaussian)
     return Recipe(
         formula=formula,
         design=design,
-        frame=ModelFrame(rows.n, variables, groups),
+        frame=ModelFrame(rows.n, variables, _groups(design)),
         kept=kept,
         trials=trials,
         response_levels=response_levels,
@@ -135,6 +129,21 @@ def build_design(
         group_indices=tuple(index for _, index, _ in learnt),
         memory=rows.memory,
     )
+
+
+def _checked(
+    design: Design, part: FixedPart, used: Columns, *, gaussian: bool
+) -> Design:
+    """The design with an account of lost digits; raises if it can carry no model."""
+    integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
+    design = account_digits(design, given_numbers(part.formula, used), integers)
+    check_design(design, part, gaussian=gaussian)
+    return design
+
+
+def _groups(design: Design) -> dict[str, FactorColumn]:
+    """The grouping factors by name."""
+    return {term.group: FactorColumn(term.codes, term.levels) for term in design.groups}
 
 
 def _traps(
@@ -154,9 +163,7 @@ def _traps(
 def _evaluate_variables(formula: Formula, rows: Rows) -> dict[str, Column]:
     """Every atom but the grouping columns, by its label."""
     atoms = [formula.response, *([formula.trials] if formula.trials else [])]
-    predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    atoms += [atom for p in predictors for term in p.terms for atom in term.atoms]
-    atoms += formula.offsets
+    atoms += [*formula.predictor_atoms, *formula.offsets]
     return {atom.label: evaluate_atom(atom, rows) for atom in dict.fromkeys(atoms)}
 
 

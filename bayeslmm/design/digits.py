@@ -19,7 +19,7 @@ from bayeslmm.design.evaluate import is_factor_call
 from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.errors import DataError
-from bayeslmm.formula import Atom, Formula, Name
+from bayeslmm.formula import Formula, Name
 
 # Steps between neighbouring numbers that an SD must have. Rounding then is 3% of the
 # SD, and takes 0.1% off a slope.
@@ -82,9 +82,8 @@ def given_numbers(
 
 def _numbers_read(formula: Formula) -> tuple[list[str], set[str]]:
     """Columns that stand alone as numbers, and those in expressions and offsets."""
-    parts = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    atoms: list[Atom] = [a for p in parts for term in p.terms for a in term.atoms]
-    atoms = [atom for atom in [formula.response, *atoms] if not is_factor_call(atom)]
+    atoms = [formula.response, *formula.predictor_atoms]
+    atoms = [atom for atom in atoms if not is_factor_call(atom)]
     bare = [atom.node.name for atom in atoms if isinstance(atom.node, Name)]
     others = [atom for atom in atoms if not isinstance(atom.node, Name)]
     return bare, {n for atom in [*others, *formula.offsets] for n in atom.columns}

@@ -29,12 +29,10 @@ def mixed_columns(
     its row is not used: `given` are the values in any row. A column that is meant as a
     factor is written factor(x), and is not among these.
     """
-    predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    atoms = {atom for p in predictors for term in p.terms for atom in term.atoms}
     found = {}
-    for atom in formula.atoms:
+    for atom in formula.predictor_atoms:
         column = variables.get(atom.label)
-        if atom not in atoms or not isinstance(atom.node, Name):
+        if not isinstance(atom.node, Name):
             continue
         if isinstance(column, FactorColumn) and column.kind == "text":
             mixed = mixed_column(given.get(atom.node.name, column.levels))

@@ -224,18 +224,12 @@ def _needs_all_columns(formula: Formula, kinds: dict[str, Kind]) -> bool:
     others = [atom for atom in formula.atoms if atom not in grouping]
     if any(not isinstance(factor_node(atom), Name) for atom in grouping):
         return True
-    for atom in [*others, *_predictors(formula)]:
+    for atom in [*others, *formula.predictor_atoms]:
         if any(c.function in (*STATEFUL, "factor", "C") for c in calls_in(atom.node)):
             return True
         if any(kinds[name] == "text" for name in atom.columns):
             return True
     return False
-
-
-def _predictors(formula: Formula) -> set[Atom]:
-    """Atoms of the fixed part and of the effects that vary."""
-    parts = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    return {atom for part in parts for term in part.terms for atom in term.atoms}
 
 
 # --- result ---------------------------------------------------------------------------
@@ -280,7 +274,7 @@ def _variables(
     for atom in formula.atoms:
         check_comparisons(atom.node, found.text)
     grouping = {atom for bar in formula.random for atom in bar.group}
-    predictors = _predictors(formula)
+    predictors = set(formula.predictor_atoms)
     variables: dict[str, Column] = {}
     for atom in formula.atoms:
         if atom in grouping and atom not in predictors:

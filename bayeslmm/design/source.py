@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayeslmm.data.checksums import has_checksums
 from bayeslmm.data.origin import Origin
+from bayeslmm.data.read import PARQUET
 from bayeslmm.design.batches import (
     BATCH,
     TWO_PASSES,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 # Bytes on disk from which `is_large` asks for batches.
 LARGE = 500_000_000
-SUFFIXES = (".parquet", ".pq", ".parq")
 
 
 def open_source(data: object) -> Source | None:
@@ -98,7 +98,7 @@ def is_large(path: Path) -> bool:
     Above 500 MB on disk, which may be several times as much in memory; False for other
     files.
     """
-    if path.suffix.lower() not in SUFFIXES and not path.is_dir():
+    if path.suffix.lower() not in PARQUET and not path.is_dir():
         return False
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) > LARGE
@@ -135,13 +135,13 @@ def _open_path(path: Path) -> Source | None:
         files = [
             file
             for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in SUFFIXES and file.name[:1] not in "._"
+            if file.suffix.lower() in PARQUET and file.name[:1] not in "._"
         ]
         if not files:
             raise InputFileError(
-                f"The folder '{path}' holds no Parquet file ({', '.join(SUFFIXES)})."
+                f"The folder '{path}' holds no Parquet file ({', '.join(PARQUET)})."
             )
-    elif path.suffix.lower() in SUFFIXES:
+    elif path.suffix.lower() in PARQUET:
         files = [path]
     else:
         return None

@@ -18,11 +18,11 @@ from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.textual import textual_sentences
-from bayeslmm.formula import Atom, Formula, Name
+from bayeslmm.formula import Formula, Name
 from bayeslmm.formula.nodes import names_in
 
 # Words in the name of a column whose whole numbers stand for something else.
-CODES = """
+_CODES = """
 treatment treat trt arm group grp condition cond region site country nation type
 kind category code id sex gender race ethnicity religion occupation party sector
 industry department dept state province county district zip zipcode postcode city town
@@ -31,13 +31,15 @@ participant patient person rater judge family household litter pen plot farm her
 tank batch plate strain genotype variety cultivar species breed brand product
 machine operator lab laboratory center centre colour color diagnosis
 """
+CODES = frozenset(_CODES.split())
 # Words that make an amount of such a name: group_size, n_sites, days_on_treatment.
-AMOUNTS = """
+_AMOUNTS = """
 n nr num number no count size mean avg median sum total rate ratio share percent pct
 prop age time year years month months week weeks day days hour hours dose score
 level rank order wave length width height weight distance cost price income log sqrt
 sd var per duration index
 """
+AMOUNTS = frozenset(_AMOUNTS.split())
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Numbers that stand for a missing value where all others are 0 or more, and those
 # that do only far from the others.
@@ -62,14 +64,12 @@ def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, 
     tuple of str
         One sentence each, without a full stop; none for most data.
     """
-    found = []
+    found, texts = [], text_traps(formula, variables)
     for name in _plain_predictors(formula):
         column = variables.get(name)
         if isinstance(column, FactorColumn) and column.kind == "text":
-            found += [
-                *alike_levels(name, column.levels),
-                *textual_sentences(name, column.levels),
-            ]
+            found += alike_levels(name, column.levels)
+            found += [texts[name]] if name in texts else []
         elif isinstance(column, NumericColumn) and not _is_used_otherwise(
             name, formula
         ):
@@ -111,21 +111,15 @@ def alike_levels(name: str, levels: Iterable[str]) -> tuple[str, ...]:
 
 def _plain_predictors(formula: Formula) -> list[str]:
     """Columns that enter as they are, in the order of the formula."""
-    atoms = [atom for atom in _predictors(formula) if isinstance(atom.node, Name)]
-    return list(dict.fromkeys(atom.label for atom in atoms))
-
-
-def _predictors(formula: Formula) -> list[Atom]:
-    """Every atom of the fixed part and of the effects that vary."""
-    parts = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    return [atom for part in parts for term in part.terms for atom in term.atoms]
+    atoms = formula.predictor_atoms
+    return [atom.label for atom in atoms if isinstance(atom.node, Name)]
 
 
 def _is_used_otherwise(name: str, formula: Formula) -> bool:
     """Whether a column is also computed with, so that it is known to be a number."""
     return any(
         use.name == name
-        for atom in _predictors(formula)
+        for atom in formula.predictor_atoms
         if not isinstance(atom.node, Name)
         for use in names_in(atom.node)
     )
@@ -134,11 +128,8 @@ def _is_used_otherwise(name: str, formula: Formula) -> bool:
 def _codes(name: str, column: NumericColumn) -> list[str]:
     """Sentence on whole numbers that are codes by their name, and enter as a slope."""
     words = {word.lower() for word in WORD.findall(name)}
-    if (
-        not words & set(CODES.split())
-        or words & set(AMOUNTS.split())
-        or isinstance(column.values, AbsentRows)
-    ):
+    is_code = bool(words & CODES) and not words & AMOUNTS
+    if not is_code or isinstance(column.values, AbsentRows):
         return []
     values = column.values
     if values.shape[1] != 1 or (values % 1 != 0).any():

@@ -210,6 +210,18 @@ class Formula:
             found += bar.group
         return tuple(dict.fromkeys(found))
 
+    @property
+    def predictor_terms(self) -> tuple[Term, ...]:
+        """Terms of the fixed part, then of the effects that vary, as written."""
+        parts = [self.fixed, *(bar.predictor for bar in self.random)]
+        return tuple(term for part in parts for term in part.terms)
+
+    @property
+    def predictor_atoms(self) -> tuple[Atom, ...]:
+        """Their atoms without duplicates."""
+        found = (atom for term in self.predictor_terms for atom in term.atoms)
+        return tuple(dict.fromkeys(found))
+
     def __str__(self) -> str:
         """Canonical text of the expanded formula; parsing it gives an equal formula."""
         left = render(self.response.node)

@@ -165,8 +165,7 @@ def _check_response_use(formula: Formula) -> None:
 
 def _check_labels(formula: Formula) -> None:
     """Different variables have different labels, and none that of a parameter."""
-    predictors = [formula.fixed, *(bar.predictor for bar in formula.random)]
-    terms = [term for predictor in predictors for term in predictor.terms]
+    terms = formula.predictor_terms
     for term in terms:
         if term.label in _OWN_LABELS:
             message = (

@@ -110,6 +110,18 @@ class Diagnosis:
         return "\n".join(self.messages)
 
 
+def status_of(
+    tree: "xr.DataTree", asked: tuple[int, int], missing: Missing
+) -> SamplingStatus:
+    """How a run of NUTS ended, read off the draws; `asked` are chains and draws."""
+    sizes, stats = tree["posterior"].sizes, tree["sample_stats"]
+    divergent = stats["diverging"].to_numpy().sum() if "diverging" in stats else 0
+    made = sizes["chain"], sizes["draw"]
+    return SamplingStatus(
+        *made, partial=made != asked, n_divergent=int(divergent), missing=missing
+    )
+
+
 def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Diagnosis:
     """Diagnosis of the draws of a model.
 

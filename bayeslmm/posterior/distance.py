@@ -35,12 +35,9 @@ def far_from_zero(design: Design, priors: Priors) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for t, term in enumerate(design.groups):
         flat = priors.corr_eta[t] == 1.0 and all(p.is_flat for p in priors.sd[t])
-        told = flat or priors.reference[t] is not None
-        if (
-            told
-            or "Intercept" not in term.effects
-            or not n_corr(term.structure, term.k)
-        ):
+        at_zero = not flat and priors.reference[t] is None
+        correlated = "Intercept" in term.effects and n_corr(term.structure, term.k) > 0
+        if not (at_zero and correlated):
             continue
         columns = design.moments.Z[t]
         spread = columns.sd()

@@ -18,7 +18,7 @@ from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal import draw_effects
 from bayeslmm.posterior.agreement import agreement, joint_agreement
-from bayeslmm.posterior.diagnose import SamplingStatus
+from bayeslmm.posterior.diagnose import SamplingStatus, status_of
 from bayeslmm.posterior.distance import far_from_zero
 from bayeslmm.posterior.draws import effect_draws, parameter_draws
 from bayeslmm.posterior.fit import Posterior
@@ -55,7 +55,7 @@ from bayeslmm.reml.expense import (
 from bayeslmm.spec import Method, ModelSpec
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
 
@@ -172,7 +172,10 @@ def _sample_joint(model: ModelSpec, options: Options, reason: str) -> Posterior:
     attrs = run_attributes(model, options, "joint", reason)
     for node in (tree, tree["posterior"]):
         node.attrs.update(attrs)
-    status = replace(_status(tree, options, Missing()), **joint_agreement(model, tree))
+    status = replace(
+        status_of(tree, (options.chains, options.draws), Missing()),
+        **joint_agreement(model, tree),
+    )
     return Posterior(model, tree, "joint", reason, status, timing)
 
 
@@ -328,7 +331,9 @@ def _by_nuts(
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
     reached = agreement(normal, x, drawn.stats["lp"])
-    status = replace(_status(tree, options, missing), **reached)
+    status = replace(
+        status_of(tree, (options.chains, options.draws), missing), **reached
+    )
     return Posterior(model, tree, "nuts", reason, status, timing)
 
 
@@ -387,16 +392,3 @@ def draw_posterior(
         b = np.stack([own[1][t] for own in drawn])
         posterior |= effect_draws(model.design.groups[t], b)
     return posterior
-
-
-def _status(tree: "xr.DataTree", options: Options, missing: Missing) -> SamplingStatus:
-    """How the run ended, read off the draws."""
-    sizes, stats = dict(tree["posterior"].sizes), tree["sample_stats"]
-    divergent = stats["diverging"].to_numpy().sum() if "diverging" in stats else 0
-    return SamplingStatus(
-        chains=sizes["chain"],
-        draws=sizes["draw"],
-        partial=(sizes["chain"], sizes["draw"]) != (options.chains, options.draws),
-        n_divergent=int(divergent),
-        missing=missing,
-    )

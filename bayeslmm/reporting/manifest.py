@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bayeslmm.data import file_hash
-from bayeslmm.errors import InputFileError, nearest_names
+from bayeslmm.errors import InputFileError, nearest_paths
 
 MANIFEST = "summary.json"
 PROGRAM = "bayeslmm"
@@ -96,9 +96,7 @@ def _check_folder(folder: Path) -> None:
             f"{str(folder)!r} is a file. Give the folder that --out or fit.save() "
             "wrote (arviz.from_netcdf reads a posterior.nc by itself)."
         )
-    parent = folder.parent
-    near = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
-    hint = nearest_names(folder.name, near) if len(near) < 1000 else ""
+    hint = nearest_paths(folder, folders=True)
     raise InputFileError(f"There is no folder {str(folder)!r}.{hint}")
 
 
