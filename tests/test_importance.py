@@ -37,7 +37,10 @@ PROTOTYPE = 0.15  # of a posterior SD, of which four Monte Carlo errors are 0.2
     [
         ("simulated", ""),
         ("Dyestuff2", "Yield ~ 1 + (1 | Batch)"),
-        ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
+        pytest.param(
+            *("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
+            marks=pytest.mark.slow,
+        ),
         ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
     ],
 )

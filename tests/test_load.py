@@ -286,7 +286,7 @@ def test_an_own_folder_is_replaced_and_that_is_said(csv):
 
 def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
     save = importlib.import_module("bayeslmm.reporting.save")  # without its figures
-    monkeypatch.setattr(save, "save_figures", lambda *_: [])
+    monkeypatch.setattr(save, "save_figures", lambda *_, **__: [])
     monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
     said = fit.save("results")
     assert said[0].startswith("wrote summary.json, tables.csv, posterior.nc, report")

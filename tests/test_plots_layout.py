@@ -20,7 +20,9 @@ LONG = "subj_corr[Intercept:condition[incongruent]]"
 TOUCH = 0.5  # pixels by which boxes may touch
 
 
-@pytest.fixture(scope="module", params=[3, 18, 60, 1000])
+@pytest.fixture(
+    scope="module", params=[3, 18, 60, pytest.param(1000, marks=pytest.mark.slow)]
+)
 def fits(request):
     """REML and posterior of a number of classrooms."""
     pupils = 40 if request.param == 3 else 6  # fewer end at the boundary

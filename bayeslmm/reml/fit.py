@@ -7,7 +7,7 @@ effect.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +57,9 @@ class RemlFit(SharedMethods):
         Uncertainty of SDs, correlations and sigma.
     status : FitStatus
         How the search ended.
+    profiled : dict
+        Profile limits of SDs found so far, by label and normal quantile: each costs
+        more than the fit.
 
     References
     ----------
@@ -72,6 +75,9 @@ class RemlFit(SharedMethods):
     effects: EffectsMean
     information: Information
     status: FitStatus
+    profiled: dict[tuple[str, float], tuple[float, float]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     @property
     def design(self) -> Design:

@@ -218,6 +218,17 @@ def _profile(fit: "RemlFit", parameter: Parameter, z: float) -> tuple[float, flo
     conditioned = fit.model.conditioned
     if conditioned.statistics.in_steps:
         return np.nan, np.nan
+    at = (parameter.label, z)
+    if at not in fit.profiled:
+        fit.profiled[at] = _profile_limits(fit, parameter, z)
+    return fit.profiled[at]
+
+
+def _profile_limits(
+    fit: "RemlFit", parameter: Parameter, z: float
+) -> tuple[float, float]:
+    """The same, searched."""
+    conditioned = fit.model.conditioned
     assert parameter.term is not None, "an SD belongs to a term"
     problem = profiled_problem(fit.design, conditioned, restricted=fit.method == "REML")
     relative = tuple(factor / fit.sigma for factor in fit.factors)

@@ -16,7 +16,7 @@ from bayeslmm.plots import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from matplotlib.figure import Figure
 
@@ -120,9 +120,25 @@ def _posterior_figures(
 
 
 def save_figures(
-    reml: "RemlFit | None", post: "Posterior | None", folder: Path, *, dpi: int = 150
+    reml: "RemlFit | None",
+    post: "Posterior | None",
+    folder: Path,
+    *,
+    dpi: int = 150,
+    also: "Callable[[str, Figure], None] | None" = None,
 ) -> list[Path]:
     """Write every figure as PNG.
+
+    Parameters
+    ----------
+    reml, post : RemlFit, Posterior, optional
+        The fits.
+    folder : Path
+        Where to.
+    dpi : int, default 150
+        Pixels per inch.
+    also : callable, optional
+        Called with the caption of each figure and the figure, its layout made.
 
     Raises
     ------
@@ -130,7 +146,7 @@ def save_figures(
         If a file cannot be written.
     """
     written = []
-    for name, _, figure in all_figures(reml, post):
+    for name, caption, figure in all_figures(reml, post):
         path = folder / f"{name}.png"
         try:
             figure.savefig(path, dpi=dpi)
@@ -140,4 +156,7 @@ def save_figures(
                 "folder that can be written."
             ) from error
         written.append(path)
+        if also is not None:
+            figure.set_layout_engine("none")  # it is made, and takes most of the time
+            also(caption, figure)
     return written

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -35,6 +36,9 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 DPI = 110  # sharp on an ordinary screen, a report of five figures below 1 MB
 LARGEST_SVG = 150_000  # bytes; beyond, a drawing of many points is smaller as pixels
 
+# Captions and addresses of images.
+type Pictures = Sequence[tuple[str, str]]
+
 
 @runtime_checkable
 class Fitted(Protocol):
@@ -58,12 +62,12 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: lines, tables, figures (caption, address of the image)."""
+    """One part of the page: lines, tables, figures."""
 
     title: str
     lines: tuple[str, ...] = ()
     tables: tuple[TextTable, ...] = ()
-    figures: tuple[tuple[str, str], ...] = ()
+    figures: Pictures = ()
     preformatted: bool = False
 
 
@@ -102,9 +106,14 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
     return path
 
 
-def write_report(fit: Fitted, path: Path, record: Record | None = None) -> None:
-    """The same with all that is known of the run."""
-    page = report_html(fit, record)
+def write_report(
+    fit: Fitted,
+    path: Path,
+    record: Record | None = None,
+    drawn: Pictures | None = None,
+) -> None:
+    """The same with all that is known of the run, and the figures if they are drawn."""
+    page = report_html(fit, record, drawn)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -114,7 +123,9 @@ def write_report(fit: Fitted, path: Path, record: Record | None = None) -> None:
         ) from error
 
 
-def report_html(fit: Fitted, record: Record | None = None) -> str:
+def report_html(
+    fit: Fitted, record: Record | None = None, drawn: Pictures | None = None
+) -> str:
     """The page of `report` as a string."""
     import jinja2
 
@@ -125,16 +136,19 @@ def report_html(fit: Fitted, record: Record | None = None) -> str:
         undefined=jinja2.StrictUndefined,
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(_page(fit, record or record_of(fit.model, fit.posterior)))
+    if record is None:
+        record = record_of(fit.model, fit.posterior)
+    if drawn is None:
+        figures = all_figures(fit.reml, fit.posterior)
+        drawn = [(caption, picture(figure)) for _, caption, figure in figures]
+    return template.render(_page(fit, record, drawn))
 
 
-def _page(fit: Fitted, record: Record) -> dict[str, Any]:
+def _page(fit: Fitted, record: Record, drawn: Pictures) -> dict[str, Any]:
     """What the template shows: the answer and the main figure, then the tables."""
     model, post = fit.model, fit.posterior
     first, *rest = header_lines(model)
-    main, *others = [
-        (caption, _picture(f)) for _, caption, f in all_figures(fit.reml, post)
-    ]
+    main, *others = drawn
     groups = grouping_table(describe_table(model.design))
     sections = [
         *_results(fit),
@@ -188,7 +202,7 @@ def _explanation(model: "ModelSpec") -> Section:
     return Section("What the formula means", tuple(lines[:-1]), preformatted=True)
 
 
-def _picture(figure: "Figure") -> str:
+def picture(figure: "Figure") -> str:
     """The figure as a data address: sharp at any size, pixels if it is too large."""
     from matplotlib import rc_context
 

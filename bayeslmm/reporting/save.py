@@ -17,7 +17,7 @@ from bayeslmm.reporting.folder import (
     move_files,
     unfinished_folder,
 )
-from bayeslmm.reporting.html import Fitted, write_report
+from bayeslmm.reporting.html import Fitted, picture, write_report
 from bayeslmm.reporting.manifest import MANIFEST, file_entries
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.summary import summary_json
@@ -98,13 +98,19 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     """All files into a folder; the manifest last, which lists the others."""
     figures = folder / "figures"
     figures.mkdir()
-    n_figures = len(save_figures(fit.reml, fit.posterior, figures))
+    drawn: list[tuple[str, str]] = []
+    saved = save_figures(
+        fit.reml,
+        fit.posterior,
+        figures,
+        also=lambda caption, figure: drawn.append((caption, picture(figure))),
+    )
     write_tables(fit, folder / TABLES)
     if fit.posterior is not None:
         fit.posterior.save(folder / DRAWS)
-    write_report(fit, folder / PAGE, record)
+    write_report(fit, folder / PAGE, record, drawn)
     entries = file_entries(folder, all_files(folder))
     summary = summary_json(fit, record=record, files=entries)
     (folder / MANIFEST).write_text(summary + "\n", encoding="utf-8")
     draws = f", {DRAWS}" if fit.posterior is not None else ""
-    return f"{MANIFEST}, {TABLES}{draws}, {PAGE}, {counted(n_figures, 'figure')}"
+    return f"{MANIFEST}, {TABLES}{draws}, {PAGE}, {counted(len(saved), 'figure')}"
