@@ -143,6 +143,21 @@ def test_text_that_was_read_in_a_wrong_encoding_is_said(frame, tmp_path):
 # --- missing values -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
+def test_a_level_may_be_called_na(name, tmp_path):
+    """R's na.strings = "": Namibia was a missing value, whatever was asked for."""
+    frame = pd.DataFrame({"y": [1.5, 2.5, None, 4.5], "land": ["NA", "DE", "NA", None]})
+    if name.endswith("xlsx"):
+        frame.to_excel(tmp_path / name, index=False)
+    else:
+        frame.to_csv(tmp_path / name, index=False)
+    found = lmm.read(tmp_path / name, na="")
+    assert found["land"].tolist()[:3] == ["NA", "DE", "NA"]
+    assert found.isna().to_numpy().tolist()[2:] == [[True, False], [False, True]]
+    assert lmm.read(tmp_path / name)["land"].isna().sum() == 3
+    assert lmm.read(tmp_path / name, na=["", "DE"])["land"].isna().sum() == 2
+
+
 @pytest.mark.parametrize("na", [".,?", [".", "?"], ". , ?"])
 def test_texts_can_be_missing_values(tmp_path, na):
     (tmp_path / "a.csv").write_text("y,x\n1,2\n.,3\n4,?\n,NA\n")

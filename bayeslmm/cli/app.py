@@ -79,7 +79,8 @@ Encoding = Annotated[
     str | None, typer.Option(help="Encoding of a text file: cp1252, utf-16, ...")
 ]
 Missing = Annotated[
-    str | None, typer.Option("--na", help='Missing values beside NA: "-,?".')
+    str | None,
+    typer.Option("--na", help='Missing values beside NA: "-,?"; "": empty cells only.'),
 ]
 Sheet = Annotated[
     str | None, typer.Option(help="Sheet of an Excel file; the first otherwise.")

@@ -49,8 +49,8 @@ class Options:
 
     @property
     def missing(self) -> list[str]:
-        """All texts that are missing values."""
-        return [*MISSING, *self.na]
+        """All texts that are missing values: as R's na.strings where "" is given."""
+        return [*self.na] if "" in self.na else [*MISSING, *self.na]
 
 
 def option(name: str, value: str) -> str:

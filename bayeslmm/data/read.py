@@ -78,7 +78,8 @@ def read(
         Encoding of a text file, UTF-8 by default: ``"cp1252"``, ``"utf-16"``.
     na : str or list of str, optional
         Texts that are missing values, beside empty cells, NA, NaN, NULL and their
-        kin: ``na=".,?"`` or ``na=[".", "?"]``, ``na="-99"``.
+        kin: ``na=".,?"`` or ``na=[".", "?"]``, ``na="-99"``. With an empty text among
+        them there are no others, so that ``na=""`` keeps a level called NA.
     sheet : str or int, optional
         Sheet of a workbook by its name, or its number from 1; the first by default.
 
