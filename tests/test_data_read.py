@@ -140,6 +140,17 @@ def test_text_that_was_read_in_a_wrong_encoding_is_said(frame, tmp_path):
         lmm.read(tmp_path / "a.csv", encoding="latin-1")
 
 
+@pytest.mark.parametrize("name", ["a.xlsx", "a.feather", "a.dta", "a.sav"])
+def test_a_file_of_another_kind_than_its_ending_is_told(name, tmp_path):
+    """A CSV called .xlsx was "not a zip file"."""
+    (tmp_path / name).write_text("y,g\n1,Zoë\n2,b\n", encoding="latin-1")
+    with pytest.raises(InputFileError, match=r"is a text file .*the ending .*'a\.csv'"):
+        lmm.read(tmp_path / name)
+    (tmp_path / name).write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(InputFileError, match="cut off or corrupt, or of another kind"):
+        lmm.read(tmp_path / name)
+
+
 # --- missing values -------------------------------------------------------------------
 
 

@@ -13,11 +13,24 @@ def first_line(error: BaseException) -> str:
 
 def unreadable(path: Path, kind: str, error: BaseException) -> InputFileError:
     """The error for a file that is not what its ending says."""
+    if _is_text(path):
+        return InputFileError(
+            f"{str(path)!r} is a text file and not {kind}, as its ending says. Give it "
+            f"the ending of a table in text, {path.stem + '.csv'!r}."
+        )
     return InputFileError(
         f"{str(path)!r} cannot be read as {kind}; it may be cut off or corrupt, or of "
         f"another kind than its ending says. Write it again. The reader says: "
         f"{first_line(error)}."
     )
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins as text does."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    printed = start.decode("utf-8", errors="replace").replace("\r", "\n")
+    return "\n" in printed and printed.replace("\n", "").replace("\t", "").isprintable()
 
 
 def not_installed(path: Path, library: str) -> InputFileError:
