@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sampling import unchecked
 
 from bayeslmm.errors import BayesLMMError, FormulaError
 from bayeslmm.formula import parse_formula
@@ -152,6 +153,12 @@ def test_refused_with_caret(text, words, position):
 def test_formula_is_a_string(text):
     with pytest.raises(FormulaError, match=f"got {type(text).__name__}"):
         parse_formula(text)
+
+
+@pytest.mark.parametrize("columns", ["pi", None, 3])
+def test_columns_are_a_list_of_names(columns):
+    with unchecked(), pytest.raises(FormulaError, match="columns must be the names"):
+        parse_formula("y ~ I(x * pi) + (1 | g)", columns=columns)
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

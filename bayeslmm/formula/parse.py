@@ -71,6 +71,11 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
             f"A formula is a string, such as 'y ~ x + (1 | g)'; got "
             f"{type(text).__name__}. Put it in quotes."
         )
+    if isinstance(columns, str) or not isinstance(columns, Collection):
+        raise FormulaError(
+            f"columns must be the names of the data's columns, such as list(data) "
+            f"gives, not {columns!r}."
+        )
     if printable(text) != text:
         raise FormulaError(
             f"The formula {printable(text)!r} holds half of a character (a lone "
