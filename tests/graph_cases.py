@@ -58,6 +58,7 @@ FORMULAS = [
     "y ~ a:x + cs(0 + a | g)",
     "y ~ x + ar1(0 + a | g) + cs(x | h, hom = TRUE)",
     "y ~ x + homdiag(x | g)",
+    "y ~ x + toep(x + w | g) + toep(0 + a | h, hom = TRUE)",
     "y ~ 0 + (1 | g) + (0 + x + w | g)",
     "y ~ x + (1 | g) + (0 + a | h)",
     "y ~ poly(w, 2):f + x + (1 | g)",

@@ -83,7 +83,7 @@ def test_correlation_prior_gradient(structure, k, seed, eta):
 
 
 @pytest.mark.parametrize("eta", [1.0, 2.0, 3.5])
-@pytest.mark.parametrize(("word", "k"), [("us", 2), ("cs", 3), ("ar1", 4)])
+@pytest.mark.parametrize(("word", "k"), [("us", 2), ("cs", 3), ("ar1", 4), ("toep", 2)])
 def test_correlation_prior_integrates_to_one(word, k, eta):
     structure = STRUCTURES[word]
 
@@ -184,6 +184,8 @@ def test_numbers_of_parameters():
         "diag": (4, 0, 0),
         "cs": (4, 1, 0),
         "ar1": (1, 1, 0),
+        "toep": (4, 3, 0),
+        "homtoep": (1, 3, 0),
         "homdiag": (1, 0, 0),
         "homcs": (1, 1, 0),
         "hetar1": (4, 1, 0),

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 # Their meaning is the room `covariance`'s, to the right of this one.
-StructureWord = Literal["us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"]
+StructureWord = Literal[
+    "us", "diag", "cs", "ar1", "toep", "homdiag", "homcs", "hetar1", "homtoep"
+]
 STRUCTURE_WORDS: tuple[StructureWord, ...] = get_args(StructureWord)
 # What a bar has without a word.
 PLAIN: StructureWord = "us"
@@ -20,6 +22,7 @@ HOM_FORMS: dict[str, tuple[StructureWord, StructureWord]] = {
     "diag": ("diag", "homdiag"),
     "cs": ("cs", "homcs"),
     "ar1": ("hetar1", "ar1"),
+    "toep": ("toep", "homtoep"),
 }
 
 
