@@ -1,7 +1,6 @@
 """Covariance of the random effects of one term: theta <-> Lambda <-> (sd, corr).
 
-Takes the k x k structures of lme4 2.0 (``us``, ``diag``, ``cs``, ``ar1``, and their
-``hom``/``het`` variants), one file and one row of `registry` for each, and gives
+Takes a `Structure` of k effects, one file and one row of `registry` for each, and gives
 Cholesky factors, their inverses and pullbacks (the chain rule from a gradient with
 respect to the factor). Two parametrisations: **theta**, for point estimates, has the
 boundary inside; **coordinates**, for sampling, are unbounded. The loops are scalar,
