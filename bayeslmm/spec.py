@@ -50,13 +50,13 @@ class ModelSpec:
 
     __slots__ = (
         "_conditioned",
-        "_given_priors",
+        "_prior_rule",
+        "_priors",
         "_rereader",
         "_responder",
         "family",
         "formula",
         "plan",
-        "priors",
         "recipe",
         "row_labels",
         "weights_column",
@@ -65,11 +65,11 @@ class ModelSpec:
     family: str
     formula: Formula
     recipe: Recipe
-    priors: Priors
     plan: Plan | None
     row_labels: np.ndarray | None
     weights_column: str | None
-    _given_priors: str | dict[str, object]
+    _prior_rule: tuple[object, bool]
+    _priors: Priors | None
     _rereader: Rereader | None
     _responder: Responder | None
 
@@ -109,19 +109,24 @@ class ModelSpec:
         warn_of_data(self.design.account)
         self.weights_column = weights if isinstance(weights, str) else None
         self._responder = None
-        self._make_priors(priors, center_predictors=center_predictors)
+        self._set_priors(priors, center_predictors=center_predictors)
 
-    def _make_priors(
-        self, priors: str | Mapping[str, object], *, center_predictors: bool
-    ) -> None:
-        """Set the priors; what was given is kept for other responses."""
-        self.priors = make_priors(
-            priors,
-            self.recipe.design,
-            center_predictors=center_predictors,
-            family=self.family,
+    def _set_priors(self, priors: object, *, center_predictors: bool) -> None:
+        """Make the priors, and keep the rule for other responses."""
+        rule = dict(priors) if isinstance(priors, Mapping) else priors
+        self._priors = make_priors(
+            rule, self.design, center_predictors=center_predictors, family=self.family
         )
-        self._given_priors = priors if isinstance(priors, str) else dict(priors)
+        self._prior_rule = rule, center_predictors
+
+    @property
+    def priors(self) -> Priors:
+        """The prior of every parameter, with its reason."""
+        if self._priors is None:
+            rule, center = self._prior_rule
+            self._set_priors(rule, center_predictors=center)
+        assert self._priors is not None, "they have just been made"
+        return self._priors
 
     def with_response[M: "ModelSpec"](self: M, y: object) -> M:
         """The model of another response of the same rows.
@@ -154,15 +159,9 @@ class ModelSpec:
         DataWarning
             If digits of y were lost, or a value seems to stand for a missing one.
         """
-        if self.plan is not None:
-            raise DataError(
-                f"This model has the sums of {self.plan.source} and not its rows, so "
-                f"no other response can be put beside them. Write the response into a "
-                f"column of the data and make a model of that, or read the rows used "
-                f"into a data frame."
-            )
-        if self._responder is None and self._conditioned is not None:
-            self._responder = make_responder(self.design, self._conditioned)
+        self._check_rows_are_there()
+        if self.family == "gaussian":
+            self.responder()
         new = type(self).__new__(type(self))
         for name in ModelSpec.__slots__:
             setattr(new, name, getattr(self, name))
@@ -170,10 +169,25 @@ class ModelSpec:
         if self._responder is not None:
             new._conditioned = self._responder.respond(new.design)
         warn_of_data(response_account(new.design))
-        new._make_priors(
-            self._given_priors, center_predictors=self.priors.center_predictors
-        )
+        new._priors = None  # made when asked for: REML has none
         return new
+
+    def responder(self) -> Responder:
+        """What does not depend on the response; computed when first asked for."""
+        self._check_rows_are_there()
+        if self._responder is None:
+            self._responder = make_responder(self.design, self.conditioned)
+        return self._responder
+
+    def _check_rows_are_there(self) -> None:
+        """Raise if the rows were read in batches, before another response is taken."""
+        if self.plan is not None:
+            raise DataError(
+                f"This model has the sums of {self.plan.source} and not its rows, so "
+                f"no other response can be put beside them. Write the response into a "
+                f"column of the data and make a model of that, or read the rows used "
+                f"into a data frame."
+            )
 
     @classmethod
     def from_tally[M: "ModelSpec"](
@@ -215,7 +229,7 @@ class ModelSpec:
         warn_of_data(model.design.account)
         model.row_labels, model.weights_column = None, scan.weights
         model._responder = None
-        model._make_priors(priors, center_predictors=center_predictors)
+        model._set_priors(priors, center_predictors=center_predictors)
         return model
 
     def __getstate__(self) -> tuple[None, dict[str, object]]:

@@ -40,8 +40,8 @@ def answer_recipe(recipe: Recipe, y: object, row_labels: np.ndarray | None) -> R
     """
     old, label = recipe.design, recipe.design.response
     given = _in_order(y, row_labels, label)
-    values = _numbers(given, old.n, label)
-    check_varies(label, float(values.min()), float(values.max()), old.n)
+    design = answer_design(old, given)
+    values = design.y
     if recipe.response_levels and not np.isin(values, (0.0, 1.0)).all():
         raise DataError(
             f"The response {label!r} has the levels {listed(recipe.response_levels)}: "
@@ -52,10 +52,9 @@ def answer_recipe(recipe: Recipe, y: object, row_labels: np.ndarray | None) -> R
         assert trials is not None, "trials come from the formula"
         binomial_trials(trials.label, recipe.frame.columns[trials.label], values)
     whole = frozenset([label] if given.dtype.kind in "iu" else [])
-    design = _answered(old, values, whole)
     column = NumericColumn(values[:, None], (label,))
     frame = replace(recipe.frame, columns={**recipe.frame.columns, label: column})
-    return replace(recipe, design=design, frame=frame)
+    return replace(recipe, design=_accounted(design, column, whole), frame=frame)
 
 
 def response_account(design: Design) -> RowAccount:
@@ -69,23 +68,36 @@ def response_account(design: Design) -> RowAccount:
     )
 
 
-def _answered(
-    old: Design, values: Float[np.ndarray, " n"], integers: frozenset[str]
+def answer_design(old: Design, y: np.ndarray) -> Design:
+    """The design with another y and its moments; its account is still that of the old.
+
+    Raises
+    ------
+    DataError
+        Unless y has one finite number for each row, and varies.
+    """
+    values = _numbers(y, old.n, old.response)
+    moments, own = old.moments, column_moments(values[:, None])
+    check_varies(old.response, float(own.low[0]), float(own.high[0]), old.n)
+    net = own
+    if old.offset is not None:
+        net = column_moments((values - old.offset)[:, None])
+    return replace(old, y=values, recorded=replace(moments, y=own, net=net))
+
+
+def _accounted(
+    design: Design, column: NumericColumn, integers: frozenset[str]
 ) -> Design:
-    """The design with another y, its moments and its account."""
-    moments, label = old.moments, old.response
-    y = column_moments(values[:, None])
-    net = y if old.offset is None else column_moments((values - old.offset)[:, None])
-    design = replace(old, y=values, recorded=replace(moments, y=y, net=net))
-    column = NumericColumn(values[:, None], (label,))
-    coarse = {k: c for k, c in old.account.coarse.items() if k != label}
-    traps = tuple(trap for trap in old.account.traps if not _is_of(label, trap))
-    account = replace(
-        old.account,
-        coarse=coarse_response(design, integers) | coarse,
-        traps=(*traps, *missing_codes(label, column)),
-    )
-    return replace(design, account=account, recorded=design.moments)
+    """The design with what its account says of the response."""
+    account, label, moments = design.account, design.response, design.moments
+    coarse = {k: c for k, c in account.coarse.items() if k != label}
+    found = coarse_response(label, moments.y, moments.net, integers)
+    traps = tuple(trap for trap in account.traps if not _is_of(label, trap))
+    traps = (*traps, *missing_codes(label, column))
+    if account.coarse == (found | coarse) and account.traps == traps:
+        return design
+    account = replace(account, coarse=found | coarse, traps=traps)
+    return replace(design, account=account, recorded=moments)
 
 
 def _is_of(label: str, trap: str) -> bool:

@@ -123,7 +123,7 @@ def account_digits(
         step = np.where(exact | moments.constant, 0.0, moments.step * (EXACT / limit))
         found |= _coarse((name,), moments, moments.sd(), step, limit)
     moments = design.moments
-    found |= coarse_response(design, integers)
+    found |= coarse_response(design.response, moments.y, moments.net, integers)
     columns = [(design.fixed_names, moments.X)]
     columns += [(t.effects, Z) for t, Z in zip(design.groups, moments.Z, strict=True)]
     for names, own in columns:
@@ -136,11 +136,11 @@ def account_digits(
 
 
 def coarse_response(
-    design: Design, integers: frozenset[str]
+    label: str, y: ColumnMoments, net: ColumnMoments, integers: frozenset[str]
 ) -> dict[str, CoarseColumn]:
     """The same of the response alone, and of what it is beside the offset."""
-    found, names = {}, (design.response,)
-    for own in (design.moments.y, design.moments.net):
+    found, names = {}, (label,)
+    for own in (y,) if net is y else (y, net):
         found |= _coarse(names, own, own.sd(), _steps(names, own, integers))
     return found
 
