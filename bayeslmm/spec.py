@@ -23,6 +23,7 @@ from bayeslmm.errors import (
     check_made,
     check_progress,
 )
+from bayeslmm.families import check_family
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition
@@ -35,7 +36,7 @@ from bayeslmm.marginal.stream import (
     make_plan,
     stream_model,
 )
-from bayeslmm.priors import Priors, check_family, make_priors
+from bayeslmm.priors import Priors, make_priors
 
 # How a posterior can be drawn.
 Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]

@@ -2,8 +2,9 @@
 
 import ast
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,15 +66,21 @@ class Import:
     """One imported module, and where: line, enclosing class, enclosing function."""
 
     module: str
+    name: str
     line: int
     in_class: str | None
     in_function: bool
     for_types: bool
 
 
-def imports(tree: ast.AST) -> Iterator[Import]:
-    """Every import below a node; `from bayeslmm import x` counts as `bayeslmm.x`."""
-    yield from _walk(tree, None, False, False)
+def imports(tree: ast.AST, files: Container[str] = ()) -> Iterator[Import]:
+    """Every import below a node; `from bayeslmm import x` counts as `bayeslmm.x`.
+
+    So does ``from a.b import c`` as ``a.b.c``, if that is one of the `files`.
+    """
+    for item in _walk(tree, None, False, False):
+        whole = f"{item.module}.{item.name}"
+        yield replace(item, module=whole) if whole in files else item
 
 
 def _walk(
@@ -81,8 +88,8 @@ def _walk(
 ) -> Iterator[Import]:
     """Imports below `node`, with what encloses them."""
     for child in ast.iter_child_nodes(node):
-        for module in _modules(child):
-            yield Import(module, child.lineno, in_class, in_function, for_types)
+        for module, name in _modules(child):
+            yield Import(module, name, child.lineno, in_class, in_function, for_types)
         is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
         yield from _walk(
             child,
@@ -92,16 +99,16 @@ def _walk(
         )
 
 
-def _modules(node: ast.AST) -> list[str]:
-    """Names that one import statement asks for."""
+def _modules(node: ast.AST) -> list[tuple[str, str]]:
+    """Modules that one import statement asks for, with what it takes from each."""
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
+        return [(alias.name, "") for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         if node.level:
-            return ["." * node.level + (node.module or "")]
+            return [("." * node.level + (node.module or ""), "")]
         if node.module == "bayeslmm":
-            return [f"bayeslmm.{alias.name}" for alias in node.names]
-        return [node.module]
+            return [(f"bayeslmm.{alias.name}", "") for alias in node.names]
+        return [(node.module, alias.name) for alias in node.names]
     return []
 
 
@@ -160,6 +167,27 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
         and not (item.in_function or item.for_types)
     ]
     assert heavy == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """At module level; a room's `__init__` counts as what it is asked for."""
+    names = {module_name(path): path for path in FILES}
+    graph = {
+        name: [
+            item.module
+            for item in imports(ast.parse(path.read_text()), names)
+            if item.module in names and not (item.in_function or item.for_types)
+        ]
+        for name, path in names.items()
+    }
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()  # CycleError names the files
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def test_numeric_rooms_need_numpy_and_scipy_only():
