@@ -37,10 +37,6 @@ ROOMS = (
 # A leaf: imports errors only, and may be imported by those who show examples.
 LEAF, LEAF_READERS = "datasets", ("cli",)
 
-# Methods of these public classes hand over to rooms further right, for what a notebook
-# shows of them; they import inside the method.
-DELEGATING = {"Posterior", "RemlFit"}
-
 NUMERIC_ROOMS = ("covariance", "marginal", "design/arrays.py")
 NUMERIC = {"numpy", "scipy", "numba", "jaxtyping"}
 HEAVY = {
@@ -63,12 +59,11 @@ FILES = sorted({*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"})
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and where: line, enclosing class, enclosing function."""
+    """One imported module, and where: line, and whether inside a function."""
 
     module: str
     name: str
     line: int
-    in_class: str | None
     in_function: bool
     for_types: bool
 
@@ -78,22 +73,19 @@ def imports(tree: ast.AST, files: Container[str] = ()) -> Iterator[Import]:
 
     So does ``from a.b import c`` as ``a.b.c``, if that is one of the `files`.
     """
-    for item in _walk(tree, None, False, False):
+    for item in _walk(tree, False, False):
         whole = f"{item.module}.{item.name}"
         yield replace(item, module=whole) if whole in files else item
 
 
-def _walk(
-    node: ast.AST, in_class: str | None, in_function: bool, for_types: bool
-) -> Iterator[Import]:
+def _walk(node: ast.AST, in_function: bool, for_types: bool) -> Iterator[Import]:
     """Imports below `node`, with what encloses them."""
     for child in ast.iter_child_nodes(node):
         for module, name in _modules(child):
-            yield Import(module, name, child.lineno, in_class, in_function, for_types)
+            yield Import(module, name, child.lineno, in_function, for_types)
         is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
         yield from _walk(
             child,
-            child.name if isinstance(child, ast.ClassDef) else in_class,
             in_function or is_function,
             for_types or _is_type_checking(child),
         )
@@ -126,18 +118,13 @@ def room_of(path: Path) -> str:
 def violations(room: str, tree: ast.AST) -> list[str]:
     """What a file of `room` imports although it may not."""
     found = []
-    delegates = {
-        node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-    } & DELEGATING
     for item in imports(tree):
         if item.module.startswith("."):
             found.append(f"line {item.line}: relative import")
         if not item.module.startswith("bayeslmm."):
             continue
         target = item.module.split(".")[1]
-        in_method = item.in_function and item.in_class in DELEGATING
-        allowed = in_method or (item.for_types and bool(delegates))
-        if not (_is_left(target, room) or allowed):
+        if not _is_left(target, room):
             found.append(f"line {item.line}: {room} imports {target}")
     return found
 
@@ -215,7 +202,7 @@ def test_numeric_rooms_need_numpy_and_scipy_only():
         ("design", "if TYPE_CHECKING:\n    from bayeslmm.spec import ModelSpec", 1),
         ("reml", "class RemlFit:\n    import bayeslmm.plots", 1),
         ("reml", "class Other:\n    def f(self):\n        import bayeslmm.plots", 1),
-        ("reml", "class RemlFit:\n    def f(self):\n        import bayeslmm.plots", 0),
+        ("reml", "class RemlFit:\n    def f(self):\n        import bayeslmm.plots", 1),
         ("design", "from bayeslmm.errors import DataError\nimport numpy", 0),
         ("cli", "from bayeslmm.datasets import load_data", 0),
     ],

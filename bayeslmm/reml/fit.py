@@ -29,6 +29,7 @@ from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.shown import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -363,12 +364,8 @@ class RemlFit(SharedMethods):
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""
-        from bayeslmm.reporting.text import reml_text
-
-        return reml_text(self)
+        return shown(self, "text")
 
     def _repr_html_(self) -> str:
         """Formula, data and estimates, for notebooks."""
-        from bayeslmm.reporting.cards import reml_card
-
-        return reml_card(self)
+        return shown(self, "html")

@@ -115,7 +115,7 @@ class Callback(CFunc):
     def _compile_uncached(self) -> Any:
         """Machine code made now."""
         with COMPILING.watch(lambda: True):
-            return super()._compile_uncached()
+            return super()._compile_uncached()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # Indices of numba's cache for this version of Python.
