@@ -11,6 +11,7 @@ import numpy as np
 
 from bayeslmm.design import Design, Recipe, build_design
 from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.another import answer_recipe, response_account
 from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.scan import Scan
@@ -22,9 +23,11 @@ from bayeslmm.errors import (
     check_made,
     check_progress,
 )
+from bayeslmm.families import check_family
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition
+from bayeslmm.marginal.responding import Responder, make_responder
 from bayeslmm.marginal.stream import (
     Plan,
     Tally,
@@ -33,7 +36,7 @@ from bayeslmm.marginal.stream import (
     make_plan,
     stream_model,
 )
-from bayeslmm.priors import Priors, check_family, make_priors
+from bayeslmm.priors import Priors, make_priors
 
 # How a posterior can be drawn.
 Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
@@ -48,11 +51,13 @@ class ModelSpec:
 
     __slots__ = (
         "_conditioned",
+        "_prior_rule",
+        "_priors",
         "_rereader",
+        "_responder",
         "family",
         "formula",
         "plan",
-        "priors",
         "recipe",
         "row_labels",
         "weights_column",
@@ -61,11 +66,13 @@ class ModelSpec:
     family: str
     formula: Formula
     recipe: Recipe
-    priors: Priors
     plan: Plan | None
     row_labels: np.ndarray | None
     weights_column: str | None
+    _prior_rule: tuple[object, bool]
+    _priors: Priors | None
     _rereader: Rereader | None
+    _responder: Responder | None
 
     def __init__(
         self,
@@ -102,12 +109,86 @@ class ModelSpec:
             self.plan, self._rereader = streamed.plan, streamed.rereader
         warn_of_data(self.design.account)
         self.weights_column = weights if isinstance(weights, str) else None
-        self.priors = make_priors(
-            priors,
-            self.recipe.design,
-            center_predictors=center_predictors,
-            family=family,
+        self._responder = None
+        self._set_priors(priors, center_predictors=center_predictors)
+
+    def _set_priors(self, priors: object, *, center_predictors: bool) -> None:
+        """Make the priors, and keep the rule for other responses."""
+        rule = dict(priors) if isinstance(priors, Mapping) else priors
+        self._priors = make_priors(
+            rule, self.design, center_predictors=center_predictors, family=self.family
         )
+        self._prior_rule = rule, center_predictors
+
+    @property
+    def priors(self) -> Priors:
+        """The prior of every parameter, with its reason."""
+        if self._priors is None:
+            rule, center = self._prior_rule
+            self._set_priors(rule, center_predictors=center)
+        assert self._priors is not None, "they have just been made"
+        return self._priors
+
+    def with_response[M: "ModelSpec"](self: M, y: object) -> M:
+        """The model of another response of the same rows.
+
+        Use it for many responses, simulated ones or several columns of one table:
+        everything that does not depend on y is computed once.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,)
+            Response of the rows used, in their order, finite, in the units in which the
+            formula reads it: for ``log(rt) ~ ...`` the logarithms, as `simulate` gives
+            them. A pandas Series goes by its labels, which must be `row_labels`.
+
+        Returns
+        -------
+        Model
+            Equal to the model of the data with that response, up to rounding. Weights
+            and offset stay. Priors are made anew by the rule they were made by: those
+            that are scaled by the response, as the default ones are, follow the new
+            one; those given as numbers stay.
+
+        Raises
+        ------
+        DataError
+            If y is no response of these rows, or the rows were read in batches.
+
+        Warns
+        -----
+        DataWarning
+            If digits of y were lost, or a value seems to stand for a missing one.
+        """
+        self._check_rows_are_there()
+        if self.family == "gaussian":
+            self.responder()
+        new = type(self).__new__(type(self))
+        for name in ModelSpec.__slots__:
+            setattr(new, name, getattr(self, name))
+        new.recipe = answer_recipe(self.recipe, y, self.row_labels)
+        if self._responder is not None:
+            new._conditioned = self._responder.respond(new.design)
+        warn_of_data(response_account(new.design))
+        new._priors = None  # made when asked for: REML has none
+        return new
+
+    def responder(self) -> Responder:
+        """What does not depend on the response; computed when first asked for."""
+        self._check_rows_are_there()
+        if self._responder is None:
+            self._responder = make_responder(self.design, self.conditioned)
+        return self._responder
+
+    def _check_rows_are_there(self) -> None:
+        """Raise if the rows were read in batches, before another response is taken."""
+        if self.plan is not None:
+            raise DataError(
+                f"This model has the sums of {self.plan.source} and not its rows, so "
+                f"no other response can be put beside them. Write the response into a "
+                f"column of the data and make a model of that, or read the rows used "
+                f"into a data frame."
+            )
 
     @classmethod
     def from_tally[M: "ModelSpec"](
@@ -148,15 +229,14 @@ class ModelSpec:
         model.recipe, model._conditioned = finish(scan, tally)
         warn_of_data(model.design.account)
         model.row_labels, model.weights_column = None, scan.weights
-        model.priors = make_priors(
-            priors, model.recipe.design, center_predictors=center_predictors
-        )
+        model._responder = None
+        model._set_priors(priors, center_predictors=center_predictors)
         return model
 
     def __getstate__(self) -> tuple[None, dict[str, object]]:
-        """State to be pickled: without the source of the rows, which may be open."""
+        """State to be pickled: without what is known of the rows beside the design."""
         state = {name: getattr(self, name) for name in ModelSpec.__slots__}
-        return None, {**state, "_rereader": None}
+        return None, {**state, "_rereader": None, "_responder": None}
 
     @property
     def design(self) -> Design:

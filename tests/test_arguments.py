@@ -126,7 +126,7 @@ def test_many_effects_are_said_before_the_wait(caplog: Any) -> None:
     class StopError(Exception):
         """Instead of the wait."""
 
-    def stop(problem: object) -> object:
+    def stop(problem: object, near: object) -> object:
         raise StopError(problem)
 
     with pytest.MonkeyPatch.context() as patch, unchecked():

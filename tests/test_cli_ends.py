@@ -136,6 +136,24 @@ def test_an_interrupt_that_a_callback_cannot_raise_is_sent_again():
     assert (done.stdout, done.stderr) == ("raised\n", "")
 
 
+def test_an_error_that_a_library_made_of_an_interrupt_is_none(capfd):
+    """LLVM's callback swallows the interrupt, and numba then lacks what it made."""
+    script = (
+        "import ctypes, signal\n"
+        "from bayeslmm.cli.app import _messages\n"
+        "from bayeslmm.cli.interrupts import INTERRUPTS\n"
+        "INTERRUPTS.listen([signal.SIGINT])\n"
+        "back = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))\n"
+        "with _messages() as stage, stage.unwinding():\n"
+        "    back()\n"
+        "    raise RuntimeError('no compiled object yet')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == INTERRUPTED
+    said = "\nbayeslmm: interrupted while starting; nothing was written.\n"
+    assert capfd.readouterr().err == said
+
+
 def test_a_signal_where_nothing_is_lost_ends_at_once(monkeypatch):
     interrupts = Interrupts()
     monkeypatch.setattr(

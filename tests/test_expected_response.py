@@ -7,7 +7,7 @@ predictions come from them. psi is the probability of what is not an extra zero.
 import numpy as np
 import pytest
 
-from bayeslmm.posterior.outcomes import expected_response
+from bayeslmm.families import FAMILIES
 
 # Means of the draws within this many of their standard errors.
 DRAWS, ERRORS = 400_000, 5.0
@@ -60,7 +60,7 @@ def draws_of(family: str, rng: np.random.Generator) -> np.ndarray:
 def test_expected_response_is_the_mean_of_draws(family: str) -> None:
     named = {"psi": PSI, "alpha": ALPHA, "sigma": SIGMA, "nu": NU}
     others = {name: np.full((1, 1, 1), value) for name, value in named.items()}
-    found = expected_response(family, np.full((1, 1, 1), ETA), others, None)
+    found = FAMILIES[family].mean(np.full((1, 1, 1), ETA), others, None)
     draws = draws_of(family, np.random.default_rng(1))
     error = float(draws.std()) / np.sqrt(len(draws))
     assert abs(float(found.item()) - float(draws.mean())) < ERRORS * error
@@ -73,7 +73,5 @@ def test_expected_response_of_the_asymmetric_laplace() -> None:
     density = np.exp(-b * np.abs(x) * np.where(x >= 0, k, 1 / k))
     mean = ETA + float((density * x).sum() / density.sum())
     others = {"kappa": np.full((1, 1, 1), k), "b": np.full((1, 1, 1), b)}
-    found = expected_response(
-        "asymmetriclaplace", np.full((1, 1, 1), ETA), others, None
-    )
+    found = FAMILIES["asymmetriclaplace"].mean(np.full((1, 1, 1), ETA), others, None)
     assert float(found.item()) == pytest.approx(mean, rel=1e-6)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bayeslmm.priors.families import FAMILIES, WITH_TRIALS
+from bayeslmm.families import FAMILIES
 
 # A function of nobody's module, as nutpie and PyTensor compile them.
 FOREIGN = """
@@ -168,5 +168,5 @@ def shared_caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_joint_fit_of_each_family(tmp_path, shared_caches, family, cache):
     folder = shared_caches / family  # the warm process comes after the cold one
     assert cache == "cold" or (folder / "numba").exists()
-    arguments = (family, str(family in WITH_TRIALS))
+    arguments = (family, str(FAMILIES[family].trials))
     assert "well" in output_of(FAMILY, tmp_path, *arguments, caches=folder)[0]

@@ -8,8 +8,8 @@ from graph_cases import MODE, frame, model_of
 
 import bayeslmm as lmm
 from bayeslmm.errors import ModelError
+from bayeslmm.families import FAMILIES
 from bayeslmm.graph import names, sample_joint, to_pymc
-from bayeslmm.priors import FAMILIES
 
 FAMILY_FORMULAS = {
     "bernoulli": "flag ~ x + (x | g)",
@@ -29,7 +29,7 @@ def test_families_have_a_finite_joint_density(family: str):
     graph = to_pymc(model)
     logp = graph.compile_logp(mode=MODE)(graph.initial_point())
     assert np.isfinite(logp)
-    assert set(FAMILIES[family][2]) <= set(graph.named_vars)
+    assert set(FAMILIES[family].others) <= set(graph.named_vars)
 
 
 def test_poisson_density_is_the_products_of_poissons():

@@ -17,13 +17,12 @@ from bayeslmm.design.arrays import (
     RowAccount,
 )
 from bayeslmm.errors import ModelError
+from bayeslmm.families import FAMILIES, check_family
 from bayeslmm.marginal import cross_products, profiled_criterion
 from bayeslmm.priors import (
-    FAMILIES,
     NAMED_SETS,
     Prior,
     beta_prior,
-    check_family,
     make_priors,
 )
 
@@ -206,7 +205,7 @@ def test_bambi_set_is_bambis_own(family: str):
         }
     )
     theirs = bmb.Model("y ~ x + a + (x|g) + (1|h)", frame, family=family)
-    terms = theirs.parameters[FAMILIES[family][0]].terms
+    terms = theirs.parameters[FAMILIES[family].parent].terms
     ours = make_priors("bambi", design, family=family)
     for name, columns in (("Intercept", [0]), ("x", [1]), ("a", [2, 3])):
         for argument in ("mu", "sigma"):
@@ -232,7 +231,8 @@ def test_family_table_is_bambis():
 
     several = {"categorical", "cumulative", "multinomial", "sratio"}
     assert set(FAMILIES) == set(BUILTIN_FAMILIES) - several - {"dirichlet_multinomial"}
-    for name, (parent, link, others) in FAMILIES.items():
+    for name, own in FAMILIES.items():
+        parent, link, others = own.parent, own.link.name, own.others
         theirs = BUILTIN_FAMILIES[name]
         assert theirs["likelihood"]["parent"] == parent
         assert theirs["link"][parent] == link

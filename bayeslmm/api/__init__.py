@@ -2,3 +2,5 @@
 
 Imports every room, and is imported by the command line and the public names alone.
 """
+
+from bayeslmm.api import printing as printing

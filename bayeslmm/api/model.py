@@ -138,13 +138,21 @@ class Model(ModelSpec):
 
         return describe_table(self.design)
 
-    def fit_reml(self, *, method: Literal["REML", "ML"] = "REML") -> "RemlFit":
+    def fit_reml(
+        self,
+        *,
+        method: Literal["REML", "ML"] = "REML",
+        start: "RemlFit | None" = None,
+    ) -> "RemlFit":
         """Point estimate by restricted (or full) maximum likelihood.
 
         Parameters
         ----------
         method : {"REML", "ML"}, default "REML"
             Criterion to minimise.
+        start : RemlFit, optional
+            A fit of a model with the same random terms, where the search starts; see
+            `RemlFit.refit`.
 
         Returns
         -------
@@ -157,7 +165,7 @@ class Model(ModelSpec):
         """
         from bayeslmm.reml.estimate import fit_reml
 
-        return fit_reml(self, method=method)
+        return fit_reml(self, method=method, start=start)
 
     def sample(
         self,

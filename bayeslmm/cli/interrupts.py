@@ -49,8 +49,9 @@ class Interrupts:
 
     def _send_again(self) -> None:
         """The interrupt met a callback or finaliser of a library, which ends it."""
-        self.heard()
+        self._over.set()
         self._over = threading.Event()
+        self.stage.resent = True
         threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def begin(self, stage: Stage) -> None:
@@ -84,9 +85,11 @@ class Interrupts:
 
     def _answer(self, _number: int, _frame: FrameType | None) -> None:
         """End the command as its stage allows; a second signal ends it at once."""
-        if self.stage.interrupted or not self.stage.unwinds:
-            self.end(self.stage.message)
-        self.stage.interrupted = True
+        stage = self.stage
+        if not stage.unwinds or (stage.interrupted and not stage.resent):
+            self.end(stage.message)
+        stage.resent = False
+        stage.interrupted = True
         threading.Thread(target=self._say_if_slow, daemon=True).start()
         raise KeyboardInterrupt
 

@@ -11,13 +11,15 @@ class Stage:
 
     ``doing`` is set as the command goes on; ``written`` says what is on disk;
     ``unwinds`` whether an interrupt must be raised rather than end the process, because
-    draws can be kept or files are half written; ``interrupted`` whether there was one.
+    draws can be kept or files are half written; ``interrupted`` whether there was one,
+    ``resent`` whether it comes once more, because a library swallowed it.
     """
 
     doing: str = "starting"
     written: str = "nothing was written"
     unwinds: bool = False
     interrupted: bool = False
+    resent: bool = False
 
     @property
     def message(self) -> str:

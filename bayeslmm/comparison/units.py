@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bayeslmm.priors import FAMILIES
+from bayeslmm.families import FAMILIES
 
 if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
@@ -14,9 +14,7 @@ def unit_words(model: "ModelSpec") -> str:
     Fixed effects and SDs of slopes are so per unit of their columns; correlations have
     none.
     """
-    link, response = FAMILIES[model.family][1], model.design.response
-    if model.family.endswith("lognormal"):
-        link = "log"  # that of its parameter is the identity, but of a mean of logs
+    link, response = FAMILIES[model.family].link_of_mean, model.design.response
     if link == "identity":
         return f"in units of {response}"
     return f"on the {link} scale of {response}"

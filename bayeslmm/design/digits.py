@@ -122,9 +122,9 @@ def account_digits(
         exact = _whole(moments, limit, np.array([column.integer]))
         step = np.where(exact | moments.constant, 0.0, moments.step * (EXACT / limit))
         found |= _coarse((name,), moments, moments.sd(), step, limit)
-    moments, response = design.moments, (design.response,)
-    columns = [(response, moments.y), (response, moments.net)]
-    columns += [(design.fixed_names, moments.X)]
+    moments = design.moments
+    found |= coarse_response(design.response, moments.y, moments.net, integers)
+    columns = [(design.fixed_names, moments.X)]
     columns += [(t.effects, Z) for t, Z in zip(design.groups, moments.Z, strict=True)]
     for names, own in columns:
         found |= _coarse(names, own, own.sd(), _steps(names, own, integers))
@@ -133,6 +133,16 @@ def account_digits(
         return design
     account = replace(design.account, coarse=found)
     return replace(design, account=account, recorded=design.moments)
+
+
+def coarse_response(
+    label: str, y: ColumnMoments, net: ColumnMoments, integers: frozenset[str]
+) -> dict[str, CoarseColumn]:
+    """The same of the response alone, and of what it is beside the offset."""
+    found, names = {}, (label,)
+    for own in (y,) if net is y else (y, net):
+        found |= _coarse(names, own, own.sd(), _steps(names, own, integers))
+    return found
 
 
 def _coarse_products(design: Design) -> dict[str, CoarseColumn]:

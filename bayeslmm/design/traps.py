@@ -74,9 +74,9 @@ def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, 
             name, formula
         ):
             found += _codes(name, column)
-        found += _missing_codes(name, column)
+        found += missing_codes(name, column)
     response = formula.response.label
-    return (*found, *_missing_codes(response, variables.get(response)))
+    return (*found, *missing_codes(response, variables.get(response)))
 
 
 def text_traps(formula: Formula, variables: Mapping[str, Column]) -> dict[str, str]:
@@ -145,7 +145,7 @@ def _codes(name: str, column: NumericColumn) -> list[str]:
     ]
 
 
-def _missing_codes(name: str, column: Column | None) -> list[str]:
+def missing_codes(name: str, column: Column | None) -> list[str]:
     """Sentence on a number such as -99 that seems to stand for a missing value."""
     if not isinstance(column, NumericColumn) or isinstance(column.values, AbsentRows):
         return []

@@ -16,6 +16,7 @@ import numpy as np
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.errors import ModelError
+from bayeslmm.families import FAMILIES
 from bayeslmm.graph.blocks import add_effects, add_factors
 from bayeslmm.graph.fixed import add_fixed, free_names
 from bayeslmm.graph.names import (
@@ -31,14 +32,11 @@ from bayeslmm.graph.terms import (
     check_response,
     label_positions,
 )
-from bayeslmm.priors import FAMILIES
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import bambi as bmb
 
-# Families whose sigma is the SD of a row, so that a precision weight has a meaning.
-WITH_WEIGHTS = ("gaussian", "t")
 # formulae holds an indicator for every row and level, and copies it while it builds.
 MAX_INDICATOR_BYTES = 2e9
 
@@ -88,10 +86,11 @@ def make_bambi(model: ModelSpec, *, groups: bool) -> "bmb.Model":
     """A bambi model with our random part; with bambi's own terms for it if `groups`."""
     check_rows(model.design.y, "a graph with every row, and what is sampled from it,")
     _check_names(model)
-    if model.design.weights is not None and model.family not in WITH_WEIGHTS:
+    if model.design.weights is not None and not FAMILIES[model.family].weights:
+        known = ", ".join(f.name for f in FAMILIES.values() if f.weights)
         raise ModelError(
             f"Precision weights divide a residual variance, which family "
-            f"{model.family!r} has not. Weights go with {', '.join(WITH_WEIGHTS)}."
+            f"{model.family!r} has not. Weights go with {known}."
         )
     check_response(model)
     formula, frame = bambi_words(model, groups=groups)
@@ -119,7 +118,7 @@ def without_groups(model: ModelSpec) -> "bmb.Model":
 
 def _check_names(model: ModelSpec) -> None:
     """Raise if a predictor or the response is named as a parameter of the family."""
-    parent, _, others = FAMILIES[model.family]
+    parent, others = FAMILIES[model.family].parent, FAMILIES[model.family].others
     fixed, response = fixed_names(model.design), response_name(model.design)
     for label, name in (*fixed.items(), (model.design.response, response)):
         if name in (parent, *others):
@@ -199,7 +198,7 @@ def _same(theirs: Foreign, ours: np.ndarray) -> bool:
 
 def _parent(bambi_model: Foreign, model: ModelSpec) -> Foreign:
     """Bambi's component of the linear predictor."""
-    return bambi_model.parameters[FAMILIES[model.family][0]]
+    return bambi_model.parameters[FAMILIES[model.family].parent]
 
 
 # --- bambi's classes ------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import FixedVariable
+from bayeslmm.families import FAMILIES
 from bayeslmm.graph.blocks import at_reference
 from bayeslmm.graph.fixed import free_names
 from bayeslmm.graph.names import (
@@ -24,7 +25,6 @@ from bayeslmm.graph.names import (
     safe_name,
 )
 from bayeslmm.graph.start import Density, climb
-from bayeslmm.priors import FAMILIES
 from bayeslmm.priors.sets import linear_scales
 from bayeslmm.spec import ModelSpec
 
@@ -172,7 +172,7 @@ def _parts(model: ModelSpec, joint: "pm.Model") -> list[_Part]:
     spreads = _spread_starts(model)
     slopes = _level(model, joint, _plain(joint, model))
     climbed = set(free_names(model).values())
-    climbed |= set(FAMILIES[model.family][2])
+    climbed |= set(FAMILIES[model.family].others)
     found = []
     for rv in joint.free_RVs:
         value, kind = joint.rvs_to_values[rv], "spread"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.families import FAMILIES
 from bayeslmm.graph.bridge import without_groups
 from bayeslmm.graph.names import Foreign, Tensor
-from bayeslmm.priors import FAMILIES
 from bayeslmm.spec import ModelSpec
 
 RowLikelihood = Callable[
@@ -47,11 +47,12 @@ def row_likelihood(model: ModelSpec) -> RowLikelihood:
     from pytensor.graph import rewrite_graph, vectorize_graph
     from pytensor.graph.replace import graph_replace
 
-    parent, _, names = FAMILIES[model.family]
+    family = FAMILIES[model.family]
+    names = family.others
     bambi_model: Foreign = without_groups(model)
     joint = bambi_model.backend.model
     (response,) = joint.observed_RVs
-    known = [bambi_model.backend.components[parent].output]
+    known = [bambi_model.backend.components[family.parent].output]
     known += [joint[name] for name in names]
     inputs: list[Tensor] = [variable.type() for variable in known]
     (row,) = graph_replace(

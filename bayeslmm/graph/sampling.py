@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import SamplingError, SamplingInterruptedError
+from bayeslmm.families import FAMILIES
 from bayeslmm.graph.coordinates import BLOCK, Coordinates, in_coordinates, settle
 from bayeslmm.graph.joint import joint_model
 from bayeslmm.graph.names import (
@@ -26,7 +27,6 @@ from bayeslmm.graph.names import (
 from bayeslmm.graph.start import scattered
 from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal.kernels.compiling import Wait
-from bayeslmm.priors import FAMILIES
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _seed(seed: int | np.random.Generator | None) -> int | None:
 def _layout(model: ModelSpec) -> Layout:
     """Layout of the posterior, with the parameters of the family in place of sigma."""
     layout = posterior_layout(model.design)
-    others = FAMILIES[model.family][2]
+    others = FAMILIES[model.family].others
     dims: dict[str, list[str]] = {}
     for name, own in layout.dims.items():
         dims |= {name: own} if name != "sigma" else {other: [] for other in others}

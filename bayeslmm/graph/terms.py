@@ -6,7 +6,7 @@ formula such as ``y ~ log(x)`` becomes a column called ``log(x)``.
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,38 +15,15 @@ import numpy as np
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.errors import DataError, ModelError
+from bayeslmm.families import FAMILIES
 from bayeslmm.formula import LinearPredictor
 from bayeslmm.graph.names import Foreign, fixed_names, response_name, safe_name
-from bayeslmm.priors import FAMILIES, Prior
-from bayeslmm.priors.families import WITH_TRIALS
+from bayeslmm.priors import Prior
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COUNTS = "whole numbers of at least 0"
-_POSITIVE = "numbers above 0"
-_NOT_NEGATIVE = "numbers of at least 0"
-_SUPPORTS = {
-    **dict.fromkeys(("bernoulli",), "0 and 1"),
-    **dict.fromkeys(("beta",), "numbers between 0 and 1, both excluded"),
-    **dict.fromkeys(("vonmises",), "angles from -pi to pi"),
-    **dict.fromkeys(("poisson", "negativebinomial"), _COUNTS),
-    **dict.fromkeys(("zero_inflated_poisson", "hurdle_poisson"), _COUNTS),
-    **dict.fromkeys(
-        ("zero_inflated_negativebinomial", "hurdle_negativebinomial"), _COUNTS
-    ),
-    **dict.fromkeys(("gamma", "lognormal", "wald", "weibull"), _POSITIVE),
-    **dict.fromkeys(("exponential", "hurdle_gamma", "hurdle_lognormal"), _NOT_NEGATIVE),
-}
-_OUTSIDE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "0 and 1": lambda y: ~np.isin(y, (0.0, 1.0)),
-    "numbers between 0 and 1, both excluded": lambda y: (y <= 0.0) | (y >= 1.0),
-    "angles from -pi to pi": lambda y: np.abs(y) > np.pi,
-    _COUNTS: lambda y: (y < 0.0) | (y % 1.0 != 0.0),
-    _POSITIVE: lambda y: y <= 0.0,
-    _NOT_NEGATIVE: lambda y: y < 0.0,
-}
 TRIALS = "__trials__"
 OFFSET = "__offset__"
 
@@ -98,16 +75,17 @@ def bambi_words(model: ModelSpec, *, groups: bool) -> tuple[str, "pd.DataFrame"]
 
 def check_response(model: ModelSpec) -> None:
     """Raise if the family gives some value of the response no probability."""
-    support = _SUPPORTS.get(model.family)
+    support = FAMILIES[model.family].support
     if support is None:
         return
     y = model.design.y
-    n_bad = int(_OUTSIDE[support](y).sum())
+    n_bad = int(support.outside(y).sum())
     if n_bad:
         raise DataError(
-            f"Family {model.family!r} is for {support}, but {n_bad} of the {len(y)} "
-            f"values of {model.design.response!r} are not (it goes from {y.min():.6g} "
-            f"to {y.max():.6g}). Choose another family or transform the response."
+            f"Family {model.family!r} is for {support.words}, but {n_bad} of the "
+            f"{len(y)} values of {model.design.response!r} are not (it goes from "
+            f"{y.min():.6g} to {y.max():.6g}). Choose another family or transform the "
+            f"response."
         )
 
 
@@ -121,13 +99,14 @@ def _write_response(model: ModelSpec, words: BambiWords) -> str:
     design, trials = model.design, model.recipe.trials
     name = response_name(design)
     words.columns[name] = design.y
-    if (trials is not None) != (model.family in WITH_TRIALS):
+    if (trials is not None) != FAMILIES[model.family].trials:
+        known = ", ".join(f.name for f in FAMILIES.values() if f.trials)
         raise ModelError(
             f"Family {model.family!r} counts successes out of trials: write the "
             "response as cbind(successes, failures) or p(successes, trials)."
             if trials is None
             else f"The response gives a number of trials, which family "
-            f"{model.family!r} does not take. Use one of {', '.join(WITH_TRIALS)}."
+            f"{model.family!r} does not take. Use one of {known}."
         )
     if trials is None:
         return _quote(name)
@@ -218,7 +197,7 @@ def bambi_priors(model: ModelSpec, *, groups: bool) -> dict[str, Foreign]:
     }
     for name, prior in priors.auxiliary:
         found[name] = prior.to_bambi()
-    if "sigma" in FAMILIES[model.family][2]:
+    if "sigma" in FAMILIES[model.family].others:
         found["sigma"] = _on_positive(priors.sigma).to_bambi()
     if groups:
         found |= _effect_priors(model)

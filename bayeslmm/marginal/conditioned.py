@@ -14,9 +14,11 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.effects import EffectsMean, conditional_mean
+from bayeslmm.marginal.kernels.pooled import Alike
 from bayeslmm.marginal.likelihood import BetaPrior
+from bayeslmm.marginal.refill import alike_of, refill
 from bayeslmm.marginal.statistics import Statistics, make_statistics
-from bayeslmm.marginal.sums import turn_sums
+from bayeslmm.marginal.sums import block_basis, turn_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Conditioned:
         keeps its origin.
     bases : tuple of ndarray, shape (k_t, k_t)
         Lower triangular; the safe columns are the moved ones times it.
+    twin : Twin or None
+        The model of another response of the same rows with terms at the origin of the
+        data, if it is known; None after `unmoved`.
     """
 
     statistics: Statistics
@@ -55,6 +60,7 @@ class Conditioned:
     beta: Float[np.ndarray, " p"]
     movers: tuple[Float[np.ndarray, "_k _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...]
+    twin: "Twin | None" = None
 
     # --- densities ------------------------------------------------------------------
 
@@ -107,11 +113,19 @@ class Conditioned:
         orthonormal ones, so the cross-products are only rotated: no digit is lost.
         """
         kept = [False] * len(self.bases) if kept is None else kept
+        if self.twin is not None and not any(kept):
+            return self.twin.respond(self)
+        return self._turned(kept)[0]
+
+    def _turned(
+        self, kept: Sequence[bool]
+    ) -> tuple["Conditioned", tuple[Float[np.ndarray, "_k _k"], ...]]:
+        """The same, with what leads there from the safe columns of each term."""
         stay = [
             k or is_identity(moved) for k, moved in zip(kept, self.movers, strict=True)
         ]
         if all(stay):
-            return self
+            return self, tuple(np.eye(len(basis)) for basis in self.bases)
         turns, bases, movers = [], [], []
         for t, stays in enumerate(stay):
             turn, basis = np.eye(len(self.bases[t])), self.bases[t]
@@ -124,12 +138,14 @@ class Conditioned:
             movers.append(self.movers[t] if stays else np.eye(len(basis)))
         stats = self.statistics
         sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
-        return replace(
+        found = replace(
             self,
             statistics=make_statistics(sums, stats.layout),
             movers=tuple(movers),
             bases=tuple(bases),
+            twin=None,
         )
+        return found, tuple(turns)
 
     # --- effects of the data --------------------------------------------------------
 
@@ -204,4 +220,35 @@ class Conditioned:
                 turns[t] @ mean.b_cov_given_beta[t] @ turns[t].T for t in terms
             ),
             b_cov=tuple(turns[t] @ mean.b_cov[t] @ turns[t].T for t in terms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The model of another response of the same rows, terms at the data's origin.
+
+    ``turns`` lead there from the safe columns of each term.
+    """
+
+    conditioned: Conditioned
+    turns: tuple[Float[np.ndarray, "_k _k"], ...]
+    alike: Alike | None
+
+    @classmethod
+    def of(cls, moved: Conditioned) -> "Twin":
+        """From a model whose terms may have been moved."""
+        found, turns = moved._turned([False] * len(moved.bases))
+        return cls(found, turns, alike_of(found.statistics))
+
+    def respond(self, moved: Conditioned) -> Conditioned:
+        """The same of the response of another model of these rows."""
+        stats = self.conditioned.statistics
+        bases = [block_basis(block, self.turns) for block in stats.layout.blocks]
+        sums = moved.statistics.sums
+        Fy = [F[:, :, -1] @ T for F, T in zip(sums.F, bases, strict=True)]
+        return replace(
+            self.conditioned,
+            statistics=refill(stats, self.alike, sums.WW[-1], Fy),
+            unit=moved.unit,
+            beta=moved.beta,
         )

@@ -13,6 +13,7 @@ as a time since the start.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +70,17 @@ def effect_movers(design: Design) -> tuple[Float[np.ndarray, "_k _k"], ...]:
     return tuple(found)
 
 
+def effect_bases(
+    design: Design, bases: Sequence[Float[np.ndarray, "_k _k"]]
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """Safe columns of each bar term from the data's less their means."""
+    turns = [design.effect_turn(t) for t in range(len(bases))]
+    return tuple(
+        basis if turn is None else turn @ basis
+        for turn, basis in zip(turns, bases, strict=True)
+    )
+
+
 def moved_moments(design: Design, t: int) -> ColumnMoments:
     """Moments of the moved columns of bar term number t."""
     turn, center = design.effect_turn(t), effect_centers(design)[t]
@@ -122,12 +134,8 @@ def condition(design: Design) -> Conditioned:
     """
     frame, p = _make_frame(design), design.p
     turn = frame.inverse()
-    centers = effect_centers(design)
-    bases = []
-    for t, basis in enumerate(frame.bases):
-        own = design.effect_turn(t)
-        bases.append(basis if own is None else own @ basis)
-    columns = Columns(np.append(frame.means, frame.level), turn, centers, tuple(bases))
+    centers, bases = effect_centers(design), effect_bases(design, frame.bases)
+    columns = Columns(np.append(frame.means, frame.level), turn, centers, bases)
     along = _regression(fixed_products(design, columns), p)
     last = turn.copy()
     last[:p, p] = -turn[:p, :p] @ along
@@ -184,10 +192,9 @@ def condition_sums(
 def _make_frame(design: Design) -> _Frame:
     """Means and roots of the columns."""
     moments, p = design.moments, design.p
-    means, level = np.zeros(p), 0.0
+    means, level = np.zeros(p), response_level(design)
     if design.intercept is not None:
         means = np.where(moments.X.constant, 0.0, moments.X.mean)
-        level = float(moments.net.mean[0])
     root = np.zeros((0, 0))
     if p:
         rows = design.X if design.in_memory and design.n * p <= FEW else None
@@ -198,8 +205,13 @@ def _make_frame(design: Design) -> _Frame:
         few = design.in_memory and design.n * term.k <= FEW
         rows = _moved_rows(design, t) if few else None
         bases.append(_basis(term.covariance, moved_moments(design, t), rows))
-    spread = _power_of_two(moments.net.sd(1)[0])
+    spread = power_of_two(moments.net.sd(1)[0])
     return _Frame(means, level, spread, root, effect_movers(design), tuple(bases))
+
+
+def response_level(design: Design) -> float:
+    """Taken off y: its mean less the offset where an intercept takes it up, else 0."""
+    return 0.0 if design.intercept is None else float(design.moments.net.mean[0])
 
 
 def _moved_rows(design: Design, t: int) -> Float[np.ndarray, "n k"]:
@@ -267,7 +279,7 @@ def _regression(products: Float[np.ndarray, "w w"], p: int) -> Float[np.ndarray,
     return np.linalg.lstsq(products[:p, :p], products[:p, p], rcond=None)[0]
 
 
-def _power_of_two(value: float) -> float:
+def power_of_two(value: float) -> float:
     """The power of two next to a positive number, exact to multiply with; else 1."""
     if not (0.0 < value < math.inf):
         return 1.0
@@ -282,7 +294,7 @@ def _finish(
     along: Float[np.ndarray, " p"],
 ) -> Conditioned:
     """The unit of y set to what X leaves of it, and all in one object."""
-    left = _power_of_two(math.sqrt(max(float(sums.WW[-1, -1]), 0.0) / sums.n))
+    left = power_of_two(math.sqrt(max(float(sums.WW[-1, -1]), 0.0) / sums.n))
     turn = np.eye(design.p + 1)
     turn[-1, -1] = 1.0 / left
     whole = [np.eye(term.k) for term in design.groups]
@@ -299,9 +311,14 @@ def _finish(
         movers=frame.movers,
         bases=frame.bases,
     )
-    _check_digits(design, found)
-    _check_units(design, found)
+    check_response(design, found)
     return found
+
+
+def check_response(design: Design, conditioned: Conditioned) -> None:
+    """Raise `DataError` if doubles cannot hold what X leaves of y, or its effects."""
+    _check_digits(design, conditioned)
+    _check_units(design, conditioned)
 
 
 def reproduces(design: Design, conditioned: Conditioned) -> bool:

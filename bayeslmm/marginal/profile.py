@@ -19,25 +19,29 @@ from bayeslmm.marginal.elimination import (
     eliminate,
     projections,
 )
-from bayeslmm.marginal.kernels import pairs, pooled
+from bayeslmm.marginal.kernels import algebra, pairs, pooled
 from bayeslmm.marginal.likelihood import (
     LOG_2PI,
     Factors,
     by_term,
     factor_gradients,
     gram,
-    solve_beta,
 )
 from bayeslmm.marginal.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Criterion with sigma and beta at their best for the given relative factors."""
+    """Criterion with sigma and beta at their best for the given relative factors.
+
+    ``weight`` is gamma gamma' with gamma = (-beta, 1), under REML with the covariance
+    of beta added to it.
+    """
 
     criterion: float
     sigma: float
     beta: Float[np.ndarray, " p"]
+    weight: Float[np.ndarray, "w w"]
 
 
 def profiled_criterion(
@@ -78,7 +82,7 @@ def profiled_gradient(
     """
     log_det, G, kept = gram(stats, relative)
     profile = _profile(stats, log_det, G, restricted)
-    weight = _profile_weight(profile, G, restricted)
+    weight = profile.weight
     scale = profile.sigma**2
     if isinstance(kept, Elimination):
         projected = projections(stats, kept)
@@ -130,7 +134,7 @@ def profiled_curvature(
     done = eliminate(stats, relative)
     profile = _profile(stats, done.log_det, done.G, restricted)
     projected = projections(stats, done)
-    weight = _profile_weight(profile, done.G, restricted)
+    weight = profile.weight
     sigma = profile.sigma
     gradients = factor_gradients(stats, done, projected, weight, sigma)
     curvature = average_information(
@@ -165,28 +169,21 @@ def log_sigma_gradient(
     return tuple(found[t] for t in range(stats.n_terms))
 
 
-def _profile_weight(
-    profile: Profile, G: Float[np.ndarray, "w w"], restricted: bool
-) -> Float[np.ndarray, "w w"]:
-    """Gamma gamma' with gamma = (-beta, 1), plus the covariance of beta under REML."""
-    gamma = np.append(-profile.beta, 1.0)
-    weight = np.outer(gamma, gamma)
-    if restricted:
-        weight[:-1, :-1] += solve_beta(G, profile.sigma, None).covariance
-    return weight
-
-
 def _profile(
     stats: Statistics, log_det: float, G: Float[np.ndarray, "w w"], restricted: bool
 ) -> Profile:
     """Criterion, sigma and beta from the factorisation."""
-    fixed = solve_beta(G, 1.0, None)
-    dof = stats.n - stats.p if restricted else stats.n
-    sigma2 = fixed.quad / dof
+    w = len(G)
+    dof = stats.n - w + 1 if restricted else stats.n
+    beta, weight = np.empty(w - 1), np.empty((w, w))
+    covariance = np.empty((w - 1, w - 1))
+    log_det_beta, sigma2 = algebra.solve_profile(
+        G, dof, restricted, beta, covariance, weight
+    )
     if not sigma2 > 0.0:
-        return Profile(math.nan, math.nan, fixed.beta)
+        return Profile(math.nan, math.nan, beta, weight)
     criterion = log_det - stats.log_weights
     criterion += dof * (1.0 + LOG_2PI + math.log(sigma2))
     if restricted:
-        criterion += fixed.log_det
-    return Profile(criterion, math.sqrt(sigma2), fixed.beta)
+        criterion += log_det_beta
+    return Profile(criterion, math.sqrt(sigma2), beta, weight)

@@ -200,7 +200,7 @@ def make_statistics(
     panels = _panels(indptr, columns, layout, kernel)
     if kernel is None:
         kernel = choose_kernel(sums.A[0], sums.F[0], layout.m, panels)
-    Fr = _rest_columns(sums, layout)
+    Fr = rest_columns(sums, layout)
     if kernel == "sparse":
         assert panels is not None, "no kernel is sparse without panels"
         couplings.sort_couplings(indptr, columns, B, panels.rank)
@@ -339,7 +339,7 @@ def _couplings(
     return indptr, column[order], np.ascontiguousarray(np.concatenate(values)[order])
 
 
-def _rest_columns(sums: Sums, layout: Layout) -> Float[np.ndarray, "m w"]:
+def rest_columns(sums: Sums, layout: Layout) -> Float[np.ndarray, "m w"]:
     """``Z_r'W[X y]`` of all blocks but the lead."""
     Fr = np.empty((layout.m, len(sums.WW)))
     for block, F in zip(layout.rest, sums.F[1:], strict=True):

@@ -131,7 +131,7 @@ def add_rows(
         scaled = W if design.weights is None else W * weights[:, None]
         packed.WW[:] += W.T @ scaled
         for b, block in enumerate(layout.blocks):
-            codes, Z = _block_rows(design, block, chunk, columns)
+            codes, Z = block_rows(design, block, chunk, columns)
             accumulate_rows(codes, Z, weights, W, packed.P[b])
     log_weights = 0.0
     if design.weights is not None:
@@ -171,7 +171,7 @@ def turn_sums(
     Sums
         Equal to sums over rows of the new columns, up to rounding.
     """
-    by_block = {b.terms: _block_basis(b, bases) for b in layout.blocks}
+    by_block = {b.terms: block_basis(b, bases) for b in layout.blocks}
     own = [by_block[block.terms] for block in layout.blocks]
     return Sums(
         n=sums.n,
@@ -186,7 +186,7 @@ def turn_sums(
     )
 
 
-def _block_basis(
+def block_basis(
     block: Block, bases: Sequence[Float[np.ndarray, "_k _k"]]
 ) -> Float[np.ndarray, "k k"]:
     """The bases of the terms of a block along the diagonal."""
@@ -265,7 +265,7 @@ def _weights(design: Design, rows: slice) -> Float[np.ndarray, " n"]:
     return design.weights[rows]
 
 
-def _block_rows(
+def block_rows(
     design: Design, block: Block, rows: slice, columns: Columns
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n k"]]:
     """Level codes and varying columns of a block."""
@@ -279,8 +279,8 @@ def _cells(
     design: Design, block: Block, other: Block, part: slice, columns: Columns
 ) -> Cells:
     """Products of two blocks' columns for the cells that occur in a run of rows."""
-    codes, Z = _block_rows(design, block, part, columns)
-    other_codes, other_Z = _block_rows(design, other, part, columns)
+    codes, Z = block_rows(design, block, part, columns)
+    other_codes, other_Z = block_rows(design, other, part, columns)
     key = codes.astype(np.int64) * other.n_levels + other_codes
     keys, cell = _numbered(key, block.n_levels * other.n_levels)
     weighted = Z * _weights(design, part)[:, None]

@@ -22,6 +22,7 @@ from bayeslmm.posterior.tables import IntervalKind
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.shown import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -310,6 +311,4 @@ class Posterior(Responses):
 
     def _repr_html_(self) -> str:
         """Formula, data, posterior and diagnosis, for notebooks."""
-        from bayeslmm.reporting.cards import posterior_card
-
-        return posterior_card(self)
+        return shown(self, "html")

@@ -4,7 +4,7 @@ Takes the model and an ArviZ DataTree of draws; gives the group ``log_likelihood
 row under its label in the data.
 """
 
-import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from bayeslmm.design.absent import check_rows
 from bayeslmm.errors import warn_user
-from bayeslmm.graph.likelihood import row_likelihood
+from bayeslmm.families import FAMILIES
+from bayeslmm.graph.likelihood import RowLikelihood, row_likelihood
 from bayeslmm.graph.names import OBSERVATIONS, response_name
 from bayeslmm.posterior.predictions import (
     check_size,
@@ -55,8 +56,8 @@ def log_likelihood_draws(
 ) -> Float[np.ndarray, "chain draw n"]:
     """Log p(y_i | everything else), density or probability of each row's response.
 
-    Gaussian rows are Normal with SD sigma / sqrt(weight); those of other families have
-    the response of the joint PyMC model.
+    By the family's own density, or the response of the joint PyMC model where it has
+    none in closed form. A weighted row has the SD sigma / sqrt(weight).
     """
     design = model.design
     check_rows(design.y, "log likelihoods row by row")
@@ -64,10 +65,7 @@ def log_likelihood_draws(
     beta = beta_draws(design, tree)
     check_size(beta[..., 0].size, design.n, "The log likelihood")
     rows = old_rows(model, tree, random=True)
-    if model.family == "gaussian":
-        mean = linear_draws(beta, rows, slice(None))
-        return _normal(model, mean, others["sigma"])
-    function = row_likelihood(model)
+    function = _own_likelihood(model) or row_likelihood(model)
     values = np.empty((*beta.shape[:2], design.n))
     for c in range(len(values)):  # a chain at a time: fewer arrays of draws by rows
         terms = tuple(t._replace(effects=t.effects[[c]]) for t in rows.terms)
@@ -79,17 +77,23 @@ def log_likelihood_draws(
     return values
 
 
-def _normal(
-    model: ModelSpec,
-    mean: Float[np.ndarray, "chain draw n"],
-    sigma: Float[np.ndarray, "chain draw 1"],
-) -> Float[np.ndarray, "chain draw n"]:
-    """Log density of Gaussian responses."""
-    design = model.design
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    scaled = weights * ((design.y - mean) / sigma) ** 2
-    constant = math.log(2 * math.pi) - np.log(weights)
-    return -0.5 * (constant + scaled) - np.log(sigma)
+def _own_likelihood(model: ModelSpec) -> RowLikelihood | None:
+    """Log density of every response by the family itself, if it has one."""
+    density, design = FAMILIES[model.family].density, model.design
+    if density is None:
+        return None
+    trials = np.ones(1) if model.recipe.trials is None else model.recipe.trials
+
+    def evaluate(
+        eta: Float[np.ndarray, "s n"], others: Mapping[str, Float[np.ndarray, " s"]]
+    ) -> Float[np.ndarray, "s n"]:
+        """Log density of every response for each draw."""
+        given = {name: draws[:, None] for name, draws in others.items()}
+        if design.weights is not None:
+            given["sigma"] = given["sigma"] / np.sqrt(design.weights)
+        return density(design.y, eta, given, trials).value
+
+    return evaluate
 
 
 def _warn_of_ties(model: ModelSpec, values: Float[np.ndarray, "chain draw n"]) -> None:

@@ -15,12 +15,12 @@ from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
-from bayeslmm.posterior.outcomes import expected_response, new_trials, new_weights
+from bayeslmm.families import FAMILIES
+from bayeslmm.posterior.outcomes import new_trials, new_weights
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
 from bayeslmm.posterior.tails import Missing, rows_without
 from bayeslmm.posterior.target import make_target
-from bayeslmm.priors import FAMILIES
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
@@ -168,7 +168,7 @@ def _values(
         return linear
     trials = None if rows.trials is None else rows.trials[part]
     others = other_draws(model.family, tree)
-    mean = expected_response(model.family, linear, others, trials)
+    mean = FAMILIES[model.family].mean(linear, others, trials)
     if kind == "mean":
         return mean
     sigma = label_draws(model.design, tree, "sigma")[..., None]
@@ -189,7 +189,9 @@ def other_draws(
 ) -> dict[str, Float[np.ndarray, "chain draw 1"]]:
     """Draws of the parameters of the family beside its linear predictor."""
     posterior = tree["posterior"]
-    return {name: posterior[name].to_numpy()[..., None] for name in FAMILIES[family][2]}
+    return {
+        name: posterior[name].to_numpy()[..., None] for name in FAMILIES[family].others
+    }
 
 
 def old_rows(model: ModelSpec, tree: "xr.DataTree", *, random: bool) -> PredictionRows:

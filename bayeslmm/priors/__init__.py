@@ -10,20 +10,17 @@ from bayeslmm.priors.coefficients import (
     check_integrable,
     safe_beta_prior,
 )
-from bayeslmm.priors.families import FAMILIES, check_family
 from bayeslmm.priors.make import make_priors
 from bayeslmm.priors.prior import Prior, Priors
 from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp, scale_table
 from bayeslmm.priors.sets import NAMED_SETS
 
 __all__ = [
-    "FAMILIES",
     "NAMED_SETS",
     "Prior",
     "Priors",
     "ScaleForm",
     "beta_prior",
-    "check_family",
     "check_integrable",
     "make_priors",
     "safe_beta_prior",

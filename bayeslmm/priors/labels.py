@@ -12,7 +12,7 @@ from bayeslmm.design.arrays import (
     Parameter,
     parameters as design_parameters,
 )
-from bayeslmm.priors.families import FAMILIES
+from bayeslmm.families import FAMILIES
 from bayeslmm.priors.prior import Matrix, Prior
 from bayeslmm.priors.sets import PriorSet
 
@@ -49,7 +49,7 @@ def prior_rows(
             where = _fixed_place(design, references, parameter.index[0])
         elif parameter.component == "sd":
             prior, where = _sd_prior(base, design, references, parameter)
-        elif "sigma" in FAMILIES[family][2]:
+        elif "sigma" in FAMILIES[family].others:
             prior, where = base.sigma, ""
         else:
             continue

@@ -18,9 +18,9 @@ from bayeslmm.design.arrays import (
     GroupTerm,
 )
 from bayeslmm.errors import PriorError, nearest_names
+from bayeslmm.families import FAMILIES, check_family
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioning import effect_movers
-from bayeslmm.priors.families import FAMILIES, SCALES, check_family
 from bayeslmm.priors.labels import References, prior_rows
 from bayeslmm.priors.prior import Matrix, Prior, Priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
@@ -80,7 +80,7 @@ def make_priors(
     check_family(family)
     if isinstance(spec, str):
         base = _named_set(spec, design, family, center_predictors)
-        scales = tuple((name, base.sigma) for name in SCALES.get(family, ()))
+        scales = tuple((name, base.sigma) for name in FAMILIES[family].scales)
         where = _references(base, design, {}, center_predictors)
         return _finish(spec, base, design, center_predictors, family, scales, where)
     if not isinstance(spec, Mapping):
@@ -100,7 +100,7 @@ def make_priors(
     auxiliary = _custom_auxiliary(given, family)
     if "sigma" in auxiliary:
         base = replace(base, sigma=auxiliary.pop("sigma"))
-    auxiliary = dict.fromkeys(SCALES.get(family, ()), base.sigma) | auxiliary
+    auxiliary = dict.fromkeys(FAMILIES[family].scales, base.sigma) | auxiliary
     others = tuple(auxiliary.items())
     where = _references(base, design, given, center_predictors)
     return _finish("custom", base, design, center_predictors, family, others, where)
@@ -153,7 +153,14 @@ def _check_keys(given: dict[str, Any], design: Design, family: str) -> None:
     fixed = [variable.name for variable in design.fixed]
     effects = [v.name for term in design.groups for v in term.variables]
     corr = [f"{t.group}_corr" for t in design.groups if t.covariance.n_corr(t.k)]
-    known = ["common", "group_specific", *FAMILIES[family][2], *fixed, *effects, *corr]
+    known = [
+        "common",
+        "group_specific",
+        *FAMILIES[family].others,
+        *fixed,
+        *effects,
+        *corr,
+    ]
     for key in given:
         if key in known:
             continue
@@ -250,7 +257,7 @@ def _custom_eta(
 def _custom_auxiliary(given: dict[str, Any], family: str) -> dict[str, Prior]:
     """Priors of the other parameters of the family."""
     found = {}
-    for key in FAMILIES[family][2]:
+    for key in FAMILIES[family].others:
         if key in given:
             prior = scalar_prior(read_spec(given[key], key), key, _GIVEN)
             check_positive(prior, key)

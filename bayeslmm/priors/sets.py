@@ -15,7 +15,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.errors import PriorError
-from bayeslmm.priors.families import FAMILIES
+from bayeslmm.families import FAMILIES
 from bayeslmm.priors.prior import Prior
 
 # 2.5 SDs of the response per SD of the predictor: rstanarm's and bambi's multiplier.
@@ -71,19 +71,18 @@ def linear_scales(design: Design, family: str) -> Scales:
     Identity links use mean and SD of the response (less its offset); log and inverse
     links the link of the mean, where a unit is a factor e or the mean itself.
     """
-    y, net = design.moments.y, design.moments.net
-    mean = float(y.mean[0])
-    link = FAMILIES[family][1]
-    if family in ("lognormal", "hurdle_lognormal"):
+    net, mean = design.moments.net, float(design.moments.y.mean[0])
+    link = FAMILIES[family].link
+    if FAMILIES[family].logged:
         net = column_moments(np.log(design.y[design.y > 0])[:, None])
-    if link == "identity":
+    if link.name == "identity":
         return Scales(float(net.mean[0]), float(net.sd(1)[0]), "sd y")
-    if link == "log" and mean > 0.0:
-        return Scales(math.log(mean) - _mean_offset(design), 1.0, "log scale")
-    if link in ("inverse", "inverse_squared") and mean > 0.0:
-        value = mean ** (-1.0 if link == "inverse" else -2.0)
-        return Scales(value, value, f"{link} of mean y")
-    return Scales(0.0, 1.0, f"{link} scale")
+    if link.name == "logit" or mean <= 0.0:
+        return Scales(0.0, 1.0, f"{link.name} scale")
+    value = float(link.forward(np.array(mean)))
+    if link.name == "log":
+        return Scales(value - _mean_offset(design), 1.0, "log scale")
+    return Scales(value, value, f"{link.name} of mean y")
 
 
 def _mean_offset(design: Design) -> float:
@@ -220,19 +219,12 @@ def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
 
 def _brms_scale(design: Design, family: str) -> tuple[float, float]:
     """Location of brms and scale: median and mad on the link scale, to one decimal."""
-    link, y = FAMILIES[family][1], design.y
-    transforms: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "identity": lambda v: v,
-        "log": np.log,
-        "inverse": lambda v: 1.0 / v,
-        "inverse_squared": lambda v: v**-2.0,
-    }
-    if link not in transforms:
+    own, y = FAMILIES[family], design.y
+    if own.link.name == "logit":
         return 0.0, 2.5
-    logged = family in ("lognormal", "hurdle_lognormal")
-    if link != "identity" or logged:
+    if own.link_of_mean != "identity":
         y = np.where(y == 0.0, 0.1, y)
-    y = np.log(y) if logged else transforms[link](y)
+    y = np.log(y) if own.logged else own.link.forward(y)
     median = float(np.median(y))
     mad = round(1.4826 * float(np.median(np.abs(y - median))), 1)
     return round(median, 1) - _mean_offset(design), max(2.5, mad)

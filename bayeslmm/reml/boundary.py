@@ -34,6 +34,8 @@ def canonical(
     """The theta of the same covariances with pivots >= 0, and 0 below a pivot of 0."""
     theta = theta.copy()
     for block in problem.blocks:
+        if block.structure.unstructured and (theta[sd_positions(block)] > 0.0).all():
+            continue
         if block.structure.unstructured:
             factor = angle_to_factor(block.structure, theta[block.where], block.k)
             theta[block.where] = _canonical_factor(factor).T[np.triu_indices(block.k)]
@@ -101,16 +103,19 @@ def zero_rows(
     small though no pivot of it is, where the criterion does not know of the others.
     """
     found, any_small = theta.copy(), False
+    if not any(b.structure.unstructured and b.k > 1 for b in problem.blocks):
+        return None  # a pivot is the SD
     safe, data = problem.factors(theta), problem.data_factors(theta)
     for t, block in enumerate(problem.blocks):
         if not block.structure.unstructured:
             continue
-        basis = problem.conditioned.spread(t)
-        inverse = solve_triangular(basis, np.eye(block.k), lower=True)
-        sd = np.linalg.norm(data[t], axis=1) * np.linalg.norm(inverse, axis=0)
+        sd = np.linalg.norm(data[t], axis=1) * block.size
         small = (sd > 0.0) & (sd < TRY_ZERO)
         if small.any() and safe[t].any():
             any_small = True
+            inverse = solve_triangular(
+                problem.conditioned.spread(t), np.eye(block.k), lower=True
+            )
             factor = inverse @ (data[t] * ~small[:, None])
             found[block.where] = _canonical_factor(factor).T[np.triu_indices(block.k)]
     return found if any_small else None

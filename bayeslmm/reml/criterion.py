@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg import block_diag
 
 from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design
@@ -42,6 +41,8 @@ class ProfiledProblem:
         REML if true, ML if false.
     blocks : tuple of ThetaBlock
         One for each term.
+    limits : tuple of ndarray, shape (m,)
+        Lower and upper bounds; infinite where the criterion is even.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
@@ -49,6 +50,7 @@ class ProfiledProblem:
     conditioned: Conditioned
     restricted: bool
     blocks: tuple[ThetaBlock, ...]
+    limits: tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
     calls: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -150,10 +152,7 @@ class ProfiledProblem:
 
     def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """Lower and upper bounds; infinite where the criterion is even."""
-        lower, upper = np.array([p for b in self.blocks for p in b.bounds()]).T
-        for block in self.blocks:
-            lower[even_sds(block)] = -np.inf
-        return lower, upper
+        return self.limits
 
     def correlations(self) -> Bool[np.ndarray, " m"]:
         """Which thetas are angles of correlations that pairs of effects share."""
@@ -178,12 +177,13 @@ class ProfiledProblem:
 
         `units` along the axes, but for terms with a shared correlation.
         """
-        found = []
+        found, column = np.zeros((self.m, int(free.sum()))), 0
         for block in self.blocks:
-            own = free[block.where]
             noise = block.n_levels / self.statistics.n  # error of an effect of a level
-            found.append(block.frame(theta[block.where], own, noise))
-        return np.asarray(block_diag(*found))
+            own = block.frame(theta[block.where], free[block.where], noise)
+            found[block.where, column : column + own.shape[1]] = own
+            column += own.shape[1]
+        return found
 
     def steepness(self) -> Float[np.ndarray, " m"]:
         """Roughly how steep the criterion is in each theta, the steepest being 1."""
@@ -221,7 +221,10 @@ def safe_problem(
     ):
         first = blocks[-1].where.stop if blocks else 0
         blocks.append(make_block(structure, basis, levels[t], first))
-    return ProfiledProblem(conditioned, restricted, tuple(blocks))
+    lower, upper = np.array([pair for block in blocks for pair in block.bounds()]).T
+    for block in blocks:
+        lower[even_sds(block)] = -np.inf
+    return ProfiledProblem(conditioned, restricted, tuple(blocks), (lower, upper))
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:

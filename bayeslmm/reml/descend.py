@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from bayeslmm.reml.criterion import ProfiledProblem
-from bayeslmm.reml.newton import Curvature, newton_step
+from bayeslmm.reml.newton import MAX_STEP, Curvature, newton_step
 
 # L-BFGS-B only has to come near: the Newton steps do the rest.
 # The gradient is asked for per row, as its rounding is.
@@ -24,6 +24,9 @@ NEAR = 1e-8
 # Steps of EM at the start, and most steps by average information. Entries below the
 # small one may change by more than their half.
 EM_STEPS, INFORMATION_STEPS, SMALL = 3, 10, 0.05
+# Fall that ends the quasi-Newton steps, how many there are at most, and how often one
+# of them is halved.
+ARRIVED, QUASI_NEWTON_STEPS, HALVINGS = 1e-12, 30, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,53 @@ def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent
         if near is not None:
             return near
     return Descent(_descend_by_gradient(problem, start), None)
+
+
+def descend_from(
+    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], known: Curvature
+) -> Descent | None:
+    """By quasi-Newton steps from a theta with its curvature; None if they go astray.
+
+    Use it where both are those of a criterion much like this one: the updates of
+    Broyden, Fletcher, Goldfarb and Shanno then only correct them.
+    """
+    frame, inverse = known.frame, np.linalg.inv(known.hessian)
+    value, gradient = problem(theta)
+    for _ in range(QUASI_NEWTON_STEPS):
+        slope = gradient @ frame
+        step = -inverse @ slope
+        promised = -0.5 * float(step @ slope)
+        if not 0.0 <= promised < np.inf:
+            return None
+        if promised < ARRIVED:
+            return Descent(theta, (value, gradient))
+        step *= min(1.0, MAX_STEP / float(np.linalg.norm(step)))
+        trial, found = theta + frame @ step, None
+        for _ in range(HALVINGS):
+            found = problem(trial)
+            if found[0] < value:
+                break
+            step *= 0.5
+            trial = theta + frame @ step
+        else:
+            return Descent(theta, (value, gradient))
+        theta, (value, gradient) = trial, found
+        inverse = _updated(inverse, step, gradient @ frame - slope)
+    return None
+
+
+def _updated(
+    inverse: Float[np.ndarray, "f f"],
+    step: Float[np.ndarray, " f"],
+    change: Float[np.ndarray, " f"],
+) -> Float[np.ndarray, "f f"]:
+    """Inverse Hessian after a step and the change of the gradient along it."""
+    along = float(step @ change)
+    if along <= 0.0:
+        return inverse
+    moved = inverse @ change
+    twice = (1.0 + float(change @ moved) / along) * step - moved
+    return inverse + (twice[:, None] * step - step[:, None] * moved) / along
 
 
 def _descend_by_information(

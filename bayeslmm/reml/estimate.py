@@ -11,19 +11,15 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design
-from bayeslmm.errors import ModelError, is_choice, warn_user
+from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.errors import ModelError, is_choice, shortened, warn_user
 from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.reml.expense import REML_EVALUATIONS, say_if_long
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.reml.information import (
-    ARBITRARY,
-    NOT_IDENTIFIED,
-    Information,
-    fit_information,
-)
+from bayeslmm.reml.information import ARBITRARY, NOT_IDENTIFIED, fit_information
+from bayeslmm.reml.late import is_regular
 from bayeslmm.reml.optimise import MAX_THETA, Optimum, minimise
 from bayeslmm.reml.status import (
     FitStatus,
@@ -42,7 +38,9 @@ ROUNDING = 1e-12
 MOST_NAMED = 4
 
 
-def fit_reml(model: ModelSpec, *, method: Method = "REML") -> RemlFit:
+def fit_reml(
+    model: ModelSpec, *, method: Method = "REML", start: RemlFit | None = None
+) -> RemlFit:
     """Fit a model by restricted or full maximum likelihood.
 
     Use it for lme4's estimates; the posterior is `Model.sample`.
@@ -53,6 +51,10 @@ def fit_reml(model: ModelSpec, *, method: Method = "REML") -> RemlFit:
         A Gaussian model.
     method : {"REML", "ML"}, default "REML"
         Integrate the fixed effects out over a flat prior, or maximise over them too.
+    start : RemlFit, optional
+        A fit of a model with the same random terms, where the search starts: several
+        times faster if the responses are alike. Where the estimate is at the boundary
+        the usual starts are tried as well.
 
     Returns
     -------
@@ -62,8 +64,8 @@ def fit_reml(model: ModelSpec, *, method: Method = "REML") -> RemlFit:
     Raises
     ------
     ModelError
-        If the family is not Gaussian, the method is unknown, or no residual variance is
-        left.
+        If the family is not Gaussian, the method is unknown, `start` is of another
+        model, or no residual variance is left.
 
     Warns
     -----
@@ -76,32 +78,41 @@ def fit_reml(model: ModelSpec, *, method: Method = "REML") -> RemlFit:
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     _check(model, method)
+    _check_start(model, start)
     design = model.design
     restricted = method == "REML"
     problem = profiled_problem(design, model.conditioned, restricted=restricted)
-    theta = problem.start()
     say_if_long(
         problem.statistics,
-        theta.size,
-        lambda: problem(theta),
-        REML_EVALUATIONS * theta.size,
-        f"{method} of {theta.size} variance and {design.p} fixed parameters",
+        problem.m,
+        lambda: problem(problem.start()),
+        REML_EVALUATIONS * problem.m,
+        f"{method} of {problem.m} variance and {design.p} fixed parameters",
     )
-    optimum = minimise(problem)
+    optimum = minimise(problem, None if start is None else start.optimum)
     safe = problem.factors(optimum.theta)
-    profile = profiled_criterion(
-        problem.statistics, safe, restricted=problem.restricted
-    )
-    if not _collapsed(optimum):
-        _check_residual(model, problem.conditioned.unit * profile.sigma)
+    profile = profiled_criterion(problem.statistics, safe, restricted=restricted)
     conditioned = problem.conditioned
-    relative = problem.data_factors(optimum.theta)
     sigma = conditioned.unit * profile.sigma
+    if not _collapsed(optimum):
+        _check_residual(model, sigma)
+    relative = problem.data_factors(optimum.theta)
     factors = tuple(sigma * factor for factor in relative)
     boundary = boundary_parameters(design, factors)
-    information = fit_information(problem, design, optimum, boundary)
-    status = _status(design, method, problem, optimum, factors, information)
-    unknown = NOT_IDENTIFIED in information.reasons.values()
+    found, reasons = {}, {}
+    regular = not boundary and is_regular(
+        problem, optimum, _known(model, method, start)
+    )
+    if not regular or problem.statistics.in_steps:  # dear to do again
+        found = {
+            "information": fit_information(problem, design, optimum, boundary),
+            "effects": conditioned.effects(
+                tuple(profile.sigma * factor for factor in safe), profile.sigma
+            ),
+        }
+        reasons = found["information"].reasons
+    status = _status(design, method, problem, optimum, factors, boundary, reasons)
+    unknown = NOT_IDENTIFIED in reasons.values()
     if status.singular or unknown or not status.converged:
         warn_user(status.message)
     return RemlFit(
@@ -110,14 +121,21 @@ def fit_reml(model: ModelSpec, *, method: Method = "REML") -> RemlFit:
         theta=relative_theta(relative, design),
         factors=factors,
         sigma=sigma,
+        beta=conditioned.coefficients(profile.beta),
         criterion=profile.criterion
-        + conditioned.criterion_shift(restricted=problem.restricted),
-        effects=conditioned.effects(
-            tuple(profile.sigma * factor for factor in safe), profile.sigma
-        ),
-        information=information,
+        + conditioned.criterion_shift(restricted=restricted),
         status=status,
+        optimum=optimum,
+        regular=regular,
+        found=found,
     )
+
+
+def _known(model: ModelSpec, method: Method, start: RemlFit | None) -> bool:
+    """Whether a fit of the same rows has shown that their design identifies all."""
+    if start is None or start.model.design.X is not model.design.X:
+        return False
+    return start.method == method and start.regular
 
 
 def relative_theta(
@@ -151,6 +169,27 @@ def _check(model: ModelSpec, method: str) -> None:
         )
 
 
+def _check_start(model: ModelSpec, start: object) -> None:
+    """Raise `ModelError` if a search for this model cannot start where that ended."""
+    if start is None:
+        return
+    if not isinstance(start, RemlFit):
+        raise ModelError(
+            f"start must be what fit_reml() gives, of a model with the same random "
+            f"terms, not {shortened(start)} ({type(start).__name__})."
+        )
+    own, other = (
+        [(term.label, term.effects, term.structure) for term in m.design.groups]
+        for m in (model, start.model)
+    )
+    if own != other:
+        raise ModelError(
+            f"start is a fit of {start.model.formula.text!r}, whose random terms are "
+            f"not those of {model.formula.text!r}, and so its estimates say nothing of "
+            f"where to search. Leave start out."
+        )
+
+
 def _check_residual(model: ModelSpec, sigma: float) -> None:
     """Raise `ModelError` if nothing but rounding is left of the response."""
     design = model.design
@@ -177,27 +216,25 @@ def _status(
     problem: ProfiledProblem,
     optimum: Optimum,
     factors: tuple[Float[np.ndarray, "_k _k"], ...],
-    information: Information,
+    at_edge: tuple[Parameter, ...],
+    reasons: dict[str, str],
 ) -> FitStatus:
     """How the search ended, with its sentence."""
-    boundary = tuple(
-        parameter
-        for parameter in boundary_parameters(design, factors)
-        if information.reasons.get(parameter.label) != NOT_IDENTIFIED
-    )
+    boundary = tuple(p for p in at_edge if reasons.get(p.label) != NOT_IDENTIFIED)
     smallest = _smallest_pivot(problem, optimum.theta)
     if not optimum.converged:
         message = _failure_message(method, problem, optimum)
     elif boundary:
         edge = boundary_message(design, factors, boundary)
-        message = " ".join([edge, *_unknown(information)])
-    elif smallest < SINGULAR and not _unknown(information):
+        message = " ".join([edge, *_unknown(reasons)])
+    elif smallest < SINGULAR and not _unknown(reasons):
         message = (
             f"The covariance of the random effects is nearly singular: the smallest SD "
             f"is {smallest:.1e} of the residual one."
         )
     else:
-        message = _success_message(method, information)
+        found = f"The {method} criterion is at its minimum."
+        message = " ".join([found, *_unknown(reasons)])
     return FitStatus(
         converged=optimum.converged,
         singular=bool(boundary) or smallest < SINGULAR,
@@ -220,19 +257,9 @@ def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) ->
     return min(float(theta[at]) for b in problem.blocks for at in sd_positions(b))
 
 
-def _success_message(method: Method, information: Information) -> str:
-    """That the minimum was found, and whether it is one point."""
-    found = f"The {method} criterion is at its minimum."
-    return " ".join([found, *_unknown(information)])
-
-
-def _unknown(information: Information) -> list[str]:
+def _unknown(reasons: dict[str, str]) -> list[str]:
     """What is said of parameters that the data do not identify."""
-    labels = [
-        label
-        for label, reason in information.reasons.items()
-        if reason == NOT_IDENTIFIED
-    ]
+    labels = [label for label, reason in reasons.items() if reason == NOT_IDENTIFIED]
     if not labels:
         return []
     named, one = ", ".join(labels), len(labels) == 1
@@ -240,14 +267,14 @@ def _unknown(information: Information) -> list[str]:
         f"{named} {'is' if one else 'are'} not identified: other values of "
         f"{'it' if one else 'them'} have the same criterion, because the fixed effects "
         f"or other random effects do the same. The {'value' if one else 'values'} "
-        f"shown {'is' if one else 'are'} arbitrary. {_loose(information)}Leave out the "
+        f"shown {'is' if one else 'are'} arbitrary. {_loose(reasons)}Leave out the "
         f"term or what repeats it."
     ]
 
 
-def _loose(information: Information) -> str:
+def _loose(reasons: dict[str, str]) -> str:
     """What is said of the fixed effects whose SE is arbitrary too."""
-    loose = [key for key, why in information.reasons.items() if why == ARBITRARY]
+    loose = [key for key, why in reasons.items() if why == ARBITRARY]
     if not loose:
         return ""
     named, more = ", ".join(loose[:MOST_NAMED]), len(loose) - MOST_NAMED

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,12 +21,15 @@ from bayeslmm.reml import predict as remlpredict, tables as remltables
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.reml.information import Information
+from bayeslmm.reml.late import late_effects, late_information
+from bayeslmm.reml.optimise import Optimum
 from bayeslmm.reml.predict import R2, Icc
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.shown import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,12 +54,16 @@ class RemlFit(SharedMethods):
         Residual SD, units of y.
     criterion : float
         Minus twice the maximised (restricted) log likelihood of y.
-    effects : EffectsMean
-        Fixed effects and BLUPs with their covariances.
-    information : Information
-        Uncertainty of SDs, correlations and sigma.
+    beta : ndarray, shape (p,)
+        Fixed effects, units of y per unit of the columns of X.
     status : FitStatus
         How the search ended.
+    optimum : Optimum
+        Where it ended, in safe coordinates: a start for other responses.
+    regular : bool
+        Whether nothing is at its boundary and the data identify every parameter.
+    found : dict
+        Effects and information, once they have been asked for.
     profiled : dict
         Profile limits of SDs found so far, by label and normal quantile: each costs
         more than the fit.
@@ -71,10 +78,12 @@ class RemlFit(SharedMethods):
     theta: tuple[Float[np.ndarray, " _m"], ...]
     factors: tuple[Float[np.ndarray, "_k _k"], ...]
     sigma: float
+    beta: Float[np.ndarray, " p"]
     criterion: float
-    effects: EffectsMean
-    information: Information
     status: FitStatus
+    optimum: Optimum
+    regular: bool
+    found: dict[str, Any] = field(default_factory=dict, compare=False)
     profiled: dict[tuple[str, float], tuple[float, float]] = field(
         default_factory=dict, init=False, compare=False
     )
@@ -85,9 +94,18 @@ class RemlFit(SharedMethods):
         return self.model.design
 
     @property
-    def beta(self) -> Float[np.ndarray, " p"]:
-        """Fixed effects, units of y per unit of the columns of X."""
-        return self.effects.beta
+    def effects(self) -> EffectsMean:
+        """Fixed effects and BLUPs with their covariances."""
+        if "effects" not in self.found:
+            self.found["effects"] = late_effects(self)
+        return self.found["effects"]
+
+    @property
+    def information(self) -> Information:
+        """Uncertainty of SDs, correlations and sigma."""
+        if "information" not in self.found:
+            self.found["information"] = late_information(self)
+        return self.found["information"]
 
     @property
     def beta_cov(self) -> Float[np.ndarray, "p p"]:
@@ -280,6 +298,31 @@ class RemlFit(SharedMethods):
         rows = self.model.recipe.encode(newdata, random=random)
         return remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
 
+    def refit(self, y: object) -> "RemlFit":
+        """The same model fitted to another response of the same rows, as lme4's refit.
+
+        Use it for one response or some; `bayeslmm.reml.refit.make_refitter` gives the
+        estimates of thousands, without models and tables.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,)
+            Response of the rows used, as `Model.with_response` takes it.
+
+        Returns
+        -------
+        RemlFit
+            Of ``model.with_response(y)``. The search starts at these estimates.
+
+        Raises
+        ------
+        DataError
+            If y is no response of these rows, or they were read in batches.
+        """
+        from bayeslmm.reml.estimate import fit_reml
+
+        return fit_reml(self.model.with_response(y), method=self.method, start=self)
+
     def simulation_parameters(
         self, nsim: int, rng: np.random.Generator
     ) -> Iterable[Parameters]:
@@ -321,12 +364,8 @@ class RemlFit(SharedMethods):
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""
-        from bayeslmm.reporting.text import reml_text
-
-        return reml_text(self)
+        return shown(self, "text")
 
     def _repr_html_(self) -> str:
         """Formula, data and estimates, for notebooks."""
-        from bayeslmm.reporting.cards import reml_card
-
-        return reml_card(self)
+        return shown(self, "html")

@@ -19,6 +19,7 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.reml.entries import entry_positions, entry_products
 from bayeslmm.reml.status import sd_corr
@@ -63,14 +64,10 @@ def flat_directions(
         No column where everything is identified, or it would take long to say.
     """
     none = np.zeros((len(shown), 0))
-    found = entry_products(conditioned.statistics, restricted=restricted)
+    found = _unseen(conditioned.statistics, restricted=restricted)
     if found is None:
         return none
-    products, size = found
-    values, vectors = np.linalg.eigh(products / np.outer(size, size))
-    null = vectors[:, values <= NOTHING]
-    if not null.shape[1]:
-        return none
+    null, size = found
     changes = [size * _change(design, conditioned, p, safe, data) for p in shown]
     unit = np.maximum(np.linalg.norm(changes, axis=1), np.finfo(float).tiny)
     changes = np.array(changes).T / unit
@@ -80,6 +77,24 @@ def flat_directions(
         return none
     basis = np.linalg.qr(flat / np.linalg.norm(flat, axis=0))[0]
     return np.where(np.abs(basis) > MOVES, basis, 0.0)
+
+
+def unseen_directions(stats: Statistics, *, restricted: bool) -> bool:
+    """Whether a change of the entries of the covariances leaves the criterion alone."""
+    return _unseen(stats, restricted=restricted) is not None
+
+
+def _unseen(
+    stats: Statistics, *, restricted: bool
+) -> tuple[Float[np.ndarray, "e r"], Float[np.ndarray, " e"]] | None:
+    """Such changes in units of the entries; None without any, or if it takes long."""
+    found = entry_products(stats, restricted=restricted)
+    if found is None:
+        return None
+    products, size = found
+    values, vectors = np.linalg.eigh(products / np.outer(size, size))
+    null = vectors[:, values <= NOTHING]
+    return (null, size) if null.shape[1] else None
 
 
 def _change(

@@ -168,6 +168,19 @@ def _no_information(shown: tuple[Parameter, ...]) -> Information:
     return Information(labels, np.full((d, d), np.nan), np.full(d, np.nan), reasons)
 
 
+def scaled_values(curvature: Curvature) -> Float[np.ndarray, " f"]:
+    """Curvatures of the criterion in units in which each entry's own is 1."""
+    unit = _units(0.5 * curvature.hessian)
+    return np.linalg.eigvalsh(0.5 * curvature.hessian * np.outer(unit, unit))
+
+
+def _units(information: Float[np.ndarray, "f f"]) -> Float[np.ndarray, " f"]:
+    """Steps along the entries that change half the criterion by 1/2."""
+    diagonal = np.diag(information)
+    least = ROUNDING * max(float(diagonal.max(initial=0.0)), 1.0)
+    return 1.0 / np.sqrt(np.maximum(diagonal, least))
+
+
 def _theta_spread(
     curvature: Curvature,
     slopes: Float[np.ndarray, "d f"],
@@ -180,9 +193,7 @@ def _theta_spread(
     is nothing but rounding, so they are left out first. Last, all those directions.
     """
     information = 0.5 * curvature.hessian
-    diagonal = np.diag(information)
-    least = ROUNDING * max(float(diagonal.max(initial=0.0)), 1.0)
-    unit = 1.0 / np.sqrt(np.maximum(diagonal, least))
+    unit = _units(information)
     moves = np.linalg.lstsq(slopes * unit, known_flat, rcond=None)[0]
     complete, _ = np.linalg.qr(moves, mode="complete")
     rest = complete[:, moves.shape[1] :]

@@ -21,7 +21,7 @@ from bayeslmm.reml.boundary import (
     zero_rows,
 )
 from bayeslmm.reml.criterion import ProfiledProblem
-from bayeslmm.reml.descend import Descent, descend
+from bayeslmm.reml.descend import Descent, descend, descend_from
 from bayeslmm.reml.newton import FLAT, Curvature, newton_step
 
 # Fall of the criterion that a Newton step still promises: far below what a reader can
@@ -70,13 +70,16 @@ class Optimum:
     curvature: Curvature | None
 
 
-def minimise(problem: ProfiledProblem) -> Optimum:
+def minimise(problem: ProfiledProblem, near: Optimum | None = None) -> Optimum:
     """Lowest minimum that the starts lead to.
 
     Parameters
     ----------
     problem : ProfiledProblem
         Criterion over theta.
+    near : Optimum, optional
+        That of a criterion much like this one, of another response of the same rows:
+        where the search starts, and its first curvature.
 
     Returns
     -------
@@ -84,12 +87,13 @@ def minimise(problem: ProfiledProblem) -> Optimum:
         The first start's, unless another went lower; others are tried where it ended at
         the boundary or failed, or where a term has a shared correlation (cs, ar1).
     """
-    first, *others = _starts(problem)
-    best = _settle(problem, descend(problem, first))
+    starts = _starts(problem)
+    best = _settle(problem, _near(problem, near) or descend(problem, next(starts)))
     shared = bool(problem.correlations().any())  # several minima are common
-    for attempt, start in enumerate(others):
-        doubtful = attempt == 0 and is_singular(problem, best.theta)
-        if best.converged and not (doubtful or shared):
+    doubtful = is_singular(problem, best.theta)
+    while not best.converged or doubtful or shared:
+        start, doubtful = next(starts, None), False
+        if start is None:
             break
         found = _settle(problem, descend(problem, start))
         best = found if _is_better(found, best) else best
@@ -97,23 +101,26 @@ def minimise(problem: ProfiledProblem) -> Optimum:
     return replace(best, theta=problem.at_bounds(best.theta))
 
 
-def _starts(problem: ProfiledProblem) -> list[Float[np.ndarray, " m"]]:
+def _near(problem: ProfiledProblem, near: Optimum | None) -> Descent | None:
+    """Descent from another optimum, if none of its parameters was held."""
+    if near is None or near.curvature is None or not near.curvature.free.all():
+        return None
+    return descend_from(problem, near.theta, near.curvature)
+
+
+def _starts(problem: ProfiledProblem) -> Iterator[Float[np.ndarray, " m"]]:
     """Starting values: SDs by `STARTS`, a shared correlation from both sides too.
 
     From about 0.8 of the way to either end of its range.
     """
     correlation = problem.correlations()
     lower, upper = problem.bounds()
-    found = []
     for scale in STARTS:
         start = np.where(correlation, 1.0, scale) * problem.start()
-        found.append(start)
+        yield start
         if correlation.any():
-            found += [
-                np.where(correlation, 0.4 * start + 0.6 * end, start)
-                for end in (lower, upper)
-            ]
-    return found
+            for end in (lower, upper):
+                yield np.where(correlation, 0.4 * start + 0.6 * end, start)
 
 
 def rounding(criterion: float) -> float:
@@ -232,6 +239,8 @@ def _polish(
 def _distance(curvature: Curvature, theta: Float[np.ndarray, " m"]) -> float:
     """How many steps of its frame theta is from where a curvature was taken."""
     moved = theta - curvature.theta
+    if not moved.any():
+        return 0.0
     return float(np.abs(np.linalg.lstsq(curvature.frame, moved)[0]).max())
 
 

@@ -94,12 +94,12 @@ def boundary_parameters(
     A shared one does as long as two effects that have it have an SD.
     """
     found = []
+    views = [sd_corr(term, L) for term, L in zip(design.groups, factors, strict=True)]
     for parameter in parameters(design):
         t = parameter.term
         if t is None:
             continue
-        term, factor = design.groups[t], factors[t]
-        sd, corr = sd_corr(term, factor)
+        term, factor, (sd, corr) = design.groups[t], factors[t], views[t]
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
         elif term.covariance.is_full(term.k):
@@ -232,7 +232,8 @@ def _rank(factor: Float[np.ndarray, "k k"]) -> int:
 
 def _only_rank_lost(factor: Float[np.ndarray, "k k"]) -> bool:
     """Whether the factor is singular though no SD is 0 and no correlation +-1."""
+    if _rank(factor) == len(factor):
+        return False
     sd, corr = factor_to_sd_corr(factor)
     off = np.abs(corr[np.tril_indices_from(corr, -1)])
-    lost = _rank(factor) < len(sd)
-    return lost and bool((sd > 0.0).all() and (off < 1.0 - CORR_ROUNDING).all())
+    return bool((sd > 0.0).all() and (off < 1.0 - CORR_ROUNDING).all())

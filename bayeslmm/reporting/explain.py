@@ -11,8 +11,8 @@ from bayeslmm.design import FactorColumn, NumericColumn
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.errors import check_flag
+from bayeslmm.families import FAMILIES
 from bayeslmm.formula import Atom
-from bayeslmm.priors import FAMILIES
 from bayeslmm.reporting.describe import account_lines, group_lines
 from bayeslmm.tables.numbers import counted, listed
 
@@ -127,10 +127,10 @@ def _effects_line(term: GroupTerm) -> str:
 
 def _scale_of(model: "ModelSpec") -> str:
     """What the linear predictor is, ``log(mean of count)``."""
-    link = FAMILIES[model.family][1]
-    chance = model.family in ("bernoulli", "binomial")
-    mean = f"{'probability' if chance else 'mean'} of {model.design.response}"
-    return mean if link == "identity" else f"{link}({mean})"
+    family = FAMILIES[model.family]
+    kind = "probability" if family.is_chance else "mean"
+    mean = f"{kind} of {model.design.response}"
+    return mean if family.link.name == "identity" else f"{family.link.name}({mean})"
 
 
 # --- fixed effects --------------------------------------------------------------------

@@ -4,7 +4,7 @@ small: our posterior against PyMC's and bambi's, two small data sets. engine: on
 evaluation, REML and posterior against lme4, public data. large: the same with 1e3 to
 1e7 simulated rows, and the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in
 a fresh process. Nothing here asserts a time. A new case goes into `cases.py`, a new
-sampler into `methods.py`.
+sampler into `methods.py`. Refits of many responses: `refit.py`.
 """
 
 import argparse

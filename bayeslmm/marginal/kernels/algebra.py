@@ -77,3 +77,28 @@ def solve_normal(precision, rhs, quad):
         for i in range(p):  # assigning a slice would compile numba's messages, 1 s
             precision[i, c] = column[i]
     return log_det, quad
+
+
+@compiled
+def solve_profile(G, dof, restricted, beta, covariance, weight):
+    """Beta and sigma at their best for ``G = [X y]'V0^-1[X y]``.
+
+    Fills beta, its covariance at sigma 1, and gamma gamma' with gamma = (-beta, 1), to
+    which the covariance of beta is added if `restricted`. Returns the log determinant
+    of beta's precision at sigma 1 and sigma squared.
+    """
+    p = beta.size
+    for i in range(p):
+        beta[i] = G[i, p]
+        for c in range(p):
+            covariance[i, c] = G[i, c]
+    log_det, quad = solve_normal(covariance, beta, G[p, p])
+    sigma2 = quad / dof
+    for i in range(p):
+        weight[i, p] = weight[p, i] = -beta[i]
+        for c in range(p):
+            weight[i, c] = beta[i] * beta[c]
+            if restricted:
+                weight[i, c] += sigma2 * covariance[i, c]
+    weight[p, p] = 1.0
+    return log_det, sigma2

@@ -109,6 +109,15 @@ class Kernel(CPUDispatcher):
             return super().compile(sig)
 
 
+class Callback(CFunc):
+    """A compiled C function of this package; likewise, once it is not in the cache."""
+
+    def _compile_uncached(self) -> Any:
+        """Machine code made now."""
+        with COMPILING.watch(lambda: True):
+            return super()._compile_uncached()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 # Indices of numba's cache for this version of Python.
 CACHED = f"*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
 
@@ -168,8 +177,7 @@ def compiled_fast(function: Callable) -> Callable:
 def compiled_callback(function: Callable, signature: Any) -> Any:
     """A C function of a signature, cached likewise; has an ``address``."""
     signature = sigutils.normalize_signature(signature)
-    callback = CFunc(inspect.unwrap(function), signature, locals={}, options={})
+    callback = Callback(inspect.unwrap(function), signature, locals={}, options={})
     callback.enable_caching()
-    with COMPILING.watch(lambda: callback.cache_hits == 0):
-        _tied_to_sources(callback).compile()
+    _tied_to_sources(callback).compile()
     return callback

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayeslmm.marginal.kernels.algebra import cholesky
 from bayeslmm.marginal.kernels.compiling import compiled
@@ -34,17 +34,40 @@ class Pool:
 SAME = 2.0**-42
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Levels of equal A: those of group u are ``order[edges[u] : edges[u + 1]]``."""
+
+    first: Int[np.ndarray, " u"]
+    order: Int[np.ndarray, " j"]
+    edges: Int[np.ndarray, " u1"]
+
+
 def pool_levels(A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]) -> Pool:
     """Pool the levels whose A is equal up to rounding."""
+    alike = alike_levels(A)
+    count = np.diff(alike.edges).astype(float)
+    return Pool(np.ascontiguousarray(A[alike.first]), count, pooled_products(alike, F))
+
+
+def alike_levels(A: Float[np.ndarray, "j k k"]) -> Alike:
+    """Which levels have equal A, up to rounding."""
     first, group = _equal_rows(_rounded(A))
-    flat = F.reshape(len(F), -1)
     order = np.argsort(group, kind="stable")
     edges = np.searchsorted(group[order], np.arange(len(first) + 1))
-    T = np.empty((len(first), flat.shape[1], flat.shape[1]))
-    for u in range(len(first)):
-        members = flat[order[edges[u] : edges[u + 1]]]
+    return Alike(first, order, edges)
+
+
+def pooled_products(
+    alike: Alike, F: Float[np.ndarray, "j k w"]
+) -> Float[np.ndarray, "u kw kw"]:
+    """T of a `Pool`."""
+    flat = F.reshape(len(F), -1)
+    T = np.empty((len(alike.first), flat.shape[1], flat.shape[1]))
+    for u in range(len(T)):
+        members = flat[alike.order[alike.edges[u] : alike.edges[u + 1]]]
         T[u] = members.T @ members
-    return Pool(np.ascontiguousarray(A[first]), np.diff(edges).astype(float), T)
+    return T
 
 
 def pooling_pays(A: Float[np.ndarray, "j k k"], w: int) -> bool:

@@ -1,0 +1,35 @@
+"""How fits print; what does it is loaded when it is asked for."""
+
+from typing import TYPE_CHECKING
+
+from bayeslmm.tables.shown import print_with
+
+if TYPE_CHECKING:
+    from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.fit import RemlFit
+
+
+def reml_text(fit: "RemlFit") -> str:
+    """The point estimate on a terminal."""
+    from bayeslmm.reporting import text
+
+    return text.reml_text(fit)
+
+
+def reml_card(fit: "RemlFit") -> str:
+    """The point estimate in a notebook."""
+    from bayeslmm.reporting import cards
+
+    return cards.reml_card(fit)
+
+
+def posterior_card(post: "Posterior") -> str:
+    """The posterior in a notebook."""
+    from bayeslmm.reporting import cards
+
+    return cards.posterior_card(post)
+
+
+print_with("RemlFit", "text", reml_text)
+print_with("RemlFit", "html", reml_card)
+print_with("Posterior", "html", posterior_card)

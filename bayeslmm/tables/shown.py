@@ -1,0 +1,22 @@
+"""How results print: in words of a room to the right, which the facade hands in.
+
+A `RemlFit` prints as reports do, and no room imports from its right: `bayeslmm.api`
+names the printers here when it is imported.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+Form = Literal["text", "html"]
+_PRINTERS: dict[tuple[str, Form], Callable[[Any], str]] = {}
+
+
+def print_with(kind: str, form: Form, printer: Callable[[Any], str]) -> None:
+    """Let results of the class of this name print so."""
+    _PRINTERS[kind, form] = printer
+
+
+def shown(result: object, form: Form) -> str:
+    """A result as text or HTML; its bare class where no facade was imported."""
+    printer = _PRINTERS.get((type(result).__name__, form))
+    return object.__repr__(result) if printer is None else printer(result)
