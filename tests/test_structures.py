@@ -134,7 +134,7 @@ def test_correlations_are_what_their_names_say(own: Structure, k: int) -> None:
     for seed in range(5):
         factor = coordinates_to_factor(own, random_point(own, k, seed), k)
         sd, corr = factor_to_sd_corr(factor)
-        named = own.correlations.read(corr)
+        named = own.read(corr)
         assert len(named) == own.n_corr(k) == len(own.correlations.pairs(k))
         for pair, value in zip(own.correlations.pairs(k), named, strict=True):
             assert corr[pair] == pytest.approx(value, abs=EXACT)
@@ -148,7 +148,7 @@ def test_slopes_of_the_matrix_are_differences(own: Structure) -> None:
     """By each named correlation."""
     k, step = 4, 1e-6
     corr = factor_to_sd_corr(coordinates_to_factor(own, random_point(own, k, 1), k))[1]
-    named = own.correlations.read(corr)
+    named = own.read(corr)
     for c in range(len(named)):
         move = step * (np.arange(len(named)) == c)
         ends = textbook(own, named + move, k) - textbook(own, named - move, k)

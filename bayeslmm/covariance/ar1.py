@@ -11,15 +11,12 @@ from bayeslmm.covariance.structure import (
     Scalar,
     Structure,
     cosines,
-    identity,
     lags,
 )
 
 
 def _rows(cos: Sequence[Scalar], sin: Sequence[Scalar], k: int) -> Rows:
     """Each effect is rho times the one before, and something new."""
-    if k == 1:
-        return identity(1)
     ((rho, root),) = cosines(cos, sin)
     return [
         [rho**i if i else 1.0, *(root * rho ** (i - j) for j in range(1, i + 1))]
@@ -33,8 +30,6 @@ def _read(corr: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " c"]:
     Where all are an even number of steps apart, rho and -rho are the same covariance:
     it is the positive one.
     """
-    if len(corr) == 1:
-        return np.zeros(0)
     row, column = np.tril_indices(len(corr), -1)
     held = np.isfinite(corr[row, column])
     if not held.any():

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance.structure import Structure, atanh_inside
+from bayeslmm.covariance.structure import Structure
 from bayeslmm.covariance.theta import factor_to_sd_corr
 from bayeslmm.covariance.us import factor_to_partials
 
@@ -49,13 +49,14 @@ def coordinates_to_sd_corr(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
     """SDs, shape (k,), and Cholesky factor of the correlations, shape (k, k)."""
     m = structure.n_sd(k)
-    sd = np.broadcast_to(np.exp(x[:m]), (k,))
+    sd = np.exp(x[:m]) if m == k else np.full(k, math.exp(x[0]))
     return sd, structure.corr_factor(_angles(x[m:]), k)
 
 
 def _angles(x: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
     """Angles whose cosine is tanh(x)."""
-    return 2.0 * np.arctan(np.exp(-np.clip(x, -FARTHEST, FARTHEST)))
+    inside = np.minimum(np.maximum(x, -FARTHEST), FARTHEST)  # clip is slower
+    return 2.0 * np.arctan(np.exp(-inside))
 
 
 def factor_to_coordinates(
@@ -76,9 +77,9 @@ def factor_to_coordinates(
     if structure.unstructured:
         partials = factor_to_partials(factor, k)
     else:
-        known = np.nan_to_num(structure.correlations.read(corr))
+        known = np.nan_to_num(structure.read(corr))
         partials = np.cos(structure.angles(known, k))
-    return np.append(log_sd, [atanh_inside(w, inside) for w in partials.tolist()])
+    return np.append(log_sd, np.arctanh(np.clip(partials, -inside, inside)))
 
 
 def coordinates_pullback(

@@ -6,24 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance.structure import (
-    Correlations,
-    Rows,
-    Scalar,
-    Structure,
-    identity,
-)
+from bayeslmm.covariance.structure import Correlations, Rows, Scalar, Structure
 
 
 def _low(k: int) -> float:
-    """K effects cannot all be further apart than this."""
-    return -1.0 / (k - 1) if k > 1 else -1.0
+    """No k effects are further apart."""
+    return -1.0 / max(k - 1, 1)
 
 
 def _rows(cos: Sequence[Scalar], sin: Sequence[Scalar], k: int) -> Rows:
     """Factor of (1 - rho) I + rho 11': constant below the diagonal of a column."""
-    if k == 1:
-        return identity(1)
     width = 1.0 - _low(k)
     rho = _low(k) + width * cos[0] * cos[0]
     up = math.sqrt(width) * sin[0]  # root of 1 - rho
@@ -40,8 +32,6 @@ def _rows(cos: Sequence[Scalar], sin: Sequence[Scalar], k: int) -> Rows:
 
 def _read(corr: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " c"]:
     """That of any two effects that have an SD."""
-    if len(corr) == 1:
-        return np.zeros(0)
     below = corr[np.tril_indices(len(corr), -1)]
     return np.append(below[np.isfinite(below)], np.nan)[:1]
 

@@ -9,7 +9,6 @@ infinite slope. Point estimates are searched over angles; coordinates for sampli
 x with ``cos(angle) = tanh(x)``.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,39 +27,12 @@ Rows = list[list[Scalar]]
 STEP = 1e-30
 
 
-def one(k: int) -> int:
-    """One free correlation, if there are two effects."""
-    return int(k > 1)
-
-
-def first_pair(k: int) -> list[tuple[int, int]]:
-    """It stands at the first two effects."""
-    return [(1, 0)] if k > 1 else []
-
-
-def rho(effects: Sequence[str]) -> list[str]:
-    """It is called rho."""
-    return ["rho"] if len(effects) > 1 else []
-
-
-def minus_one(k: int) -> float:
-    """It may be as low as -1."""
-    del k
-    return -1.0
-
-
 def scaled_angles(
     values: Float[np.ndarray, " c"], low: float
 ) -> Float[np.ndarray, " c"]:
     """Angles of correlations between `low` and 1, each by itself."""
     share = np.clip((values - low) / (1.0 - low), 0.0, 1.0)
     return 2.0 * np.arccos(np.sqrt(share))
-
-
-def all_known(held: Sequence[int], k: int) -> str:
-    """Nothing is lost with some of the SDs."""
-    del held, k
-    return ""
 
 
 def cosines(cos: Sequence[Scalar], sin: Sequence[Scalar]) -> list[tuple[Scalar, ...]]:
@@ -71,6 +43,8 @@ def cosines(cos: Sequence[Scalar], sin: Sequence[Scalar]) -> list[tuple[Scalar, 
 @dataclass(frozen=True, slots=True)
 class Correlations:
     """A pattern of correlations. The defaults are those of one for all pairs.
+
+    `rows`, `read` and `slope` are asked only where a correlation is free.
 
     Attributes
     ----------
@@ -103,17 +77,15 @@ class Correlations:
     rows: Callable[[Sequence[Scalar], Sequence[Scalar], int], Rows]
     read: Callable[[Float[np.ndarray, "k k"]], Float[np.ndarray, " c"]]
     slope: Callable[[Float[np.ndarray, " c"], int, int], Float[np.ndarray, "k k"]]
-    count: Callable[[int], int] = one
-    pairs: Callable[[int], list[tuple[int, int]]] = first_pair
-    names: Callable[[Sequence[str]], list[str]] = rho
-    low: Callable[[int], float] = minus_one
-    angles: Callable[[Float[np.ndarray, " c"], int], Float[np.ndarray, " c"]] | None = (
-        None
-    )
+    count: Callable[[int], int] = lambda k: int(k > 1)
+    pairs: Callable[[int], list[tuple[int, int]]] = lambda k: [(1, 0)][: k - 1]
+    names: Callable[[Sequence[str]], list[str]] = lambda e: ["rho"][: len(e) - 1]
+    low: Callable[[int], float] = lambda _: -1.0
+    angles: Callable[..., Float[np.ndarray, " c"]] | None = None
     exponents: Callable[[int, float], list[float]] | None = None
     pullback: Callable[..., Float[np.ndarray, " c"]] | None = None
     prior_of: str = ""
-    lost: Callable[[Sequence[int], int], str] = all_known
+    lost: Callable[[Sequence[int], int], str] = lambda *_: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +138,12 @@ class Structure:
     def low(self, k: int) -> float:
         """Smallest correlation that is possible."""
         return self.correlations.low(k)
+
+    def read(self, corr: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " c"]:
+        """Free correlations of a matrix that is NaN beside SDs of 0."""
+        if not self.n_corr(len(corr)):
+            return np.zeros(0)
+        return self.correlations.read(corr)
 
     def angles(
         self, values: Float[np.ndarray, " c"], k: int
@@ -230,28 +208,18 @@ class Structure:
         for c in range(len(angles)):
             half = 0.5 * angles + 0j
             half[c] += 0.5j * STEP
-            gradient[c] = (d_factor * np.imag(self._factor(half, k))).sum() / STEP
+            gradient[c] = np.vdot(d_factor, np.imag(self._factor(half, k))) / STEP
         return gradient
 
     def _factor(self, half: np.ndarray, k: int) -> np.ndarray:
         """Factor at half the angles, which may be complex."""
+        if not len(half):
+            return np.eye(k)
         cos, sin = np.cos(half).tolist(), np.sin(half).tolist()
-        factor = np.zeros((k, k), half.dtype)
-        for i, row in enumerate(self.correlations.rows(cos, sin, k)):
-            factor[i, : i + 1] = row
-        return factor
-
-
-def identity(k: int) -> Rows:
-    """Factor without correlations."""
-    return [[float(i == j) for j in range(i + 1)] for i in range(k)]
+        rows = self.correlations.rows(cos, sin, k)
+        return np.array([row + [0.0] * (k - len(row)) for row in rows])
 
 
 def lags(k: int) -> np.ndarray:
     """Number of steps between two effects, shape (k, k)."""
     return np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-
-
-def atanh_inside(partial: float, inside: float) -> float:
-    """Coordinate of a partial correlation, no further than `inside`."""
-    return math.atanh(min(max(partial, -inside), inside))

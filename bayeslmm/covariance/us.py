@@ -92,20 +92,19 @@ def _pullback(
     With L[i, j] = cos_j prod_{m<j} sin_m: the own entry moves with the product before
     it, every later entry of the row by cos_j / sin_j of itself.
     """
-    gradient = np.zeros(len(angles))
-    halves = 0.5 * angles
-    trig = cosines(np.cos(halves).tolist(), np.sin(halves).tolist())
-    rows, c = _rows(np.cos(halves).tolist(), np.sin(halves).tolist(), k), 0
+    gradient, slopes = np.zeros(len(angles)), d_factor.tolist()
+    halves = np.cos(0.5 * angles).tolist(), np.sin(0.5 * angles).tolist()
+    trig, rows, c = cosines(*halves), _rows(*halves, k), 0
     for i in range(1, k):
         product = 1.0
         for j in range(i):
             w, root = trig[c]
             later = 0.0
             for m in range(j + 1, i + 1):
-                later += d_factor[i, m] * rows[i][m]
+                later += slopes[i][m] * rows[i][m]
             gradient[c] = later * w / max(root, 1e-300)
             product *= root
-            gradient[c] -= d_factor[i, j] * product
+            gradient[c] -= slopes[i][j] * product
             c += 1
     return gradient
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance.structure import Rows as Factor, identity
+from bayeslmm.covariance.structure import Rows as Factor
 from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
 from bayeslmm.graph.names import REFERENCE, Tensor, effect_dims, levels_dim, safe_name
 from bayeslmm.priors import Prior, Priors
@@ -188,7 +188,7 @@ def _add_corr_factor(term: GroupTerm, eta: float, before: int) -> Factor:
 
     k, structure = term.k, term.covariance
     if not structure.n_corr(k):
-        return identity(k)
+        return [[float(i == j) for j in range(i + 1)] for i in range(k)]
     ending = f"_{before + 1}" if before else ""
     name = f"{safe_name(term.group)}_corr_partial{ending}"
     shape = np.array(structure.exponents(k, eta))

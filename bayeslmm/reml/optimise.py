@@ -8,6 +8,7 @@ settled by comparing criteria: an SD or a pivot that may as well be 0 is set to 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -109,18 +110,22 @@ def _near(problem: ProfiledProblem, near: Optimum | None) -> Descent | None:
 
 
 def _starts(problem: ProfiledProblem) -> Iterator[Float[np.ndarray, " m"]]:
-    """Starting values: SDs by `STARTS`, a shared correlation from both sides too.
+    """Starting values: SDs by `STARTS`, shared correlations from both sides too.
 
-    From about 0.8 of the way to either end of its range.
+    From about 0.8 of the way to either end of the range; of several in a term (toep)
+    each by itself as well.
     """
     correlation = problem.correlations()
+    together = [correlation] if correlation.any() else []
+    for block in problem.blocks:
+        own = np.arange(problem.m)[block.where][correlation[block.where]]
+        together += [np.arange(problem.m) == at for at in own if own.size > 1]
     lower, upper = problem.bounds()
     for scale in STARTS:
         start = np.where(correlation, 1.0, scale) * problem.start()
         yield start
-        if correlation.any():
-            for end in (lower, upper):
-                yield np.where(correlation, 0.4 * start + 0.6 * end, start)
+        for moved, end in product(together, (lower, upper)):
+            yield np.where(moved, 0.4 * start + 0.6 * end, start)
 
 
 def rounding(criterion: float) -> float:

@@ -212,7 +212,7 @@ def _free_corrs(
 ) -> tuple[list[tuple[int, int]], Float[np.ndarray, " c"]]:
     """Where the free correlations of a term stand, and what they are."""
     own = term.covariance.correlations
-    return own.pairs(term.k), own.read(corr)
+    return own.pairs(term.k), term.covariance.read(corr)
 
 
 def _shared_at_edge(
