@@ -285,6 +285,8 @@ def steps(
         moves = direction != 0.0
         up = min(size, np.min(above[moves] / direction[moves]))
         down = min(size, np.min(below[moves] / direction[moves]))
+        if up + down == 0.0:  # two angles at their ends, which are no kinks
+            up = down = size
         yield theta + up * direction, theta - down * direction, up + down
 
 
