@@ -19,7 +19,11 @@ from helpers import (
     random_factors,
 )
 
-from bayeslmm.covariance import coordinates_to_factor, factor_to_coordinates
+from bayeslmm.covariance import (
+    STRUCTURES,
+    coordinates_to_factor,
+    factor_to_coordinates,
+)
 from bayeslmm.marginal import (
     conditional_mean,
     cross_products,
@@ -49,8 +53,8 @@ def main() -> None:
         np.testing.assert_allclose(mean.beta, law.beta, rtol=EXACT, atol=EXACT)
         for ours, theirs in zip(mean.b, law.b, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=EXACT, atol=EXACT)
-        x = factor_to_coordinates("us", factors[0], np.array([1e-4]))
-        back = coordinates_to_factor("us", x, 2)
+        x = factor_to_coordinates(STRUCTURES["us"], factors[0], np.array([1e-4]))
+        back = coordinates_to_factor(STRUCTURES["us"], x, 2)
         np.testing.assert_allclose(back, factors[0], rtol=1e-6)
     print(f"{len(LAYOUTS)} layouts agree with the dense oracle")
 

@@ -8,7 +8,7 @@ import pandas as pd
 from pytensor.compile.mode import Mode
 
 import bayeslmm as lmm
-from bayeslmm.covariance import coordinates_to_factor, corr_logp, n_corr, n_sd
+from bayeslmm.covariance import coordinates_to_factor, corr_logp
 from bayeslmm.graph import names, to_pymc
 from bayeslmm.priors import scale_logp
 
@@ -58,6 +58,7 @@ FORMULAS = [
     "y ~ a:x + cs(0 + a | g)",
     "y ~ x + ar1(0 + a | g) + cs(x | h, hom = TRUE)",
     "y ~ x + homdiag(x | g)",
+    "y ~ x + toep(x + w | g) + toep(0 + a | h, hom = TRUE)",
     "y ~ 0 + (1 | g) + (0 + x + w | g)",
     "y ~ x + (1 | g) + (0 + a | h)",
     "y ~ poly(w, 2):f + x + (1 | g)",
@@ -113,14 +114,14 @@ def coordinates(model: lmm.Model, point: dict[str, np.ndarray]) -> list[np.ndarr
     """
     found, seen = [], {}
     for term in model.design.groups:
-        m = n_sd(term.structure, term.k)
+        m = term.covariance.n_sd(term.k)
         sd = np.zeros(m)
         for variable in term.variables[: 1 if m < term.k else None]:
             name = f"{names.safe_name(variable.name)}_sigma"
             referred = f"{name}_reference_log__"  # where it has its prior elsewhere
             value = point[referred if referred in point else f"{name}_log__"]
             sd[list(variable.effects) if m == term.k else [0]] = value
-        if n_corr(term.structure, term.k):
+        if term.covariance.n_corr(term.k):
             before = seen.setdefault(term.group, 0)
             name = f"{term.group}_corr_partial{f'_{before + 1}' if before else ''}"
             seen[term.group] += 1
@@ -136,9 +137,9 @@ def log_prior(model: lmm.Model, point: dict[str, np.ndarray]) -> float:
         term = model.design.groups[t]
         for prior, log_sd in zip(model.priors.sd[t], x, strict=False):
             total += scale_logp(prior)(float(log_sd))[0]
-        corr = corr_logp(term.structure, x, term.k, model.priors.corr_eta[t])[0]
+        corr = corr_logp(term.covariance, x, term.k, model.priors.corr_eta[t])[0]
         # Jacobian of z = t / 2
-        total += corr - n_corr(term.structure, term.k) * np.log(2.0)
+        total += corr - term.covariance.n_corr(term.k) * np.log(2.0)
     return float(total)
 
 
@@ -155,7 +156,7 @@ def roots_at(model: lmm.Model, point: dict[str, np.ndarray]) -> tuple[Any, ...]:
         strict=True,
     )
     for term, x, reference in terms:
-        factor = coordinates_to_factor(term.structure, x, term.k)
+        factor = coordinates_to_factor(term.covariance, x, term.k)
         found.append(factor if reference is None else reference @ factor)
     return tuple(found)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from sampling import unchecked
 
 from bayeslmm import Model
-from bayeslmm.covariance import coordinates_to_factor
+from bayeslmm.covariance import STRUCTURES, coordinates_to_factor
 from bayeslmm.design.arrays import parameters
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.posterior.target import make_target
@@ -101,7 +101,7 @@ def ranks(
         for t, term in enumerate(template.design.groups):
             own = x[at : at + (3 if term.k == 2 else 1)]
             at += own.size
-            factor = coordinates_to_factor("us", own, term.k)
+            factor = coordinates_to_factor(STRUCTURES["us"], own, term.k)
             turn = priors.reference[t]
             factors.append(factor if turn is None else turn @ factor)
         sigma = float(np.exp(x[0]))

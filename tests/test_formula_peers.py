@@ -100,6 +100,8 @@ STRUCTURED = [
     ("diag(f|g, hom=TRUE)", "homdiag", "homdiag(f | g)"),
     ("ar1(f|g, hom=FALSE)", "hetar1", "hetar1(f | g)"),
     ("ar1(f|g, hom=TRUE)", "ar1", "ar1(f | g)"),
+    ("toep(0+f|g)", "toep", "toep(0 + f | g)"),
+    ("toep(f|g, hom=TRUE)", "homtoep", "homtoep(f | g)"),
     ("homcs((f|g))", "homcs", "homcs(f | g)"),
 ]
 

@@ -14,7 +14,7 @@ from sampling import unchecked
 from scipy.optimize import minimize
 
 from bayeslmm import Model, RemlFit, compare, reading
-from bayeslmm.covariance import factor_to_sd_corr, shared_corr
+from bayeslmm.covariance import STRUCTURES, factor_to_sd_corr
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.reml.criterion import profiled_problem
 from bayeslmm.reml.estimate import fit_reml
@@ -198,5 +198,5 @@ def test_a_gap_of_two_steps_leaves_the_sign_open() -> None:
     assert labels == ("f|g_sigma[b]",)
     assert "the sign of its correlation is arbitrary" in message
     _, corr = factor_to_sd_corr(factor)
-    assert shared_corr("hetar1", corr) == pytest.approx(0.7)
-    assert shared_corr("cs", corr) == pytest.approx(0.49)
+    assert STRUCTURES["hetar1"].correlations.read(corr)[0] == pytest.approx(0.7)
+    assert STRUCTURES["cs"].correlations.read(corr)[0] == pytest.approx(0.49)

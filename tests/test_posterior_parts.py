@@ -10,7 +10,7 @@ from helpers import random_design
 from numpy.typing import NDArray
 
 from bayeslmm import ModelError
-from bayeslmm.covariance import STRUCTURES, n_theta
+from bayeslmm.covariance import STRUCTURES
 from bayeslmm.design.arrays import Design
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.trees import to_datatree
@@ -86,12 +86,12 @@ def test_chunks_cover_every_row_once(draws: int, rows: int) -> None:
 def test_every_structure_is_rebuilt_from_its_parameters() -> None:
     """SDs and correlations in the tree give the covariance that was sampled."""
     rng = np.random.default_rng(5)
-    for structure in STRUCTURES:
+    for word, structure in STRUCTURES.items():
         for k in (1, 2, 3):
             design = random_design(rng, effects=(k,))
-            term = replace(design.groups[0], structure=structure)
+            term = replace(design.groups[0], structure=word)
             design = replace(design, groups=(term,))
-            x = rng.normal(size=n_theta(structure, k) + 1)
+            x = rng.normal(size=structure.n_theta(k) + 1)
             own = TermTarget(structure, k, 1, len(x), (), 2.0, np.eye(k))
             factors = np.broadcast_to(own.factor(x.tolist()), (2, 5, k, k))
             root = factor_draws(design, tree_of(design, factors), 0)

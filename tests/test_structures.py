@@ -1,17 +1,32 @@
-"""Every structure of lme4 2.0 through every table, sentence, report and command."""
+"""Every structure through every law, table, sentence, report and command."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from cli_cases import run
+from helpers import dense_criterion, dense_log_density
+from numpy.typing import NDArray
 from sampling import unchecked
+from scipy.linalg import toeplitz
+from scipy.stats import beta
 
 import bayeslmm as lmm
+from bayeslmm.covariance import (
+    STRUCTURES,
+    Structure,
+    coordinates_to_factor,
+    corr_logp,
+    factor_to_sd_corr,
+)
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reporting import explain_text, summary_json
 from bayeslmm.reporting.html import report_html
 from bayeslmm.reporting.record import Record
+
+EXACT = 1e-10  # the same algebra by two routes
+LOWEST = 1e-5  # two optima of one criterion
+EVERY = [pytest.param(own, id=word) for word, own in STRUCTURES.items()]
 
 BARS = (
     "(f | g)",
@@ -25,6 +40,9 @@ BARS = (
     "ar1(0 + f | g)",
     "hetar1(0 + f | g)",
     "ar1(1 | g)",
+    "toep(f | g)",
+    "toep(0 + f | g, hom = TRUE)",
+    "toep(1 | g)",
 )
 
 
@@ -68,13 +86,174 @@ def test_every_structure_passes_every_table(bar: str, data: pd.DataFrame) -> Non
             assert "Reading" in report_html(fit)
 
 
+@pytest.mark.parametrize(
+    ("bar", "label"),
+    [("diag(x | g, hom = TRUE)", "x|g_sigma"), ("toep(0 + f | g)", "g_corr[lag 2]")],
+)
 def test_the_command_line_takes_them_too(
-    folder: object, data: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+    bar: str, label: str, folder: object, data: pd.DataFrame
 ) -> None:
-    """The one that crashed there."""
-    del folder, capsys
+    """The first crashed there."""
+    del folder
     data.to_csv("data.csv", index=False)
-    formula = "y ~ x + f + diag(x | g, hom = TRUE)"
+    formula = f"y ~ x + f + {bar}"
     code, out, _ = run("fit", "data.csv", formula, "--reml-only", "--out", "res")
     assert code == 0
-    assert "x|g_sigma" in out
+    assert label in out
+
+
+# --- the covariance of the textbook ---------------------------------------------------
+
+
+def textbook(own: Structure, named: NDArray, k: int) -> NDArray:
+    """Correlation matrix, from the correlations that tables show."""
+    lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+    match own.word:
+        case "us":
+            found = np.eye(k)
+            found[np.triu_indices(k, 1)] = named  # rows of it are columns below
+            return found + np.triu(found, 1).T
+        case "diag" | "homdiag":
+            return np.eye(k)
+        case "cs" | "homcs":
+            return np.where(lag == 0, 1.0, named[0])
+        case "ar1" | "hetar1":
+            return named[0] ** lag
+    return toeplitz([1.0, *named])
+
+
+def random_point(own: Structure, k: int, seed: int) -> NDArray:
+    """Coordinates, partials within 0.9."""
+    return np.random.default_rng(seed).uniform(-1.4, 1.4, own.n_theta(k))
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("own", EVERY)
+def test_correlations_are_what_their_names_say(own: Structure, k: int) -> None:
+    """SDs and named correlations give the whole matrix, which is positive definite."""
+    for seed in range(5):
+        factor = coordinates_to_factor(own, random_point(own, k, seed), k)
+        sd, corr = factor_to_sd_corr(factor)
+        named = own.correlations.read(corr)
+        assert len(named) == own.n_corr(k) == len(own.correlations.pairs(k))
+        for pair, value in zip(own.correlations.pairs(k), named, strict=True):
+            assert corr[pair] == pytest.approx(value, abs=EXACT)
+        assert corr == pytest.approx(textbook(own, named, k), abs=EXACT)
+        assert own.homogeneous == (np.ptp(sd) < EXACT)
+        assert (np.diag(factor) > 0.0).all()
+
+
+@pytest.mark.parametrize("own", EVERY)
+def test_slopes_of_the_matrix_are_differences(own: Structure) -> None:
+    """By each named correlation."""
+    k, step = 4, 1e-6
+    corr = factor_to_sd_corr(coordinates_to_factor(own, random_point(own, k, 1), k))[1]
+    named = own.correlations.read(corr)
+    for c in range(len(named)):
+        move = step * (np.arange(len(named)) == c)
+        ends = textbook(own, named + move, k) - textbook(own, named - move, k)
+        slope = own.correlations.slope(named, c, k)
+        assert slope == pytest.approx(ends / (2.0 * step), abs=1e-8)
+
+
+def test_coordinates_of_toep_are_partial_autocorrelations() -> None:
+    """Of two effects given those between them, from the inverse of their covariance."""
+    own, k = STRUCTURES["toep"], 6
+    x = random_point(own, k, 3)
+    corr = factor_to_sd_corr(coordinates_to_factor(own, x, k))[1]
+    for lag in range(1, k):
+        inverse = np.linalg.inv(corr[: lag + 1, : lag + 1])
+        partial = -inverse[0, lag] / np.sqrt(inverse[0, 0] * inverse[lag, lag])
+        assert np.tanh(x[k + lag - 1]) == pytest.approx(partial, abs=EXACT)
+
+
+@pytest.mark.parametrize("own", EVERY)
+@pytest.mark.parametrize("eta", [1.0, 2.0, 3.5])
+def test_the_prior_that_is_told_is_the_one_used(own: Structure, eta: float) -> None:
+    """A Beta of each partial, scaled; LKJ is tested beside the factor."""
+    k = 4
+    x, told = random_point(own, k, 2), own.prior(k, eta)
+    if not own.is_shared(k):
+        assert told["name"] == "LKJ" or not own.n_corr(k)
+        return
+    assert f"Beta({eta:g}, {eta:g}) on ({own.low(k):.4g}, 1)" in own.prior_words(k, eta)
+    assert told["args"]["lower"] == own.low(k)
+    w = np.tanh(x[own.n_sd(k) :])
+    law = beta(told["args"]["alpha"], told["args"]["beta"], loc=-1.0, scale=2.0)
+    expected = (law.logpdf(w) + np.log1p(-(w**2))).sum()
+    assert corr_logp(own, x, k, eta)[0] == pytest.approx(expected, rel=EXACT)
+
+
+def test_the_prior_of_toep_is_printed(data: pd.DataFrame) -> None:
+    """In the table of priors and in the summary, as it is used."""
+    model = lmm.Model("y ~ x + f + toep(0 + f | g)", data)
+    words = "Beta(2, 2) on (-1, 1) of each partial autocorrelation"
+    assert words in repr(model.priors)
+    assert model.design.groups[0].covariance.prior(3, 2.0)["of"] in words
+
+
+# --- the criterion --------------------------------------------------------------------
+
+
+def by_steps(seed: int) -> pd.DataFrame:
+    """Forty groups; four steps, near ones alike, and not as ar1 has it."""
+    rng = np.random.default_rng(seed)
+    root = np.linalg.cholesky(toeplitz([1.0, 0.7, 0.2, 0.1]))
+    g, f = np.repeat(np.arange(40), 12), np.tile(np.arange(4), 120)
+    effects = rng.normal(size=(40, 4)) @ root.T * [1.0, 1.5, 0.8, 1.2]
+    y = effects[g, f] + rng.normal(size=480)
+    return pd.DataFrame({"y": y, "f": np.array(list("abcd"))[f], "g": g})
+
+
+def fitted(word: str, seed: int) -> lmm.RemlFit:
+    """REML of one structure."""
+    with unchecked():
+        return fit_reml(lmm.Model(f"y ~ f + {word}(0 + f | g)", by_steps(seed)))
+
+
+@pytest.mark.parametrize("own", EVERY)
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_criterion_is_that_of_the_table(own: Structure) -> None:
+    """Dense, from the SDs and correlations that the summary shows, and the lowest."""
+    fit = fitted(own.word, 6)
+    shown, term = fit.summary()["estimate"], fit.model.design.groups[0]
+    sd = np.array([v for i, v in shown.items() if "_sigma[" in i or i == "f|g_sigma"])
+    named = np.array([v for i, v in shown.items() if i.startswith("g_corr")])
+    corr = textbook(own, named, term.k)
+    values, vectors = np.linalg.eigh(corr)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    factor = np.broadcast_to(sd, (term.k,))[:, None] * root
+    assert fit.status.converged
+    found = -2.0 * dense_log_density(fit.model.design, [factor], fit.sigma)
+    assert found == pytest.approx(fit.criterion, abs=1e-7)
+    lowest, *_ = dense_criterion(
+        fit.model.design, [factor / fit.sigma], restricted=True
+    )
+    assert lowest == pytest.approx(fit.criterion, abs=1e-7)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 6, 8])
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_a_wider_structure_is_never_worse(seed: int) -> None:
+    """us, toep, ar1: each holds the next. hetar1 of seed 1 was searched for ever."""
+    words = ("us", "toep", "homtoep", "hetar1", "ar1")
+    fits = {word: fitted(word, seed) for word in words}
+    assert all(fit.status.converged for fit in fits.values())
+    for wide, narrow in [
+        ("us", "toep"),
+        ("toep", "hetar1"),
+        ("toep", "homtoep"),
+        ("homtoep", "ar1"),
+    ]:
+        assert fits[wide].criterion <= fits[narrow].criterion + LOWEST
+
+
+def test_a_partial_at_its_end_is_told() -> None:
+    """Of toep the lags from there on are on the boundary, and have no SE."""
+    with pytest.warns(lmm.FitWarning, match="at lag 3 of toep"):
+        fit = fitted("toep", 1)
+    assert fit.status.boundary == ("g_corr[lag 3]",)
+    se = fit.summary()["se"]
+    assert np.isfinite(se["g_corr[lag 1]"])
+    assert np.isfinite(se["g_corr[lag 2]"])
+    assert np.isnan(se["g_corr[lag 3]"])

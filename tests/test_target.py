@@ -14,6 +14,7 @@ from sampling import unchecked
 
 from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
+from bayeslmm.formula.nodes import STRUCTURE_WORDS, StructureWord
 from bayeslmm.marginal.conditioning import condition
 from bayeslmm.posterior.compiled import _scale_row
 from bayeslmm.posterior.kernels.callbacks import (
@@ -36,11 +37,11 @@ EXACT = 1e-10
 # Fourth-order differences of a log density of order 100.
 DIFFERENCES = 1e-6
 SEEDS = st.integers(0, 2**31)
-STRUCTURES = st.sampled_from(covariance.STRUCTURES)
+STRUCTURES = st.sampled_from(STRUCTURE_WORDS)
 SETS = st.sampled_from(["weak", "flat", "bambi", "boundary-avoiding"])
 
 
-def with_structure(design: Design, structure: covariance.Structure) -> Design:
+def with_structure(design: Design, structure: StructureWord) -> Design:
     """The design with the covariance of its first term restricted."""
     first, *others = design.groups
     return replace(design, groups=(replace(first, structure=structure), *others))
@@ -87,7 +88,7 @@ def test_value_is_density_plus_priors(seed: int, eta: float) -> None:
     priors = make_priors(given_priors, design, center_predictors=False)
     target = make_target(design, condition(design), priors)
     x = target.start + rng.normal(0, 0.7, 4)
-    factor = covariance.coordinates_to_factor("us", x[1:], 2)
+    factor = covariance.coordinates_to_factor(covariance.STRUCTURES["us"], x[1:], 2)
     expected = dense_log_density(
         design,
         [factor],

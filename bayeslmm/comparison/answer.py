@@ -10,7 +10,6 @@ import pandas as pd
 from bayeslmm.comparison.reading import SMALL_DIFFERENCE
 from bayeslmm.comparison.table import Row, compare, interval_name, row_scale
 from bayeslmm.comparison.units import unit_words
-from bayeslmm.covariance import is_homogeneous
 from bayeslmm.design.arrays import parameters
 from bayeslmm.tables import Sentences
 from bayeslmm.tables.numbers import counted, listed, number, row
@@ -122,7 +121,7 @@ def _levels(table: pd.DataFrame, interval: str, model: "ModelSpec") -> str:
         shown = _shown(table.loc[parameter.label].to_dict(), name)
         term = model.design.groups[parameter.term]
         effect = term.effects[parameter.index[0]]
-        if is_homogeneous(term.structure):  # one SD for all that vary
+        if term.covariance.homogeneous:  # one SD for all that vary
             effect = term.variables[0].expr
         where = _in_effect(effect)
         parts.setdefault(term.group, []).append(f"{shown} {where}")

@@ -148,6 +148,6 @@ def _corr_slope(reml: "RemlFit", priors: Priors, parameter: Parameter) -> float:
     term = reml.model.design.groups[parameter.term]
     corr = factor_to_sd_corr(reml.factors[parameter.term])[1]
     singular = not np.isfinite(corr).all() or np.linalg.cond(corr) > 1e12
-    if term.structure != "us" or singular:
+    if singular or not term.covariance.unstructured:
         return float("nan")
     return float(2.0 * (eta - 1.0) * np.linalg.inv(corr)[parameter.index])

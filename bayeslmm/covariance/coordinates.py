@@ -1,7 +1,7 @@
 """Coordinates: unconstrained parameters of a covariance, for sampling.
 
-Log SDs, then correlations through tanh of canonical partial correlations (Lewandowski,
-Kurowicka and Joe 2009).
+Log SDs, then correlations through the tanh of the cosine of their angles: for ``us``
+canonical partial correlations (Lewandowski, Kurowicka and Joe 2009).
 """
 
 import math
@@ -9,20 +9,15 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance.correlation import (
-    corr_factor,
-    corr_factor_slope,
-    corr_low,
-    factor_to_partials,
-    partials_pullback,
-    partials_to_factor,
-)
-from bayeslmm.covariance.structures import Structure, n_corr, n_sd
-from bayeslmm.covariance.theta import factor_to_sd_corr, shared_corr
+from bayeslmm.covariance.structure import Structure, atanh_inside
+from bayeslmm.covariance.theta import factor_to_sd_corr
+from bayeslmm.covariance.us import factor_to_partials
 
 # Correlations enter the sampling coordinates through atanh; a fit at the boundary is
 # started this far inside it. Only a starting point: the mode is searched from there.
 MAX_CORR = 0.99
+# Beyond this exp overflows, and a correlation is +-1 to all digits.
+FARTHEST = 700.0
 
 
 def coordinates_to_factor(
@@ -32,11 +27,11 @@ def coordinates_to_factor(
 
     Parameters
     ----------
-    structure : {"us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"}
+    structure : Structure
         Structure of the covariance.
     x : ndarray, shape (m,)
         log SDs (log units of y per unit of the column), then atanh of the canonical
-        partial correlations (``us``, by rows), or of the scaled correlation.
+        partial correlations (``us``, by rows), or of the scaled correlations.
     k : int
         Effects per level.
 
@@ -53,15 +48,14 @@ def coordinates_to_sd_corr(
     structure: Structure, x: Float[np.ndarray, " m"], k: int
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
     """SDs, shape (k,), and Cholesky factor of the correlations, shape (k, k)."""
-    m = n_sd(structure, k)
-    sd = np.exp(x[:m]) if m == k else np.full(k, math.exp(x[0]))
-    if structure == "us":
-        return sd, partials_to_factor(np.tanh(x[m:]), k)
-    if not n_corr(structure, k):
-        return sd, np.eye(k)
-    low = corr_low(structure, k)
-    rho = low + (1.0 - low) * 0.5 * (1.0 + math.tanh(x[m]))
-    return sd, corr_factor(structure, rho, k)
+    m = structure.n_sd(k)
+    sd = np.broadcast_to(np.exp(x[:m]), (k,))
+    return sd, structure.corr_factor(_angles(x[m:]), k)
+
+
+def _angles(x: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
+    """Angles whose cosine is tanh(x)."""
+    return 2.0 * np.arctan(np.exp(-np.clip(x, -FARTHEST, FARTHEST)))
 
 
 def factor_to_coordinates(
@@ -78,16 +72,13 @@ def factor_to_coordinates(
     """
     k = factor.shape[0]
     sd, corr = factor_to_sd_corr(factor)
-    log_sd = np.log(np.maximum(sd[: n_sd(structure, k)], least))
-    if not n_corr(structure, k):
-        return log_sd
-    if structure == "us":
+    log_sd = np.log(np.maximum(sd[: structure.n_sd(k)], least))
+    if structure.unstructured:
         partials = factor_to_partials(factor, k)
-        return np.append(log_sd, np.arctanh(np.clip(partials, -inside, inside)))
-    low, rho = corr_low(structure, k), shared_corr(structure, corr)
-    rho = 0.0 if math.isnan(rho) else rho
-    scaled = 2.0 * (rho - low) / (1.0 - low) - 1.0
-    return np.append(log_sd, math.atanh(min(max(scaled, -inside), inside)))
+    else:
+        known = np.nan_to_num(structure.correlations.read(corr))
+        partials = np.cos(structure.angles(known, k))
+    return np.append(log_sd, [atanh_inside(w, inside) for w in partials.tolist()])
 
 
 def coordinates_pullback(
@@ -97,22 +88,14 @@ def coordinates_pullback(
     d_factor: Float[np.ndarray, "k k"],
 ) -> Float[np.ndarray, " m"]:
     """Gradient with respect to the coordinates from that with respect to L."""
-    m = n_sd(structure, k)
+    m = structure.n_sd(k)
+    angles = _angles(x[m:])
     sd, corr_factor = coordinates_to_sd_corr(structure, x, k)
     d_corr = np.tril(d_factor) * sd[:, None]
     d_log_sd = (d_corr * corr_factor).sum(axis=1)
     gradient = d_log_sd if m == k else d_log_sd.sum(keepdims=True)
-    if structure == "us":
-        partials = np.tanh(x[m:])
-        d_partials = partials_pullback(partials, corr_factor, d_corr, k)
-        return np.append(gradient, d_partials * (1.0 - partials**2))
-    if not n_corr(structure, k):
-        return gradient
-    low, t = corr_low(structure, k), math.tanh(x[m])
-    rho = low + (1.0 - low) * 0.5 * (1.0 + t)
-    slope = 0.5 * (1.0 - low) * (1.0 - t * t)
-    d_rho = float((d_corr * corr_factor_slope(structure, rho, k)).sum())
-    return np.append(gradient, d_rho * slope)
+    d_angles = structure.corr_pullback(angles, d_corr, k)
+    return np.append(gradient, -np.sin(angles) * d_angles)
 
 
 def corr_logp(
@@ -120,9 +103,9 @@ def corr_logp(
 ) -> tuple[float, Float[np.ndarray, " m"]]:
     """Log prior density of the correlation coordinates, with its gradient.
 
-    ``us``: LKJ(eta) on the correlation matrix; ``cs`` and ``ar1``: the symmetric Beta
-    on the allowed range of rho whose exponent is eta, which is LKJ(eta) for k = 2.
-    Normalised, and with the Jacobian of tanh.
+    ``us``: LKJ(eta) on the correlation matrix; others: on each cosine of an angle the
+    symmetric Beta whose exponent is eta, which is LKJ(eta) for k = 2. Normalised, and
+    with the Jacobian of tanh.
 
     Returns
     -------
@@ -136,24 +119,12 @@ def corr_logp(
     .. [1] Lewandowski, Kurowicka and Joe (2009). J. Multivar. Anal. 100(9).
        https://doi.org/10.1016/j.jmva.2009.04.008
     """
-    m, logp = n_sd(structure, k), 0.0
+    m, logp = structure.n_sd(k), 0.0
     gradient = np.zeros(len(x))
-    n = n_corr(structure, k)
-    for c, b in enumerate(
-        partial_exponents(k, eta) if structure == "us" else [eta] * n
-    ):
-        t = math.tanh(x[m + c])
-        logp += b * _log_sech2(x[m + c]) - log_beta_constant(b)
-        gradient[m + c] = -2.0 * b * t
+    for c, b in enumerate(structure.exponents(k, eta), start=m):
+        logp += b * _log_sech2(x[c]) - log_beta_constant(b)
+        gradient[c] = -2.0 * b * math.tanh(x[c])
     return logp, gradient
-
-
-def partial_exponents(k: int, eta: float) -> list[float]:
-    """Exponent b of (1 - w**2)**(b - 1) of each partial correlation under LKJ(eta).
-
-    By rows of the strict lower triangle, the order of the coordinates.
-    """
-    return [eta + 0.5 * (k - 2 - j) for i in range(1, k) for j in range(i)]
 
 
 def _log_sech2(z: float) -> float:

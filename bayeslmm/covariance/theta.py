@@ -1,37 +1,16 @@
 """Theta: relative covariance parameters, for point estimates.
 
 lme4's for ``us`` and ``diag`` (entries of the factor, diagonal >= 0), so that the
-boundary is an ordinary point.
+boundary is an ordinary point. Others have SDs relative to sigma, then the correlations
+as lme4 reports them, or, in the functions of angles, their angles.
 """
+
+import math
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance.correlation import corr_factor, corr_factor_slope, corr_low
-from bayeslmm.covariance.structures import (
-    Structure,
-    is_homogeneous,
-    n_corr,
-    n_sd,
-    n_theta,
-)
-
-
-def theta_start(structure: Structure, k: int) -> Float[np.ndarray, " m"]:
-    """lme4's starting value: the identity factor."""
-    if structure == "us":
-        return np.eye(k)[np.triu_indices(k)]  # symmetric, so rows serve as columns
-    start = np.zeros(n_theta(structure, k))
-    start[: n_sd(structure, k)] = 1.0
-    return start
-
-
-def theta_bounds(structure: Structure, k: int) -> list[tuple[float, float]]:
-    """Lower and upper bound of each theta; the lower bound of an SD is 0."""
-    if structure == "us":
-        return [(0.0, np.inf) if i == j else (-np.inf, np.inf) for j, i in _columns(k)]
-    bounds = [(0.0, np.inf)] * n_sd(structure, k)
-    return bounds + [(corr_low(structure, k), 1.0)] * n_corr(structure, k)
+from bayeslmm.covariance.structure import Structure
 
 
 def theta_to_factor(
@@ -41,11 +20,11 @@ def theta_to_factor(
 
     Parameters
     ----------
-    structure : {"us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"}
+    structure : Structure
         Structure of the covariance.
     theta : ndarray, shape (m,)
         For ``us`` the lower triangle by columns (lme4's order); else SDs relative to
-        sigma, then the correlation of ``cs`` and ``ar1``.
+        sigma, then the free correlations.
     k : int
         Effects per level.
 
@@ -58,31 +37,58 @@ def theta_to_factor(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    if structure == "us":
+    if not structure.is_shared(k):
+        return angle_to_factor(structure, theta, k)
+    m = structure.n_sd(k)
+    angles = structure.angles(theta[m:], k)
+    return angle_to_factor(structure, np.append(theta[:m], angles), k)
+
+
+def angle_start(structure: Structure, k: int) -> Float[np.ndarray, " m"]:
+    """lme4's starting value: the identity factor."""
+    if structure.unstructured:
+        return np.eye(k)[np.triu_indices(k)]  # symmetric, so rows serve as columns
+    angles = structure.angles(np.zeros(structure.n_corr(k)), k)
+    return np.append(np.ones(structure.n_sd(k)), angles)
+
+
+def angle_bounds(structure: Structure, k: int) -> list[tuple[float, float]]:
+    """Lower and upper bound of each; the lower bound of an SD is 0."""
+    if structure.unstructured:
+        return [(0.0, np.inf) if i == j else (-np.inf, np.inf) for j, i in _columns(k)]
+    bounds = [(0.0, np.inf)] * structure.n_sd(k)
+    return bounds + [(0.0, math.pi)] * structure.n_corr(k)
+
+
+def angle_to_factor(
+    structure: Structure, theta: Float[np.ndarray, " m"], k: int
+) -> Float[np.ndarray, "k k"]:
+    """`theta_to_factor` of a theta that ends with the angles of its correlations."""
+    if structure.unstructured:
         factor = np.zeros((k, k))
         for value, (j, i) in zip(theta, _columns(k), strict=True):
             factor[i, j] = value
         return factor
-    sd, rho = _split(structure, theta, k)
-    return sd[:, None] * corr_factor(structure, rho, k)
+    sd, corr_factor = _split(structure, theta, k)
+    return sd[:, None] * corr_factor
 
 
-def theta_pullback(
+def angle_pullback(
     structure: Structure,
     theta: Float[np.ndarray, " m"],
     k: int,
     d_factor: Float[np.ndarray, "k k"],
 ) -> Float[np.ndarray, " m"]:
-    """Gradient with respect to theta from the gradient with respect to Lambda."""
-    if structure == "us":
+    """Gradient with respect to such a theta from that with respect to the factor."""
+    if structure.unstructured:
         return np.array([d_factor[i, j] for j, i in _columns(k)])
-    sd, rho = _split(structure, theta, k)
-    d_sd = (np.tril(d_factor) * corr_factor(structure, rho, k)).sum(axis=1)
-    gradient = [d_sd.sum()] if is_homogeneous(structure) else list(d_sd)
-    if n_corr(structure, k):
-        d_corr = np.tril(d_factor) * sd[:, None]
-        gradient.append(float((d_corr * corr_factor_slope(structure, rho, k)).sum()))
-    return np.array(gradient)
+    sd, corr_factor = _split(structure, theta, k)
+    d_sd = (np.tril(d_factor) * corr_factor).sum(axis=1)
+    if structure.homogeneous:
+        d_sd = d_sd.sum(keepdims=True)
+    d_corr = np.tril(d_factor) * sd[:, None]
+    angles = theta[structure.n_sd(k) :]
+    return np.append(d_sd, structure.corr_pullback(angles, d_corr, k))
 
 
 def factor_to_sd_corr(
@@ -100,24 +106,6 @@ def factor_to_sd_corr(
     return sd, corr
 
 
-def shared_corr(structure: Structure, corr: Float[np.ndarray, "k k"]) -> float:
-    """The one correlation of cs or ar1, from those of effects that have an SD.
-
-    NaN without two of them. Where ``ar1`` has only effects an even number of steps
-    apart, rho and -rho are the same covariance: it is the positive one.
-    """
-    row, column = np.tril_indices(len(corr), -1)
-    held = np.isfinite(corr[row, column])
-    if not held.any():
-        return float("nan")
-    lag, found = (row - column)[held], corr[row, column][held]
-    if structure in ("cs", "homcs"):
-        return float(found[0])
-    nearest, odd = np.argmin(lag), found[lag % 2 == 1]
-    size = abs(float(found[nearest])) ** (1.0 / lag[nearest])
-    return -size if odd.size and odd[0] < 0.0 else size
-
-
 def _columns(k: int) -> list[tuple[int, int]]:
     """(column, row) of the lower triangle by columns, lme4's order of theta."""
     return [(j, i) for j in range(k) for i in range(j, k)]
@@ -125,8 +113,7 @@ def _columns(k: int) -> list[tuple[int, int]]:
 
 def _split(
     structure: Structure, theta: Float[np.ndarray, " m"], k: int
-) -> tuple[Float[np.ndarray, " k"], float]:
-    """SDs, shape (k,), and the one correlation of a structured theta."""
-    m = n_sd(structure, k)
-    sd = np.full(k, theta[0]) if m == 1 else np.asarray(theta[:m])
-    return sd, float(theta[m]) if n_corr(structure, k) else 0.0
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
+    """SDs, shape (k,), and factor of the correlations."""
+    m = structure.n_sd(k)
+    return np.broadcast_to(theta[:m], (k,)), structure.corr_factor(theta[m:], k)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.covariance import Structure, is_homogeneous, n_corr
+from bayeslmm.covariance import STRUCTURES, Structure
 from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.centring import NO_PRODUCTS, Centring, Products
@@ -21,6 +21,7 @@ from bayeslmm.design.moments import (
     combined_moments,
     moments_of_any,
 )
+from bayeslmm.formula.nodes import StructureWord
 
 # The rows of a streamed design are absent. Readers take them for arrays: any use of an
 # absent one raises, so no reader need ask.
@@ -88,8 +89,8 @@ class GroupTerm:
         Level of each row, 0 .. J-1; every level occurs.
     levels : tuple of str
         Labels of the J levels.
-    structure : {"us", "diag", "cs", "ar1"}
-        Structure of the k x k covariance.
+    structure : StructureWord
+        Word for the structure of the k x k covariance; `covariance` is the structure.
     variables : tuple of EffectVariable
         Bambi's names for the effects.
     """
@@ -100,8 +101,13 @@ class GroupTerm:
     Z: EffectColumns
     codes: Codes
     levels: tuple[str, ...]
-    structure: Structure
+    structure: StructureWord
     variables: tuple[EffectVariable, ...]
+
+    @property
+    def covariance(self) -> Structure:
+        """Structure of the k x k covariance."""
+        return STRUCTURES[self.structure]
 
     @property
     def k(self) -> int:
@@ -119,7 +125,8 @@ class GroupTerm:
 
         So it is if the effects are unstructured and an intercept takes up the move.
         """
-        return self.structure == "us" and "Intercept" in self.effects and self.k > 1
+        free = self.covariance.unstructured
+        return free and "Intercept" in self.effects and self.k > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +337,7 @@ def _sd_parameters(t: int, term: GroupTerm) -> list[Parameter]:
     found = []
     for variable in term.variables:
         name = f"{variable.name}_sigma"
-        if is_homogeneous(term.structure):
+        if term.covariance.homogeneous:
             effect = variable.effects[0]
             found.append(Parameter(name, "sd", name, None, term.group, t, (effect,)))
             continue
@@ -342,27 +349,14 @@ def _sd_parameters(t: int, term: GroupTerm) -> list[Parameter]:
 
 
 def _corr_parameters(t: int, term: GroupTerm) -> list[Parameter]:
-    """Correlations of one term, as named pairs of one variable ``<group>_corr``.
+    """Correlations of one term, one variable ``<group>_corr``.
 
-    A structure with a single correlation (cs, ar1) has the one name ``rho``.
+    Named pairs, or what the structure calls those that pairs share (``rho``).
     """
-    if not n_corr(term.structure, term.k):
-        return []
-    name = f"{term.group}_corr"
-    if term.structure != "us":
-        return [Parameter(f"{name}[rho]", "corr", name, "rho", term.group, t, (1, 0))]
+    name, corr = f"{term.group}_corr", term.covariance.correlations
     return [
-        Parameter(
-            f"{name}[{term.effects[j]}:{term.effects[i]}]",
-            "corr",
-            name,
-            f"{term.effects[j]}:{term.effects[i]}",
-            term.group,
-            t,
-            (i, j),
-        )
-        for j in range(term.k)
-        for i in range(j + 1, term.k)
+        Parameter(f"{name}[{own}]", "corr", name, own, term.group, t, pair)
+        for own, pair in zip(corr.names(term.effects), corr.pairs(term.k), strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ Takes a number of bytes; raises with the numbers if this machine has less.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bayeslmm.errors import DataError
@@ -12,10 +13,26 @@ from bayeslmm.errors import DataError
 SHARE = 0.9
 
 
-def available_bytes() -> float:
-    """Memory that can be had now; infinite where the system does not say."""
+# Limit, use and what of it can be let go, of control groups of both versions.
+GROUPS = {
+    "v2": ("memory.max", "memory.current", "inactive_file"),
+    "v1": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def available_bytes(root: Path = Path("/")) -> float:
+    """Memory that can be had now; infinite where the system does not say.
+
+    Of the machine, and of the control groups that this process is in: a container or a
+    job of a cluster may be given less than there is.
+    """
+    return min([_machine_bytes(root), *_group_bytes(root)])
+
+
+def _machine_bytes(root: Path) -> float:
+    """What the machine has left."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text().splitlines()
         found = {line.split(":")[0]: line.split()[1] for line in lines}
         return 1024.0 * int(found["MemAvailable"])
     except (OSError, KeyError, IndexError, ValueError):
@@ -24,6 +41,32 @@ def available_bytes() -> float:
         return 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return float("inf")
+
+
+def _group_bytes(root: Path) -> Iterator[float]:
+    """What each control group has left that has a limit, up to the outermost."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, own = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        limit, used, idle = GROUPS["v1" if controllers else "v2"]
+        place = mount / own.lstrip("/")
+        while place.is_relative_to(mount):
+            try:
+                room = float((place / limit).read_text())  # "max" is no number
+                room -= float((place / used).read_text())
+                stat = (place / "memory.stat").read_text().splitlines()
+                yield room + sum(
+                    float(one.split()[1]) for one in stat if one.split()[0] == idle
+                )
+            except (OSError, ValueError, IndexError):
+                pass
+            place = place.parent
 
 
 def check_fits(n_bytes: float, what: str, advice: str = "") -> None:

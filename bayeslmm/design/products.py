@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.covariance import STRUCTURES
 from bayeslmm.design.centring import Centring, Entry, Products
 from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.design.frame import FactorColumn
@@ -55,7 +56,7 @@ def model_products(
     """
     bars = formula.random
     intercepts = [formula.fixed.intercept, *(b.predictor.intercept for b in bars)]
-    closed = [True, *(bar.structure == "us" for bar in bars)]
+    closed = [True, *(STRUCTURES[bar.structure].unstructured for bar in bars)]
     atoms = {a.label: a for coding in codings for c in coding for a in c.term.atoms}
     plain = dict(plain_variables(atoms.values(), columns))
     levels = {

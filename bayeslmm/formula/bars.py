@@ -14,6 +14,8 @@ from dataclasses import replace
 from bayeslmm.formula.expand import expand, linear_predictor, structure_bar
 from bayeslmm.formula.lexer import ParseError
 from bayeslmm.formula.nodes import (
+    HOM_FORMS,
+    PLAIN,
     STRUCTURE_WORDS,
     Atom,
     Bar,
@@ -25,7 +27,7 @@ from bayeslmm.formula.nodes import (
     Node,
     Number,
     RandomTerm,
-    Structure,
+    StructureWord,
     Unary,
     render,
     render_predictor,
@@ -36,17 +38,7 @@ _TWO_BARS = (
     "its right. Write (x | g); for two factors (x | g) + (x | h)."
 )
 
-_WORDS: dict[str, Structure] = {word: word for word in STRUCTURE_WORDS}
-_HETEROGENEOUS: dict[str, Structure] = {
-    "diag": "diag",
-    "cs": "cs",
-    "ar1": "hetar1",
-}
-_HOMOGENEOUS: dict[str, Structure] = {
-    "diag": "homdiag",
-    "cs": "homcs",
-    "ar1": "ar1",
-}
+_WORDS: dict[str, StructureWord] = {word: word for word in STRUCTURE_WORDS}
 
 
 def random_terms(nodes: Iterable[Node]) -> tuple[RandomTerm, ...]:
@@ -58,7 +50,7 @@ def random_terms(nodes: Iterable[Node]) -> tuple[RandomTerm, ...]:
 
 def _expand_bar(node: Node) -> Iterator[RandomTerm]:
     """One written bar term: split by ``||``, then by the groups of ``a/b``."""
-    structure: Structure = "us"
+    structure = PLAIN
     bar = structure_bar(node)
     if isinstance(node, Call) and bar is not None:
         structure = _structure(node)
@@ -155,7 +147,7 @@ def _check_group(node: Node, bar: Bar) -> None:
     raise ParseError(message, node.position)
 
 
-def _structure(node: Call) -> Structure:
+def _structure(node: Call) -> StructureWord:
     """Structure that a word and its ``hom`` argument ask for."""
     word = _WORDS[node.function]
     if len(node.args) != 1:
@@ -164,21 +156,27 @@ def _structure(node: Call) -> Structure:
     if not node.keywords:
         return word
     key, value = node.keywords[0]
-    allowed = key == "hom" and word in _HOMOGENEOUS and len(node.keywords) == 1
+    allowed = key == "hom" and word in HOM_FORMS and len(node.keywords) == 1
     if not (allowed and isinstance(value, Constant) and value.value is not None):
         message = (
-            f"{word}() cannot take {key} = {render(value)}. Only diag, cs and ar1 "
+            f"{word}() cannot take {key} = {render(value)}. Only {_listed(HOM_FORMS)} "
             "have an argument, hom = TRUE (one SD) or hom = FALSE (one SD per effect)."
         )
         raise ParseError(message, value.position)
-    return (_HOMOGENEOUS if value.value else _HETEROGENEOUS)[word]
+    return HOM_FORMS[word][bool(value.value)]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Words in a sentence, ``diag, cs and ar1``."""
+    *some, last = words
+    return f"{', '.join(some)} and {last}"
 
 
 def _label(
-    predictor: LinearPredictor, group: tuple[Atom, ...], structure: Structure
+    predictor: LinearPredictor, group: tuple[Atom, ...], structure: StructureWord
 ) -> str:
     """The block as a reader writes it, ``(0 + x | a:b)``, ``cs(f | g)``."""
-    word = "" if structure == "us" else structure
+    word = "" if structure == PLAIN else structure
     columns = ":".join(render(atom.node) for atom in group)
     return f"{word}({render_predictor(predictor)} | {columns})"
 

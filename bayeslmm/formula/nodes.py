@@ -11,8 +11,19 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 # Their meaning is the room `covariance`'s, to the right of this one.
-Structure = Literal["us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"]
-STRUCTURE_WORDS: tuple[Structure, ...] = get_args(Structure)
+StructureWord = Literal[
+    "us", "diag", "cs", "ar1", "toep", "homdiag", "homcs", "hetar1", "homtoep"
+]
+STRUCTURE_WORDS: tuple[StructureWord, ...] = get_args(StructureWord)
+# What a bar has without a word.
+PLAIN: StructureWord = "us"
+# Words that take hom = FALSE (an SD for each effect) and hom = TRUE (one SD).
+HOM_FORMS: dict[str, tuple[StructureWord, StructureWord]] = {
+    "diag": ("diag", "homdiag"),
+    "cs": ("cs", "homcs"),
+    "ar1": ("hetar1", "ar1"),
+    "toep": ("toep", "homtoep"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +157,8 @@ class RandomTerm:
         Effects that vary between levels.
     group : tuple of Atom
         Crossed grouping columns, two for ``(1 | a:b)``.
-    structure : {"us", "diag", "cs", "ar1", "homdiag", "homcs", "hetar1"}
-        Structure of the covariance.
+    structure : StructureWord
+        Structure of the covariance, ``us`` without a word.
     label : str
         The term as a reader writes it, ``(Days | Subject)``.
     position : int
@@ -156,7 +167,7 @@ class RandomTerm:
 
     predictor: LinearPredictor
     group: tuple[Atom, ...]
-    structure: Structure
+    structure: StructureWord
     label: str
     position: int = field(default=0, compare=False)
 

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import is_homogeneous, n_corr
+from bayeslmm.covariance.structure import Rows as Factor, identity
 from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
 from bayeslmm.graph.names import REFERENCE, Tensor, effect_dims, levels_dim, safe_name
 from bayeslmm.priors import Prior, Priors
 
-Factor = list[list[Tensor]]
-"""Lower triangle of a Cholesky factor: row i has entries 0 .. i, PyTensor scalars."""
 Reference = Float[np.ndarray, "k k"] | None
 """T of a term whose SDs and correlations have their priors at other effects c than the
 user's, b = T c (those of centred columns); None where they are the same."""
@@ -39,8 +37,8 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
     Called inside a ``pymc.Model``. Factors are those of the effects that the priors
     refer to, to be used with the columns of `at_reference`; ``x|g_sigma`` and
     ``g_corr`` are those of the user's columns. ``us`` has an LKJ(eta) prior [1]_, as
-    independent Betas on the canonical partial correlations; ``cs`` and ``ar1`` a
-    symmetric Beta on the range of their correlation.
+    independent Betas on the canonical partial correlations; others a symmetric Beta on
+    the range of each.
 
     References
     ----------
@@ -59,7 +57,7 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
         )
         if T is not None:
             corr = _add_moved_sds(term, _times(T, factors[-1]), vectors, moved)
-        if n_corr(term.structure, term.k):
+        if term.covariance.n_corr(term.k):
             correlations.setdefault(term.group, []).append((term, corr))
     for group, blocks in correlations.items():
         _add_correlations(group, blocks)
@@ -165,7 +163,7 @@ def _add_sds(
         f"{safe_name(v.name)}_sigma{REFERENCE if v.name in moved else ''}"
         for v in term.variables
     ]
-    if is_homogeneous(term.structure):
+    if term.covariance.homogeneous:
         shared = add_scale(names[0], priors[0])
         for name in names[1:]:
             pm.Deterministic(name, shared)
@@ -186,63 +184,19 @@ def _add_sds(
 def _add_corr_factor(term: GroupTerm, eta: float, before: int) -> Factor:
     """Cholesky factor of the correlations, the group having `before` others."""
     import pymc as pm
-
-    k, structure = term.k, term.structure
-    if not n_corr(structure, k):
-        return [[1.0 if i == j else 0.0 for j in range(i + 1)] for i in range(k)]
-    name = f"{safe_name(term.group)}_corr_partial" + (
-        f"_{before + 1}" if before else ""
-    )
-    if structure == "us":
-        shape = np.array([eta + 0.5 * (k - 2 - j) for i in range(k) for j in range(i)])
-        return _partials_factor(pm.Beta(name, alpha=shape, beta=shape), k)
-    unit: Tensor = pm.Beta(name, alpha=np.asarray(eta), beta=np.asarray(eta))
-    if structure in ("ar1", "hetar1"):
-        return _ar1_factor(2.0 * unit - 1.0, k)
-    low = -1.0 / (k - 1)
-    return _cs_factor(low + (1.0 - low) * unit, k)
-
-
-def _partials_factor(unit: Tensor, k: int) -> Factor:
-    """Factor from partial correlations ``2 unit - 1``, by rows."""
     import pytensor.tensor as pt
 
-    rows: Factor = [[1.0]]
-    c = 0
-    for i in range(1, k):
-        row, rest = [], 1.0
-        for _ in range(i):
-            row.append((2.0 * unit[c] - 1.0) * pt.sqrt(rest))
-            rest = rest * 4.0 * unit[c] * (1.0 - unit[c])  # 1 - partial**2
-            c += 1
-        rows.append([*row, pt.sqrt(rest)])
-    return rows
-
-
-def _ar1_factor(rho: Tensor, k: int) -> Factor:
-    """Factor of corr = rho**lag."""
-    import pytensor.tensor as pt
-
-    root = pt.sqrt(1.0 - rho**2)
-    return [
-        [rho**i, *(root * rho ** (i - j) for j in range(1, i + 1))] for i in range(k)
-    ]
-
-
-def _cs_factor(rho: Tensor, k: int) -> Factor:
-    """Factor of (1 - rho) I + rho 11': constant below the diagonal of a column."""
-    import pytensor.tensor as pt
-
-    rows: Factor = [[] for _ in range(k)]
-    used = 0.0
-    for j in range(k):
-        pivot = pt.sqrt(1.0 - used)
-        below = (rho - used) / pivot
-        rows[j].append(pivot)
-        for i in range(j + 1, k):
-            rows[i].append(below)
-        used = used + below**2
-    return rows
+    k, structure = term.k, term.covariance
+    if not structure.n_corr(k):
+        return identity(k)
+    ending = f"_{before + 1}" if before else ""
+    name = f"{safe_name(term.group)}_corr_partial{ending}"
+    shape = np.array(structure.exponents(k, eta))
+    unit: Tensor = pm.Beta(name, alpha=shape, beta=shape)
+    # the cosine of an angle is 2 unit - 1; its half has these
+    cos: list[Tensor] = [pt.sqrt(unit[c]) for c in range(len(shape))]
+    sin: list[Tensor] = [pt.sqrt(1.0 - unit[c]) for c in range(len(shape))]
+    return structure.correlations.rows(cos, sin, k)
 
 
 def _add_correlations(group: str, blocks: list[tuple[GroupTerm, Factor]]) -> None:
@@ -252,12 +206,8 @@ def _add_correlations(group: str, blocks: list[tuple[GroupTerm, Factor]]) -> Non
 
     names, values = [], []
     for term, factor in blocks:
-        pairs = [(i, j) for j in range(term.k) for i in range(j + 1, term.k)]
-        if term.structure != "us":
-            names, pairs = [*names, "rho"], pairs[:1]
-        else:
-            names += [f"{term.effects[j]}:{term.effects[i]}" for i, j in pairs]
-        for i, j in pairs:
+        names += term.covariance.correlations.names(term.effects)
+        for i, j in term.covariance.correlations.pairs(term.k):
             products = zip(factor[i], factor[j], strict=False)
             values.append(sum(a * b for a, b in products))
     name = safe_name(f"{group}_corr")

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import Structure, is_homogeneous, n_corr
+from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import DataError
@@ -204,7 +204,7 @@ def _make_frame(design: Design) -> _Frame:
     for t, term in enumerate(design.groups):
         few = design.in_memory and design.n * term.k <= FEW
         rows = _moved_rows(design, t) if few else None
-        bases.append(_basis(term.structure, moved_moments(design, t), rows))
+        bases.append(_basis(term.covariance, moved_moments(design, t), rows))
     spread = power_of_two(moments.net.sd(1)[0])
     return _Frame(means, level, spread, root, effect_movers(design), tuple(bases))
 
@@ -258,10 +258,10 @@ def _basis(
     rms[rms == 0.0] = 1.0
     k = len(rms)
     scale = np.diag(1.0 / rms)
-    if is_homogeneous(structure):
+    if structure.homogeneous:
         top = rms.max()
         scale = np.eye(k) / (top * math.sqrt(np.square(rms / top).mean()))
-    if not n_corr(structure, k):
+    if not structure.n_corr(k):
         return scale
     # From the last column up: reversed, Z T = Q has T lower triangular.
     R = _root(moments, rows, backwards=True)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from bayeslmm.posterior.mode import Laplace
 
-# Structures that `kernels.coordinates` spreads.
-SPREAD = ("us", "diag", "homdiag")
 _TARGET_OF = {
     "pooled": targets.pooled_target,
     "pairs": targets.pairs_target,
@@ -126,7 +124,7 @@ def make_plan(
 
     `lifts` take the factor of each term to safe columns.
     """
-    if any(term.structure not in SPREAD and term.k > 1 for term in groups):
+    if any(term.covariance.is_shared(term.k) for term in groups):
         return None
     statistics = conditioned.statistics
     place = {
@@ -137,12 +135,12 @@ def make_plan(
     terms, forms, tables = [], [], []
     forms.append(_scale_row(priors.sigma, tables))
     for t, group in enumerate(groups):
-        n_sd = covariance.n_sd(group.structure, group.k)
-        correlated = int(covariance.n_corr(group.structure, group.k) > 0)
+        own = group.covariance
+        n_sd, correlated = own.n_sd(group.k), int(own.n_corr(group.k) > 0)
         terms.append((len(forms), n_sd, correlated, *place[t], group.k))
         forms += [_scale_row(prior, tables) for prior in priors.sd[t]]
         if correlated:
-            forms += _partial_rows(group.k, priors.corr_eta[t])
+            forms += _partial_rows(own.exponents(group.k, priors.corr_eta[t]))
     knots = [table.knots for table in tables] or [np.zeros((2, 2))]
     lift = padded_factors(statistics, [own[None] for own in lifts])[0]
     return Plan(
@@ -165,9 +163,8 @@ def _scale_row(prior: Prior, tables: list[ScaleTable]) -> tuple[float, ...]:
     return float(coordinates.TABLE), len(tables) - 1.0, tables[-1].low, TABLE_STEP
 
 
-def _partial_rows(k: int, eta: float) -> list[tuple[float, ...]]:
-    """LKJ(eta) as priors of the partial correlations, by rows."""
-    exponents = covariance.partial_exponents(k, eta)
+def _partial_rows(exponents: Sequence[float]) -> list[tuple[float, ...]]:
+    """Priors of the partial correlations, by rows."""
     return [
         (float(coordinates.PARTIAL), b, 0.0, -covariance.log_beta_constant(b))
         for b in exponents

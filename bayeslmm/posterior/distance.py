@@ -8,7 +8,6 @@ gives up the slopes instead. Sets that refer to the mean know nothing of it.
 
 import numpy as np
 
-from bayeslmm.covariance import n_corr
 from bayeslmm.design.arrays import Design
 from bayeslmm.priors import Priors
 
@@ -36,7 +35,7 @@ def far_from_zero(design: Design, priors: Priors) -> tuple[str, ...]:
     for t, term in enumerate(design.groups):
         flat = priors.corr_eta[t] == 1.0 and all(p.is_flat for p in priors.sd[t])
         at_zero = not flat and priors.reference[t] is None
-        correlated = "Intercept" in term.effects and n_corr(term.structure, term.k) > 0
+        correlated = "Intercept" in term.effects and term.covariance.n_corr(term.k) > 0
         if not (at_zero and correlated):
             continue
         columns = design.moments.Z[t]

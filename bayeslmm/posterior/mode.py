@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import optimize
 
-from bayeslmm.covariance import Structure
 from bayeslmm.errors import SamplingError
 from bayeslmm.marginal import profiled_criterion
 from bayeslmm.posterior.target import Target
@@ -180,7 +179,7 @@ def _log_volume(basis: Float[np.ndarray, "m m"]) -> float:
 def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
     """Coordinates of the REML estimate, and of ML's where that is singular."""
     found = []
-    structures: list[Structure] = [term.structure for term in target.terms]
+    structures = [term.structure for term in target.terms]
     for restricted in (True, False):
         problem = safe_problem(structures, target.conditioned, restricted=restricted)
         optimum = minimise(problem)
@@ -213,7 +212,10 @@ def _newton(target: Target, x: Float[np.ndarray, " m"]) -> _Found | None:
     On InstEval 8 + 4 evaluations from REML, against 25 or more of BFGS and 8 for the
     Hessian.
     """
-    plain = all(term.structure in ("us", "diag") for term in target.terms)
+    plain = not any(
+        term.structure.homogeneous or term.structure.is_shared(term.k)
+        for term in target.terms
+    )
     if not (target.statistics.in_steps and plain):
         return None
     value, gradient = target(x)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bayeslmm.covariance import n_sd, theta_to_factor
+from bayeslmm.covariance import theta_to_factor
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, parameters
 from bayeslmm.design.moments import ColumnMoments
@@ -249,13 +249,13 @@ def factor_draws(
     """A root of the covariance of term t, draw by draw, from SDs and correlations."""
     term = design.groups[t]
     own = [p for p in parameters(design) if p.term == t]
-    m = n_sd(term.structure, term.k)  # of equal SDs the first says all
+    m = term.covariance.n_sd(term.k)  # of equal SDs the first says all
     sds = [p for p in own if p.component == "sd"][:m]
     corrs = [p for p in own if p.component == "corr"]
     draws = np.stack([label_draws(design, tree, p.label) for p in sds + corrs], axis=-1)
-    if term.structure != "us":
+    if not term.covariance.unstructured:
         flat = draws.reshape(-1, draws.shape[-1])
-        roots = [theta_to_factor(term.structure, theta, term.k) for theta in flat]
+        roots = [theta_to_factor(term.covariance, theta, term.k) for theta in flat]
         return np.array(roots).reshape(*draws.shape[:2], term.k, term.k)
     sd = draws[..., :m]
     corr = np.broadcast_to(np.eye(term.k), (*sd.shape, term.k)).copy()

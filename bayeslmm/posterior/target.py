@@ -247,10 +247,10 @@ def make_target(design: Design, conditioned: Conditioned, priors: Priors) -> Tar
     ]
     terms, first = [], 1
     for t, group in enumerate(design.groups):
-        last = first + covariance.n_theta(group.structure, group.k)
+        last = first + group.covariance.n_theta(group.k)
         logps = tuple(scale_logp(prior) for prior in priors.sd[t])
         eta = priors.corr_eta[t]
-        shape = group.structure, group.k, first, last
+        shape = group.covariance, group.k, first, last
         terms.append(TermTarget(*shape, logps, eta, lifts[t]))
         first = last
     labels, scales = _coordinate_labels(design)
@@ -297,8 +297,8 @@ def _term_start(
     group: GroupTerm, rms: Float[np.ndarray, " k"], log_sd: float
 ) -> Float[np.ndarray, " m"]:
     """SDs that give each column of Z the same share of y; correlations 0."""
-    start = np.zeros(covariance.n_theta(group.structure, group.k))
-    m = covariance.n_sd(group.structure, group.k)
+    start = np.zeros(group.covariance.n_theta(group.k))
+    m = group.covariance.n_sd(group.k)
     start[:m] = log_sd - np.log(np.maximum(rms, 1e-300))[:m]
     return start
 
@@ -310,9 +310,9 @@ def _coordinate_labels(design: Design) -> tuple[tuple[str, ...], tuple[int, ...]
         sds = [
             p.label for p in parameters(design) if (p.component, p.term) == ("sd", t)
         ]
-        n_sd = covariance.n_sd(group.structure, group.k)  # fewer if they are equal
+        n_sd = group.covariance.n_sd(group.k)  # fewer if they are equal
         scales += range(len(labels), len(labels) + n_sd)
         labels += sds[:n_sd]
-        n_corr = covariance.n_corr(group.structure, group.k)
+        n_corr = group.covariance.n_corr(group.k)
         labels += [f"{group.group}_corr"] * n_corr
     return tuple(labels), tuple(scales)

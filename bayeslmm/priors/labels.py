@@ -7,7 +7,6 @@ where that is.
 
 from dataclasses import dataclass
 
-from bayeslmm.covariance import Structure, corr_low, is_homogeneous
 from bayeslmm.design.arrays import (
     Design,
     Parameter,
@@ -65,7 +64,7 @@ def _sd_prior(
 ) -> tuple[Prior, str]:
     """Prior of an SD, and for a lower order's where the predictors stand."""
     t, effect = _term_of(parameter), parameter.index[0]
-    shared = is_homogeneous(design.groups[t].structure)
+    shared = design.groups[t].covariance.homogeneous
     constant = design.groups[t].effects[effect] == "Intercept"
     if constant:
         where = _referred_to(design, references, t)
@@ -81,11 +80,11 @@ def _corr_row(
     """The prior of the correlations of a term."""
     t = _term_of(parameter)
     term = design.groups[t]
-    reason = base.corr_reason if term.structure == "us" else "symmetric"
+    reason = base.corr_reason if term.covariance.unstructured else "symmetric"
     where = ""
     if "Intercept" in term.effects:
         where = _referred_to(design, references, t)
-    text = _corr_text(term.structure, term.k, base.corr_eta[t])
+    text = term.covariance.prior_words(term.k, base.corr_eta[t])
     return parameter.variable, text, reason + where
 
 
@@ -138,12 +137,3 @@ def _referred_to(design: Design, references: References, t: int) -> str:
     if moved:
         return f"; at the mean of {', '.join(moved)}"
     return f"; at {' = '.join(beside)} = 0"
-
-
-def _corr_text(structure: Structure, k: int, eta: float) -> str:
-    """The prior of a term's correlations, as it is."""
-    if structure == "us":
-        return f"LKJ(eta={eta:.4g})"
-    low = corr_low(structure, k)
-    mean = 0.5 * (1.0 + low)
-    return f"Beta({eta:.4g}, {eta:.4g}) on ({low:.4g}, 1), mean {mean:.4g}"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import is_homogeneous, n_corr
 from bayeslmm.design.arrays import (
     Design,
     EffectVariable,
@@ -153,7 +152,7 @@ def _check_keys(given: dict[str, Any], design: Design, family: str) -> None:
     """Raise for a key that names nothing in the model."""
     fixed = [variable.name for variable in design.fixed]
     effects = [v.name for term in design.groups for v in term.variables]
-    corr = [f"{t.group}_corr" for t in design.groups if n_corr(t.structure, t.k)]
+    corr = [f"{t.group}_corr" for t in design.groups if t.covariance.n_corr(t.k)]
     known = [
         "common",
         "group_specific",
@@ -201,7 +200,7 @@ def _custom_sd(
     """Priors of the SDs: the effect's own key, then ``group_specific``."""
     found = []
     for term, default in zip(design.groups, base, strict=True):
-        if is_homogeneous(term.structure):
+        if term.covariance.homogeneous:
             found.append(_shared_sd(given, term, default))
             continue
         priors = list(default)

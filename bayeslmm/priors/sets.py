@@ -12,7 +12,6 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import is_homogeneous, n_corr, n_sd
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.errors import PriorError
@@ -166,7 +165,7 @@ def _weak_sd(
     """Half-t priors of the SDs of one term."""
     columns = effect_sds(moments)
     scale = scales.spread / columns
-    if is_homogeneous(term.structure):
+    if term.covariance.homogeneous:
         reason = f"{scales.words}, shared by {term.k} effects"
         return (_half_t(3.0, float(scale.max()), reason),)
     return tuple(
@@ -183,7 +182,7 @@ def flat_set(design: Design, family: str, centred: bool) -> PriorSet:
     flat = Prior("HalfFlat", (), "mode is REML")
     return PriorSet(
         tuple(Prior("Flat", (), "as in REML") for _ in range(design.p)),
-        tuple((flat,) * n_sd(t.structure, t.k) for t in design.groups),
+        tuple((flat,) * t.covariance.n_sd(t.k) for t in design.groups),
         tuple(1.0 for _ in design.groups),
         flat,
         "uniform",
@@ -210,7 +209,7 @@ def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
     sd = _half_t(3.0, scale, "max(2.5, mad y)")
     return PriorSet(
         tuple(fixed),
-        tuple((sd,) * n_sd(t.structure, t.k) for t in design.groups),
+        tuple((sd,) * t.covariance.n_sd(t.k) for t in design.groups),
         tuple(1.0 for _ in design.groups),
         sd,
         "uniform",
@@ -247,7 +246,7 @@ def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSe
     sd = []
     for t, term in enumerate(design.groups):
         scale = scales.spread / effect_sds(design.effect_moments(t))
-        if is_homogeneous(term.structure):
+        if term.covariance.homogeneous:
             scale = scale.max(keepdims=True)
         reason = f"zero at 0 as in blme; rate {BOUNDARY_RATE:g} / ({scales.words})"
         sd.append(
@@ -261,7 +260,7 @@ def boundary_avoiding_set(design: Design, family: str, centred: bool) -> PriorSe
             )
         )
     eta = tuple(
-        BOUNDARY_ETA if n_corr(t.structure, t.k) else 1.0 for t in design.groups
+        BOUNDARY_ETA if t.covariance.n_corr(t.k) else 1.0 for t in design.groups
     )
     sigma = Prior("HalfFlat", (), "flat in blme")
     reason = "wishart(df = k + 2.5) of blme"
@@ -281,7 +280,7 @@ def bambi_set(design: Design, family: str, centred: bool) -> PriorSet:
             intercept_sd if effect == "Intercept" else WIDTH * sd_y / float(sd_column)
             for effect, sd_column in zip(term.effects, columns.sd(), strict=True)
         ]
-        if is_homogeneous(term.structure):
+        if term.covariance.homogeneous:
             values = [max(values)]
         reason = "bambi: scale of the matching common effect"
         sd.append(tuple(Prior("HalfNormal", (("sigma", v),), reason) for v in values))

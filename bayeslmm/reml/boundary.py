@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import theta_to_factor
+from bayeslmm.covariance import angle_to_factor
 from bayeslmm.reml.criterion import ProfiledProblem, ThetaBlock, even_sds, sd_positions
 
 # A pivot below this, relative to sigma in scaled columns, is tried at exactly 0: lme4's
@@ -34,10 +34,10 @@ def canonical(
     """The theta of the same covariances with pivots >= 0, and 0 below a pivot of 0."""
     theta = theta.copy()
     for block in problem.blocks:
-        if block.structure == "us" and (theta[sd_positions(block)] > 0.0).all():
+        if block.structure.unstructured and (theta[sd_positions(block)] > 0.0).all():
             continue
-        if block.structure == "us":
-            factor = theta_to_factor(block.structure, theta[block.where], block.k)
+        if block.structure.unstructured:
+            factor = angle_to_factor(block.structure, theta[block.where], block.k)
             theta[block.where] = _canonical_factor(factor).T[np.triu_indices(block.k)]
         else:
             sds = even_sds(block)
@@ -56,7 +56,7 @@ def null_columns(
     for block in problem.blocks:
         sds = even_sds(block)
         for j, at in enumerate(sds):
-            length = block.k - j if block.structure == "us" else 1
+            length = block.k - j if block.structure.unstructured else 1
             null[at : at + length] = bool((theta[at : at + length] == 0.0).all())
     return null
 
@@ -103,11 +103,11 @@ def zero_rows(
     small though no pivot of it is, where the criterion does not know of the others.
     """
     found, any_small = theta.copy(), False
-    if all(block.structure != "us" or block.k == 1 for block in problem.blocks):
+    if not any(b.structure.unstructured and b.k > 1 for b in problem.blocks):
         return None  # a pivot is the SD
     safe, data = problem.factors(theta), problem.data_factors(theta)
     for t, block in enumerate(problem.blocks):
-        if block.structure != "us":
+        if not block.structure.unstructured:
             continue
         sd = np.linalg.norm(data[t], axis=1) * block.size
         small = (sd > 0.0) & (sd < TRY_ZERO)
@@ -174,7 +174,7 @@ def _away_positions(block: ThetaBlock, theta: Float[np.ndarray, " m"]) -> list[i
     """
     sds = sd_positions(block)
     zero = [j for j, at in enumerate(sds) if theta[at] == 0.0]
-    if block.structure != "us" or not zero:
+    if not (block.structure.unstructured and zero):
         return [sds[j] for j in zero]
     first = zero[0]
     return [sds[first] + (row - first) for row in zero]

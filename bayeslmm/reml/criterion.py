@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bayeslmm.covariance import Structure, n_sd
+from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import (
     Direction,
@@ -132,10 +132,10 @@ class ProfiledProblem:
         for block, factor, slope in zip(self.blocks, factors, d_factors, strict=True):
             inner = factor.T @ slope / (2 * block.n_levels)
             inner = np.eye(block.k) - 0.5 * (inner + inner.T)
-            if block.structure == "us":
+            if block.structure.unstructured:
                 grown = factor @ np.linalg.cholesky(inner)
                 moved[block.where] = grown.T[np.triu_indices(block.k)]
-            elif block.structure == "diag":
+            elif not (block.is_shared or block.structure.homogeneous):
                 moved[block.where] *= np.sqrt(np.diag(inner))
         return moved
 
@@ -155,7 +155,7 @@ class ProfiledProblem:
         return self.limits
 
     def correlations(self) -> Bool[np.ndarray, " m"]:
-        """Which thetas are the angle of the one correlation of cs or ar1."""
+        """Which thetas are angles of correlations that pairs of effects share."""
         return np.isfinite(self.bounds()[1])
 
     def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
@@ -203,7 +203,7 @@ def profiled_problem(
 
     Terms stand at the origin of the data, so that factors are lower triangular there.
     """
-    structures: list[Structure] = [term.structure for term in design.groups]
+    structures = [term.covariance for term in design.groups]
     return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
 
 
@@ -230,17 +230,17 @@ def safe_problem(
 def sd_positions(block: ThetaBlock) -> list[int]:
     """Positions in the flat theta of the SDs of a term, or of its pivots."""
     k = block.k
-    if block.structure == "us":
+    if block.structure.unstructured:
         steps = [j * k - j * (j - 1) // 2 for j in range(k)]  # diagonal, by columns
     else:
-        steps = list(range(n_sd(block.structure, k)))
+        steps = list(range(block.structure.n_sd(k)))
     return [block.where.start + step for step in steps]
 
 
 def even_sds(block: ThetaBlock) -> list[int]:
     """Those `sd_positions` in which the criterion is even.
 
-    Not so for several SDs under one correlation (cs, hetar1): they keep their bound.
+    Not so for several SDs under shared correlations: they keep their bound.
     """
-    mixed = block.structure in ("cs", "hetar1") and block.k > 1
+    mixed = block.is_shared and not block.structure.homogeneous
     return [] if mixed else sd_positions(block)

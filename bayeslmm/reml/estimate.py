@@ -11,7 +11,6 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import n_corr, n_sd
 from bayeslmm.design.arrays import Design, Parameter
 from bayeslmm.errors import ModelError, is_choice, shortened, warn_user
 from bayeslmm.marginal import profiled_criterion
@@ -144,18 +143,18 @@ def relative_theta(
 ) -> tuple[Float[np.ndarray, " _m"], ...]:
     """lme4's theta of each term from its relative factor.
 
-    The lower triangle by columns if unstructured; else relative SDs, then the one
-    correlation.
+    The lower triangle by columns if unstructured; else relative SDs, then the free
+    correlations.
     """
     found = []
     for term, factor in zip(design.groups, relative, strict=True):
-        if term.structure == "us":
+        own = term.covariance
+        if own.unstructured:
             found.append(factor.T[np.triu_indices(term.k)])
             continue
         sd, corr = sd_corr(term, factor)
-        n_free = n_corr(term.structure, term.k)
-        rho = corr[1, 0] if n_free else np.nan
-        found.append(np.append(sd[: n_sd(term.structure, term.k)], [rho] * n_free))
+        free = [corr[pair] for pair in own.correlations.pairs(term.k)]
+        found.append(np.append(sd[: own.n_sd(term.k)], free))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import is_homogeneous
+from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design, Parameter
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.conditioned import Conditioned
@@ -116,13 +116,13 @@ def _change(
     term, basis = design.groups[t], conditioned.bases[t]
     if parameter.component == "sd":
         own = np.zeros(term.k)
-        own[slice(None) if is_homogeneous(term.structure) else parameter.index[0]] = 1.0
+        own[slice(None) if term.covariance.homogeneous else parameter.index[0]] = 1.0
         half = solve_triangular(basis, own[:, None] * basis, lower=True)
         half = half @ (safe[t] @ safe[t].T)
         change = half + half.T
     else:
         sd, corr = sd_corr(term, data[t])
-        slope = _corr_change(term.structure, parameter.index, corr) * np.outer(sd, sd)
+        slope = _corr_change(term.covariance, parameter.index, corr) * np.outer(sd, sd)
         half = solve_triangular(basis, slope, lower=True)
         change = solve_triangular(basis, half.T, lower=True)
     return np.array(
@@ -131,16 +131,13 @@ def _change(
 
 
 def _corr_change(
-    structure: str, index: tuple[int, ...], corr: Float[np.ndarray, "k k"]
+    structure: Structure, index: tuple[int, ...], corr: Float[np.ndarray, "k k"]
 ) -> Float[np.ndarray, "k k"]:
     """Derivative of the correlations by the atanh of one of them."""
-    k, rho = len(corr), float(corr[index])
-    slope = 1.0 - rho**2 or 1.0  # at the end of its range by the correlation itself
-    if structure in ("ar1", "hetar1"):
-        lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-        return slope * np.where(lag > 0, lag * rho ** np.maximum(lag - 1.0, 0.0), 0.0)
-    change = np.zeros((k, k))
-    if structure in ("cs", "homcs"):
-        return slope * (1.0 - np.eye(k))
-    change[index] = change[index[::-1]] = slope
-    return change
+    k, pairs = len(corr), structure.correlations.pairs(len(corr))
+    values = np.array([corr[pair] for pair in pairs])
+    which = [*pairs].index((index[0], index[1]))
+    unit = (
+        1.0 - values[which] ** 2 or 1.0
+    )  # at the end of its range by the correlation itself
+    return unit * structure.correlations.slope(values, which, k)

@@ -167,17 +167,16 @@ def _snap(problem: ProfiledProblem, optimum: Optimum) -> Optimum:
     """Set what may as well be 0 (or at its bound) to exactly that.
 
     After a candidate was taken the others are made anew: those of before would bring
-    back what has just been set to 0.
+    back what has just been set to 0. Newton's method may come back from a bound, so
+    there are no more rounds than parameters.
     """
-    moved = True
-    while moved:
-        moved = False
-        for candidate in snap_candidates(problem, optimum.theta):
-            criterion, _ = problem(candidate)
-            if criterion <= optimum.criterion + rounding(optimum.criterion) + DECREMENT:
-                optimum = _polish(problem, canonical(problem, candidate))
-                moved = True
-                break
+    for _ in range(problem.m):
+        highest = optimum.criterion + rounding(optimum.criterion) + DECREMENT
+        candidates = snap_candidates(problem, optimum.theta)
+        taken = next((one for one in candidates if problem(one)[0] <= highest), None)
+        if taken is None:
+            break
+        optimum = _polish(problem, canonical(problem, taken))
     return optimum
 
 

@@ -180,7 +180,7 @@ def sd_profile(
     conditioned, block = problem.conditioned, problem.blocks[t]
     turns = [np.eye(b.k) for b in problem.blocks]
     size = 1.0 / float(block.size[effect])
-    if block.structure == "us":
+    if block.structure.unstructured:
         row = conditioned.spread(t)[effect]
         turns[t], length = np.linalg.qr(row[:, None], mode="complete")
         size = float(abs(length[0, 0]))
@@ -196,7 +196,7 @@ def sd_profile(
         ]
     )
     places = sd_positions(block)
-    at = places[0] if block.structure == "us" else places[effect % len(places)]
+    at = places[0] if block.structure.unstructured else places[effect % len(places)]
     best = np.clip(best, *found.bounds())
     return DevianceProfile(found, at, conditioned.unit * size, best)
 
@@ -209,14 +209,14 @@ def _block_theta(
     theta: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, " m"]:
     """Theta of a term in turned safe columns."""
-    if block.structure == "us":
+    if block.structure.unstructured:
         factor = turn.T @ solve_triangular(spread, relative, lower=True)
         lower = np.linalg.qr(factor.T, mode="r").T
         signs = np.where(np.diag(lower) < 0.0, -1.0, 1.0)
         return (lower * signs).T[np.triu_indices(block.k)]
-    rho = float(np.nan_to_num(theta[-1]))  # that of SDs of 0 is anything
-    own = np.broadcast_to(theta[: len(sd_positions(block))], (block.k,))
-    return block.from_relative(own, rho)
+    m = block.structure.n_sd(block.k)
+    corr = np.nan_to_num(theta[m:])  # that of SDs of 0 is anything
+    return block.from_relative(np.broadcast_to(theta[:m], (block.k,)), corr)
 
 
 def _crossing(

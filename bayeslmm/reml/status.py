@@ -11,18 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import (
-    factor_to_sd_corr,
-    is_full,
-    n_corr,
-    shared_corr,
-    theta_bounds,
-)
+from bayeslmm.covariance import factor_to_sd_corr
 from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 
 # Products of two rounded rows miss 1 by a few units in the last place.
 CORR_ROUNDING = 1e-12
-# The one correlation of cs or ar1 this near to an end of its range is there.
+# A shared correlation this near to an end of its range is there.
 EDGE = 1e-12
 
 # The correlation next to 1.
@@ -63,15 +57,15 @@ def sd_corr(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
     """SDs and correlations of a factor; a correlation of +-1 up to rounding is +-1.
 
-    The one correlation of cs and ar1 stands at (1, 0), whichever effects it is read
-    from.
+    Shared ones stand where the structure says, whichever effects they are read from.
 
     Not where the factor has all its pivots: far from x = 0 intercepts and slopes are
     correlated to all digits though no effect determines another.
     """
     sd, corr = factor_to_sd_corr(factor)
-    if n_corr(term.structure, term.k) and term.structure != "us":
-        corr[1, 0] = corr[0, 1] = shared_corr(term.structure, corr)
+    if term.covariance.is_shared(term.k):
+        for pair, value in zip(*_free_corrs(term, corr), strict=True):
+            corr[pair] = corr[pair[::-1]] = value
     edge = np.abs(corr) > 1.0 - CORR_ROUNDING
     np.fill_diagonal(edge, val=False)
     end = 1.0 if _rank(factor) < len(sd) else INSIDE
@@ -97,7 +91,7 @@ def boundary_parameters(
     """Parameters on their boundary: SDs of 0, correlations of +-1 or of a lost rank.
 
     A correlation with an effect that has an SD of 0 does not exist; it is among them.
-    The one of cs and ar1 does as long as two effects have an SD.
+    A shared one does as long as two effects that have it have an SD.
     """
     found = []
     views = [sd_corr(term, L) for term, L in zip(design.groups, factors, strict=True)]
@@ -108,11 +102,11 @@ def boundary_parameters(
         term, factor, (sd, corr) = design.groups[t], factors[t], views[t]
         if parameter.component == "sd":
             at_edge = sd[parameter.index[0]] == 0.0
-        elif is_full(term.structure, term.k):
+        elif term.covariance.is_full(term.k):
             inside = bool(np.abs(corr[parameter.index]) < 1.0)  # not so for NaN
             at_edge = not inside or _only_rank_lost(factor)
         else:
-            at_edge = _shared_corr_at_edge(term, corr)
+            at_edge = parameter.index in _shared_at_edge(term, corr)
         if at_edge:
             found.append(parameter)
     return tuple(found)
@@ -164,27 +158,21 @@ def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
 def _shared_clauses(
     term: GroupTerm, sd: Float[np.ndarray, " k"], corr: Float[np.ndarray, "k k"]
 ) -> list[str]:
-    """What SDs of 0 leave of the one correlation of cs or ar1."""
-    if is_full(term.structure, term.k) or not n_corr(term.structure, term.k):
+    """What SDs of 0 leave of correlations that pairs of effects share."""
+    own = term.covariance
+    if own.is_full(term.k) or not own.is_shared(term.k):
         return []
-    if np.isnan(corr[1, 0]):
+    if np.isnan(_free_corrs(term, corr)[1]).all():
         return [f"without two SDs above 0 {term.label} has no correlation"]
-    even = len(set(np.flatnonzero(sd > 0.0) % 2)) == 1  # all lags between them
-    if term.structure == "hetar1" and even:
-        return [
-            f"the effects of {term.label} with an SD are an even number of steps "
-            f"apart, so the sign of its correlation is arbitrary"
-        ]
-    return []
+    words = own.correlations.lost(np.flatnonzero(sd > 0.0).tolist(), term.k)
+    return [words.format(label=term.label)] if words else []
 
 
 def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
     """What is said of correlations at the end of their range, or of a lost rank."""
     _, corr = sd_corr(term, factor)
-    if n_corr(term.structure, term.k) and not is_full(term.structure, term.k):
-        if _shared_corr_at_edge(term, corr) and np.isfinite(corr[1, 0]):
-            return [f"the correlation of {term.label} is estimated as {corr[1, 0]:.3g}"]
-        return []
+    if term.covariance.is_shared(term.k) and not term.covariance.is_full(term.k):
+        return _shared_edge_clauses(term, corr)
     pairs = [(j, i) for j in range(term.k) for i in range(j + 1, term.k)]
     perfect = [(j, i) for j, i in pairs if abs(corr[i, j]) == 1.0]
     if len(perfect) == len(pairs) > 1:
@@ -207,10 +195,37 @@ def _corr_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str
     return []
 
 
-def _shared_corr_at_edge(term: GroupTerm, corr: Float[np.ndarray, "k k"]) -> bool:
-    """Whether the one correlation of cs or ar1 is at an end of its range, or NaN."""
-    low = theta_bounds(term.structure, term.k)[-1][0]
-    return not low + EDGE < corr[1, 0] < 1.0 - EDGE
+def _shared_edge_clauses(term: GroupTerm, corr: Float[np.ndarray, "k k"]) -> list[str]:
+    """The first shared correlation at an end of its range."""
+    pairs = [pair for pair in _shared_at_edge(term, corr) if np.isfinite(corr[pair])]
+    if not pairs:
+        return []
+    own = term.covariance.correlations
+    which = own.names(term.effects)[own.pairs(term.k).index(pairs[0])]
+    several = f" at {which}" if own.count(term.k) > 1 else ""
+    value = f"{corr[pairs[0]]:.3g}"
+    return [
+        f"the correlation{several} of {term.label} is estimated as {value}, the end of "
+        f"its range (a combination of the effects of a level has variance 0)"
+    ]
+
+
+def _free_corrs(
+    term: GroupTerm, corr: Float[np.ndarray, "k k"]
+) -> tuple[list[tuple[int, int]], Float[np.ndarray, " c"]]:
+    """Where the free correlations of a term stand, and what they are."""
+    own = term.covariance.correlations
+    return own.pairs(term.k), own.read(corr)
+
+
+def _shared_at_edge(
+    term: GroupTerm, corr: Float[np.ndarray, "k k"]
+) -> list[tuple[int, int]]:
+    """Those of shared correlations at an end of their range, or NaN."""
+    pairs, _ = _free_corrs(term, corr)
+    values = np.array([corr[pair] for pair in pairs])
+    edges = term.covariance.at_edge(values, term.k, EDGE)
+    return [pair for pair, edge in zip(pairs, edges, strict=True) if edge]
 
 
 def _rank(factor: Float[np.ndarray, "k k"]) -> int:

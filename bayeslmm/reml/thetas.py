@@ -1,7 +1,7 @@
 """Theta of one bar term in safe coordinates, where a minimum is searched.
 
 The entries of the factor of an unstructured term; for the others SDs relative to sigma,
-of columns of the data with mean square 1, then the angle of the one correlation. Takes
+of columns of the data with mean square 1, then the angles of the correlations. Takes
 a structure and the way from such columns to safe ones, gives a `ThetaBlock`.
 """
 
@@ -13,20 +13,14 @@ from jaxtyping import Bool, Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import (
+    STRUCTURES,
     Structure,
+    angle_bounds,
     angle_pullback,
+    angle_start,
     angle_to_factor,
-    corr_to_angle,
-    is_full,
-    is_homogeneous,
-    n_corr,
-    n_sd,
-    n_theta,
-    theta_bounds,
-    theta_pullback,
-    theta_start,
-    theta_to_factor,
 )
+from bayeslmm.formula.nodes import PLAIN
 
 # How far from the ends of their range the angles are searched: at the very end the
 # gradient is 0 whatever lies beyond. The correlation there is 1 to 13 digits.
@@ -64,14 +58,13 @@ class ThetaBlock:
 
     @property
     def is_shared(self) -> bool:
-        """Whether one correlation is that of all effects."""
-        return self.structure != "us" and n_corr(self.structure, self.k) > 0
+        """Whether pairs of effects share correlations."""
+        return self.structure.is_shared(self.k)
 
     def factor(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, "k k"]:
         """Factor in safe coordinates."""
-        if self.structure == "us":
-            return theta_to_factor("us", theta, self.k)
-        return self.lift @ angle_to_factor(self.structure, theta, self.k)
+        own = angle_to_factor(self.structure, theta, self.k)
+        return own if self.structure.unstructured else self.lift @ own
 
     def data_factor(
         self, theta: Float[np.ndarray, " m"], spread: Float[np.ndarray, "k k"]
@@ -80,7 +73,7 @@ class ThetaBlock:
 
         `spread` leads there from safe columns, where theta itself does not.
         """
-        if self.structure != "us":
+        if not self.structure.unstructured:
             own = angle_to_factor(self.structure, theta, self.k)
             return own / self.size[:, None]
         safe = self.factor(theta)
@@ -93,10 +86,9 @@ class ThetaBlock:
         self, theta: Float[np.ndarray, " m"], d_factor: Float[np.ndarray, "k k"]
     ) -> Float[np.ndarray, " m"]:
         """Gradient with respect to theta from that with respect to the factor."""
-        if self.structure == "us":
-            return theta_pullback("us", theta, self.k, d_factor)
-        d_own = self.lift.T @ np.tril(d_factor)
-        return angle_pullback(self.structure, theta, self.k, d_own)
+        if not self.structure.unstructured:
+            d_factor = self.lift.T @ np.tril(d_factor)
+        return angle_pullback(self.structure, theta, self.k, d_factor)
 
     def slopes(self, theta: Float[np.ndarray, " m"]) -> list[Float[np.ndarray, "k k"]]:
         """Derivative of the factor with respect to each theta, by the pullback."""
@@ -115,7 +107,7 @@ class ThetaBlock:
     ) -> Float[np.ndarray, "m f"]:
         """Directions of the free entries that each count as one step.
 
-        One is 1, or the largest entry. Under a shared correlation it is also no longer
+        One is 1, or the largest entry. Under shared correlations it is also no longer
         than a change of the safe covariance by its own size and the variance `noise` of
         its error: where columns are nearly parallel, such steps differ in length by
         orders of magnitude, and go along no axis.
@@ -123,7 +115,7 @@ class ThetaBlock:
         units = np.full(len(theta), max(1.0, np.abs(theta).max()))
         if not (self.is_shared and free.any()):
             return np.diag(units)[:, free]
-        units[-1] = 1.0
+        units[self.structure.n_sd(self.k) :] = 1.0
         factor = self.factor(theta)
         whole = factor @ factor.T + noise * np.eye(self.k)
         root = solve_triangular(np.linalg.cholesky(whole), np.eye(self.k), lower=True)
@@ -138,26 +130,22 @@ class ThetaBlock:
 
     def bounds(self) -> list[tuple[float, float]]:
         """Lower and upper bound of each theta."""
-        found = theta_bounds(self.structure, self.k)
+        found = angle_bounds(self.structure, self.k)
         if self.is_shared:
-            found[-1] = (INSIDE, math.pi - INSIDE)
+            n = self.structure.n_corr(self.k)
+            found[-n:] = [(INSIDE, math.pi - INSIDE)] * n
         return found
 
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
-        found = theta_start(self.structure, self.k)
-        if self.is_shared:
-            found[-1] = corr_to_angle(self.structure, 0.0, self.k)
-        return found
+        return angle_start(self.structure, self.k)
 
     def from_relative(
-        self, sd: Float[np.ndarray, " k"], rho: float
+        self, sd: Float[np.ndarray, " k"], corr: Float[np.ndarray, " c"]
     ) -> Float[np.ndarray, " m"]:
         """Theta of SDs relative to sigma, per unit of the data's columns."""
-        found = (sd * self.size)[: n_sd(self.structure, self.k)]
-        if not self.is_shared:
-            return found
-        return np.append(found, corr_to_angle(self.structure, rho, self.k))
+        found = (sd * self.size)[: self.structure.n_sd(self.k)]
+        return np.append(found, self.structure.angles(corr, self.k))
 
 
 def make_block(
@@ -168,11 +156,11 @@ def make_block(
 ) -> ThetaBlock:
     """The block of a term that begins at `first`; `basis` gives its safe columns."""
     k = len(basis)
-    structure = "us" if is_full(structure, k) else structure
+    structure = STRUCTURES[PLAIN] if structure.is_full(k) else structure
     lift = solve_triangular(basis, np.eye(k), lower=True)
     size = np.linalg.norm(lift, axis=0)  # the safe columns have mean square 1
-    if is_homogeneous(structure):
+    if structure.homogeneous:
         top = size.max()
         size = np.full(k, top * math.sqrt(np.square(size / top).mean()))
-    where = slice(first, first + n_theta(structure, k))
+    where = slice(first, first + structure.n_theta(k))
     return ThetaBlock(structure, k, n_levels, where, size, lift / size)

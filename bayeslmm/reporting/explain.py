@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.covariance import Structure, n_corr, n_sd
 from bayeslmm.design import FactorColumn, NumericColumn
 from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design, GroupTerm
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
 
 FIRST_ROWS = 6  # rows of X and Z that are printed
 MOST_COLUMNS = 8  # columns of X that fit beside each other on a terminal
-
-STRUCTURES: dict[Structure, str] = {
-    "us": "free covariance",
-    "diag": "independent effects",
-    "homdiag": "independent effects with one SD",
-    "cs": "one correlation for all pairs (compound symmetry)",
-    "homcs": "one SD and one correlation for all pairs (compound symmetry)",
-    "ar1": "one SD, correlations that fade with distance (first-order autoregressive)",
-    "hetar1": "correlations that fade with distance (first-order autoregressive)",
-}
 
 
 def explain_text(model: "ModelSpec", *, matrices: bool = False) -> str:
@@ -245,13 +234,14 @@ def _parameter_lines(model: "ModelSpec") -> list[str]:
     lines = [counted(design.p, "fixed effect")]
     total = 0
     for term in design.groups:
-        sds, corrs = n_sd(term.structure, term.k), n_corr(term.structure, term.k)
+        own = term.covariance
+        sds, corrs = own.n_sd(term.k), own.n_corr(term.k)
         total += sds + corrs
         line = f"{term.label}: {counted(sds, 'SD')}"
         if corrs:
             line += f" and {counted(corrs, 'correlation')}"
         if term.k > 1:
-            line += f", {STRUCTURES[term.structure]} of {counted(term.k, 'effect')}"
+            line += f", {own.words} of {counted(term.k, 'effect')}"
         lines.append(line + f"; {counted(term.n_levels * term.k, 'random effect')}")
     if model.family == "gaussian":
         lines.append(

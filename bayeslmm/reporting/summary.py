@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison import answer, compare, reading, unit_words
-from bayeslmm.covariance import corr_low
 from bayeslmm.design import parameters
 from bayeslmm.posterior.places import places
 from bayeslmm.priors import Prior
@@ -129,9 +128,9 @@ def _priors(model: "ModelSpec") -> dict[str, Any]:
         own *= len(labels) // len(own)  # one for all SDs of a homogeneous term
         found |= dict(zip(labels, own, strict=True))
     corr = {
-        p.variable: _corr_prior(model, p.term)
-        for p in parameters(model.design)
-        if p.component == "corr" and p.term is not None
+        f"{term.group}_corr": term.covariance.prior(term.k, priors.corr_eta[t])
+        for t, term in enumerate(model.design.groups)
+        if term.covariance.n_corr(term.k)
     }
     if model.family == "gaussian":
         found["sigma"] = _prior(priors.sigma)
@@ -145,16 +144,6 @@ def _priors(model: "ModelSpec") -> dict[str, Any]:
         "parameters": found | corr,
         "lines": [list(line) for line in priors.labels],
     }
-
-
-def _corr_prior(model: "ModelSpec", t: int) -> dict[str, Any]:
-    """LKJ of an unstructured term, the scaled Beta of a shared correlation."""
-    eta, term = model.priors.corr_eta[t], model.design.groups[t]
-    if term.structure == "us":
-        return {"name": "LKJ", "args": {"eta": eta}}
-    low = corr_low(term.structure, term.k)
-    args = {"alpha": eta, "beta": eta, "lower": low, "upper": 1.0}
-    return {"name": "Beta", "args": args}
 
 
 def _prior(prior: Prior) -> dict[str, Any]:
