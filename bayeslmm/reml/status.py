@@ -204,7 +204,10 @@ def _shared_edge_clauses(term: GroupTerm, corr: Float[np.ndarray, "k k"]) -> lis
     which = own.names(term.effects)[own.pairs(term.k).index(pairs[0])]
     several = f" at {which}" if own.count(term.k) > 1 else ""
     value = f"{corr[pairs[0]]:.3g}"
-    return [f"the correlation{several} of {term.label} is estimated as {value}"]
+    return [
+        f"the correlation{several} of {term.label} is estimated as {value}, the end of "
+        f"its range (a combination of the effects of a level has variance 0)"
+    ]
 
 
 def _free_corrs(
