@@ -35,6 +35,8 @@ def test_a_probability_is_a_number_between_0_and_1(fits: Any, value: Any) -> Non
     calls: list[Callable[[], object]] = [
         lambda: reml.summary(value),
         lambda: reml.confint(value),
+        lambda: reml.interval(value),
+        lambda: post.confint(value),
         lambda: lmm.compare(reml, post, prob=value),
         lambda: lmm.shrinkage_table(reml, post, prob=value),
         lambda: model.quadrature(prob=value),
@@ -99,7 +101,7 @@ def test_predictions_of_no_rows_are_an_empty_table(fits: Any) -> None:
     for fit in (reml, post):
         table = fit.predict(pupils.iloc[:0])
         assert len(table) == 0
-    assert list(post.predict(pupils.iloc[:0]).columns) == list(post.predict().columns)
+        assert list(table.columns) == list(fit.predict().columns)
 
 
 def test_a_long_wait_is_said_before_it_begins(fits: Any, caplog: Any) -> None:

@@ -114,8 +114,8 @@ def test_what_needs_the_rows_is_an_error_that_says_so(results):
         saved.reml.residuals()
     with pytest.raises(NotSavedError, match="no 'plot_shrinkage'"):
         saved.plot_shrinkage()
-    with pytest.raises(ModelError, match=r"level 0\.9 were not saved"):
-        saved.reml.summary(level=0.9)
+    with pytest.raises(ModelError, match=r"prob=0\.9 were not saved"):
+        saved.reml.summary(prob=0.9)
     assert not hasattr(saved, "model")
     assert copy.copy(saved).formula == FORMULA
 

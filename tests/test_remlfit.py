@@ -47,13 +47,13 @@ def test_variances_belong_to_their_sds(sleep_fit):
 
 
 def test_wald_interval_of_fixed_effects(sleep_fit):
-    table = sleep_fit.summary(level=0.9)
+    table = sleep_fit.summary(prob=0.9)
     fixed = table.head(2)
     reach = 1.6448536269514722 * fixed["se"].to_numpy()
     assert fixed["upper"].to_numpy() == pytest.approx(fixed["estimate"] + reach)
     assert fixed["lower"].to_numpy() == pytest.approx(fixed["estimate"] - reach)
-    with pytest.raises(ModelError, match=r"level must lie between 0 and 1, not 95\.0"):
-        sleep_fit.confint(level=95.0)
+    with pytest.raises(ModelError, match=r"prob must lie between 0 and 1, not 95\.0"):
+        sleep_fit.confint(prob=95.0)
 
 
 def test_coefficients_are_fixed_plus_random(sleep_fit):
@@ -80,7 +80,7 @@ def test_conditional_sd_with_beta_known_and_integrated(classrooms):
     """lme4's condVar takes beta as known: .208; with beta integrated out 1.781."""
     reml = fit("score ~ edu + (1 | classroom)", classrooms)
     assert reml.ranef().loc[0, "sd"] == pytest.approx(0.2080, abs=1e-4)
-    assert reml.ranef("joint").loc[0, "sd"] == pytest.approx(1.781, abs=1e-3)
+    assert reml.ranef(condvar="joint").loc[0, "sd"] == pytest.approx(1.781, abs=1e-3)
     with pytest.raises(ModelError, match="Unknown condvar='known'"):
         remltables.ranef_table(reml, "known")
 
@@ -88,14 +88,19 @@ def test_conditional_sd_with_beta_known_and_integrated(classrooms):
 def test_predictions_for_old_and_new_levels():
     data = toy(13)
     reml = fit("y ~ x + (x | g) + (1 | h)", data)
-    assert reml.predict() == pytest.approx(reml.fitted(), rel=EXACT)
-    assert reml.predict(data) == pytest.approx(reml.fitted(), rel=EXACT)
+    assert reml.predict()["estimate"].to_numpy() == pytest.approx(
+        reml.fitted(), rel=EXACT
+    )
+    assert reml.predict(data)["estimate"].to_numpy() == pytest.approx(
+        reml.fitted(), rel=EXACT
+    )
     assert reml.residuals() == pytest.approx(data["y"] - reml.fitted(), rel=EXACT)
-    population = reml.predict(data, random=False)
+    population = reml.predict(data, random=False)["estimate"].to_numpy()
     assert population == pytest.approx(reml.design.X @ reml.beta, rel=EXACT)
     new = data.assign(g="somebody", h="else")
-    assert reml.predict(new) == pytest.approx(population, rel=EXACT)
-    assert reml.predict(data[["x"]], random=False) == pytest.approx(population)
+    for rows in (new, data[["x"]]):
+        found = reml.predict(rows, random="g" in rows)["estimate"].to_numpy()
+        assert found == pytest.approx(population, rel=EXACT)
     half = data.assign(h="else").head(3)
     with pytest.raises(DataError, match=r"3 rows have levels of 'h' .* else"):
         reml.predict(half, new_levels="error")
@@ -106,9 +111,12 @@ def test_predictions_for_old_and_new_levels():
 
 def test_shares_of_variance_of_a_random_intercept(classrooms):
     reml = fit("score ~ edu + (1 | classroom)", classrooms)
-    assert reml.icc() == pytest.approx((0.9155814, 0.8999541), abs=1e-6)
+    shares = reml.icc()["estimate"]
+    assert shares.to_dict() == pytest.approx(
+        {"adjusted": 0.9155814, "unadjusted": 0.8999541}, abs=1e-6
+    )
     table = reml.varcorr()["variance"]
-    assert reml.icc().adjusted == pytest.approx(
+    assert shares["adjusted"] == pytest.approx(
         table["1|classroom_sigma"] / table.sum(), rel=EXACT
     )
 

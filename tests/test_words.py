@@ -66,7 +66,8 @@ def test_predictions_without_effects_need_no_groups(fit):
     beta = fit.posterior.fixef()["mean"]
     expected = beta["Intercept"] + new["Days"] * beta["Days"]
     np.testing.assert_allclose(post["mean"], expected, rtol=1e-12)
-    assert fit.reml.predict(new, random=False).shape == (2,)
+    reml = fit.reml.predict(new, random=False)
+    assert list(reml.join(post).columns)[:2] == ["estimate", "mean"]
     with pytest.raises(lmm.DataError, match="Subject"):
         fit.posterior.predict(new)
 

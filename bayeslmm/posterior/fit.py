@@ -111,6 +111,10 @@ class Posterior(Responses):
         """The columns ``lower`` and ``upper`` of `summary`."""
         return self.summary(prob, kind).loc[:, ["lower", "upper"]]
 
+    def confint(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob, kind)
+
     def fixef(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Fixed effects.
 

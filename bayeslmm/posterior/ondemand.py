@@ -24,9 +24,15 @@ from bayeslmm.posterior.draws import lower_factors
 from bayeslmm.posterior.options import Options
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.predictions import factor_draws
-from bayeslmm.posterior.tables import IntervalKind, beta_draws, levels_table, term_draws
+from bayeslmm.posterior.tables import (
+    IntervalKind,
+    beta_draws,
+    describe_draws,
+    term_draws,
+)
 from bayeslmm.reml.chosen import Levels, chosen_levels
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.both import level_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +176,8 @@ def ranef_summary(
             own = list(wanted[start : start + LEVELS_AT_ONCE])
             b = some_draws(model, tree, t, own, most=SUMMARY_DRAWS)
             names = tuple(term.levels[i] for i in own)
-            parts.append(levels_table(term.group, names, term.effects, b, prob, kind))
+            numbers = describe_draws(b, prob, kind)
+            parts.append(level_table(term.group, names, term.effects, numbers))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -126,7 +126,7 @@ class Responses(SharedMethods):
         Returns
         -------
         DataFrame
-            Index ``adjusted`` (random over random plus residual variance),
+            Index ``share``: ``adjusted`` (random over random plus residual variance),
             ``unadjusted`` (over these plus the variance of the fixed part); columns
             ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
 
@@ -151,8 +151,9 @@ class Responses(SharedMethods):
         Returns
         -------
         DataFrame
-            Index ``marginal`` (fixed part), ``conditional`` (fixed and random part);
-            columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
+            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
+            random part); columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
+            unit-free.
 
         References
         ----------

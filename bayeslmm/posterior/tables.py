@@ -14,7 +14,8 @@ from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.posterior.places import Place, places, posterior_parameters
-from bayeslmm.tables import Table, square_table, words
+from bayeslmm.tables import Table, square_table
+from bayeslmm.tables.both import level_table, share_table, variance_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,8 +175,6 @@ def varcorr_table(
 
     `moved` has draws by label that replace those of the tree.
     """
-    import pandas as pd
-
     at = {place.label: place for place in places(design, tree)}
     wanted = [p for p in posterior_parameters(design, tree) if p.component != "fixef"]
     own = [(moved or {}).get(p.label) for p in wanted]
@@ -186,18 +185,7 @@ def varcorr_table(
         ],
         axis=-1,
     )
-    index = pd.Index([p.label for p in wanted], name="label")
-    first, second = zip(*(_effect_names(design, p) for p in wanted), strict=True)
-    table = Table(
-        {
-            "group": [p.group or "Residual" for p in wanted],
-            "component": [p.component for p in wanted],
-            "effect1": pd.Series(first, index, dtype=object),
-            "effect2": pd.Series(second, index, dtype=object),
-            **describe_draws(draws, prob, kind),
-        },
-        index=index,
-    )
+    table = variance_table(design, wanted, describe_draws(draws, prob, kind))
     products = [_variance_draws(p, wanted, draws) for p in wanted]
     table["variance"] = [float(np.mean(product)) for product in products]
     return table
@@ -233,19 +221,6 @@ def vcov_table(
     without = [p.label in missing.sd for p in shown]
     covariance[without] = covariance[:, without] = np.nan
     return square_table([p.label for p in shown], covariance)
-
-
-def _effect_names(
-    design: Design, parameter: Parameter
-) -> tuple[str | None, str | None]:
-    """Effect of an SD, pair of a correlation, None where there is none."""
-    if parameter.term is None:
-        return None, None
-    effects = design.groups[parameter.term].effects
-    if parameter.component == "sd":
-        return effects[parameter.index[0]], None
-    row, column = parameter.index
-    return effects[column], effects[row]
 
 
 def term_draws(
@@ -310,35 +285,14 @@ def coef_table(
             for i, effect in enumerate(term.effects):
                 columns[effect] = columns.get(effect, 0.0) + b[..., i]
         stacked = np.stack(list(columns.values()), axis=-1)
-        effects = tuple(columns)
-        parts.append(levels_table(group, terms[0].levels, effects, stacked, prob, kind))
+        numbers = describe_draws(stacked, prob, kind)
+        parts.append(level_table(group, terms[0].levels, tuple(columns), numbers))
     return pd.concat(parts, ignore_index=True)
-
-
-def levels_table(
-    group: str,
-    levels: tuple[str, ...],
-    effects: tuple[str, ...],
-    b: Float[np.ndarray, "chain draw j k"],
-    prob: float,
-    kind: IntervalKind,
-) -> "pd.DataFrame":
-    """One row for each level and effect."""
-    return Table(
-        {
-            "group": group,
-            "level": words(np.repeat(np.array(levels, dtype=object), len(effects))),
-            "effect": words(np.tile(np.array(effects, dtype=object), len(levels))),
-            **describe_draws(b, prob, kind),
-        }
-    )
 
 
 def shares_table(
     draws: dict[str, Float[np.ndarray, "chain draw"]], prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
     """One row for each named quantity."""
-    import pandas as pd
-
     stacked = np.stack(list(draws.values()), axis=-1)
-    return Table(describe_draws(stacked, prob, kind), index=pd.Index(list(draws)))
+    return share_table(list(draws), describe_draws(stacked, prob, kind))

@@ -23,12 +23,12 @@ from bayeslmm.reml.chosen import Levels
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
 from bayeslmm.reml.optimise import Optimum
-from bayeslmm.reml.predict import R2, Icc
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables import Table
 from bayeslmm.tables.shown import shown
 
 if TYPE_CHECKING:
@@ -132,12 +132,12 @@ class RemlFit(SharedMethods):
         """Schwarz's criterion with the number of rows, as in lme4."""
         return self.criterion + math.log(self.design.n) * self.npar
 
-    def summary(self, level: float = 0.95) -> "pd.DataFrame":
+    def summary(self, prob: float = 0.95) -> "pd.DataFrame":
         """Every parameter with its standard error and Wald interval.
 
         Parameters
         ----------
-        level : float, default 0.95
+        prob : float, default 0.95
             Coverage of the intervals.
 
         Returns
@@ -152,14 +152,14 @@ class RemlFit(SharedMethods):
             likelihood's (NaN for large crossed factors). Fixed effects have no SE where
             it would go with an SD that the data do not identify.
         """
-        return remltables.summary_table(self, level)
+        return remltables.summary_table(self, prob)
 
-    def confint(self, level: float = 0.95) -> "pd.DataFrame":
+    def interval(self, prob: float = 0.95) -> "pd.DataFrame":
         """Wald intervals of every parameter.
 
         Parameters
         ----------
-        level : float, default 0.95
+        prob : float, default 0.95
             Coverage.
 
         Returns
@@ -167,7 +167,11 @@ class RemlFit(SharedMethods):
         DataFrame
             Index ``label``; columns ``lower``, ``upper``, as in `summary`.
         """
-        return remltables.summary_table(self, level).loc[:, ["lower", "upper"]]
+        return self.summary(prob).loc[:, ["lower", "upper"]]
+
+    def confint(self, prob: float = 0.95) -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob)
 
     def fixef(self) -> "pd.DataFrame":
         """Fixed effects.
@@ -212,8 +216,8 @@ class RemlFit(SharedMethods):
 
     def ranef(
         self,
-        condvar: Literal["given_beta", "joint"] = "given_beta",
         *,
+        condvar: Literal["given_beta", "joint"] = "given_beta",
         levels: Levels | None = None,
     ) -> "pd.DataFrame":
         """BLUPs with their conditional standard deviations.
@@ -269,7 +273,7 @@ class RemlFit(SharedMethods):
         *,
         random: bool = True,
         new_levels: Literal["zero", "error"] = "zero",
-    ) -> Float[np.ndarray, " m"]:
+    ) -> "pd.DataFrame":
         """Expected response of the rows used, or of new ones.
 
         Parameters
@@ -283,8 +287,8 @@ class RemlFit(SharedMethods):
 
         Returns
         -------
-        ndarray, shape (m,)
-            Units of y.
+        DataFrame
+            One row for each row: ``estimate``, units of y.
 
         Raises
         ------
@@ -294,9 +298,11 @@ class RemlFit(SharedMethods):
         b = self.effects.b if check_flag(random, "random") else None
         remlpredict.check_new_levels(new_levels)
         if newdata is None:
-            return remlpredict.fitted_values(self.design, self.beta, b)
+            values = remlpredict.fitted_values(self.design, self.beta, b)
+            return Table({"estimate": values})
         rows = self.model.recipe.encode(newdata, random=random)
-        return remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
+        values = remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
+        return Table({"estimate": values})
 
     def refit(self, y: object) -> "RemlFit":
         """The same model fitted to another response of the same rows, as lme4's refit.
@@ -330,37 +336,39 @@ class RemlFit(SharedMethods):
         del rng
         return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
 
-    def icc(self) -> Icc:
+    def icc(self) -> "pd.DataFrame":
         """Share of the variance that lies between levels, averaged over the rows.
 
         Returns
         -------
-        Icc
-            ``adjusted``: random over random plus residual variance; ``unadjusted``:
-            over these plus the variance of the fixed part.
+        DataFrame
+            Index ``share``: ``adjusted`` (random over random plus residual variance),
+            ``unadjusted`` (over these plus the variance of the fixed part); column
+            ``estimate``, unit-free.
 
         References
         ----------
         .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
            https://doi.org/10.1098/rsif.2017.0213
         """
-        return remlpredict.icc(self.design, self.beta, self.factors, self.sigma)
+        return remltables.icc_table(self)
 
-    def r2(self) -> R2:
+    def r2(self) -> "pd.DataFrame":
         """Share of the variance that the fixed part, or the whole model, explains.
 
         Returns
         -------
-        R2
-            ``marginal`` (fixed part), ``conditional`` (fixed and random part). The
-            random variance is the mean of diag(Z Sigma Z') over the rows.
+        DataFrame
+            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
+            random part); column ``estimate``, unit-free. The random variance is the
+            mean of diag(Z Sigma Z') over the rows.
 
         References
         ----------
         .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
            https://doi.org/10.1098/rsif.2017.0213
         """
-        return remlpredict.r2(self.design, self.beta, self.factors, self.sigma)
+        return remltables.r2_table(self)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""

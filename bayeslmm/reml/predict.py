@@ -1,4 +1,4 @@
-"""Fitted values, predictions for new rows, and shares of variance.
+"""Fitted values, predictions for new rows, and variances of the parts.
 
 Takes a `Design` with estimates, gives arrays and numbers.
 """
@@ -16,20 +16,6 @@ from bayeslmm.errors import DataError, ModelError, is_choice
 
 if TYPE_CHECKING:
     from bayeslmm.design import NewRows
-
-
-class Icc(NamedTuple):
-    """Intraclass correlations, unit-free."""
-
-    adjusted: float
-    unadjusted: float
-
-
-class R2(NamedTuple):
-    """Explained shares of variance, unit-free."""
-
-    marginal: float
-    conditional: float
 
 
 class VarianceShares(NamedTuple):
@@ -120,27 +106,3 @@ def mean_variance(columns: ColumnMoments, factor: Float[np.ndarray, "k k"]) -> f
     at_mean = factor.T @ columns.mean
     around = factor.T @ columns.covariance() @ factor
     return float(at_mean @ at_mean + np.trace(around))
-
-
-def icc(
-    design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-    sigma: float,
-) -> Icc:
-    """Random variance over random and residual, without and with the fixed part."""
-    fixed, random, residual = variance_shares(design, beta, factors, sigma)
-    within = random + residual
-    return Icc(random / within, random / (within + fixed))
-
-
-def r2(
-    design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-    sigma: float,
-) -> R2:
-    """Fixed, and fixed plus random, over the total variance."""
-    shares = variance_shares(design, beta, factors, sigma)
-    total = sum(shares)
-    return R2(shares.fixed / total, (shares.fixed + shares.random) / total)

@@ -1,6 +1,5 @@
 """Estimates -> tables: the DataFrames of a `RemlFit`."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -14,9 +13,16 @@ from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
 from bayeslmm.reml.criterion import profiled_problem
 from bayeslmm.reml.information import natural_value, working_value
+from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
 from bayeslmm.reml.status import sd_corr
-from bayeslmm.tables import Table, square_table, words
+from bayeslmm.tables import Table, square_table
+from bayeslmm.tables.both import (
+    label_index,
+    level_table,
+    share_table,
+    variance_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +53,14 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     return np.array(found)
 
 
-def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
+def summary_table(fit: "RemlFit", prob: float) -> "pd.DataFrame":
     """Every parameter: component, estimate, se, lower, upper."""
-    check_fraction(level, "level")
+    check_fraction(prob, "prob")
     shown = parameters(fit.design)
     values = estimates(fit)
     fixed_se = _fixed_se(fit)
     working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = NormalDist().inv_cdf(0.5 + prob / 2)
     bounds = [
         _profile(fit, parameter, z)
         if parameter.component == "sd" and spread > NEAR_ZERO
@@ -70,7 +76,7 @@ def summary_table(fit: "RemlFit", level: float) -> "pd.DataFrame":
             "lower": lower,
             "upper": upper,
         },
-        index=_labels(shown),
+        index=label_index(shown),
     )
 
 
@@ -79,7 +85,7 @@ def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     shown = [p for p in parameters(fit.design) if p.component == "fixef"]
     estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
     table = {"estimate": estimate, "se": se, "t": estimate / se}
-    return Table(table, index=_labels(shown))
+    return Table(table, index=label_index(shown))
 
 
 def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
@@ -102,8 +108,6 @@ def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
 
 def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     """SDs, correlations and sigma with their variances and covariances."""
-    import pandas as pd
-
     if is_at_mean(at):
         fit = replace(fit, factors=centred_factors(fit.design, fit.factors))
     shown = [p for p in parameters(fit.design) if p.component != "fixef"]
@@ -112,19 +116,8 @@ def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
         _second_moment(fit, parameter, float(value))
         for parameter, value in zip(shown, values, strict=True)
     ]
-    effect1, effect2, variance = zip(*moments, strict=True)
-    index = _labels(shown)
-    return Table(
-        {
-            "group": [parameter.group or "Residual" for parameter in shown],
-            "component": [parameter.component for parameter in shown],
-            "effect1": pd.Series(effect1, index, dtype=object),  # keeps None
-            "effect2": pd.Series(effect2, index, dtype=object),
-            "estimate": values,
-            "variance": variance,
-        },
-        index=index,
-    )
+    numbers = {"estimate": values, "variance": np.array(moments)}
+    return variance_table(fit.design, shown, numbers)
 
 
 def ranef_table(
@@ -146,10 +139,10 @@ def ranef_table(
     ):
         at = list(own)
         names = [term.levels[i] for i in at]
-        part = _long_table(term.group, names, term.effects, b[at])
         # rounding may leave -1e-18 where the variance is 0
-        part["sd"] = np.sqrt(np.maximum(np.einsum("jkk->jk", cov[at]), 0.0)).ravel()
-        parts.append(part)
+        sd = np.sqrt(np.maximum(np.einsum("jkk->jk", cov[at]), 0.0))
+        numbers = {"estimate": b[at].ravel(), "sd": sd.ravel()}
+        parts.append(level_table(term.group, names, term.effects, numbers))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -171,32 +164,29 @@ def coef_table(fit: "RemlFit") -> "pd.DataFrame":
                 common = columns.get(effect, np.zeros(len(levels)))
                 columns[effect] = common + fit.effects.b[t][:, i]
         values = np.column_stack(list(columns.values()))
-        parts.append(_long_table(group, levels, tuple(columns), values))
+        numbers = {"estimate": values.ravel()}
+        parts.append(level_table(group, levels, tuple(columns), numbers))
     return pd.concat(parts, ignore_index=True)
 
 
-def _long_table(
-    group: str,
-    levels: Sequence[str],
-    effects: Sequence[str],
-    values: Float[np.ndarray, "j k"],
-) -> "pd.DataFrame":
-    """One row for each level and effect: group, level, effect, estimate."""
-    return Table(
-        {
-            "group": group,
-            "level": words(np.repeat(np.array(levels, object), len(effects))),
-            "effect": words(np.tile(np.array(effects, object), len(levels))),
-            "estimate": values.ravel(),
-        }
-    )
+def icc_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Random variance over random and residual, without and with the fixed part."""
+    fixed, random, residual = _variances(fit)
+    within = random + residual
+    found = np.array([random / within, random / (fixed + within)])
+    return share_table(("adjusted", "unadjusted"), {"estimate": found})
 
 
-def _labels(shown: Sequence[Parameter]) -> "pd.Index":
-    """Index of the labels."""
-    import pandas as pd
+def r2_table(fit: "RemlFit") -> "pd.DataFrame":
+    """Fixed, and fixed plus random, over the total variance."""
+    fixed, random, residual = _variances(fit)
+    found = np.array([fixed, fixed + random]) / (fixed + random + residual)
+    return share_table(("marginal", "conditional"), {"estimate": found})
 
-    return pd.Index([parameter.label for parameter in shown], name="label")
+
+def _variances(fit: "RemlFit") -> VarianceShares:
+    """Variances of the parts of a fit."""
+    return variance_shares(fit.design, fit.beta, fit.factors, fit.sigma)
 
 
 def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, float]:
@@ -236,15 +226,10 @@ def _profile_limits(
     return sd_profile(problem, relative, fit.theta, t, effect).limits(z**2)
 
 
-def _second_moment(
-    fit: "RemlFit", parameter: Parameter, value: float
-) -> tuple[str | None, str | None, float]:
-    """Effects that a row of `varcorr_table` is about, and its (co)variance."""
-    if parameter.term is None:
-        return None, None, value**2
-    effects = fit.design.groups[parameter.term].effects
+def _second_moment(fit: "RemlFit", parameter: Parameter, value: float) -> float:
+    """Variance or covariance of a row of `varcorr_table`."""
+    if parameter.component != "corr" or parameter.term is None:
+        return value**2
     factor = fit.factors[parameter.term]
-    if parameter.component == "sd":
-        return effects[parameter.index[0]], None, value**2
     row, column = parameter.index
-    return effects[column], effects[row], float(factor[row] @ factor[column])
+    return float(factor[row] @ factor[column])

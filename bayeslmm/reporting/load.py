@@ -11,7 +11,7 @@ from bayeslmm.errors import InputFileError, ModelError, as_path
 from bayeslmm.reporting.manifest import FIT_AGAIN, MANIFEST, check_files, read_manifest
 from bayeslmm.reporting.save import DRAWS, TABLES
 from bayeslmm.reporting.saved import (
-    LEVEL,
+    PROB,
     SavedPosterior,
     SavedReml,
     not_saved,
@@ -109,7 +109,7 @@ class SavedFit:
             self.posterior.summary(),
             method=self.reml.method,
             unit=self.reml.unit,
-            prob=LEVEL,
+            prob=PROB,
             kind="eti",
         )
 

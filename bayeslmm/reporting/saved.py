@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import InputFileError, ModelError, NotSavedError
+from bayeslmm.errors import (
+    InputFileError,
+    ModelError,
+    NotSavedError,
+    check_fraction,
+)
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus
 from bayeslmm.posterior.places import Place, draws_at
 from bayeslmm.posterior.tables import (
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-LEVEL = 0.95  # of the intervals in the tables of a folder
+PROB = 0.95  # of the intervals in the tables of a folder
 CONVERGENCE = ["mcse_mean", "ess_bulk", "ess_tail", "rhat"]
 
 
@@ -67,18 +72,23 @@ class SavedReml:
     _table: "pd.DataFrame"
     _levels: "pd.DataFrame | None"
 
-    def summary(self, level: float = LEVEL) -> "pd.DataFrame":
-        """The table of `RemlFit.summary`; only the level that was saved, 0.95."""
-        if level != LEVEL:
+    def summary(self, prob: float = PROB) -> "pd.DataFrame":
+        """The table of `RemlFit.summary`; only with the ``prob`` that was saved."""
+        check_fraction(prob, "prob")
+        if prob != PROB:
             raise ModelError(
-                f"Intervals of level {level} were not saved, only those of {LEVEL}. "
+                f"Intervals with prob={prob} were not saved, only those of {PROB}. "
                 "Fit again for others."
             )
         return self._table[["component", "estimate", "se", "lower", "upper"]].copy()
 
-    def confint(self, level: float = LEVEL) -> "pd.DataFrame":
+    def interval(self, prob: float = PROB) -> "pd.DataFrame":
         """The columns ``lower`` and ``upper`` of `summary`."""
-        return self.summary(level).loc[:, ["lower", "upper"]]
+        return self.summary(prob).loc[:, ["lower", "upper"]]
+
+    def confint(self, prob: float = PROB) -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob)
 
     def fixef(self) -> "pd.DataFrame":
         """Fixed effects: ``estimate``, ``se``, ``t``."""
@@ -102,7 +112,9 @@ class SavedReml:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say that what is not here needs the rows."""
-        raise not_saved("REML fit", name, "summary, confint, fixef, ranef, status")
+        raise not_saved(
+            "REML fit", name, "summary, interval, confint, fixef, ranef, status"
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,23 +161,25 @@ class SavedPosterior:
         """Draws of one parameter, by its label in `summary`."""
         return draws_at(self._places, self.idata, label)
 
-    def summary(
-        self, prob: float = LEVEL, kind: IntervalKind = "eti"
-    ) -> "pd.DataFrame":
+    def summary(self, prob: float = PROB, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """The table of `Posterior.summary`; other intervals are read off the draws."""
         check_interval(prob, kind)
-        if prob == LEVEL and kind == "eti":
+        if prob == PROB and kind == "eti":
             return self._table.copy()
         table = summary_at(self._places, self.idata, prob, kind)
         return hide_missing(table, table.index, self.status.missing)
 
     def interval(
-        self, prob: float = LEVEL, kind: IntervalKind = "eti"
+        self, prob: float = PROB, kind: IntervalKind = "eti"
     ) -> "pd.DataFrame":
         """The columns ``lower`` and ``upper`` of `summary`."""
         return self.summary(prob, kind).loc[:, ["lower", "upper"]]
 
-    def fixef(self, prob: float = LEVEL, kind: IntervalKind = "eti") -> "pd.DataFrame":
+    def confint(self, prob: float = PROB, kind: IntervalKind = "eti") -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob, kind)
+
+    def fixef(self, prob: float = PROB, kind: IntervalKind = "eti") -> "pd.DataFrame":
         """Fixed effects: ``mean``, ``median``, ``sd``, ``lower``, ``upper``."""
         table = self.summary(prob, kind)
         columns = ["mean", "median", "sd", "lower", "upper"]
@@ -193,7 +207,7 @@ class SavedPosterior:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say that what is not here needs the rows."""
-        has = "summary, draws, idata, fixef, ranef, interval, diagnose"
+        has = "summary, draws, idata, fixef, ranef, interval, confint, diagnose"
         raise not_saved("posterior", name, has)
 
 

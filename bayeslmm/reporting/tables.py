@@ -40,18 +40,18 @@ class TextTable:
     left: bool = False
 
 
-def reml_table(reml: "RemlFit | SavedReml", level: float = 0.95) -> TextTable:
+def reml_table(reml: "RemlFit | SavedReml", prob: float = 0.95) -> TextTable:
     """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
     t_values, unit = reml.fixef()["t"], _unit(reml)
     rows = []
-    for label, r in reml.summary(level=level).iterrows():
+    for label, r in reml.summary(prob).iterrows():
         cells = row((r["estimate"], r["se"]), r["se"])
         t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
         ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
         rows.append((_section(label, r, unit), (str(label), *cells, t, ends)))
     return TextTable(
         title=f"{reml.method}, {unit}",
-        header=("", "estimate", "SE", "t", interval_name(level, "wald")),
+        header=("", "estimate", "SE", "t", interval_name(prob, "wald")),
         rows=tuple(rows),
         notes=(criterion_line(reml), reml.status.message),
     )
