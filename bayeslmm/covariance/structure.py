@@ -70,6 +70,9 @@ class Correlations:
         (angles, d_factor, k) -> gradient by the angles; None to step through `rows`.
     prior_of : str
         What the symmetric Beta of the prior is of, if not of the correlations.
+    spent : callable
+        k -> how many later correlations have ranges that are ``1 - cos(angle)**2`` as
+        wide, for each: the exponent by which it enters their Jacobian.
     lost : callable
         (effects with an SD, k) -> words for what they leave open of ``{label}``.
     """
@@ -85,6 +88,7 @@ class Correlations:
     exponents: Callable[[int, float], list[float]] | None = None
     pullback: Callable[..., Float[np.ndarray, " c"]] | None = None
     prior_of: str = ""
+    spent: Callable[[int], list[int]] = lambda k: [0] * int(k > 1)
     lost: Callable[[Sequence[int], int], str] = lambda *_: ""
 
 
@@ -169,6 +173,19 @@ class Structure:
         if self.correlations.exponents is None:
             return [eta] * self.n_corr(k)
         return self.correlations.exponents(k, eta)
+
+    def corr_density(
+        self, values: Float[np.ndarray, " c"], k: int, eta: float
+    ) -> float:
+        """Log prior density of shared correlations themselves, up to a constant."""
+        rest = np.sin(self.angles(values, k)) ** 2
+        powers = [
+            b - 1.0 - later
+            for b, later in zip(
+                self.exponents(k, eta), self.correlations.spent(k), strict=True
+            )
+        ]
+        return float(np.array(powers) @ np.log(rest))
 
     def prior(self, k: int, eta: float) -> dict[str, Any]:
         """Prior of the correlations: name, arguments, and of what if not of them."""
