@@ -76,7 +76,7 @@ def test_derivatives_are_those_of_differences(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_links_go_there_and_back(name: str) -> None:
-    """And far out the smooth log densities stay finite."""
+    """A mean is that of its linear predictor."""
     link = FAMILIES[name].link
     mu = np.array([0.1, 0.5, 0.9])
     np.testing.assert_allclose(link.inverse(link.forward(mu)), mu, rtol=1e-12)
@@ -93,3 +93,21 @@ def test_nothing_overflows_where_chances_are_0_or_1(name: str) -> None:
     assert np.isfinite(found.value).all()
     assert np.isfinite(found.slope).all()
     assert (found.curvature <= 0.0).all()
+
+
+@pytest.mark.parametrize("large", [1e7, 1e10, 1e15])
+def test_a_parameter_that_is_almost_infinite_gives_the_limit(large: float) -> None:
+    """Normal of t, Poisson of the negative binomial; gammas cancelled to e**3 off."""
+    eta, many = np.linspace(-2.0, 2.0, 9), np.array([large])
+    others = {"sigma": np.array([0.7]), "nu": many, "alpha": many}
+    one = np.ones(1)
+    for name, limit, y in (
+        ("t", "gaussian", np.linspace(-3.0, 3.0, 9)),
+        ("negativebinomial", "poisson", np.array([0.0, 1, 2, 3, 5, 8, 13, 50, 100])),
+    ):
+        near, far = FAMILIES[name].density, FAMILIES[limit].density
+        assert near is not None
+        assert far is not None
+        found, expected = near(y, eta, others, one), far(y, eta, others, one)
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e4 / large)

@@ -166,6 +166,13 @@ def test_rows_that_were_left_out_have_no_place_in_it(gaps):
         (np.r_[np.inf, np.zeros(59)], "1 of 60 values"),
         (np.full(60, 3.0), "'y' is constant: it is 3 in all 60 rows"),
         (["a"] * 60, "must be numbers, one for each of the 60 rows"),
+        (np.array(["1", "2"] * 30, dtype=object), r"must be numbers.* \['1'\]"),
+        (pd.Series(pd.Categorical(["1", "2"] * 30)), r"must be numbers.* \['1'\]"),
+        ([object()] * 60, "must be numbers, one for each of the 60 rows"),
+        ([None, pd.NA, *range(58)], "2 of 60 values of the new response"),
+        ([[1, 2], [3]], r"and \[\[1, 2\], \[3\]\] is no such list"),
+        (np.ma.masked_less(np.arange(60.0), 5.0), "5 of 60 values"),
+        (np.ma.masked_equal(["1", "2"] * 30, "1"), "must be numbers"),
         (3.0, r"shape \(60,\); it has shape \(\)"),
         (np.arange(60.0) * 1e-5 + 1e12, "nothing is left of how its rows differ"),
     ],
@@ -174,6 +181,34 @@ def test_what_is_no_response_says_why(y, words):
     model = Model("y ~ x + (1 | g)", toy(1))
     with unchecked(), pytest.raises(DataError, match=words):
         model.with_response(y)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.MultiIndex.from_product([range(6), list("abcdefghij")]),
+        pd.Index([np.nan, *range(59)], dtype=float),
+        pd.date_range("2020", periods=60, tz="UTC"),
+        pd.CategoricalIndex([f"row {i}" for i in range(60)]),
+    ],
+    ids=["pairs", "nan", "dates", "categories"],
+)
+def test_a_series_goes_by_labels_of_any_kind(index):
+    """Those that are text in `row_labels`, and NaN, were said to be others."""
+    data = toy(1).set_axis(index, axis=0)
+    model = Model("y ~ x + (1 | g)", data)
+    for series in (data["x"], data["x"].sample(frac=1.0, random_state=1)):
+        found = model.with_response(series).design.y
+        np.testing.assert_array_equal(found, data["x"])
+
+
+def test_a_series_with_labels_twice_is_not_put_in_any_order():
+    data = toy(1).set_axis([0, 0, *range(1, 59)], axis=0)
+    model = Model("y ~ x + (1 | g)", data)
+    with pytest.raises(DataError, match="labels that occur more than once"):
+        model.with_response(data["x"])
+    found = model.with_response(data["x"].to_numpy()).design.y
+    np.testing.assert_array_equal(found, data["x"])
 
 
 def test_a_value_that_seems_to_be_missing_is_said_of_the_new_response_alone():

@@ -11,6 +11,7 @@ from scipy.linalg import toeplitz
 from scipy.stats import beta
 
 import bayeslmm as lmm
+from bayeslmm.comparison import prior_pull
 from bayeslmm.covariance import (
     STRUCTURES,
     Structure,
@@ -26,6 +27,7 @@ from bayeslmm.reporting.record import Record
 
 EXACT = 1e-10  # the same algebra by two routes
 LOWEST = 1e-5  # two optima of one criterion
+NO_SHARE = ("us", "diag", "homdiag")
 EVERY = [pytest.param(own, id=word) for word, own in STRUCTURES.items()]
 
 BARS = (
@@ -182,6 +184,46 @@ def test_the_prior_that_is_told_is_the_one_used(own: Structure, eta: float) -> N
     law = beta(told["args"]["alpha"], told["args"]["beta"], loc=-1.0, scale=2.0)
     expected = (law.logpdf(w) + np.log1p(-(w**2))).sum()
     assert corr_logp(own, x, k, eta)[0] == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("own", [own for own in EVERY if own.id not in NO_SHARE])
+@pytest.mark.parametrize("eta", [1.0, 2.0])
+def test_density_of_the_correlations_has_their_jacobian(
+    own: Structure, eta: float
+) -> None:
+    """That of the coordinates, by differences; up to a constant."""
+    k, step, found = 4, 1e-6, []
+    for seed in (1, 2, 3):
+        x = random_point(own, k, seed)
+        corr = factor_to_sd_corr(coordinates_to_factor(own, x, k))[1]
+        named = own.correlations.read(corr)
+        rows = [
+            np.arctanh(np.cos(own.angles(named + step * unit, k)))
+            - np.arctanh(np.cos(own.angles(named - step * unit, k)))
+            for unit in np.eye(len(named))
+        ]
+        jacobian = np.linalg.slogdet(np.array(rows) / (2.0 * step))[1]
+        density = corr_logp(own, x, k, eta)[0] + jacobian
+        found.append(own.corr_density(named, k, eta) - density)
+    assert found == pytest.approx([found[0]] * 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("word", ["cs", "ar1", "toep"])
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+def test_a_prior_of_shared_correlations_pulls(word: str) -> None:
+    """It was left out, and the reading said that no prior pulled at all."""
+    fit = fitted(word, 6)
+    pull, table = prior_pull(fit, fit.model.priors), fit.summary()
+    own = [label for label in pull.index if label.startswith("g_corr")]
+    assert pull[own].notna().all()
+    if word == "toep":  # uniform partials are not uniform correlations
+        assert pull[own[0]] < 0.0
+        return
+    low = fit.model.design.groups[0].covariance.low(4)
+    rho = table["estimate"]["g_corr[rho]"]
+    slope = 1.0 / (rho - low) - 1.0 / (1.0 - rho)  # of Beta(2, 2)
+    expected = slope * table["se"]["g_corr[rho]"]
+    assert pull["g_corr[rho]"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_prior_of_toep_is_printed(data: pd.DataFrame) -> None:

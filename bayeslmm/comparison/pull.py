@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from bayeslmm.covariance import factor_to_sd_corr
-from bayeslmm.design.arrays import Parameter, parameters
+from bayeslmm.design.arrays import GroupTerm, Parameter, parameters
 from bayeslmm.errors import PriorError
 from bayeslmm.priors import Priors, beta_prior, scale_logp
 
@@ -37,8 +37,8 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
     Returns
     -------
     Series
-        By label, unit-free. NaN where there is no SE (boundary), or where the prior has
-        no slope in closed form.
+        By label, unit-free. NaN where there is no SE (boundary), or where the prior of
+        the fixed effects is not Normal.
     """
     estimates = reml.summary()
     fixed = _fixed_pull(reml, priors)
@@ -140,14 +140,34 @@ def _scale_slope(
 
 
 def _corr_slope(reml: "RemlFit", priors: Priors, parameter: Parameter) -> float:
-    """Slope of the log LKJ density, (eta - 1) log|R|, in one correlation."""
+    """Slope of the log prior density of the correlations of a term in one of them."""
     assert parameter.term is not None
     eta = priors.corr_eta[parameter.term]
-    if eta == 1.0:
-        return 0.0
     term = reml.model.design.groups[parameter.term]
     corr = factor_to_sd_corr(reml.factors[parameter.term])[1]
-    singular = not np.isfinite(corr).all() or np.linalg.cond(corr) > 1e12
-    if singular or not term.covariance.unstructured:
+    if not term.covariance.unstructured:
+        return _shared_slope(term, corr, eta, parameter.index)
+    if eta == 1.0:
+        return 0.0
+    if not np.isfinite(corr).all() or np.linalg.cond(corr) > 1e12:
         return float("nan")
     return float(2.0 * (eta - 1.0) * np.linalg.inv(corr)[parameter.index])
+
+
+def _shared_slope(
+    term: GroupTerm,
+    corr: Float[np.ndarray, "k k"],
+    eta: float,
+    index: tuple[int, ...],
+) -> float:
+    """The same where pairs share correlations, by differences; NaN at an end."""
+    own, k = term.covariance, term.k
+    values = own.correlations.read(corr)
+    if own.at_edge(values, k, STEP).any():
+        return float("nan")
+    row, column = index
+    at = own.correlations.pairs(k).index((row, column))
+    step = STEP * float(np.prod(np.sin(own.angles(values, k)) ** 2))
+    move = step * (np.arange(len(values)) == at)
+    ends = [own.corr_density(values + side * move, k, eta) for side in (1.0, -1.0)]
+    return (ends[0] - ends[1]) / (2.0 * step)

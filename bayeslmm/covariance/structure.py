@@ -57,6 +57,11 @@ def scaled_angles(
     return 2.0 * np.arccos(np.sqrt(share))
 
 
+def nothing_spent(k: int) -> list[int]:
+    """One correlation leaves no other."""
+    return [0] * one(k)
+
+
 def all_known(held: Sequence[int], k: int) -> str:
     """Nothing is lost with some of the SDs."""
     del held, k
@@ -96,6 +101,9 @@ class Correlations:
         (angles, d_factor, k) -> gradient by the angles; None to step through `rows`.
     prior_of : str
         What the symmetric Beta of the prior is of, if not of the correlations.
+    spent : callable
+        k -> how many later correlations have ranges that are ``1 - cos(angle)**2`` as
+        wide, for each: the exponent by which it enters their Jacobian.
     lost : callable
         (effects with an SD, k) -> words for what they leave open of ``{label}``.
     """
@@ -113,6 +121,7 @@ class Correlations:
     exponents: Callable[[int, float], list[float]] | None = None
     pullback: Callable[..., Float[np.ndarray, " c"]] | None = None
     prior_of: str = ""
+    spent: Callable[[int], list[int]] = nothing_spent
     lost: Callable[[Sequence[int], int], str] = all_known
 
 
@@ -191,6 +200,19 @@ class Structure:
         if self.correlations.exponents is None:
             return [eta] * self.n_corr(k)
         return self.correlations.exponents(k, eta)
+
+    def corr_density(
+        self, values: Float[np.ndarray, " c"], k: int, eta: float
+    ) -> float:
+        """Log prior density of shared correlations themselves, up to a constant."""
+        rest = np.sin(self.angles(values, k)) ** 2
+        powers = [
+            b - 1.0 - later
+            for b, later in zip(
+                self.exponents(k, eta), self.correlations.spent(k), strict=True
+            )
+        ]
+        return float(np.array(powers) @ np.log(rest))
 
     def prior(self, k: int, eta: float) -> dict[str, Any]:
         """Prior of the correlations: name, arguments, and of what if not of them."""

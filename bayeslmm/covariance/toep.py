@@ -83,6 +83,11 @@ def _slope(
     return (lags(k) == which + 1).astype(float)
 
 
+def _spent(k: int) -> list[int]:
+    """Those at longer lags."""
+    return list(range(k - 2, -1, -1))
+
+
 def _lost(held: Sequence[int], k: int) -> str:
     """Correlations at lags that no effects with an SD have."""
     seen = {abs(i - j) for i in held for j in held}
@@ -101,6 +106,7 @@ BY_LAG = Correlations(
     names=_names,
     angles=_angles,
     prior_of="each partial autocorrelation",
+    spent=_spent,
     lost=_lost,
 )
 _WORDS = "a correlation for each distance (Toeplitz)"

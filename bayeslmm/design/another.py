@@ -5,6 +5,8 @@ given with that response, or says why it cannot be one.
 """
 
 from dataclasses import replace
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from bayeslmm.design.account import RowAccount
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.digits import coarse_response
 from bayeslmm.design.evaluate import NumericColumn
+from bayeslmm.design.labels import index_labels
 from bayeslmm.design.moments import column_moments
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.response import binomial_trials, check_varies
@@ -76,7 +79,7 @@ def answer_design(old: Design, y: np.ndarray) -> Design:
     DataError
         Unless y has one finite number for each row, and varies.
     """
-    values = _numbers(y, old.n, old.response)
+    values = _numbers(_as_array(y, old.response), old.n, old.response)
     moments, own = old.moments, column_moments(values[:, None])
     check_varies(old.response, float(own.low[0]), float(own.high[0]), old.n)
     net = own
@@ -107,29 +110,64 @@ def _is_of(label: str, trap: str) -> bool:
 
 def _in_order(y: object, row_labels: np.ndarray | None, label: str) -> np.ndarray:
     """The values in the order of the rows used."""
-    index = getattr(y, "index", None)
-    if index is not None and not callable(index) and row_labels is not None:
-        import pandas as pd
+    import pandas as pd
 
-        if isinstance(y, pd.Series) and not np.array_equal(index, row_labels):
-            rows = pd.Index(row_labels)
-            if len(y) == len(rows) and set(index) != set(rows):
-                raise DataError(
-                    f"The new response of {label!r} is a Series whose index is not "
-                    f"that of the rows used. Give y.to_numpy() if it is in their order."
-                )
-            if len(y) == len(rows) and rows.is_unique:
-                y = y.reindex(rows)
-    return np.asarray(y)
+    # a Series of another length is refused later, for its shape
+    if (
+        isinstance(y, pd.Series)
+        and row_labels is not None
+        and len(y) == len(row_labels)
+    ):
+        own = index_labels(y.index)
+        if own is None:
+            raise DataError(
+                f"The new response of {label!r} is a Series with labels that occur "
+                f"more than once, so that its rows cannot be found by them. Give "
+                f"y.to_numpy() if it is in the order of the rows used."
+            )
+        at = pd.Index(own).get_indexer(pd.Index(row_labels))
+        if (at < 0).any():
+            raise DataError(
+                f"The new response of {label!r} is a Series whose index is not that of "
+                f"the rows used. Give y.to_numpy() if it is in their order."
+            )
+        return y.to_numpy()[at]
+    return _as_array(y, label)
+
+
+def _as_array(y: object, label: str) -> np.ndarray:
+    """An array of what was given; what is masked is missing."""
+    if isinstance(y, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(y)
+        y = np.ma.getdata(y)
+        y = np.where(hidden, np.nan, y.astype(object)) if hidden.any() else y
+    try:
+        return np.asarray(y)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(
+            f"A new response of {label!r} must have one number for each of the rows "
+            f"used, and {shortened(y)} is no such list."
+        ) from error
+
+
+def _without_missing(given: np.ndarray) -> np.ndarray:
+    """Objects, with NaN for None and all that pandas takes for missing."""
+    import pandas as pd
+
+    return np.where(pd.isna(given), np.nan, given)
 
 
 def _numbers(given: np.ndarray, n: int, label: str) -> Float[np.ndarray, " n"]:
     """One finite number for each row, or a `DataError`."""
-    if given.dtype.kind not in "iufb" and given.dtype != object:
+    strange = [] if given.dtype.kind in "iufb" else given.ravel()[:1].tolist()
+    if given.dtype == object:
+        given = _without_missing(given)
+        strange = [v for v in given.flat if not isinstance(v, Real | Decimal)][:1]
+    if strange:
         raise DataError(
             f"A new response of {label!r} must be numbers, one for each of the {n} "
-            f"rows used, and values such as {shortened(given.ravel()[:1].tolist())} "
-            f"were given. Convert them."
+            f"rows used, and values such as {shortened(strange)} were given. Convert "
+            f"them."
         )
     if given.shape != (n,):
         raise DataError(

@@ -3,10 +3,15 @@
 Takes the data frame and the positions of the rows used; gives one label for each.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.errors import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def label_rows(data: object, kept: Int[np.ndarray, " n"]) -> np.ndarray:
@@ -30,10 +35,17 @@ def label_rows(data: object, kept: Int[np.ndarray, " n"]) -> np.ndarray:
 
     if not isinstance(data, pd.DataFrame):
         return kept
-    index = data.index[kept]
+    labels = index_labels(data.index[kept])
+    return kept if labels is None else labels
+
+
+def index_labels(index: "pd.Index") -> np.ndarray | None:
+    """The labels of an index, as `label_rows` writes them; None unless each is one."""
+    import pandas as pd
+
     if not index.is_unique:
-        return kept
+        return None
     if not isinstance(index, pd.MultiIndex) and index.dtype.kind in "iufM":
         return index.to_numpy()
     labels = np.array([printable(str(label)) for label in index], dtype=object)
-    return labels if len(set(labels)) == len(labels) else kept
+    return labels if len(set(labels)) == len(labels) else None

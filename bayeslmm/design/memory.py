@@ -11,12 +11,15 @@ from bayeslmm.errors import DataError
 
 # Of the memory that is available, the part that one thing may take.
 SHARE = 0.9
-
-
-# Limit, use and what of it can be let go, of control groups of both versions.
+# Limit and use of control groups of both versions, and what of it can be let go: files
+# that are only cached, which are active once they have been read twice.
 GROUPS = {
-    "v2": ("memory.max", "memory.current", "inactive_file"),
-    "v1": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "v2": ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    "v1": (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
 }
 
 
@@ -61,9 +64,10 @@ def _group_bytes(root: Path) -> Iterator[float]:
                 room = float((place / limit).read_text())  # "max" is no number
                 room -= float((place / used).read_text())
                 stat = (place / "memory.stat").read_text().splitlines()
-                yield room + sum(
-                    float(one.split()[1]) for one in stat if one.split()[0] == idle
+                room += sum(
+                    float(one.split()[1]) for one in stat if one.split()[0] in idle
                 )
+                yield max(room, 0.0)
             except (OSError, ValueError, IndexError):
                 pass
             place = place.parent

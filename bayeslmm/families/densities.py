@@ -50,8 +50,8 @@ def student(y: Array, eta: Array, others: Others, trials: Array) -> Density:
     del trials
     sigma, nu = others["sigma"], others["nu"]
     z = (y - eta) / sigma
-    constant = gammaln(0.5 * (nu + 1.0)) - gammaln(0.5 * nu)
-    constant = constant - 0.5 * np.log(nu * math.pi) - np.log(sigma)
+    # of gammas that nearly cancel where nu is large
+    constant = -betaln(0.5 * nu, 0.5) - 0.5 * np.log(nu) - np.log(sigma)
     wide = nu + z**2
     return Density(
         constant - 0.5 * (nu + 1.0) * np.log1p(z**2 / nu),
@@ -112,7 +112,8 @@ def negative_binomial(y: Array, eta: Array, others: Others, trials: Array) -> De
     alpha = others["alpha"]
     log_odds = eta - np.log(alpha)
     share, rest = expit(log_odds), expit(-log_odds)
-    value = gammaln(y + alpha) - gammaln(alpha) - gammaln(y + 1.0)
+    # ways, of gammas that nearly cancel where alpha is large
+    value = -betaln(alpha, y + 1.0) - np.log(y + alpha)
     value = value - y * np.logaddexp(0.0, -log_odds)
     value = value - alpha * np.logaddexp(0.0, log_odds)
     return Density(value, y - (y + alpha) * share, -(y + alpha) * share * rest)
