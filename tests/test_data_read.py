@@ -146,6 +146,9 @@ def test_a_file_of_another_kind_than_its_ending_is_told(name, tmp_path):
     (tmp_path / name).write_text("y,g\n1,Zoë\n2,b\n", encoding="latin-1")
     with pytest.raises(InputFileError, match=r"is a text file .*the ending .*'a\.csv'"):
         lmm.read(tmp_path / name)
+    (tmp_path / name).write_text("y,g\n1,a\xa0b\n", encoding="utf-8-sig")  # Excel's
+    with pytest.raises(InputFileError, match="is a text file"):
+        lmm.read(tmp_path / name)
     (tmp_path / name).write_bytes(bytes(range(256)) * 8)
     with pytest.raises(InputFileError, match="cut off or corrupt, or of another kind"):
         lmm.read(tmp_path / name)
@@ -167,6 +170,8 @@ def test_a_level_may_be_called_na(name, tmp_path):
     assert found.isna().to_numpy().tolist()[2:] == [[True, False], [False, True]]
     assert lmm.read(tmp_path / name)["land"].isna().sum() == 3
     assert lmm.read(tmp_path / name, na=["", "DE"])["land"].isna().sum() == 2
+    # a comma too many is no empty text
+    assert lmm.read(tmp_path / name, na="DE,")["land"].isna().sum() == 4
 
 
 @pytest.mark.parametrize("na", [".,?", [".", "?"], ". , ?"])

@@ -96,6 +96,14 @@ def test_the_fixed_part_of_a_start_may_differ():
     assert warm.criterion == pytest.approx(cold.criterion, abs=CRITERION)
 
 
+def test_a_response_that_is_reproduced_has_no_fit():
+    data = frame()
+    fit = quiet(Model("y ~ x + (x | g)", data).fit_reml)
+    with pytest.raises(ModelError, match="leaves no residual variance"):
+        fit.refit(2.0 * data["x"])
+    assert not make_refitter(fit)(2.0 * data["x"].to_numpy()).converged
+
+
 def test_what_is_no_response_says_why():
     fit = quiet(Model("y ~ x + (x | g)", frame()).fit_reml)
     with pytest.raises(DataError, match="rows used"):

@@ -122,11 +122,15 @@ def _encoding(encoding: object) -> str | None:
 
 
 def _missing(na: object) -> tuple[str, ...]:
-    """Further texts that are missing values; one text may name several."""
+    """Further texts that are missing values; one text may name several.
+
+    Nothing beside a comma is no empty text: "-," would make NA a level unasked.
+    """
     if na is None:
         return ()
     if isinstance(na, str):
-        return tuple(part.strip() for part in na.split(","))
+        parts = [part.strip() for part in na.split(",")]
+        return tuple(part for part in parts if part) if "," in na else (parts[0],)
     given = list(na) if isinstance(na, Iterable) else [na]
     fits = all(isinstance(value, str) or is_number(value) for value in given)
     if isinstance(na, Mapping) or not fits:

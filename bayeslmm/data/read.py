@@ -78,8 +78,9 @@ def read(
         Encoding of a text file, UTF-8 by default: ``"cp1252"``, ``"utf-16"``.
     na : str or list of str, optional
         Texts that are missing values, beside empty cells, NA, NaN, NULL and their
-        kin: ``na=".,?"`` or ``na=[".", "?"]``, ``na="-99"``. With an empty text among
-        them there are no others, so that ``na=""`` keeps a level called NA.
+        kin: ``na=".,?"`` or ``na=[".", "?"]``, ``na="-99"``. With ``na=""``
+        empty cells alone are missing, so that a level may be called NA; with an empty
+        text in a list, they and what else is in the list.
     sheet : str or int, optional
         Sheet of a workbook by its name, or its number from 1; the first by default.
 

@@ -29,8 +29,9 @@ def _is_text(path: Path) -> bool:
     """Whether a file begins as text does."""
     with path.open("rb") as file:
         start = file.read(4096)
-    printed = start.decode("utf-8", errors="replace").replace("\r", "\n")
-    return "\n" in printed and printed.replace("\n", "").replace("\t", "").isprintable()
+    text = start.decode("utf-8-sig", errors="replace")
+    plain = text.translate(dict.fromkeys(map(ord, "\r\n\t\xa0")))
+    return plain.isprintable() and ("\n" in text or "\r" in text)
 
 
 def not_installed(path: Path, library: str) -> InputFileError:

@@ -38,6 +38,8 @@ class Responder:
         The model of another response of the same rows, with its `Twin`.
     alike : Alike or None
         Levels that its kernel pools.
+    unroot : ndarray, shape (p, p)
+        Inverse of its root.
     X : ndarray, shape (n, p)
         Safe columns of X.
     inverse : ndarray, shape (p, p)
@@ -52,6 +54,7 @@ class Responder:
 
     conditioned: Conditioned
     alike: Alike | None
+    unroot: Float[np.ndarray, "p p"]
     X: Float[np.ndarray, "n p"]
     inverse: Float[np.ndarray, "p p"]
     Z: tuple[Float[np.ndarray, "_k n"], ...]
@@ -75,7 +78,7 @@ class Responder:
         left = power_of_two(math.sqrt(float(y @ self._weighted(y)) / design.n))
         y = y / left
         weighted = self._weighted(y)
-        beta = spread * (solve_triangular(old.root, along) if design.p else along)
+        beta = spread * (self.unroot @ along)
         if design.intercept is not None:
             beta[design.intercept] += level
         blocks = zip(self.codes, self.Z, old.statistics.sums.F, strict=True)
@@ -111,8 +114,9 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         Memory is that of X and Z again.
     """
     root, layout = conditioned.root, conditioned.statistics.layout
-    X = design.X - conditioned.means
+    X, unroot = design.X - conditioned.means, root
     if design.p:
+        unroot = solve_triangular(root, np.eye(design.p))
         X = np.ascontiguousarray(solve_triangular(root, X.T, trans=1).T)
     weights = design.weights
     scaled = X if weights is None else X * weights[:, None]
@@ -130,6 +134,7 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
     return Responder(
         conditioned=replace(conditioned, twin=Twin.of(conditioned)),
         alike=alike_of(conditioned.statistics),
+        unroot=unroot,
         X=X,
         inverse=np.linalg.pinv(X.T @ scaled),
         Z=tuple(np.ascontiguousarray(rows) for rows in Z),

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.another import answer_design
 from bayeslmm.marginal import profiled_criterion
+from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.marginal.responding import Responder
 from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem
 from bayeslmm.reml.fit import RemlFit
@@ -73,15 +74,16 @@ class Refitter:
         Returns
         -------
         Refitted
-            As `fit_reml` finds them. What fits nothing, as a response that the
-            predictors reproduce, is ``converged=False``.
+            As `fit_reml` finds them; not converged if the predictors reproduce every
+            response, which `fit_reml` refuses.
 
         Raises
         ------
         DataError
             If y is no response of these rows.
         """
-        conditioned = self.responder.respond(answer_design(self.fit.design, y))
+        design = answer_design(self.fit.design, y)
+        conditioned = self.responder.respond(design)
         restricted = self.problem.restricted
         problem = replace(
             self.problem, conditioned=conditioned.unmoved(), calls=Counter()
@@ -98,7 +100,7 @@ class Refitter:
             sigma=sigma,
             criterion=profile.criterion
             + conditioned.criterion_shift(restricted=restricted),
-            converged=optimum.converged,
+            converged=optimum.converged and not reproduces(design, conditioned),
         )
 
 
