@@ -78,7 +78,7 @@ def compare(
     check_same_model(reml, post)
     check_interval(prob, kind)
     return join_summaries(
-        reml.summary(prob),
+        reml.summary(prob=prob),
         post.summary(prob=prob, kind=kind),
         method=reml.method,
         unit=unit_words(reml.model),
