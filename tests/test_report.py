@@ -5,6 +5,8 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 from report_cases import Fits
 from sampling import sample_unchecked
@@ -13,6 +15,7 @@ import bayeslmm as lmm
 from bayeslmm.comparison import answer
 from bayeslmm.errors import OutputError
 from bayeslmm.posterior import SamplingStatus
+from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reporting import save_figures, summary_json
 from bayeslmm.reporting.html import report_html
 from bayeslmm.reporting.record import Record
@@ -282,6 +285,20 @@ def test_summary_has_every_prior_in_full(fits):
     assert parts["edu|classroom_sigma"]["args"] == priors.sd[0][1].arguments
     assert parts["classroom_corr"]["args"] == {"eta": 2.0}
     assert parts["sigma"]["name"] == "HalfStudentT"
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
+def test_two_terms_of_one_group_keep_both_priors_of_correlations():
+    """The second was the only one in ``summary.json``."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=120), "y": rng.normal(size=120)})
+    data["g"], data["f"] = np.arange(120) % 10, rng.permutation(list("abc") * 40)
+    model = lmm.Model("y ~ x + f + (x | g) + cs(0 + f | g)", data)
+    fits = Fits(model, fit_reml(model))
+    found = strict(summary_json(fits, record=Record(), files={}))["priors"]
+    names = ["g_corr of (x | g)", "g_corr of cs(0 + f | g)"]
+    assert [found["parameters"][name] for name in names]
+    assert [row[0] for row in model.priors.labels if "corr" in row[0]] == names
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")

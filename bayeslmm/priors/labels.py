@@ -85,7 +85,19 @@ def _corr_row(
     if "Intercept" in term.effects:
         where = _referred_to(design, references, t)
     text = term.covariance.prior_words(term.k, base.corr_eta[t])
-    return parameter.variable, text, reason + where
+    return corr_name(design, t), text, reason + where
+
+
+def corr_name(design: Design, t: int) -> str:
+    """What a term's correlations are called as one: ``g_corr``, or of which term."""
+    term = design.groups[t]
+    same = [
+        other
+        for other in design.groups
+        if other.group == term.group and other.covariance.n_corr(other.k)
+    ]
+    name = f"{term.group}_corr"
+    return name if len(same) == 1 else f"{name} of {term.label}"
 
 
 def _term_of(parameter: Parameter) -> int:

@@ -15,6 +15,7 @@ from bayeslmm.comparison import answer, compare, reading, unit_words
 from bayeslmm.design import parameters
 from bayeslmm.posterior.places import places
 from bayeslmm.priors import Prior
+from bayeslmm.priors.labels import corr_name
 from bayeslmm.reporting.describe import header_lines
 from bayeslmm.reporting.manifest import FORMAT, PROGRAM
 from bayeslmm.reporting.record import Record, rows_checksum
@@ -128,7 +129,7 @@ def _priors(model: "ModelSpec") -> dict[str, Any]:
         own *= len(labels) // len(own)  # one for all SDs of a homogeneous term
         found |= dict(zip(labels, own, strict=True))
     corr = {
-        f"{term.group}_corr": term.covariance.prior(term.k, priors.corr_eta[t])
+        corr_name(model.design, t): term.covariance.prior(term.k, priors.corr_eta[t])
         for t, term in enumerate(model.design.groups)
         if term.covariance.n_corr(term.k)
     }
