@@ -130,7 +130,7 @@ def test_blups_are_the_conditional_mean(seed):
             ("given_beta", dense.b_cov_given_beta),
             ("joint", dense.b_cov),
         ):
-            table = reml.ranef(condvar)
+            table = reml.ranef(condvar=condvar)
             sds = table.loc[table["group"] == term.group, "sd"].to_numpy()
             variance = np.einsum("jkk->jk", covs[t]).ravel()
             assert sds**2 == pytest.approx(variance, abs=1e-8)
