@@ -103,6 +103,7 @@ def test_joint_draws_have_the_names_of_the_marginal_ones(short_run: Any):
     np.testing.assert_array_equal(short_run["observed_data"]["y"], model.design.y)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws_whatever_the_cores(short_run: Any):
     model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
     again = sample_joint(

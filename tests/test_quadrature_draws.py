@@ -56,7 +56,14 @@ def same_draws(one: Posterior, two: Posterior) -> bool:
 # --- against others -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Dyestuff",
+        pytest.param("Penicillin", marks=pytest.mark.slow),
+        "score_parentedu_byclass",
+    ],
+)
 def test_figures_of_quadrature_and_of_nuts(name: str, public_data: Any) -> None:
     """Means, SDs and five quantiles of every parameter; means of all effects."""
     model = Model(PUBLIC[name], public_data(name))

@@ -86,7 +86,10 @@ def test_renamed_columns_change_no_number_of_the_joint_model():
     compare_to(tables(*PLAIN, "joint"), tables("a/b", "chain", "joint"))
 
 
-@pytest.mark.parametrize(("factor", "group"), [("a/b", ".."), ("chain", "a/b")])
+@pytest.mark.parametrize(
+    ("factor", "group"),
+    [("a/b", ".."), pytest.param("chain", "a/b", marks=pytest.mark.slow)],
+)
 def test_odd_names_pass_files_figures_and_sentences(
     factor: str, group: str, tmp_path: Path
 ):

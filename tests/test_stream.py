@@ -456,6 +456,7 @@ def test_partitions_add_up(frame, tmp_path):
         Model.from_tally(scan, reduce(add, parts[:3]))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(frame, tmp_path):
     distributed = pytest.importorskip("dask.distributed")
     for i, start in enumerate(range(0, ROWS, 60)):
