@@ -34,18 +34,18 @@ def is_regular(problem: ProfiledProblem, optimum: Optimum, known: bool) -> bool:
 
 def late_information(fit: "RemlFit") -> Information:
     """Uncertainty of SDs, correlations and sigma, nothing being at its boundary."""
-    return fit_information(_problem(fit), fit.design, fit.optimum, ())
+    return fit_information(problem_of(fit), fit.design, fit.optimum, ())
 
 
 def late_effects(fit: "RemlFit") -> EffectsMean:
     """Fixed effects and BLUPs with their covariances."""
-    problem = _problem(fit)
+    problem = problem_of(fit)
     sigma = fit.sigma / problem.conditioned.unit
     safe = problem.factors(fit.optimum.theta)
     return problem.conditioned.effects(tuple(sigma * f for f in safe), sigma)
 
 
-def _problem(fit: "RemlFit") -> ProfiledProblem:
-    """The criterion of a fit."""
+def problem_of(fit: "RemlFit") -> ProfiledProblem:
+    """The criterion that a fit has minimised."""
     restricted = fit.method == "REML"
     return profiled_problem(fit.design, fit.model.conditioned, restricted=restricted)

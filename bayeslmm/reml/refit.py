@@ -15,8 +15,9 @@ from bayeslmm.design.another import answer_design
 from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.marginal.responding import Responder
-from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem
+from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.fit import RemlFit
+from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.optimise import minimise
 
 
@@ -122,6 +123,4 @@ def make_refitter(fit: RemlFit) -> Refitter:
     DataError
         If the rows were read in batches.
     """
-    restricted = fit.method == "REML"
-    problem = profiled_problem(fit.design, fit.model.conditioned, restricted=restricted)
-    return Refitter(fit, fit.model.responder(), problem)
+    return Refitter(fit, fit.model.responder(), problem_of(fit))

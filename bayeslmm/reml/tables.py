@@ -11,8 +11,8 @@ from bayeslmm.design.arrays import Parameter, parameters
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
-from bayeslmm.reml.criterion import profiled_problem
 from bayeslmm.reml.information import natural_value, working_value
+from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
 from bayeslmm.reml.status import sd_corr
@@ -205,8 +205,7 @@ def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, floa
 
 def _profile(fit: "RemlFit", parameter: Parameter, z: float) -> tuple[float, float]:
     """Profile-likelihood interval of an SD; NaN where it cannot be had quickly."""
-    conditioned = fit.model.conditioned
-    if conditioned.statistics.in_steps:
+    if fit.model.conditioned.statistics.in_steps:
         return np.nan, np.nan
     at = (parameter.label, z)
     if at not in fit.profiled:
@@ -218,12 +217,10 @@ def _profile_limits(
     fit: "RemlFit", parameter: Parameter, z: float
 ) -> tuple[float, float]:
     """The same, searched."""
-    conditioned = fit.model.conditioned
     assert parameter.term is not None, "an SD belongs to a term"
-    problem = profiled_problem(fit.design, conditioned, restricted=fit.method == "REML")
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     t, effect = parameter.term, parameter.index[0]
-    return sd_profile(problem, relative, fit.theta, t, effect).limits(z**2)
+    return sd_profile(problem_of(fit), relative, fit.theta, t, effect).limits(z**2)
 
 
 def _second_moment(fit: "RemlFit", parameter: Parameter, value: float) -> float:
