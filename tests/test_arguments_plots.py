@@ -1,6 +1,7 @@
 """Arguments of figures, files and simulations: a wrong one is said in a sentence."""
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,34 @@ def said(call: Callable[[], object], words: str) -> None:
     """One of our errors, with these words."""
     with unchecked(), pytest.raises(BayesLMMError, match=words):
         call()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in lmm.__all__ if n[:5] == "plot_"))
+def test_unknown_options_are_told_with_those_there_are(fits: Any, name: str) -> None:
+    """`labls` offers `labels` or what is nearest, and every option is listed."""
+    plot: Any = getattr(lmm, name)
+    first, second = (
+        fits if "reml" in list(signature(plot).parameters)[:1] else fits[::-1]
+    )
+    options = ", ".join(signature(plot).parameters)
+    said(
+        lambda: plot(first, foo=1),
+        f"{name} has no option 'foo'. {name} takes {options}",
+    )
+    option = list(signature(plot).parameters)[-1]
+    said(
+        lambda: plot(first, **{option + "s": 1}), f"{option}s'. Did you mean '{option}'"
+    )
+    said(lambda: plot(first, second, 3, 4), f"{name} takes .* without a name, and was")
+
+
+def test_figures_of_both_fits_take_the_options_of_their_functions(fits: Any) -> None:
+    """`fit.plot_fits(levels=2)` draws two; what is no option is told."""
+    reml, post = fits
+    both = Fit(reml.model, reml, post)
+    assert sum(bool(ax.get_title()) for ax in both.plot_fits(levels=2).axes) == 2
+    said(lambda: both.plot_shrinkage(effect="edu"), "Did you mean 'effects'")
+    said(lambda: both.plot_ranef(probe=0.5), "Did you mean 'prob'")
 
 
 @pytest.mark.parametrize("labels", NO_NAMES, ids=str)

@@ -8,7 +8,7 @@ notebooks start here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -84,23 +84,23 @@ class Fit:
 
         return shrinkage_table(self.reml, self.posterior)
 
-    def plot_shrinkage(self) -> "Figure":
-        """Figure of the pooling; see `bayeslmm.plot_shrinkage`."""
+    def plot_shrinkage(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Figure of the pooling; options as of `bayeslmm.plot_shrinkage`."""
         from bayeslmm.plots import plot_shrinkage
 
-        return plot_shrinkage(self.reml, self.posterior)
+        return plot_shrinkage(self.reml, self.posterior, **options)
 
-    def plot_fits(self) -> "Figure":
-        """A panel for each level with three lines; see `bayeslmm.plot_fits`."""
+    def plot_fits(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Three lines for each level; options as of `bayeslmm.plot_fits`."""
         from bayeslmm.plots import plot_fits
 
-        return plot_fits(self.reml, self.posterior)
+        return plot_fits(self.reml, self.posterior, **options)
 
-    def plot_ranef(self) -> "Figure":
-        """Random effects of the posterior with intervals; see `bayeslmm.plot_ranef`."""
+    def plot_ranef(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Random effects, posterior; options as of `bayeslmm.plot_ranef`."""
         from bayeslmm.plots import plot_ranef
 
-        return plot_ranef(self.posterior)
+        return plot_ranef(self.posterior, **options)
 
     def _repr_html_(self) -> str:
         """REML beside the posterior, reading and diagnosis, for notebooks."""

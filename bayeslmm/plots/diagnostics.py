@@ -12,6 +12,7 @@ import numpy as np
 from bayeslmm.comparison import check_same_model
 from bayeslmm.comparison.table import interval_name
 from bayeslmm.graph.names import safe_name
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
 from bayeslmm.plots.shown import shown_collection
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR
@@ -28,6 +29,7 @@ MOST_DRAWN = 5000  # draws of a chain in a trace: more are no wider than a hair
 THIN = {"width": 0.5, "alpha": 0.7}  # every chain is seen through the others
 
 
+@options_checked
 def plot_trace(
     post: "Posterior",
     reml: "RemlFit | None" = None,
@@ -72,6 +74,7 @@ def plot_trace(
     return shown_collection(figure)
 
 
+@options_checked
 def plot_posterior(
     post: "Posterior",
     reml: "RemlFit | None" = None,

@@ -11,6 +11,7 @@ from bayeslmm.comparison.table import interval_name
 from bayeslmm.design.absent import check_rows
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.names import level_name, wrapped, wrapped_words
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import (
     PLAIN_COLOR,
@@ -36,6 +37,7 @@ SHORT = 12  # letters of a name beside which its rows have room
 MOST_CATEGORIES = 4  # named below a panel
 
 
+@options_checked
 def plot_fits(
     reml: "RemlFit",
     post: "Posterior | None" = None,

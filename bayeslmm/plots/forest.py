@@ -15,6 +15,7 @@ from bayeslmm.comparison.table import interval_name
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.names import safe_name
 from bayeslmm.plots.names import wrapped
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.panels import component_of, scalar_draws
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import POSTERIOR_COLOR, REML_COLOR, add_title
@@ -32,6 +33,7 @@ INNER = 0.5  # probability of the thick line
 WIDTH, LINE_HEIGHT, AROUND, PER_FACET = 7.5, 0.17, 1.1, 0.55  # inches
 
 
+@options_checked
 def plot_forest(
     post: "Posterior",
     reml: "RemlFit | None" = None,

@@ -12,6 +12,7 @@ from bayeslmm.comparison.table import interval_name
 from bayeslmm.errors import ModelError
 from bayeslmm.plots.levels import Levels, choose_levels
 from bayeslmm.plots.names import WIDEST, wrapped, wrapped_words
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import (
     MANY_LEVELS,
@@ -37,6 +38,7 @@ MOST_EFFECTS = 4  # panels beside each other
 PANEL_WIDTH, ROW_HEIGHT, AROUND, NARROWEST = 3.3, 0.2, 1.5, 5.5  # inches
 
 
+@options_checked
 def plot_ranef(
     fit: RemlFit | Posterior,
     *,

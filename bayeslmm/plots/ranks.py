@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.panels import caption, grid, scalar_draws, thinned
 from bayeslmm.plots.shown import shown_collection
 
@@ -21,6 +22,7 @@ FALSE_MARK = 0.01  # chance that any chain leaves the band where all are right
 SIMULATIONS = 4000  # behind the band; its probability of a panel is near one
 
 
+@options_checked
 def plot_rank(
     post: "Posterior",
     *,

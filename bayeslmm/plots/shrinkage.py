@@ -9,6 +9,7 @@ import pandas as pd
 from bayeslmm.comparison import check_kind, shrinkage_covariances, shrinkage_table
 from bayeslmm.comparison.blocks import find_block, find_effects
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
+from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.plane import by_level, draw_plane, is_outside
 from bayeslmm.plots.rows import draw_rows
 from bayeslmm.plots.style import check_axes
@@ -55,6 +56,7 @@ def plot_shrinkage(
 ) -> None: ...
 
 
+@options_checked
 def plot_shrinkage(
     reml: "RemlFit",
     post: "Posterior | None" = None,
