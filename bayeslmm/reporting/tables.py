@@ -9,7 +9,16 @@ from bayeslmm.comparison import unit_words
 from bayeslmm.comparison.table import interval_name, rounded, row_scale
 from bayeslmm.priors import Priors
 from bayeslmm.reporting.saved import SavedPosterior, SavedReml
-from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
+from bayeslmm.tables.numbers import (
+    MISSING,
+    count,
+    decimals_for,
+    degrees,
+    interval,
+    number,
+    p_value,
+    row,
+)
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
@@ -23,6 +32,7 @@ COMPONENTS = {
     "sigma": "Residual SD, {unit}",
 }
 OTHERS = "Other parameters of the family"
+DDF_NOTE = "df, p and intervals of fixed effects: t by Satterthwaite's method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +52,19 @@ class TextTable:
 
 def reml_table(reml: "RemlFit | SavedReml", prob: float = 0.95) -> TextTable:
     """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
-    t_values, unit = reml.fixef()["t"], _unit(reml)
-    rows = []
+    rows, unit = [], _unit(reml)
     for label, r in reml.summary(prob).iterrows():
         cells = row((r["estimate"], r["se"]), r["se"])
-        t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
         ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
-        rows.append((_section(label, r, unit), (str(label), *cells, t, ends)))
+        test = ("", "", "")
+        if r["component"] == "fixef":
+            test = (degrees(r["df"]), number(r["t"], 2), p_value(r["p"]))
+        rows.append((_section(label, r, unit), (str(label), *cells, *test, ends)))
     return TextTable(
         title=f"{reml.method}, {unit}",
-        header=("", "estimate", "SE", "t", interval_name(prob, "wald")),
+        header=("", "estimate", "SE", "df", "t", "p", interval_name(prob, "wald")),
         rows=tuple(rows),
-        notes=(criterion_line(reml), reml.status.message),
+        notes=(criterion_line(reml), reml.status.message, DDF_NOTE),
     )
 
 

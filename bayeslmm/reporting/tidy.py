@@ -33,7 +33,7 @@ KEYS = COLUMNS[1:6]
 # Random effects beyond which their tables are left out: 5,000 are 45,000 lines.
 MOST_EFFECTS = 5000
 # Statistics that have no unit, whatever the parameter.
-UNITLESS = ("t", "ess_bulk", "ess_tail", "rhat", "difference_in_se")
+UNITLESS = ("df", "t", "p", "ess_bulk", "ess_tail", "rhat", "difference_in_se")
 
 
 def write_tables(fit: "Fitted", path: Path) -> None:
@@ -90,7 +90,7 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     reml, post = fit.reml, fit.posterior
     n_effects = sum(term.n_levels * term.k for term in fit.model.design.groups)
     if reml is not None:
-        yield "reml", reml.summary().join(reml.fixef()["t"]).reset_index()
+        yield "reml", reml.summary().reset_index()
     if post is not None:
         yield "posterior", post.summary().reset_index()
     if reml is not None and post is not None:
@@ -113,7 +113,8 @@ def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame
         id_vars=keys, var_name="statistic", value_name="value", ignore_index=False
     )
     long = long.sort_index(kind="stable")  # the statistics of a row stay together
-    long = long[~(long["statistic"].eq("t") & long["value"].isna())]  # fixed ones only
+    of_fixed = long["statistic"].isin(("df", "t", "p"))
+    long = long[~(of_fixed & long["value"].isna())]
     long["table"] = name
     for key in KEYS:
         if key not in long.columns:
