@@ -6,6 +6,7 @@ effects with their names. The same for REML and for the posterior.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,12 +37,17 @@ class Contrasts:
 
 def coefficient_places(design: Design) -> dict[str, int]:
     """Place of each fixed effect by its label, and by R's name where that is clear."""
-    names = design.fixed_names
     found: dict[str, int] = {}
-    for place, label in enumerate(names):
-        found.setdefault(label.replace("[", "").replace("]", ""), place)
-    found |= {"(Intercept)": names.index("Intercept")} if "Intercept" in names else {}
-    return found | {label: place for place, label in enumerate(names)}
+    for variable in design.fixed:
+        atoms = variable.name.split(":")
+        for coord, place in zip(variable.coords, variable.columns, strict=False):
+            levels = coord.split(", ")
+            if len(levels) == len(atoms):
+                named = (a + level for a, level in zip(atoms, levels, strict=True))
+                found.setdefault(":".join(named), place)
+    if design.intercept is not None:
+        found["(Intercept)"] = design.intercept
+    return found | {label: place for place, label in enumerate(design.fixed_names)}
 
 
 def make_contrasts(design: Design, what: object) -> Contrasts:
@@ -87,7 +93,7 @@ def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
     """Names and rows of all that is asked for."""
     if isinstance(what, str):
         return [(what, _row(design, what))]
-    if isinstance(what, Mapping):
+    if isinstance(what, Mapping) and what:
         if all(is_number(weight) for weight in what.values()):
             return [(_words(what), _row(design, what))]
         return [(str(name), _row(design, one)) for name, one in what.items()]
@@ -144,7 +150,7 @@ def _from_array(row: Float[np.ndarray, " p"]) -> Combination:
     return Combination(np.array(row, float), 0.0)
 
 
-def _words(weights: Mapping[str, float]) -> str:
+def _words(weights: Mapping[str, Any]) -> str:
     """``Machine[B] - 0.5 Machine[C]``."""
     text = ""
     for label, weight in weights.items():

@@ -48,7 +48,9 @@ def term_hypotheses(recipe: Recipe, kind: int) -> Hypotheses:
     Returns
     -------
     dict of str to ndarray, shape (l, p)
-        By the label of the term; l is its number of columns.
+        By the label of the term; l is its number of columns. Rows are scaled as
+        lmerTest scales them: Satterthwaite's degrees of freedom of several rows
+        depend on that, in the third digit.
     """
     if kind == 3:
         return _averaged(recipe)
@@ -56,11 +58,14 @@ def term_hypotheses(recipe: Recipe, kind: int) -> Hypotheses:
     root = recipe.design.moments.X.root()
     for coding, own in zip(recipe.fixed_coding, spans, strict=True):
         later = _later(recipe, coding.term, own, kind)
+        if kind == 2 and len(later) == len(own):  # adjusted for all others
+            found[coding.term.label] = np.eye(recipe.design.p)[own]
+            continue
         order = np.concatenate([np.setdiff1d(np.arange(recipe.design.p), later), later])
         upper = np.zeros((len(order), len(order)))
         upper[:, order] = np.linalg.qr(root[:, order], mode="r")
-        at = np.flatnonzero(np.isin(order, own))
-        found[coding.term.label] = upper[at]
+        rows = upper[np.flatnonzero(np.isin(order, own))]
+        found[coding.term.label] = rows / rows[np.arange(len(own)), own][:, None]
     return found
 
 

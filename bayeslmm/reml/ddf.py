@@ -22,7 +22,7 @@ References
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -60,6 +60,7 @@ class FTest:
     scale: float = 1.0
 
 
+@runtime_checkable
 class Denominator(Protocol):
     """What tests of combinations of the fixed effects need to know of a fit."""
 

@@ -13,6 +13,7 @@ from bayeslmm.reporting.tables import (
     posterior_table,
     reml_table,
 )
+from bayeslmm.tables.folding import folded
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,17 +154,18 @@ def print_lines(console: "Console", lines: Iterable[str]) -> None:
 
 def print_table(console: "Console", table: TextTable) -> None:
     """A table with its notes; on a narrow terminal numbers run over the edge whole."""
-    drawn = rich_table(table)
-    needed = NARROWEST_LABEL + sum(width + 2 for width in _widths(table)[1:])
-    if console.width < needed and not table.left:
-        drawn.width = needed
+    others = sum(width + 2 for width in _widths(table)[1:])
+    room = max(console.width - others, NARROWEST_LABEL)
+    drawn = rich_table(table, None if table.left else room)
+    if console.width < others + room and not table.left:
+        drawn.width = others + room
     console.print()
     console.print(drawn, crop=False)
     print_lines(console, table.notes)
 
 
-def rich_table(table: TextTable) -> "Table":
-    """The same table as a rich object."""
+def rich_table(table: TextTable, room: int | None = None) -> "Table":
+    """The same table as a rich object; labels on lines of `room` characters."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -187,7 +189,9 @@ def rich_table(table: TextTable) -> "Table":
         if name != section:
             drawn.add_section()
             section = name
-        drawn.add_row(*(Text(cell) for cell in cells))
+        label, *numbers = cells
+        label = label if room is None else folded(label, room)
+        drawn.add_row(Text(label), *(Text(cell) for cell in numbers))
     return drawn
 
 
