@@ -17,7 +17,9 @@ from sampling import unchecked
 from bayeslmm import DataError, FitWarning, FormulaError, Model, ModelError
 from bayeslmm.marginal import linear
 from bayeslmm.marginal.elimination import eliminate
-from bayeslmm.reml.ddf import denominator, kenward_roger, satterthwaite
+from bayeslmm.reml.ddf import denominator
+from bayeslmm.reml.kenward_roger import kenward_roger
+from bayeslmm.reml.satterthwaite import satterthwaite
 
 REFERENCE = Path(__file__).parent / "reference"
 PEER = json.loads((REFERENCE / "lmertest.json").read_text())

@@ -9,7 +9,8 @@ from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from bayeslmm.design.contrasts import make_contrasts
 from bayeslmm.errors import ModelError, check_flag, check_fraction
-from bayeslmm.reml.ddf import FTest, denominator
+from bayeslmm.reml.ddf import denominator
+from bayeslmm.reml.satterthwaite import FTest
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:

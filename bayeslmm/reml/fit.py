@@ -175,48 +175,6 @@ class RemlFit(EffectTests, SharedMethods):
         """
         return remltables.summary_table(self, prob, ddf)
 
-    def interval(
-        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
-    ) -> "pd.DataFrame":
-        """Wald intervals of every parameter.
-
-        Parameters
-        ----------
-        prob : float, default 0.95
-            Coverage.
-        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
-            Degrees of freedom of the fixed effects, as in `summary`; ``"z"`` gives
-            those of lme4's ``confint(method = "Wald")``.
-
-        Returns
-        -------
-        DataFrame
-            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
-        """
-        return self.summary(prob, ddf=ddf).loc[:, ["lower", "upper"]]
-
-    def confint(
-        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
-    ) -> "pd.DataFrame":
-        """The same as `interval`, as R has it."""
-        return self.interval(prob, ddf=ddf)
-
-    def fixef(self, *, ddf: Ddf = "satterthwaite") -> "pd.DataFrame":
-        """Fixed effects with their tests.
-
-        Parameters
-        ----------
-        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
-            Degrees of freedom, as in `summary`.
-
-        Returns
-        -------
-        DataFrame
-            Index ``label``; columns ``estimate``, ``se`` (units of y per unit of the
-            column), ``df``, ``t`` (estimate over se), ``p`` (two-sided).
-        """
-        return remltables.fixef_table(self, ddf)
-
     def vcov(self) -> "pd.DataFrame":
         """Covariance of the fixed effects, the covariance parameters taken as known.
 

@@ -1,10 +1,11 @@
-"""Tests of the fixed effects, as methods of `RemlFit`: combinations, terms."""
+"""Intervals and tests of the fixed effects, as methods of `RemlFit`."""
 
 from typing import TYPE_CHECKING, Literal, cast
 
 from bayeslmm.reml.anova import anova_table
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
+from bayeslmm.reml.tables import fixef_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,13 +14,55 @@ if TYPE_CHECKING:
 
 
 class EffectTests:
-    """Tests of the fixed effects of a `RemlFit`."""
+    """Intervals and tests of the fixed effects of a `RemlFit`."""
 
     __slots__ = ()
 
     def _fit(self) -> "RemlFit":
         """The fit itself."""
         return cast("RemlFit", self)
+
+    def interval(
+        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """Wald intervals of every parameter.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Coverage.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom of the fixed effects, as in `summary`; ``"z"`` gives
+            those of lme4's ``confint(method = "Wald")``.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
+        """
+        return self._fit().summary(prob, ddf=ddf).loc[:, ["lower", "upper"]]
+
+    def confint(
+        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob, ddf=ddf)
+
+    def fixef(self, *, ddf: Ddf = "satterthwaite") -> "pd.DataFrame":
+        """Fixed effects with their tests.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom, as in `summary`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``estimate``, ``se`` (units of y per unit of the
+            column), ``df``, ``t`` (estimate over se), ``p`` (two-sided).
+        """
+        return fixef_table(self._fit(), ddf)
 
     def contrast(
         self,

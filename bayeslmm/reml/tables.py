@@ -87,10 +87,13 @@ def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
 
 def fixef_table(fit: "RemlFit", ddf: object) -> "pd.DataFrame":
     """Fixed effects: estimate, se, df, t, p."""
+    return fixef_tests(fit, ddf, 0.95)[["estimate", "se", "df", "t", "p"]]
+
+
+def fixef_tests(fit: "RemlFit", ddf: object, prob: float) -> "pd.DataFrame":
+    """Fixed effects: estimate, se, df, t, p, lower, upper."""
     shown = [p for p in parameters(fit.design) if p.component == "fixef"]
-    columns = _fixed_columns(fit, ddf, 0.95)
-    kept = ("estimate", "se", "df", "t", "p")
-    return Table({name: columns[name] for name in kept}, index=label_index(shown))
+    return Table(_fixed_columns(fit, ddf, prob), index=label_index(shown))
 
 
 def _fixed_columns(

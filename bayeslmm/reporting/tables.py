@@ -1,5 +1,6 @@
 """Fits -> tables of text, the same for the terminal and for HTML."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +31,12 @@ COMPONENTS = {
     "sd": "SDs of random effects, {unit}; of slopes per unit of the predictor",
     "corr": "Correlations, without units",
     "sigma": "Residual SD, {unit}",
+}
+TEST_NAMES = {
+    "z": "z",
+    "satterthwaite": "Satterthwaite",
+    "kenward-roger": "Kenward-Roger",
+    "posterior": "posterior",
 }
 OTHERS = "Other parameters of the family"
 DDF_NOTE = "df, p and intervals of fixed effects: t by Satterthwaite's method"
@@ -117,6 +124,28 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
     header = ("", method, "SE", "median", "SD", table.attrs["interval"], "difference")
     title = f"{method} beside the posterior, {unit}"
     return TextTable(title, header, tuple(rows), tuple(notes))
+
+
+def tests_table(table: pd.DataFrame) -> TextTable:
+    """What `effect_tests` gives: p and degrees of freedom, methods side by side."""
+    methods = [name for name in TEST_NAMES if name in table.index.unique("method")]
+    rows = []
+    for label in table.index.unique("label"):
+        cells = []
+        for method in methods:
+            own = table.loc[(label, method)]
+            missing = math.isnan(own["p"])
+            text = f"{p_value(own['p'])} ({degrees(own['df'])})"
+            cells.append(MISSING if missing else text)
+        rows.append(("", (str(label), *cells)))
+    notes = ["z takes the variances as known, the others do not: few df, few levels"]
+    if "posterior" in methods:
+        notes.append(
+            "posterior: the t that matches the draws; p is twice the probability of "
+            "the other sign"
+        )
+    header = ("", *(TEST_NAMES[method] for method in methods))
+    return TextTable("Fixed effects: p (df)", header, tuple(rows), tuple(notes))
 
 
 def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:

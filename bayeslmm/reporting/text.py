@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from bayeslmm.comparison import answer, compare, reading
+from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.reporting.describe import header_lines
 from bayeslmm.reporting.tables import (
     TextTable,
     comparison_table,
     posterior_table,
     reml_table,
+    tests_table,
 )
 from bayeslmm.tables.folding import folded
 
@@ -58,11 +59,21 @@ def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> N
 
 
 def print_comparison(
-    console: "Console", table: "DataFrame", sentences: Iterable[str]
+    console: "Console",
+    table: "DataFrame",
+    tests: "DataFrame",
+    sentences: Iterable[str],
 ) -> None:
-    """What `compare` gives, and its reading."""
+    """What `compare` gives, and `effect_tests`, and the reading."""
     print_table(console, comparison_table(table))
+    print_tests(console, tests)
     print_section(console, "Reading", sentences)
+
+
+def print_tests(console: "Console", tests: "DataFrame") -> None:
+    """What `effect_tests` gives; nothing without fixed effects."""
+    if len(tests):
+        print_table(console, tests_table(tests))
 
 
 def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
@@ -77,7 +88,7 @@ def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
     print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
     print_reml(console, reml)
     print_posterior(console, post)
-    print_comparison(console, table, reading(reml, post))
+    print_comparison(console, table, effect_tests(reml, post), reading(reml, post))
     print_diagnosis(console, diagnosis)
 
 
@@ -116,7 +127,10 @@ def saved_text(saved: "SavedFit") -> str:
         if saved.posterior is not None:
             print_posterior(console, saved.posterior)
         if saved.reml is not None and saved.posterior is not None:
-            print_comparison(console, saved.compare(), saved.reading())
+            tests = saved.effect_tests()
+            print_comparison(console, saved.compare(), tests, saved.reading())
+        elif saved.reml is not None:
+            print_tests(console, saved.effect_tests())
         if saved.posterior is not None:
             print_diagnosis(console, saved.posterior.diagnose())
         print_section(console, "Saved results", saved.origin())

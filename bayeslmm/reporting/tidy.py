@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bayeslmm.comparison import compare, unit_words
+from bayeslmm.comparison import compare, effect_tests, unit_words
 from bayeslmm.design import describe_table, parameters
 from bayeslmm.tables import Table
 
@@ -91,6 +91,7 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     n_effects = sum(term.n_levels * term.k for term in fit.model.design.groups)
     if reml is not None:
         yield "reml", reml.summary().reset_index()
+        yield "tests", _flat(effect_tests(reml, post))
     if post is not None:
         yield "posterior", post.summary().reset_index()
     if reml is not None and post is not None:
@@ -104,6 +105,25 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     groups = describe_table(fit.model.design)
     sizes = groups[["levels", "smallest", "median", "largest"]]
     yield "groups", sizes.rename_axis("group").reset_index()
+
+
+def _flat(tests: pd.DataFrame) -> pd.DataFrame:
+    """`effect_tests` with a row for each effect, columns ``se (z)``."""
+    columns = {
+        f"{column} ({method})": own[column].droplevel("method")
+        for method, own in tests.groupby("method", sort=False)
+        for column in own.columns
+    }
+    return pd.DataFrame(columns).rename_axis("label").reset_index()
+
+
+def long_tests(wide: pd.DataFrame) -> Table:
+    """The table of `effect_tests` again, from that of `wide_table`."""
+    numbers = wide.drop(columns="component")
+    pairs = [name.removesuffix(")").split(" (") for name in numbers.columns]
+    numbers.columns = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs])
+    long = numbers.stack(level=1, future_stack=True)
+    return Table(long.rename_axis(index=["label", "method"]))
 
 
 def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
@@ -121,7 +141,8 @@ def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame
             long[key] = ""
     of = long["label"].where(long["label"] != "", long["effect"])
     long["unit"] = of.map(units).fillna("")
-    long.loc[long["statistic"].isin(UNITLESS), "unit"] = ""
+    words = long["statistic"].str.split(" ", n=1).str[0]
+    long.loc[words.isin(UNITLESS), "unit"] = ""
     return long
 
 
