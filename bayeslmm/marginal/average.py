@@ -118,7 +118,7 @@ def _times_gram(
     rest: Float[np.ndarray, "m i"],
 ) -> tuple[Float[np.ndarray, "j k i"], Float[np.ndarray, "m i"]]:
     """``Z'WZ c`` for each column of coefficients."""
-    rest_F, lead_F = stats.solver.rest.times(rest), stats.A @ lead
+    rest_F, lead_F = stats.R.times(rest), stats.A @ lead
     blocked.couple_columns(*stats.coupling, lead, rest, lead_F, rest_F)
     return lead_F, rest_F
 

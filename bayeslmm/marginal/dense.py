@@ -5,7 +5,6 @@ factor of ``S = Lambda_r'R Lambda_r + I`` with R reduced by the lead.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -38,7 +37,6 @@ class DenseRest:
     """``Z_r'WZ_r`` of the rest; (0, 0) with one grouping factor."""
 
     values: Float[np.ndarray, "m m"]
-    name: ClassVar[str] = "blocked"
 
     @classmethod
     def of(cls, sums: Sums, layout: Layout) -> "DenseRest":

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import eliminate, projections
-from bayeslmm.marginal.fixed import BetaPrior, solve_beta
+from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.fixed import BetaPrior, beta_arrays, draw_beta, solve_beta
+from bayeslmm.marginal.layout import left
 from bayeslmm.marginal.levels import draw_levels
+from bayeslmm.marginal.likelihood import lead_or_all
 from bayeslmm.marginal.statistics import Factors, Statistics
 
 
@@ -138,12 +140,52 @@ def draw_effects(
     n_draws = len(sigma)
     z = rng.standard_normal((n_draws, stats.p + stats.m))
     relative = stats.layout.join(factors) / sigma[:, None, None, None]
-    beta, rest_b = stats.solver.draw(stats, relative, sigma, prior, z)
+    beta, rest_b = _draw_fixed(stats, relative, sigma, prior, z)
     own, k = np.empty((n_draws, 0, stats.lead.k)), stats.lead.k
     if lead:
         lead_factor = np.ascontiguousarray(relative[:, 0, :k, :k])
         own = draw_levels(stats, lead_factor, sigma, beta, rest_b, rng)
     return beta, stats.layout.cut([own, *rest_levels(stats, rest_b)])
+
+
+def _draw_fixed(
+    stats: Statistics,
+    relative: Float[np.ndarray, "s b k k"],
+    sigma: Float[np.ndarray, " s"],
+    prior: BetaPrior | None,
+    z: Float[np.ndarray, "s pm"],
+) -> tuple[Float[np.ndarray, "s p"], Float[np.ndarray, "s m"]]:
+    """Fixed effects and those of the rest, all in one compiled call if there is one."""
+    beta, rest_b = np.empty((len(z), stats.p)), np.empty((len(z), stats.m))
+    kernel = stats.solver.kernels.fixed
+    if kernel is not None:
+        given = (stats.WW, lead_or_all(relative, 1), sigma)
+        last = (beta, rest_b) if stats.m else (beta,)
+        own = (*beta_arrays(stats.sums, prior), z, *last)
+        kernel(*stats.solver.arrays, *given, *own)
+        return beta, rest_b
+    for s, scale in enumerate(sigma.tolist()):
+        done = eliminate(stats, stats.layout.cut_square(relative[s]))
+        beta[s] = draw_beta(done.G, scale, z[s, : stats.p], prior)
+        gamma = np.append(-beta[s], 1.0)
+        rest_b[s] = draw_rest(stats, done, gamma, scale, z[s, stats.p :])
+    return beta, rest_b
+
+
+def draw_rest(
+    stats: Statistics,
+    done: Elimination,
+    gamma: Float[np.ndarray, " w"],
+    sigma: float,
+    z: Float[np.ndarray, " m"],
+) -> Float[np.ndarray, " m"]:
+    """One draw of the random effects of all blocks but the lead, given beta.
+
+    With gamma = (-beta, 1): b = Lambda (S^-1 Lambda'Fr gamma + sigma L^-T z).
+    """
+    spread = done.schur.solve_transposed(z[:, None])
+    u = (done.kappa @ gamma)[:, None] + sigma * spread
+    return left(u, stats.rest, done.factors[1:])[:, 0]
 
 
 def rest_levels(

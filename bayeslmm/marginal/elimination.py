@@ -76,7 +76,7 @@ def eliminate(stats: Statistics, relative: Factors) -> Elimination:
         stats.A, stats.F, lead.factor, G, lead.root, lead.U
     )
     blocked.mirror_in_place(G)
-    schur, log_det_rest = stats.solver.rest.reduce(stats, lead, factors[1:], Fr)
+    schur, log_det_rest = stats.R.reduce(stats, lead, factors[1:], Fr)
     half = schur.solve(left_transposed(Fr, stats.rest, factors[1:]))
     G -= half.T @ half
     kappa = schur.solve_transposed(half)

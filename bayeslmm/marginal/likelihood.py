@@ -15,7 +15,19 @@ per term: with s_j = Z_j'V^-1(y - X bhat) and
 stays right where Sigma is singular.
 """
 
-from bayeslmm.marginal.fixed import BetaPrior
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
+from bayeslmm.marginal.fixed import (
+    BetaPrior,
+    beta_arrays,
+    log_density_given,
+    solve_beta,
+)
+from bayeslmm.marginal.kernels import blocked
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
@@ -45,7 +57,7 @@ def log_density(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    return stats.solver.density(stats, factors, sigma, prior, slope=False)[0]
+    return _density(stats, factors, sigma, prior, slope=False)[0]
 
 
 def log_density_gradient(
@@ -68,4 +80,68 @@ def log_density_gradient(
     d_log_sigma : float
         Derivative with respect to log sigma, the factors held.
     """
-    return stats.solver.density(stats, factors, sigma, prior, slope=True)
+    return _density(stats, factors, sigma, prior, slope=True)
+
+
+def _density(
+    stats: Statistics,
+    factors: Factors,
+    sigma: float,
+    prior: BetaPrior | None,
+    *,
+    slope: bool,
+) -> tuple[float, Slopes, float]:
+    """Both, in one compiled call if the solver has it."""
+    kernel, arrays = stats.solver.kernels.density, stats.solver.arrays
+    if kernel is None:
+        return _density_in_steps(stats, factors, sigma, prior, slope=slope)
+    precision, mean, constants = beta_arrays(stats.sums, prior)
+    fixed = (precision, mean, tuple(constants.tolist()))
+    relative = stats.layout.join(factors) / sigma
+    slopes = np.zeros_like(relative)
+    own = (lead_or_all(relative, 0), sigma, *fixed, slope, lead_or_all(slopes, 0))
+    value, d_log_sigma = kernel(*arrays, stats.WW, *own)
+    return value, stats.layout.cut_square(slopes), d_log_sigma
+
+
+def _density_in_steps(
+    stats: Statistics,
+    factors: Factors,
+    sigma: float,
+    prior: BetaPrior | None,
+    *,
+    slope: bool,
+) -> tuple[float, Slopes, float]:
+    """The same from one factorisation."""
+    done = eliminate(stats, [factor / sigma for factor in factors])
+    fixed = solve_beta(done.G, sigma, prior)
+    value = log_density_given(stats.sums, done.log_det, fixed, sigma, prior)
+    if not slope:
+        return value, (), math.nan
+    weight, projected = fixed.weight, projections(stats, done)
+    slopes = factor_gradients(stats, done, projected, weight, sigma)
+    trace = sum(
+        float((d * np.tril(L)).sum()) for d, L in zip(slopes, factors, strict=True)
+    )
+    quad = float((weight * done.G).sum()) / sigma**2
+    return value, slopes, quad - stats.n - trace
+
+
+def gram(
+    stats: Statistics, relative: Factors
+) -> tuple[float, Float[np.ndarray, "w w"]]:
+    """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
+    kernel, G = stats.solver.kernels.gram, stats.WW.copy()
+    if kernel is None:
+        done = eliminate(stats, relative)
+        return done.log_det, done.G
+    log_det = kernel(*stats.solver.arrays, stats.lead.join(relative), G)
+    blocked.mirror_in_place(G)
+    return log_det, G
+
+
+def lead_or_all(
+    padded: Float[np.ndarray, "..."], axis: int
+) -> Float[np.ndarray, "..."]:
+    """Factors of the blocks as kernels take them: without that axis for one block."""
+    return padded.squeeze(axis) if padded.shape[axis] == 1 else padded

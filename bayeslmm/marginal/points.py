@@ -11,7 +11,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.effects import rest_levels
+from bayeslmm.marginal.effects import draw_rest, rest_levels
 from bayeslmm.marginal.elimination import eliminate
 from bayeslmm.marginal.fixed import (
     BetaPrior,
@@ -21,8 +21,8 @@ from bayeslmm.marginal.fixed import (
     solve_beta,
 )
 from bayeslmm.marginal.levels import draw_levels
+from bayeslmm.marginal.likelihood import gram
 from bayeslmm.marginal.statistics import Factors, Statistics
-from bayeslmm.marginal.steps import draw_rest
 
 
 def density_with_coefficients(
@@ -42,7 +42,7 @@ def density_with_coefficients(
     fixed : Coefficients
         Mean and covariance of beta, shapes (p,) and (p, p).
     """
-    log_det, G = stats.solver.gram(stats, [factor / sigma for factor in factors])
+    log_det, G = gram(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(G, sigma, prior)
     return log_density_given(stats.sums, log_det, fixed, sigma, prior), fixed
 

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
-from bayeslmm.marginal.fixed import Profile, degrees_left, profile_given
+from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
+from bayeslmm.marginal.likelihood import gram
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
@@ -40,7 +41,7 @@ def profiled_criterion(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    log_det, G = stats.solver.gram(stats, relative)
+    log_det, G = gram(stats, relative)
     return profile_given(stats.sums, log_det, G, restricted=restricted)
 
 
@@ -49,8 +50,34 @@ def profiled_gradient(
 ) -> tuple[float, Slopes]:
     """Profiled criterion with its gradient with respect to each Lambda_t."""
     points = stats.layout.join(relative)[None]
-    values, slopes = stats.solver.profiles(stats, points, restricted=restricted)
+    values, slopes = profiles(stats, points, restricted=restricted)
     return float(values[0]), stats.layout.cut_square(slopes[0])
+
+
+def profiles(
+    stats: Statistics, relative: Float[np.ndarray, "r b k k"], *, restricted: bool
+) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
+    """Profiled criterion and its slopes at r points, in one compiled call if there is.
+
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`). The
+    profile is flat in sigma and beta, so the slopes are those of the log density at
+    their best values (envelope theorem).
+    """
+    values, slopes = np.empty(len(relative)), np.empty_like(relative)
+    kernel, sums = stats.solver.kernels.profiles, stats.sums
+    if kernel is not None:
+        dof = degrees_left(sums, restricted=restricted)
+        points = relative[:, 0], dof, restricted
+        kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
+        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), slopes
+    for r, padded in enumerate(relative):
+        done = eliminate(stats, stats.layout.cut_square(padded))
+        found = profile_given(sums, done.log_det, done.G, restricted=restricted)
+        projected = projections(stats, done)
+        own = factor_gradients(stats, done, projected, found.weight, found.sigma)
+        values[r] = found.criterion
+        slopes[r] = -2.0 * found.sigma * stats.layout.join(own)
+    return values, slopes
 
 
 def profiled_curvature(

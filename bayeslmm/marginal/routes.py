@@ -19,16 +19,25 @@ from bayeslmm.marginal.dense import DenseRest, dense_bytes
 from bayeslmm.marginal.kernels.pooled import pooling_pays
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.panels import Panels, find_panels, pair_bytes
+from bayeslmm.marginal.solvers import (
+    Crossed,
+    InSteps,
+    Levels,
+    NoRest,
+    Pairs,
+    Pooled,
+)
 from bayeslmm.marginal.sparse import SPARSE_BYTES, SparseRest
 from bayeslmm.marginal.statistics import (
+    Rest,
     Solver,
     Statistics,
     lead_couplings,
     rest_columns,
 )
-from bayeslmm.marginal.steps import InSteps
 from bayeslmm.marginal.sums import Sums, sum_rows
-from bayeslmm.marginal.walks import Crossed, Levels, NoRest, OneCall, Pairs, Pooled
+
+Route = tuple[Rest, Solver]
 
 # Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
 # between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
@@ -75,7 +84,7 @@ def cross_products(design: Design) -> Statistics:
     return make_statistics(sum_rows(design, layout), layout)
 
 
-def choose_solver(parts: Parts) -> Solver:
+def choose_route(parts: Parts) -> Route:
     """The route that costs least.
 
     With several grouping factors loops where the rest is small, panels where its factor
@@ -100,7 +109,7 @@ def choose_solver(parts: Parts) -> Solver:
 
 
 def make_statistics(
-    sums: Sums, layout: Layout, route: Callable[[Parts], Solver] = choose_solver
+    sums: Sums, layout: Layout, route: Callable[[Parts], Route] = choose_route
 ) -> Statistics:
     """The sums over all rows in the layout of a route, by default the best.
 
@@ -112,39 +121,40 @@ def make_statistics(
     parts = Parts(
         sums, layout, lead_couplings(sums, layout), rest_columns(sums, layout)
     )
-    return Statistics(sums, layout, *parts.coupling, parts.Fr, route(parts))
+    R, solver = route(parts)
+    return Statistics(sums, layout, *parts.coupling, R, parts.Fr, solver)
 
 
 # --- the routes -----------------------------------------------------------------------
 
 
 def one_factor(
-    parts: Parts, walk: type[Pooled] | type[Pairs] | type[Levels]
-) -> OneCall:
+    parts: Parts, solver: type[Pooled] | type[Pairs] | type[Levels]
+) -> Route:
     """A walk over the levels of the one grouping factor."""
-    return OneCall(walk.of(parts.sums.A[0], parts.sums.F[0]), NoRest())
+    return NoRest(), solver.of(parts.sums.A[0], parts.sums.F[0])
 
 
-def small_rest(parts: Parts) -> OneCall:
+def small_rest(parts: Parts) -> Route:
     """Loops over the levels of several factors."""
     rest = DenseRest.of(parts.sums, parts.layout)
     lead = parts.sums.A[0], parts.sums.F[0]
     arrays = (*lead, *parts.coupling, rest.values, parts.Fr)
-    return OneCall(Crossed.of(parts.layout, *arrays), rest)
+    return rest, Crossed.of(parts.layout, *arrays)
 
 
-def dense_rest(parts: Parts) -> InSteps:
+def dense_rest(parts: Parts) -> Route:
     """Steps with LAPACK."""
-    return InSteps(DenseRest.of(parts.sums, parts.layout))
+    return DenseRest.of(parts.sums, parts.layout), InSteps()
 
 
-def sparse_rest(parts: Parts, panels: Panels | None = None) -> InSteps:
+def sparse_rest(parts: Parts, panels: Panels | None = None) -> Route:
     """Steps in panels."""
     if panels is None:
         panels = _find_panels(parts, math.inf, math.inf)
         assert panels is not None, "nothing is beyond infinity"
     rest = SparseRest.of(parts.sums, parts.layout, panels, parts.coupling)
-    return InSteps(rest)
+    return rest, InSteps()
 
 
 def affordable_panels(parts: Parts) -> Panels | None:

@@ -5,7 +5,6 @@
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,7 +40,6 @@ class SparseRest:
     panels: Panels
     values: Float[np.ndarray, " v"]
     pairs: Int[np.ndarray, " c"]
-    name: ClassVar[str] = "sparse"
 
     @classmethod
     def of(

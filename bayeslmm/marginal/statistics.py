@@ -3,18 +3,17 @@
 `Statistics` are the sums over rows in the layout of the kernels, so that the cost of
 one evaluation does not depend on the number of rows, with the `Solver` that computes
 the likelihood from them. What differs between the ways to do so (`routes` chooses one)
-is asked of two objects: the solver, and the `Rest`, its matrix of the levels outside
+is asked of two objects: the solver, and the `Rest`, the matrix of the levels outside
 the largest grouping factor.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.marginal.fixed import BetaPrior
 from bayeslmm.marginal.layout import Block, Layout
 from bayeslmm.marginal.sums import Sums, block_pairs
 
@@ -40,10 +39,12 @@ class Statistics:
     indptr, columns, B : ndarray, shapes (J + 1,), (nnz,), (nnz, k)
         Coupling of lead and rest by rows of levels: for entry e of level j,
         ``B[e] = Z_j'W z`` with z the rest's column ``columns[e]``.
+    R : Rest
+        ``Z_r'WZ_r`` of the rest, shape (m, m).
     Fr : ndarray, shape (m, w)
         ``Z_r'W[X y]`` of the rest.
     solver : Solver
-        How density and gradient are computed, with what it needs of them.
+        How density and gradient are computed, with what it needs of all these.
     """
 
     sums: Sums
@@ -51,6 +52,7 @@ class Statistics:
     indptr: Int[np.ndarray, " j1"]
     columns: Int[np.ndarray, " nnz"]
     B: Float[np.ndarray, "nnz k"]
+    R: "Rest"
     Fr: Float[np.ndarray, "m w"]
     solver: "Solver"
 
@@ -90,7 +92,7 @@ class Statistics:
         """Memory that one evaluation with its gradient takes while it runs."""
         lead = self.lead
         own = 8.0 * 4 * lead.n_levels * lead.k * (lead.k + len(self.WW))
-        return own + self.solver.rest.bytes
+        return own + self.R.bytes
 
     @property
     def in_steps(self) -> bool:
@@ -100,7 +102,7 @@ class Statistics:
         draw of the effects come from one factorisation. Other solvers give the density
         in one compiled call, much cheaper than anything else.
         """
-        return self.solver.walk is None
+        return self.solver.kernels.density is None
 
     @property
     def n(self) -> int:
@@ -163,62 +165,27 @@ class Statistics:
 # --- what every route answers ---------------------------------------------------------
 
 
+class Kernels(NamedTuple):
+    """Compiled functions of the arrays of a solver, and of what is the same for all.
+
+    What is left out goes in steps: one factorisation, called from Python.
+    """
+
+    density: Callable[..., tuple[float, float]] | None = None
+    fixed: Callable[..., None] | None = None
+    profiles: Callable[..., None] | None = None
+    gram: Callable[..., float] | None = None
+
+
 @runtime_checkable
 class Solver(Protocol):
-    """A route to the likelihood. Factors are in the order of the bar terms."""
+    """A route to the likelihood: the statistics as its kernels take them."""
+
+    kernels: ClassVar[Kernels]
 
     @property
-    def name(self) -> str:
-        """A word for tables of speed."""
-        ...
-
-    @property
-    def rest(self) -> "Rest":
-        """``Z_r'WZ_r`` of the rest."""
-        ...
-
-    @property
-    def walk(self) -> "Arrays | None":
-        """The compiled walk over the levels; None where there are only steps."""
-        ...
-
-    def density(
-        self,
-        stats: Statistics,
-        factors: Factors,
-        sigma: float,
-        prior: BetaPrior | None,
-        *,
-        slope: bool,
-    ) -> tuple[float, Slopes, float]:
-        """Log density, its slopes by each L_t and by log sigma; see `likelihood`."""
-        ...
-
-    def gram(
-        self, stats: Statistics, relative: Factors
-    ) -> tuple[float, Float[np.ndarray, "w w"]]:
-        """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
-        ...
-
-    def profiles(
-        self,
-        stats: Statistics,
-        relative: Float[np.ndarray, "r b k k"],
-        *,
-        restricted: bool,
-    ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
-        """Profiled criterion and its slopes by the relative factors, at r points."""
-        ...
-
-    def draw(
-        self,
-        stats: Statistics,
-        relative: Float[np.ndarray, "s b k k"],
-        sigma: Float[np.ndarray, " s"],
-        prior: BetaPrior | None,
-        z: Float[np.ndarray, "s pm"],
-    ) -> tuple[Float[np.ndarray, "s p"], Float[np.ndarray, "s m"]]:
-        """Fixed effects and those of the rest, from standard normals; `effects`."""
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the kernels take first."""
         ...
 
     def respond(
@@ -233,20 +200,8 @@ class Solver(Protocol):
 
 
 @runtime_checkable
-class Arrays(Protocol):
-    """The statistics as compiled kernels take them."""
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """What they take before all else."""
-        ...
-
-
-@runtime_checkable
 class Rest(Protocol):
-    """``Z_r'WZ_r`` of the rest, (m, m), with a word for tables of speed."""
-
-    name: ClassVar[str]
+    """``Z_r'WZ_r`` of the rest, (m, m)."""
 
     @property
     def bytes(self) -> float:

@@ -17,8 +17,7 @@ from bayeslmm.design.arrays import GroupTerm
 from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.fixed import beta_arrays
-from bayeslmm.marginal.statistics import Arrays
-from bayeslmm.marginal.walks import Crossed, Levels, Pairs, Pooled
+from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels import coordinates, targets
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.posterior.mode import Laplace
 
-# The target of each walk over the levels, with its callback in `kernels.callbacks`.
+# The target of each solver that has one, with its callback in `kernels.callbacks`.
 _TARGET_OF: dict[type, Callable[..., float]] = {
     Pooled: targets.pooled_target,
     Pairs: targets.pairs_target,
@@ -79,13 +78,12 @@ class CompiledTarget:
     """Log posterior density over coordinates x in one compiled call.
 
     ``plan`` has terms and priors, ``prior`` the Normal prior of beta (precision, mean,
-    constants), ``statistics`` the cross-products, ``walk`` those that a kernel takes.
+    constants), ``statistics`` the cross-products with their solver.
     """
 
     plan: Plan
     prior: tuple[np.ndarray, ...]
     statistics: Statistics
-    walk: Arrays
 
     def __call__(
         self, x: Float[np.ndarray, " m"]
@@ -102,17 +100,18 @@ class CompiledTarget:
         self, x: Float[np.ndarray, " m"], slope: bool, gradient: Float[np.ndarray, " m"]
     ) -> float:
         """One call of the kernel's target."""
-        return _TARGET_OF[type(self.walk)](
-            *(np.ascontiguousarray(x, float), self.plan.arrays, self.prior),
-            *(self.statistics.WW, self.walk.arrays, slope, gradient),
-        )
+        stats = self.statistics
+        given = (self.plan.arrays, self.prior, stats.WW, stats.solver.arrays)
+        target = _TARGET_OF[type(stats.solver)]
+        return target(np.ascontiguousarray(x, float), *given, slope, gradient)
 
     def records(self, normal: "Laplace") -> tuple[np.ndarray, ...]:
         """The arrays that a callback reads, in its order."""
         mode, basis = normal.mode, np.ascontiguousarray(normal.basis)
         whitening = (mode, basis, np.array([normal.value]))
-        given = (*self.plan.arrays, *self.prior, self.statistics.WW)
-        return (*whitening, *given, *self.walk.arrays)
+        stats = self.statistics
+        given = (*self.plan.arrays, *self.prior, stats.WW, *stats.solver.arrays)
+        return (*whitening, *given)
 
 
 def make_plan(
@@ -177,12 +176,11 @@ def compile_target(
 ) -> CompiledTarget | None:
     """The target in one call, None if there is no kernel or plan for it."""
     statistics = conditioned.statistics
-    walk = statistics.solver.walk
-    if plan is None or walk is None:
+    if plan is None or type(statistics.solver) not in _TARGET_OF:
         return None
     precision, mean, constants = beta_arrays(statistics.sums, beta)
     constants[1] += conditioned.log_jacobian
-    return CompiledTarget(plan, (precision, mean, constants), statistics, walk)
+    return CompiledTarget(plan, (precision, mean, constants), statistics)
 
 
 def spread_factors(
@@ -219,7 +217,7 @@ def callback_model(
     m, records = normal.mode.size, target.records(normal)
     return CompiledPyMCModel(
         dims={},
-        compiled_logp_func=logp_callback(type(target.walk)),
+        compiled_logp_func=logp_callback(type(target.statistics.solver)),
         compiled_expand_func=expand_callback(),
         initial_point_func=start,
         shared_data={str(i): array for i, array in enumerate(records)},  # kept alive

@@ -1,11 +1,11 @@
 """One grouping factor: density and gradient in one compiled call.
 
-Takes the arrays of a walk of `walks`, the relative factor of the leading block, sigma
-and the prior of beta as plain numbers; gives the log density, and the gradient with
-respect to the block's factor and to log sigma. Or several factors, and gives the
-profiled criterion at each but for its constants, with its gradient. The walks are
-``pooled`` (levels with equal A share the work), ``pairs`` (two effects, vectorised),
-and ``levels`` (any number of effects).
+Takes the arrays of a solver, the relative factor of the leading block, sigma and the
+prior of beta as plain numbers; gives the log density, and the gradient with respect to
+the block's factor and to log sigma. Or several factors, and gives the profiled
+criterion at each but for its constants, with its gradient. The solvers are ``pooled``
+(levels with equal A share the work), ``pairs`` (two effects, vectorised), and
+``levels`` (any number of effects).
 """
 
 import math

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayeslmm.marginal.kernels.compiling import compiled, compiled_callback
-from bayeslmm.marginal.walks import Crossed, Levels, Pairs, Pooled
+from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels.targets import (
     crossed_target,
     levels_target,
@@ -194,9 +194,9 @@ _LOGP_OF = {Pooled: _pooled, Pairs: _pairs, Levels: _levels, Crossed: _crossed}
 
 
 @cache
-def logp_callback(walk: type) -> Any:
-    """Compiled callback of a walk: has the ``address`` that nutpie calls."""
-    return compiled_callback(_LOGP_OF[walk], _LOGP)
+def logp_callback(solver: type) -> Any:
+    """Compiled callback of a solver: has the ``address`` that nutpie calls."""
+    return compiled_callback(_LOGP_OF[solver], _LOGP)
 
 
 @cache

@@ -1,71 +1,28 @@
-"""The likelihood in one compiled call: a walk over the levels of the lead.
+"""The routes to the likelihood: one solver for each, `routes` chooses.
 
-For one grouping factor, or where the rest of them is small. A walk is the statistics in
-the layout of its `Kernels`; `OneCall` is the solver on any of them. To add one: its
-class here or in a file of its own, its place in `routes`.
+A solver is the statistics in the layout of its `Kernels`, most of which walk over the
+levels of the lead in one compiled call; with a large rest it is nothing, and all goes
+in steps. To add one: its class here or in a file of its own, its condition in `routes`.
+Seconds are of one core of 2026, measured on 20 designs, InstEval among them; the
+largest error of their sum was a factor of 1.6.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.fixed import LOG_2PI, BetaPrior, beta_arrays, degrees_left
-from bayeslmm.marginal.kernels import blocked, crossed, draws, pairs, pooled, single
+from bayeslmm.marginal.kernels import crossed, draws, pairs, pooled, single
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
 from bayeslmm.marginal.layout import Layout
-from bayeslmm.marginal.statistics import (
-    Factors,
-    Lead,
-    Projection,
-    Rest,
-    Slopes,
-    Statistics,
-)
-from bayeslmm.marginal.steps import gram_in_steps, profiles_in_steps
+from bayeslmm.marginal.statistics import Factors, Kernels, Lead, Projection, Statistics
 
-# Seconds of a call from Python, one core of 2026, measured with those of the levels
-# below on 20 designs, InstEval among them; the largest error of the sum was a factor of
-# 1.6. From nutpie's callback it is some microseconds less, which matters for no choice.
+# A call from Python. From nutpie's callback it is some microseconds less, which matters
+# for no choice.
 PER_CALL = 1e-5
-
-
-class Kernels(NamedTuple):
-    """Functions of the arrays of a walk and of what is the same for all.
-
-    Those left out, of evaluations that only steps of the search take, go in steps.
-    """
-
-    density: Callable[..., tuple[float, float]]
-    fixed: Callable[..., None]
-    profiles: Callable[..., None] | None = None
-    gram: Callable[..., float] | None = None
-
-
-@runtime_checkable
-class Walk(Protocol):
-    """The statistics as the kernels of one route take them."""
-
-    kernels: ClassVar[Kernels]
-    name: ClassVar[str]
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """What the kernels take first."""
-        ...
-
-    def respond(
-        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
-    ) -> "Walk":
-        """The same for another response."""
-        ...
-
-    def seconds(self, stats: Statistics) -> float:
-        """Expected time of the walk."""
-        ...
-
+# An evaluation in steps: a dozen numpy calls on small arrays.
+PER_EVALUATION = 3e-4
 
 # --- one grouping factor --------------------------------------------------------------
 
@@ -79,7 +36,6 @@ class Pooled:
 
     alike: Alike
     arrays: tuple[np.ndarray, ...]
-    name: ClassVar[str] = "pooled"
     kernels: ClassVar[Kernels] = Kernels(
         single.pooled_density,
         draws.pooled_fixed,
@@ -108,7 +64,7 @@ class Pooled:
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk: each different A."""
         del stats
-        return 1.5e-7 * len(self.arrays[0])
+        return PER_CALL + 1.5e-7 * len(self.arrays[0])
 
 
 def _pairs_gram(
@@ -129,7 +85,6 @@ class Pairs:
     """
 
     arrays: tuple[np.ndarray, ...]
-    name: ClassVar[str] = "pairs"
     kernels: ClassVar[Kernels] = Kernels(
         single.pairs_density, draws.pairs_fixed, single.pairs_profiles, _pairs_gram
     )
@@ -151,7 +106,7 @@ class Pairs:
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk."""
-        return 2.1e-8 * stats.lead.n_levels
+        return PER_CALL + 2.1e-8 * stats.lead.n_levels
 
 
 def _effects_first(F: Float[np.ndarray, "j k w"]) -> Float[np.ndarray, "k w j"]:
@@ -164,7 +119,6 @@ class Levels:
     """Any number of effects, level by level; ``arrays`` are A and F."""
 
     arrays: tuple[np.ndarray, ...]
-    name: ClassVar[str] = "levels"
     kernels: ClassVar[Kernels] = Kernels(
         single.levels_density, draws.levels_fixed, single.levels_profiles
     )
@@ -185,14 +139,12 @@ class Levels:
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk."""
-        return 2.7e-8 * stats.lead.n_levels * stats.lead.k**2
+        return PER_CALL + 2.7e-8 * stats.lead.n_levels * stats.lead.k**2
 
 
 @dataclass(frozen=True, slots=True)
 class NoRest:
     """The rest of one grouping factor: nothing, neither a matrix nor its factor."""
-
-    name: ClassVar[str] = "none"
 
     @property
     def bytes(self) -> float:
@@ -250,7 +202,6 @@ class Crossed:
     """
 
     arrays: tuple[np.ndarray, ...]
-    name: ClassVar[str] = "crossed"
     kernels: ClassVar[Kernels] = Kernels(crossed.crossed_density, draws.crossed_fixed)
 
     @classmethod
@@ -274,102 +225,23 @@ class Crossed:
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk, and of factor and inverse by loops."""
-        return stats.coupling_seconds + 6e-10 * float(stats.m) ** 3
-
-
-# --- the solver -----------------------------------------------------------------------
+        return PER_CALL + stats.coupling_seconds + 6e-10 * float(stats.m) ** 3
 
 
 @dataclass(frozen=True, slots=True)
-class OneCall:
-    """Density and gradient in one call, much cheaper than anything else."""
+class InSteps:
+    """Several grouping factors, the rest large: the time goes into its matrix."""
 
-    walk: Walk
-    rest: Rest
-
-    @property
-    def name(self) -> str:
-        """That of the walk."""
-        return self.walk.name
-
-    def density(
-        self,
-        stats: Statistics,
-        factors: Factors,
-        sigma: float,
-        prior: BetaPrior | None,
-        *,
-        slope: bool,
-    ) -> tuple[float, Slopes, float]:
-        """Log density, its slopes by each L_t and by log sigma."""
-        precision, mean, constants = beta_arrays(stats.sums, prior)
-        padded = stats.layout.join(factors) / sigma
-        slopes = np.zeros_like(padded)
-        value, d_log_sigma = self.walk.kernels.density(
-            *(*self.walk.arrays, stats.WW, _lead_or_all(padded, 0), sigma),
-            *(precision, mean, tuple(constants.tolist()), slope),
-            _lead_or_all(slopes, 0),
-        )
-        return value, stats.layout.cut_square(slopes), d_log_sigma
-
-    def gram(
-        self, stats: Statistics, relative: Factors
-    ) -> tuple[float, Float[np.ndarray, "w w"]]:
-        """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
-        kernel, G = self.walk.kernels.gram, stats.WW.copy()
-        if kernel is None:
-            return gram_in_steps(stats, relative)
-        log_det = kernel(*self.walk.arrays, stats.lead.join(relative), G)
-        blocked.mirror_in_place(G)
-        return log_det, G
-
-    def profiles(
-        self,
-        stats: Statistics,
-        relative: Float[np.ndarray, "r b k k"],
-        *,
-        restricted: bool,
-    ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
-        """Profiled criterion and its slopes by the relative factors, at r points."""
-        kernel, sums = self.walk.kernels.profiles, stats.sums
-        if kernel is None:
-            return profiles_in_steps(stats, relative, restricted=restricted)
-        dof = degrees_left(sums, restricted=restricted)
-        values, slopes = np.empty(len(relative)), np.empty(relative.shape)
-        points = relative[:, 0], dof, restricted
-        kernel(*self.walk.arrays, sums.WW, *points, values, slopes[:, 0])
-        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), slopes
-
-    def draw(
-        self,
-        stats: Statistics,
-        relative: Float[np.ndarray, "s b k k"],
-        sigma: Float[np.ndarray, " s"],
-        prior: BetaPrior | None,
-        z: Float[np.ndarray, "s pm"],
-    ) -> tuple[Float[np.ndarray, "s p"], Float[np.ndarray, "s m"]]:
-        """Fixed effects and those of the rest, all draws in one call."""
-        beta, rest = np.empty((len(z), stats.p)), np.empty((len(z), stats.m))
-        self.walk.kernels.fixed(
-            *(*self.walk.arrays, stats.WW, _lead_or_all(relative, 1), sigma),
-            *(*beta_arrays(stats.sums, prior), z, beta),
-            *((rest,) if stats.m else ()),
-        )
-        return beta, rest
+    kernels: ClassVar[Kernels] = Kernels()
+    arrays: tuple[np.ndarray, ...] = ()
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
-    ) -> "OneCall":
-        """The same for another response."""
-        return replace(self, walk=self.walk.respond(F, Fr))
+    ) -> "InSteps":
+        """Itself: it keeps nothing of the response."""
+        del F, Fr
+        return self
 
     def seconds(self, stats: Statistics) -> float:
-        """Expected time of one log density with its gradient, one core."""
-        return PER_CALL + self.walk.seconds(stats)
-
-
-def _lead_or_all(
-    padded: Float[np.ndarray, "..."], axis: int
-) -> Float[np.ndarray, "..."]:
-    """Factors of the blocks; without that axis where there is one."""
-    return padded.squeeze(axis) if padded.shape[axis] == 1 else padded
+        """Expected time of the steps."""
+        return PER_EVALUATION + stats.coupling_seconds + stats.R.seconds
