@@ -38,8 +38,8 @@ from bayeslmm.marginal import (
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.routes import dense_rest, make_statistics, one_factor
-from bayeslmm.marginal.sums import sum_rows
 from bayeslmm.marginal.solvers import Crossed, InSteps, Levels, Pairs, Pooled
+from bayeslmm.marginal.sums import sum_rows
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute

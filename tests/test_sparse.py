@@ -348,7 +348,9 @@ def test_no_file_asks_which_route_was_taken():
     package = Path(routes_room.__file__).parents[1]
     own = {"routes.py", "solvers.py", "dense.py", "sparse.py"}
     own |= {"compiled.py", "callbacks.py"}
-    asked = re.compile(r"\b(Pooled|Pairs|Levels|Crossed|InSteps|(No|Dense|Sparse)Rest)\b")
+    asked = re.compile(
+        r"\b(Pooled|Pairs|Levels|Crossed|InSteps|(No|Dense|Sparse)Rest)\b"
+    )
     words = re.compile(r"[\"'](pooled|pairs|crossed|blocked|sparse)[\"']")
     for path in [*package.glob("marginal/*.py"), *package.glob("[rp]*/**/*.py")]:
         text = path.read_text(encoding="utf-8")
