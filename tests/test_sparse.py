@@ -16,6 +16,8 @@ from helpers import (
     finite_difference,
     random_factors,
     random_precision,
+    sums_of,
+    take_rows,
 )
 from hypothesis import given, strategies as st
 from test_average import all_directions
@@ -40,7 +42,6 @@ from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.panels import PanelMatrix
 from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.marginal.statistics import DENSE_BYTES, Kernel, make_statistics
-from bayeslmm.marginal.sums import sum_rows
 from bayeslmm.reml.expense import gradient_seconds
 
 EXACT = 1e-10  # same algebra by two routes
@@ -94,7 +95,7 @@ def build(spec: dict) -> Design:
 def forced(design: Design, kernel: Kernel) -> Statistics:
     """Statistics for a kernel that the size alone would not ask for."""
     layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout, kernel)
+    return make_statistics(sums_of(design, layout), layout, kernel)
 
 
 def draw_parameters(design: Design, seed: int):
@@ -321,21 +322,8 @@ def test_statistics_of_parts_add_up():
     rng = np.random.default_rng(4)
     design = coded_design(rng, codes_of("nested3", rng, size=120), (2, 1, 1))
     layout, part = make_layout(design.groups), rng.integers(0, 2, design.n)
-    parts = [
-        replace(
-            design,
-            y=design.y[part == i],
-            X=design.X[part == i],
-            groups=tuple(
-                replace(t, Z=t.Z[part == i], codes=t.codes[part == i])
-                for t in design.groups
-            ),
-        )
-        for i in range(2)
-    ]
-    added = make_statistics(
-        sum_rows(parts[0], layout) + sum_rows(parts[1], layout), layout
-    )
+    parts = [sums_of(take_rows(design, part == i), layout) for i in range(2)]
+    added = make_statistics(parts[0] + parts[1], layout)
     whole, (factors, sigma, _) = cross_products(design), draw_parameters(design, 2)
     assert added.kernel == whole.kernel == "sparse"
     same(

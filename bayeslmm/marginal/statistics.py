@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import DataError
+from bayeslmm.marginal.columns import data_columns
 from bayeslmm.marginal.kernels import couplings
 from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
 from bayeslmm.marginal.layout import Block, Layout, make_layout
@@ -174,7 +175,8 @@ def cross_products(design: Design) -> Statistics:
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout)
+    rows = rows_of(design, "cross-products")
+    return make_statistics(sum_rows(rows, layout, data_columns(design)), layout)
 
 
 def make_statistics(
