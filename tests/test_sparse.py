@@ -1,5 +1,6 @@
 """The sparse route: the dense oracle, the dense route, no fill where there is none."""
 
+import ast
 import itertools
 import json
 import re
@@ -17,6 +18,8 @@ from helpers import (
     finite_difference,
     random_factors,
     random_precision,
+    sums_of,
+    take_rows,
 )
 from hypothesis import given, strategies as st
 from test_average import all_directions
@@ -44,7 +47,6 @@ from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.marginal.routes import dense_rest, make_statistics, sparse_rest
 from bayeslmm.marginal.solvers import InSteps
 from bayeslmm.marginal.sparse import SparseRest
-from bayeslmm.marginal.sums import sum_rows
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
@@ -97,7 +99,7 @@ def build(spec: dict) -> Design:
 def forced(design: Design, route=sparse_rest) -> Statistics:
     """Statistics for a route that the size alone would not ask for."""
     layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout, route)
+    return make_statistics(sums_of(design, layout), layout, route)
 
 
 def draw_parameters(design: Design, seed: int):
@@ -346,38 +348,29 @@ def test_no_file_asks_which_route_was_taken():
     But for the compiled targets, which are looked up by the solver.
     """
     package = Path(routes_room.__file__).parents[1]
-    own = {"routes.py", "solvers.py", "dense.py", "sparse.py"}
-    own |= {"compiled.py", "callbacks.py"}
-    asked = re.compile(
-        r"\b(Pooled|Pairs|Levels|Crossed|InSteps|(No|Dense|Sparse)Rest)\b"
-    )
     words = re.compile(r"[\"'](pooled|pairs|crossed|blocked|sparse)[\"']")
-    for path in [*package.glob("marginal/*.py"), *package.glob("[rp]*/**/*.py")]:
-        text = path.read_text(encoding="utf-8")
-        assert not words.search(text) or path.parent.name == "plots", path
-        if path.name not in own and path.parent.name != "formula":
-            assert not asked.search(text), path
+    homes = {f"bayeslmm.marginal.{name}" for name in ("solvers", "dense", "sparse")}
+    users = {"routes.py", "compiled.py", "callbacks.py"}
+    for room in ("marginal", "reml", "posterior"):
+        for path in (package / room).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not words.search(text), path
+            imported = [
+                alias.name
+                for node in ast.walk(ast.parse(text))
+                if isinstance(node, ast.ImportFrom) and node.module in homes
+                for alias in node.names
+            ]
+            bytes_alone = {*imported} <= {"dense_bytes", "SPARSE_BYTES"}
+            assert bytes_alone or path.name in users, path
 
 
 def test_statistics_of_parts_add_up():
     rng = np.random.default_rng(4)
     design = coded_design(rng, codes_of("nested3", rng, size=120), (2, 1, 1))
     layout, part = make_layout(design.groups), rng.integers(0, 2, design.n)
-    parts = [
-        replace(
-            design,
-            y=design.y[part == i],
-            X=design.X[part == i],
-            groups=tuple(
-                replace(t, Z=t.Z[part == i], codes=t.codes[part == i])
-                for t in design.groups
-            ),
-        )
-        for i in range(2)
-    ]
-    added = make_statistics(
-        sum_rows(parts[0], layout) + sum_rows(parts[1], layout), layout
-    )
+    parts = [sums_of(take_rows(design, part == i), layout) for i in range(2)]
+    added = make_statistics(parts[0] + parts[1], layout)
     whole, (factors, sigma, _) = cross_products(design), draw_parameters(design, 2)
     assert type(added.R) is type(whole.R) is SparseRest
     same(

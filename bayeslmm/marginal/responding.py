@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import solve_triangular
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.marginal.columns import Columns
 from bayeslmm.marginal.conditioned import Conditioned, Twin
 from bayeslmm.marginal.conditioning import (
@@ -66,7 +66,7 @@ class Responder:
         """
         old, level = self.conditioned, response_level(design)
         spread = power_of_two(design.moments.net.sd(1)[0])
-        net = design.y if design.offset is None else design.y - design.offset
+        net = rows_of(design, "another response").net
         y = (net - level) / spread
         along = self.inverse @ (self._weighted(y) @ self.X)
         y = y - self.X @ along
@@ -109,11 +109,12 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         Memory is that of X and Z again.
     """
     root, layout = conditioned.root, conditioned.statistics.layout
-    X, unroot = design.X - conditioned.means, root
+    rows = rows_of(design, "another response")
+    X, unroot = rows.X - conditioned.means, root
     if design.p:
         unroot = solve_triangular(root, np.eye(design.p))
         X = np.ascontiguousarray(solve_triangular(root, X.T, trans=1).T)
-    weights = design.weights
+    weights = rows.weights
     scaled = X if weights is None else X * weights[:, None]
     columns = Columns(
         np.zeros(design.p + 1),
@@ -122,8 +123,7 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         effect_bases(design, conditioned.bases),
     )
     found = [
-        block_rows(design, block, slice(0, design.n), columns)
-        for block in layout.blocks
+        block_rows(rows, block, slice(0, rows.n), columns) for block in layout.blocks
     ]
     Z = [Z.T if weights is None else Z.T * weights for _, Z in found]
     return Responder(

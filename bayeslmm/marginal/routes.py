@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import DataError
+from bayeslmm.marginal.columns import data_columns
 from bayeslmm.marginal.dense import DenseRest, dense_bytes
 from bayeslmm.marginal.kernels.pooled import pooling_pays
 from bayeslmm.marginal.layout import Layout, make_layout
@@ -81,7 +82,8 @@ def cross_products(design: Design) -> Statistics:
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
     layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout)
+    rows = rows_of(design, "cross-products")
+    return make_statistics(sum_rows(rows, layout, data_columns(design)), layout)
 
 
 def choose_route(parts: Parts) -> Route:
