@@ -28,7 +28,7 @@ from bayeslmm.errors import DataError
 from bayeslmm.marginal.columns import Columns, constant_of, mover
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import Layout, make_layout
-from bayeslmm.marginal.statistics import make_statistics
+from bayeslmm.marginal.routes import make_statistics
 from bayeslmm.marginal.sums import Sums, fixed_products, sum_rows, turn_sums
 
 # Beyond this condition number the columns of a term are rescaled but not

@@ -23,8 +23,6 @@ from bayeslmm.marginal.conditioning import (
     power_of_two,
     response_level,
 )
-from bayeslmm.marginal.kernels.pooled import Alike
-from bayeslmm.marginal.refill import alike_of, refill
 from bayeslmm.marginal.sums import block_rows
 
 
@@ -36,8 +34,6 @@ class Responder:
     ----------
     conditioned : Conditioned
         The model of another response of the same rows, with its `Twin`.
-    alike : Alike or None
-        Levels that its kernel pools.
     unroot : ndarray, shape (p, p)
         Inverse of its root.
     X : ndarray, shape (n, p)
@@ -53,7 +49,6 @@ class Responder:
     """
 
     conditioned: Conditioned
-    alike: Alike | None
     unroot: Float[np.ndarray, "p p"]
     X: Float[np.ndarray, "n p"]
     inverse: Float[np.ndarray, "p p"]
@@ -86,7 +81,7 @@ class Responder:
         Wy = np.append(weighted @ self.X, y @ weighted)
         found = replace(
             old,
-            statistics=refill(old.statistics, self.alike, Wy, Fy),
+            statistics=old.statistics.respond(Wy, Fy),
             unit=spread * left,
             beta=beta,
         )
@@ -133,7 +128,6 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
     Z = [Z.T if weights is None else Z.T * weights for _, Z in found]
     return Responder(
         conditioned=replace(conditioned, twin=Twin.of(conditioned)),
-        alike=alike_of(conditioned.statistics),
         unroot=unroot,
         X=X,
         inverse=np.linalg.pinv(X.T @ scaled),

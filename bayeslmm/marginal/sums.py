@@ -70,6 +70,11 @@ class Sums:
     F: tuple[Float[np.ndarray, "_j _k _w"], ...]
     cells: tuple[Cells, ...]
 
+    @property
+    def p(self) -> int:
+        """Number of fixed-effect columns; [X y] has w = p + 1."""
+        return len(self.WW) - 1
+
     def __add__(self, other: "Sums") -> "Sums":
         """Sums of the rows of both; exact up to rounding, in any grouping."""
         return Sums(
@@ -171,7 +176,7 @@ def turn_sums(
     Sums
         Equal to sums over rows of the new columns, up to rounding.
     """
-    by_block = {b.terms: block_basis(b, bases) for b in layout.blocks}
+    by_block = {b.terms: b.join(bases) for b in layout.blocks}
     own = [by_block[block.terms] for block in layout.blocks]
     return Sums(
         n=sums.n,
@@ -184,17 +189,6 @@ def turn_sums(
             for (a, b), part in zip(block_pairs(layout), sums.cells, strict=True)
         ),
     )
-
-
-def block_basis(
-    block: Block, bases: Sequence[Float[np.ndarray, "_k _k"]]
-) -> Float[np.ndarray, "k k"]:
-    """The bases of the terms of a block along the diagonal."""
-    whole = np.zeros((block.k, block.k))
-    for t, start in zip(block.terms, block.starts, strict=True):
-        span = slice(start, start + len(bases[t]))
-        whole[span, span] = bases[t]
-    return whole
 
 
 def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:

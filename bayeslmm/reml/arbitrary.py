@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.elimination import eliminate
-from bayeslmm.marginal.likelihood import solve_beta
+from bayeslmm.marginal.fixed import solve_beta
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.optimise import rounding
 
