@@ -24,8 +24,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import ModelError
-from bayeslmm.marginal.elimination import block_factor, eliminate, projections
-from bayeslmm.marginal.panels import PanelMatrix
+from bayeslmm.marginal.elimination import eliminate, projections
 from bayeslmm.marginal.statistics import Statistics
 
 # Matrices of the size of all random effects that are held at a time.
@@ -93,17 +92,16 @@ def linear_sums(
     XX = np.array(done.G[:-1, :-1])
     XV = [Q[:, :, :-1] for Q, _ in projections(stats, done)]
     where = {
-        t: (b, slice(start, start + len(relative[t])))
+        t: (b, span)
         for b, block in enumerate(stats.layout.blocks)
-        for t, start in zip(block.terms, block.starts, strict=True)
+        for t, span in block.parts
     }
     own = [_Own(where[c.term][0], c.slope, XV, where[c.term][1]) for c in changes]
     if stats.rest:
         among = _between_blocks(stats, relative)
     else:
-        factor = block_factor(stats.lead, relative)
         root = done.lead.root * np.tri(stats.lead.k)
-        among = _within_levels(stats, factor, root)
+        among = _within_levels(stats, done.lead.factor, root)
     i, p = len(changes) + 1, stats.p
     traces, Q, P = np.empty((i, i)), np.empty((i, i, p, p)), np.empty((i, p, p))
     for a, one in enumerate(own):
@@ -164,12 +162,12 @@ def _between_blocks(
     scaled = np.empty_like(gram)  # Z'WZ Lambda
     edges = np.cumsum([0, *sizes])
     for block, start, end in zip(blocks, edges[:-1], edges[1:], strict=True):
-        factor = block_factor(block, relative)
+        factor = block.join(relative)
         levels = gram[:, start:end].reshape(len(gram), block.n_levels, block.k)
         scaled[:, start:end] = (levels @ factor).reshape(len(gram), -1)
     inner = np.empty_like(gram)
     for block, start, end in zip(blocks, edges[:-1], edges[1:], strict=True):
-        factor = block_factor(block, relative)
+        factor = block.join(relative)
         levels = scaled[start:end].reshape(block.n_levels, block.k, -1)
         inner[start:end] = (factor.T @ levels).reshape(end - start, -1)
     inner[np.diag_indices_from(inner)] += 1.0
@@ -209,8 +207,7 @@ def _dense_gram(stats: Statistics) -> Float[np.ndarray, "q q"]:
     for a in range(k):
         gram[level + a, lead + stats.columns] = stats.B[:, a]
     gram[lead:, :lead] = gram[:lead, lead:].T
-    R = stats.R
-    gram[lead:, lead:] = R.times(np.eye(stats.m)) if isinstance(R, PanelMatrix) else R
+    gram[lead:, lead:] = stats.R.times(np.eye(stats.m))
     return gram
 
 
