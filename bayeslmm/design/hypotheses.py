@@ -205,7 +205,8 @@ def _cells(recipe: Recipe) -> tuple[dict[str, Column], int]:
         codes, n = tuple(np.tile(c, times) for c in codes), n * times
     columns: dict[str, Column] = {}
     for place, (label, factor) in enumerate(factors.items()):
-        columns[label] = FactorColumn(codes[place].astype(np.int64), factor.levels)
+        own = codes[place].astype(np.int64)
+        columns[label] = FactorColumn(own, factor.levels, factor.kind)
     for label, column in known.items():
         if isinstance(column, AnyNumeric):
             values = rng.standard_normal((n, len(column.names)))

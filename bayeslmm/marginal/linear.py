@@ -100,9 +100,8 @@ def linear_sums(
     if stats.rest:
         among = _between_blocks(stats, relative)
     else:
-        factor = stats.lead.join(relative)
         root = done.lead.root * np.tri(stats.lead.k)
-        among = _within_levels(stats, factor, root)
+        among = _within_levels(stats, done.lead.factor, root)
     i, p = len(changes) + 1, stats.p
     traces, Q, P = np.empty((i, i)), np.empty((i, i, p, p)), np.empty((i, p, p))
     for a, one in enumerate(own):
