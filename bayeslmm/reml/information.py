@@ -240,7 +240,7 @@ def _working_slopes(
 
     columns = [
         (at(up) - at(down)) / far
-        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
+        for up, down, far in zip(*steps(problem, theta, frame, DIFFERENCE), strict=True)
     ]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
     in_sigma = np.array([float(p.component != "corr") for p in kept])

@@ -276,18 +276,20 @@ def steps(
     theta: Float[np.ndarray, " m"],
     frame: Float[np.ndarray, "m f"],
     size: float,
-) -> Iterator[tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], float]]:
+) -> tuple[Float[np.ndarray, "f m"], Float[np.ndarray, "f m"], Float[np.ndarray, " f"]]:
     """Theta a step up and down each column of a frame, within bounds, and how far."""
-    lower, upper = problem.bounds()
-    for direction in frame.T:
-        above = np.where(direction < 0.0, lower, upper) - theta
-        below = theta - np.where(direction < 0.0, upper, lower)
-        moves = direction != 0.0
-        up = min(size, np.min(above[moves] / direction[moves]))
-        down = min(size, np.min(below[moves] / direction[moves]))
-        if up + down == 0.0:  # two angles at their ends, which are no kinks
-            up = down = size
-        yield theta + up * direction, theta - down * direction, up + down
+    (lower, upper), along = problem.bounds(), frame.T
+    up = down = np.full(len(along), size)
+    if np.isfinite(lower).any() or np.isfinite(upper).any():
+        moves, falls = along != 0.0, along < 0.0
+        unit = np.where(moves, along, 1.0)
+        above = (np.where(falls, lower, upper) - theta) / unit
+        below = (theta - np.where(falls, upper, lower)) / unit
+        up = np.minimum(size, np.where(moves, above, np.inf).min(axis=1))
+        down = np.minimum(size, np.where(moves, below, np.inf).min(axis=1))
+        held = up + down == 0.0  # two angles at their ends, which are no kinks
+        up, down = np.where(held, size, up), np.where(held, size, down)
+    return theta + up[:, None] * along, theta - down[:, None] * along, up + down
 
 
 def _newton(
@@ -360,11 +362,9 @@ def curvature_at(
         beside a place where the criterion breaks down.
     """
     frame = problem.frame(theta, free)
-    rows = [
-        frame.T @ (problem(up)[1] - problem(down)[1]) / far
-        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
-    ]
-    found = np.array(rows).reshape(frame.shape[1], frame.shape[1])
+    ups, downs, far = steps(problem, theta, frame, DIFFERENCE)
+    _, gradients = problem.at(np.concatenate([ups, downs]))
+    found = (gradients[: len(far)] - gradients[len(far) :]) @ frame / far[:, None]
     if not np.isfinite(found).all():
         return None
     hessian = 0.5 * (found + found.T)
