@@ -107,9 +107,9 @@ class ProfiledProblem:
             return np.array([v for v, _ in found]), np.array([g for _, g in found])
         self.calls["evaluations"] += len(thetas)
         flat = linear.reshape(self.m, -1)
-        points = (thetas @ flat).reshape(-1, *linear.shape[1:])
+        points = (thetas @ flat).reshape(len(thetas), *linear.shape[1:])
         values, slopes = profiles(self.statistics, points, restricted=self.restricted)
-        return values, slopes.reshape(len(thetas), -1) @ flat.T
+        return values, slopes.reshape(len(thetas), flat.shape[1]) @ flat.T
 
     def with_curvature(
         self, theta: Float[np.ndarray, " m"]
