@@ -6,20 +6,13 @@ account of the rows, and what is needed to put new data the same way.
 """
 
 from bayeslmm.design.account import RowAccount
-from bayeslmm.design.arrays import (
-    Component,
-    Design,
-    EffectVariable,
-    FixedVariable,
-    GroupTerm,
-    Parameter,
-    parameters,
-)
+from bayeslmm.design.arrays import Design, EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.design.build import build_design
 from bayeslmm.design.describe import describe_table
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.recipe import ModelFrame, NewGroup, NewRows, Recipe
+from bayeslmm.design.space import Component, Parameter, ParameterSpace
 
 __all__ = [
     "Component",
@@ -33,9 +26,9 @@ __all__ = [
     "NewRows",
     "NumericColumn",
     "Parameter",
+    "ParameterSpace",
     "Recipe",
     "RowAccount",
     "build_design",
     "describe_table",
-    "parameters",
 ]

@@ -134,7 +134,7 @@ def _unbounded(target: Target, ended: list[_Found]) -> str:
     runaway = ""
     if ended:
         off = np.flatnonzero(_runs_off(target, _highest(ended)))
-        runaway = ", ".join(repr(target.labels[i]) for i in off)
+        runaway = ", ".join(repr(target.space.coordinates[i].label) for i in off)
     return (
         f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
         "density keeps growing. Give it a proper prior, for example priors='weak', or "

@@ -387,7 +387,8 @@ def draw_posterior(
         np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
     ]
     beta = np.stack([own[0] for own in drawn])
-    posterior = parameter_draws(model.design, beta, by_term, np.exp(x[..., 0]))
+    scalars = target.space.scalars(x)
+    posterior = parameter_draws(model.design, beta, by_term, scalars)
     for t in kept:
         b = np.stack([own[1][t] for own in drawn])
         posterior |= effect_draws(model.design.groups[t], b)

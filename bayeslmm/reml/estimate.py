@@ -11,7 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, is_choice, shortened, warn_user
 from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.conditioning import reproduces

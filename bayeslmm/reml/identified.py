@@ -18,7 +18,8 @@ from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import Structure
-from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.reml.entries import entry_positions, entry_products

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Parameter, parameters
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
-from bayeslmm.reml.information import natural_value, working_value
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
@@ -40,23 +39,16 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
         sd_corr(term, factor)
         for term, factor in zip(fit.design.groups, fit.factors, strict=True)
     ]
-    found = []
-    for parameter in parameters(fit.design):
-        if parameter.component == "fixef":
-            found.append(fit.beta[parameter.index[0]])
-        elif parameter.term is None:
-            found.append(fit.sigma)
-        else:
-            sd, corr = views[parameter.term]
-            entries = sd if parameter.component == "sd" else corr
-            found.append(entries[parameter.index])
-    return np.array(found)
+    scalars = {"sigma": fit.sigma}
+    return np.array(
+        [p.read(fit.beta, views, scalars) for p in fit.design.space.parameters]
+    )
 
 
 def summary_table(fit: "RemlFit", prob: float) -> "pd.DataFrame":
     """Every parameter: component, estimate, se, lower, upper."""
     check_fraction(prob, "prob")
-    shown = parameters(fit.design)
+    shown = fit.design.space.parameters
     values = estimates(fit)
     fixed_se = _fixed_se(fit)
     working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
@@ -82,7 +74,7 @@ def summary_table(fit: "RemlFit", prob: float) -> "pd.DataFrame":
 
 def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
     """Fixed effects: estimate, se, t."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
     table = {"estimate": estimate, "se": se, "t": estimate / se}
     return Table(table, index=label_index(shown))
@@ -90,7 +82,7 @@ def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
 
 def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
     """Covariance of the fixed effects; NaN where they have no SE."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     order = [p.index[0] for p in shown]
     covariance = fit.beta_cov[np.ix_(order, order)].copy()
     loose = np.isnan(_fixed_se(fit))
@@ -100,7 +92,7 @@ def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
 
 def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
     """SEs of the fixed effects; NaN where they go with what is not identified."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     se = np.sqrt(np.diag(fit.beta_cov))[[p.index[0] for p in shown]]
     loose = [p.label in fit.information.reasons for p in shown]
     return np.where(loose, np.nan, se)
@@ -110,7 +102,7 @@ def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     """SDs, correlations and sigma with their variances and covariances."""
     if is_at_mean(at):
         fit = replace(fit, factors=centred_factors(fit.design, fit.factors))
-    shown = [p for p in parameters(fit.design) if p.component != "fixef"]
+    shown = fit.design.space.variances
     values = estimates(fit)[-len(shown) :]
     moments = [
         _second_moment(fit, parameter, float(value))
@@ -193,13 +185,10 @@ def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, floa
     """Interval of half-width `reach` on the working scale of a parameter."""
     if not np.isfinite(reach):
         return np.nan, np.nan
-    if parameter.component == "fixef":
-        return value - reach, value + reach
-    centre = working_value(parameter.component, value)
-    low, high = centre - reach, centre + reach
+    centre = parameter.working(value)
     return (
-        natural_value(parameter.component, low),
-        natural_value(parameter.component, high),
+        float(parameter.natural(centre - reach)),
+        float(parameter.natural(centre + reach)),
     )
 
 
