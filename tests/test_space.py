@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from sampling import sample_unchecked, unchecked
 from test_layers import PACKAGE
 
-from bayeslmm import Model
+from bayeslmm import FitWarning, Model
 from bayeslmm.design import arrays
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import (
@@ -322,3 +322,37 @@ def test_a_coordinate_more_moves_no_draw(
     assert list(wide.index) == [*short.varcorr().index, "phi"]
     spread = (wide["median"] - short.varcorr()["median"]).abs()
     assert (spread.dropna() < 0.3 * other["sd"].loc[spread.dropna().index]).all()
+
+
+def test_a_coordinate_more_moves_no_estimate(request: pytest.FixtureRequest) -> None:
+    """REML: all as it was; the data say nothing of phi, and the fit says that."""
+    data = children()
+    short = Model(SLOPES, data).fit_reml()
+    other = short.summary()
+    request.getfixturevalue("longer")
+    with pytest.warns(FitWarning, match="phi is not identified"):
+        long = Model(SLOPES, data).fit_reml()
+    assert long.optimum.theta.size == short.optimum.theta.size + 1
+    assert long.status.converged
+    table = long.summary()
+    assert list(table.index) == [*other.index, "phi"]
+    np.testing.assert_allclose(
+        table.iloc[:-1, 1:], other.iloc[:, 1:], rtol=1e-4, atol=1e-6
+    )
+    assert np.isnan(table.loc["phi", "se"])
+
+
+def test_a_coordinate_more_moves_no_graph(request: pytest.FixtureRequest) -> None:
+    """The integrated PyMC model has it as a variable, with its prior."""
+    data = children()
+    short = Model(SLOPES, data).to_pymc(marginal=True)
+    request.getfixturevalue("longer")
+    long = with_prior(Model(SLOPES, data)).to_pymc(marginal=True)
+    names = [rv.name for rv in short.free_RVs]
+    assert sorted(rv.name for rv in long.free_RVs) == sorted([*names, "phi"])
+    point = {**short.initial_point(), "phi_log__": np.array(0.2)}
+    apart = float(long.compile_logp()(point))
+    point.pop("phi_log__")
+    apart -= float(short.compile_logp()(point))
+    z = (0.2 - 0.3) / 0.4
+    assert apart == pytest.approx(-np.log(0.4 * np.sqrt(2 * np.pi)) - 0.5 * z**2)

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Int
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import POSITIVE, Values
 from bayeslmm.errors import PriorError
-from bayeslmm.marginal import EffectsMean
 from bayeslmm.posterior.target import Target
 
 # Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
@@ -160,7 +159,7 @@ def _log_row_sizes(
     Z: Float[np.ndarray, "n k"] | None,
 ) -> Float[np.ndarray, " n"]:
     """Log SD of X beta, and of the effects of a new level of term t, at a point."""
-    cov = _effects(target, x).beta_cov
+    cov = target.effects(x).beta_cov
     variance = np.einsum("np,pq,nq->n", X, cov, X)
     if Z is not None:
         variance += np.square(Z @ target.factors(x[None])[t][0]).sum(axis=1)
@@ -232,13 +231,6 @@ def _tail_point(target: Target, i: int, back: float) -> Float[np.ndarray, " m"]:
     return point
 
 
-def _effects(target: Target, x: Float[np.ndarray, " m"]) -> EffectsMean:
-    """Distribution of the effects of the data given a point."""
-    safe = tuple(factor[0] for factor in target.safe_factors(x[None]))
-    sigma = float(target.safe_sigma(x))
-    return target.conditioned.effects(safe, sigma, target.beta)
-
-
 def _power(size: float, before: float) -> float:
     """Power of an SD that grew by e, 0 where it does not grow, or has no size."""
     if not math.isfinite(size) or not math.isfinite(before):
@@ -255,7 +247,7 @@ def _log_sizes(
     level that has most. A covariance is at most the product of its SDs.
     """
     sds = [np.linalg.norm(root[0], axis=-1) for root in target.factors(x[None])]
-    effects = _effects(target, x)
+    effects = target.effects(x)
     fixed = 0.5 * _log(np.diag(effects.beta_cov))
     spreads, scalars = [(sd, sd) for sd in sds], target.space.scalars(x)
     sizes, variances = {}, {}

@@ -25,7 +25,12 @@ from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import ParameterSpace
 from bayeslmm.errors import SamplingError
-from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
+from bayeslmm.marginal import (
+    BetaPrior,
+    EffectsMean,
+    Statistics,
+    log_density_gradient,
+)
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import moved_moments, reproduces
@@ -177,6 +182,11 @@ class Target:
         """Residual SD in safe units at each point."""
         sigma = np.exp(draws[..., self.space.sigma])
         return np.asarray(sigma / self.conditioned.unit)
+
+    def effects(self, x: Float[np.ndarray, " m"]) -> EffectsMean:
+        """Distribution of the effects of the data given x."""
+        safe = tuple(factor[0] for factor in self.safe_factors(x[None]))
+        return self.conditioned.effects(safe, float(self.safe_sigma(x)), self.beta)
 
     def coordinates(
         self, relative: Sequence[Float[np.ndarray, "_k _k"]], sigma: float

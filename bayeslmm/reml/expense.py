@@ -7,12 +7,12 @@ must not depend on how busy the machine is.
 
 import logging
 import time
-from collections.abc import Callable
 
 import numpy as np
 
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.marginal import Statistics
+from bayeslmm.marginal.objective import Objective
 from bayeslmm.marginal.panels import PanelMatrix
 
 # Seconds on one core of 2026 when called from Python, measured on 20 designs, InstEval
@@ -95,36 +95,27 @@ def gradient_seconds(stats: Statistics) -> float:
     return seconds + PER_CUBED_EFFECT[stats.kernel] * float(stats.m) ** 3
 
 
-def say_if_long(
-    stats: Statistics,
-    parameters: int,
-    evaluate: Callable[[], object],
-    count: int,
-    what: str,
-) -> None:
+def say_if_long(objective: Objective, count: int, what: str) -> None:
     """Say before a long wait how long it will be, from the time of one evaluation.
 
     Nothing is timed where the counts of operations leave no doubt.
 
     Parameters
     ----------
-    stats : Statistics
-        Cross-products of the design.
-    parameters : int
-        Variance parameters.
-    evaluate : callable
-        One evaluation of what is about to be evaluated many times.
+    objective : Objective
+        What is about to be evaluated many times.
     count : int
         How many times, more or less.
     what : str
         What is being done, and over how many parameters.
     """
-    few = parameters <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
+    stats = objective.statistics
+    few = objective.space.size <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
     if few and gradient_seconds(stats) * count < WORTH_SAYING:
         return
-    each = _seconds(evaluate)
+    each = _seconds(objective)
     if each < 1.0:  # the first may have loaded kernels
-        each = _seconds(evaluate)
+        each = _seconds(objective)
     if each * count > WORTH_SAYING:
         logging.getLogger("bayeslmm").warning(
             "%s takes some %.0f s here: about %.0f evaluations of %.2g s each. Fewer "
@@ -136,10 +127,10 @@ def say_if_long(
         )
 
 
-def _seconds(evaluate: Callable[[], object]) -> float:
+def _seconds(objective: Objective) -> float:
     """Wall time of one evaluation."""
     started = time.perf_counter()
-    evaluate()
+    objective(objective.start)
     return time.perf_counter() - started
 
 

@@ -19,13 +19,13 @@ from jaxtyping import Bool, Float
 from scipy.linalg import null_space
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.space import POSITIVE, Parameter
-from bayeslmm.marginal import profiled_criterion
+from bayeslmm.design.space import POSITIVE, SIGMA, Parameter
+from bayeslmm.marginal.objective import steps
 from bayeslmm.reml.arbitrary import arbitrary_fixef
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.identified import flat_directions
 from bayeslmm.reml.newton import Curvature
-from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters, steps
+from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters
 from bayeslmm.reml.status import is_finite_corr, sd_corr
 
 # Step of the central differences, in relative SDs of scaled columns: the working
@@ -114,12 +114,12 @@ def fit_information(
         reasons[parameter.label] = NOT_IDENTIFIED
     loose = np.flatnonzero(arbitrary_fixef(problem, optimum.theta, moves))
     reasons |= {p.label: ARBITRARY for p in design.space.fixed if p.index[0] in loose}
-    dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
-    found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
+    found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * problem.dof)
     known = np.array(inside)[~unknown]
     covariance = np.full((len(shown), len(shown)), np.nan)
     covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
-    values = _values(design, shown, *_absolute_factors(problem, optimum.theta))
+    sigma = problem.conditioned.unit * problem.profile(optimum.theta).sigma
+    values = _values(problem, design, shown, optimum.theta, sigma)
     natural = [p.slope(value) for p, value in zip(shown, values, strict=True)]
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
@@ -217,13 +217,13 @@ def _working_slopes(
 
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Working values with sigma held at 1."""
-        values = _values(design, kept, problem.data_factors(point), 1.0)
+        values = _values(problem, design, kept, point, 1.0)
         pairs = zip(kept, values, strict=True)
         return np.array([p.working(value) for p, value in pairs])
 
     columns = [
         (at(up) - at(down)) / far
-        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
+        for up, down, far in steps(theta, frame, DIFFERENCE, problem.bounds)
     ]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
     in_sigma = np.array([float(p.bounds == POSITIVE) for p in kept])
@@ -231,31 +231,16 @@ def _working_slopes(
     return slopes, in_sigma
 
 
-def _absolute_factors(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
-) -> tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]:
-    """Relative factors for the data, with the sigma that belongs to them."""
-    safe = problem.factors(theta)
-    profile = profiled_criterion(
-        problem.statistics, safe, restricted=problem.restricted
-    )
-    sigma = problem.conditioned.unit * profile.sigma
-    return problem.data_factors(theta), sigma
-
-
 def _values(
+    problem: ProfiledProblem,
     design: Design,
     shown: Sequence[Parameter],
-    relative: Sequence[Float[np.ndarray, "_k _k"]],
+    theta: Float[np.ndarray, " m"],
     sigma: float,
 ) -> Float[np.ndarray, " d"]:
-    """Values of variance parameters at relative factors and a sigma."""
-    spreads = [
-        (sigma * sd, corr)
-        for sd, corr in (
-            sd_corr(term, own)
-            for term, own in zip(design.groups, relative, strict=True)
-        )
-    ]
-    values = [p.read(np.empty(0), spreads, {"sigma": sigma}) for p in shown]
-    return np.array(values, float)
+    """Values of variance parameters at a theta and a sigma."""
+    pairs = zip(design.groups, problem.data_factors(theta), strict=True)
+    views = [sd_corr(term, factor) for term, factor in pairs]
+    spreads = [(sigma * sd, corr) for sd, corr in views]
+    scalars = {**problem.space.scalars(theta), SIGMA.label: sigma}
+    return np.array([p.read(np.empty(0), spreads, scalars) for p in shown], float)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
@@ -39,10 +39,9 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
         sd_corr(term, factor)
         for term, factor in zip(fit.design.groups, fit.factors, strict=True)
     ]
-    scalars = {"sigma": fit.sigma}
-    return np.array(
-        [p.read(fit.beta, views, scalars) for p in fit.design.space.parameters]
-    )
+    space = fit.design.space
+    scalars = {**space.profiled.scalars(fit.optimum.theta), SIGMA.label: fit.sigma}
+    return np.array([p.read(fit.beta, views, scalars) for p in space.parameters])
 
 
 def summary_table(fit: "RemlFit", prob: float) -> "pd.DataFrame":
