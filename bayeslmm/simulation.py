@@ -5,15 +5,15 @@ and sigma; gives responses. Random effects are drawn anew for every response, or
 given values.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.absent import check_rows
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, rows_of
 from bayeslmm.design.memory import check_fits
+from bayeslmm.design.rows import linear_predictor
 from bayeslmm.errors import ModelError, check_count, check_seed, shortened
 
 if TYPE_CHECKING:
@@ -240,14 +240,11 @@ def _one_response(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " n"]:
     """X beta + offset + Z b + e with b drawn or given."""
-    check_rows(design.y, "simulated responses")
-    y = design.X @ given.beta
-    if design.offset is not None:
-        y += design.offset
-    drawn = _draw_effects(design, given.factors, rng) if effects is None else effects
-    for term, b in zip(design.groups, drawn, strict=True):
-        y += np.einsum("nk,nk->n", term.Z, b[term.codes])
-    weights = 1.0 if design.weights is None else design.weights
+    rows = rows_of(design, "simulated responses")
+    if effects is None:
+        effects = _draw_effects(design, given.factors, rng)
+    y = linear_predictor(rows, given.beta, effects)
+    weights = 1.0 if rows.weights is None else rows.weights
     return y + rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
 
 
@@ -255,10 +252,12 @@ def _draw_effects(
     design: Design,
     factors: Sequence[Float[np.ndarray, "_ _"]],
     rng: np.random.Generator,
-) -> Iterator[Float[np.ndarray, "_ _"]]:
+) -> list[Float[np.ndarray, "_ _"]]:
     """Random effects of each bar term, shape (J, k), from N(0, L L')."""
-    for term, L in zip(design.groups, factors, strict=True):
-        yield rng.normal(size=(term.n_levels, term.k)) @ L.T
+    return [
+        rng.normal(size=(term.n_levels, term.k)) @ L.T
+        for term, L in zip(design.groups, factors, strict=True)
+    ]
 
 
 def _gaussian_design(source: "ModelSpec | Design | Simulated") -> Design:

@@ -10,10 +10,12 @@ from typing import Literal
 import numpy as np
 
 from bayeslmm.design import Design, ParameterSpace, Recipe, build_design
-from bayeslmm.design.again import Rereader, SomeRows
+from bayeslmm.design.again import Rereader
 from bayeslmm.design.another import answer_recipe, response_account
+from bayeslmm.design.arrays import rows_of
 from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
+from bayeslmm.design.rows import Rows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import column_names, open_source
 from bayeslmm.errors import (
@@ -98,7 +100,8 @@ class ModelSpec:
             )
             self._conditioned = condition(self.recipe.design) if gaussian else None
             self.plan = self._rereader = None
-            self.row_labels = label_rows(data, self.recipe.kept)
+            rows = rows_of(self.design, "labels of the rows")
+            self.row_labels = label_rows(data, rows.position)
         else:
             self.row_labels = None
             check_streamable(family, source)
@@ -267,14 +270,13 @@ class ModelSpec:
             f"rows={self.design.n}, groups=[{sizes}], priors={self.priors.name!r})"
         )
 
-    def read_rows(self) -> Iterator[SomeRows]:
+    def read_rows(self) -> Iterator[Rows]:
         """The rows used, read again if they were read in batches.
 
         Returns
         -------
-        iterator of SomeRows
-            Positions and designs of some rows each, at most 65,536 if they are read;
-            of all rows of a frame in memory.
+        iterator of Rows
+            At most 65,536 at a time if they are read; all rows of a frame in memory.
 
         Raises
         ------
@@ -282,7 +284,7 @@ class ModelSpec:
             If the model does not know where its rows are.
         """
         if self.plan is None:
-            return iter([SomeRows(self.recipe.kept, self.design)])
+            return iter([rows_of(self.design, "rows")])
         if self._rereader is None:
             raise DataError(
                 f"This model has the sums of {self.plan.source} and does not know "

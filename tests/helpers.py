@@ -18,6 +18,10 @@ from bayeslmm.design.arrays import (
     GroupTerm,
     RowAccount,
 )
+from bayeslmm.design.rows import Rows, linear_predictor
+from bayeslmm.marginal.columns import data_columns
+from bayeslmm.marginal.layout import Layout as Blocks
+from bayeslmm.marginal.sums import Sums, sum_rows
 
 Array = NDArray[np.float64]
 Layout = Literal["one", "nested", "crossed"]
@@ -31,7 +35,7 @@ def dense_Z(design: Design, t: int) -> Array:
     """Columns of term t, (n, J k), level by level."""
     term = design.groups[t]
     Z = np.zeros((design.n, term.n_levels, term.k))
-    Z[np.arange(design.n), term.codes] = term.Z
+    Z[np.arange(design.n), design.rows.codes[t]] = design.rows.Z[t]
     return Z.reshape(design.n, -1)
 
 
@@ -46,14 +50,14 @@ def dense_Sigma(design: Design, factors: Sequence[Array]) -> Array:
 
 def dense_V(design: Design, factors: Sequence[Array], sigma: float) -> Array:
     """Covariance of y given beta: sigma^2 W^-1 + Z Sigma Z'."""
-    weights = np.ones(design.n) if design.weights is None else design.weights
+    weights = np.ones(design.n) if design.rows.weights is None else design.rows.weights
     Z = _all_Z(design)
     return sigma**2 * np.diag(1 / weights) + Z @ dense_Sigma(design, factors) @ Z.T
 
 
 def response(design: Design) -> Array:
     """What is to be explained: y without the offset."""
-    return design.y if design.offset is None else design.y - design.offset
+    return design.rows.net
 
 
 # --- the likelihood -------------------------------------------------------------------
@@ -71,7 +75,7 @@ def dense_log_density(
     ``beta_precision=None`` is the flat prior (the restricted likelihood); a singular P
     leaves some directions of beta flat, and only its proper part is normalised.
     """
-    y, X = response(design), design.X
+    y, X = response(design), design.rows.X
     P, m0 = _beta_prior(design, beta_mean, beta_precision)
     Vinv = np.linalg.inv(dense_V(design, factors, sigma))
     C, b_hat = _fixed_effects(y, X, Vinv, P, m0)
@@ -96,7 +100,7 @@ def dense_criterion(
     design: Design, relative_factors: Sequence[Array], *, restricted: bool
 ) -> tuple[float, float, Array]:
     """-2 log (restricted) likelihood, sigma and beta profiled out; they come along."""
-    y, X = response(design), design.X
+    y, X = response(design), design.rows.X
     V0inv = np.linalg.inv(dense_V(design, relative_factors, 1.0))
     XtVX = X.T @ V0inv @ X
     beta = np.linalg.inv(XtVX) @ X.T @ V0inv @ y
@@ -129,7 +133,7 @@ def dense_conditional(
     beta_precision: Array | None = None,
 ) -> DenseConditional:
     """Mean and covariance of (beta, b) given y, by conditioning a normal on another."""
-    y, X, Z = response(design), design.X, _all_Z(design)
+    y, X, Z = response(design), design.rows.X, _all_Z(design)
     P, m0 = _beta_prior(design, beta_mean, beta_precision)
     Vinv = np.linalg.inv(dense_V(design, factors, sigma))
     Sigma = dense_Sigma(design, factors)
@@ -205,23 +209,58 @@ def coded_design(
     n = len(codes[0])
     X = np.column_stack([np.ones((n, min(p, 1))), rng.normal(size=(n, max(p - 1, 0)))])
     names = ["Intercept", *(f"x{c}" for c in range(1, p))][:p]
-    groups = tuple(
-        _random_term(rng, label, code, k)
-        for label, code, k in zip(labels, codes, effects, strict=False)
-    )
-    design = Design(
+    shapes = list(zip(labels, codes, effects, strict=False))
+    groups = tuple(_random_term(*shape) for shape in shapes)
+    rows = Rows(
+        Z=tuple(
+            np.column_stack([np.ones(n), rng.normal(size=(n, k - 1))])
+            for _, _, k in shapes
+        ),
         y=rng.normal(size=n),
         X=X,
-        fixed=tuple(FixedVariable(name, (c,)) for c, name in enumerate(names)),
-        groups=groups,
+        codes=tuple(codes[: len(shapes)]),
+        position=np.arange(n),
         weights=rng.uniform(0.3, 3.0, n) if weights else None,
         offset=rng.normal(size=n) if offset else None,
+    )
+    design = Design(
+        fixed=tuple(FixedVariable(name, (c,)) for c, name in enumerate(names)),
+        groups=groups,
         response="y",
         account=RowAccount(n, n),
+        rows=rows,
+        has_weights=weights,
     )
     b = [rng.normal(size=(t.n_levels, t.k)) for t in groups]
-    signal = sum((t.Z * b[i][t.codes]).sum(axis=1) for i, t in enumerate(groups))
-    return replace(design, y=design.y + signal + X.sum(axis=1))
+    return with_rows(design, y=rows.y + linear_predictor(rows, np.ones(X.shape[1]), b))
+
+
+def with_rows(design: Design, **changes: object) -> Design:
+    """The design with some arrays of its rows replaced."""
+    rows = replace(design.rows, **changes)
+    account = RowAccount(rows.n, rows.n)
+    has_weights = rows.weights is not None
+    return replace(design, rows=rows, account=account, has_weights=has_weights)
+
+
+def take_rows(design: Design, at: Array) -> Design:
+    """Some of the rows, under the levels of all."""
+    rows = design.rows
+    return with_rows(
+        design,
+        y=rows.y[at],
+        X=rows.X[at],
+        Z=tuple(Z[at] for Z in rows.Z),
+        codes=tuple(codes[at] for codes in rows.codes),
+        position=rows.position[at],
+        weights=None if rows.weights is None else rows.weights[at],
+        offset=None if rows.offset is None else rows.offset[at],
+    )
+
+
+def sums_of(design: Design, layout: Blocks, threads: int | None = None) -> Sums:
+    """Sums over the rows of a design, of the columns as they are."""
+    return sum_rows(design.rows, layout, data_columns(design), threads)
 
 
 def random_factors(rng: np.random.Generator, design: Design) -> tuple[Array, ...]:
@@ -326,18 +365,14 @@ def _random_levels(
     return rng.permutation(np.concatenate([np.arange(n_levels), more]))
 
 
-def _random_term(
-    rng: np.random.Generator, group: str, codes: NDArray[np.int64], k: int
-) -> GroupTerm:
-    """Bar term with an intercept and k - 1 normal columns."""
+def _random_term(group: str, codes: NDArray[np.int64], k: int) -> GroupTerm:
+    """Bar term with an intercept and k - 1 other columns."""
     effects = ("Intercept", *(f"{group[-1]}{c}" for c in range(1, k)))
     names = ["1", *effects[1:]]
     return GroupTerm(
         label=f"({' + '.join(names)} | {group})",
         group=group,
         effects=effects,
-        Z=np.column_stack([np.ones(len(codes)), rng.normal(size=(len(codes), k - 1))]),
-        codes=codes,
         levels=tuple(f"{group}{j}" for j in range(codes.max() + 1)),
         structure="us",
         variables=tuple(

@@ -9,6 +9,7 @@ from bayeslmm.design.arrays import (
     GroupTerm,
     RowAccount,
 )
+from bayeslmm.design.rows import Rows
 
 
 def make_design(structure: str = "us", *, intercept: bool = True) -> Design:
@@ -33,8 +34,6 @@ def make_design(structure: str = "us", *, intercept: bool = True) -> Design:
         "(x | g)",
         "g",
         ("Intercept", "x"),
-        np.column_stack([one, x]),
-        g,
         tuple("vwxyz"),
         structure,  # type: ignore[arg-type]
         (EffectVariable("1|g", "1", (0,)), EffectVariable("x|g", "x", (1,))),
@@ -43,12 +42,12 @@ def make_design(structure: str = "us", *, intercept: bool = True) -> Design:
         "(1 | h)",
         "h",
         ("Intercept",),
-        one[:, None],
-        h,
         tuple("abcdef"),
         "us",
         (EffectVariable("1|h", "1", (0,)),),
     )
     y = 20.0 + 0.5 * x + a + rng.normal(0.0, 2.0, n)
     account = RowAccount(n, n)
-    return Design(y, X, tuple(fixed), (slopes, crossed), None, None, "y", account)
+    Z, codes = (np.column_stack([one, x]), one[:, None]), (g, h)
+    rows = Rows(y, X, Z, codes, np.arange(n))
+    return Design(tuple(fixed), (slopes, crossed), "y", account, rows)

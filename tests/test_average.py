@@ -32,7 +32,7 @@ def dense_average(design, relative, directions, *, restricted):
     """q_i'P q_j for q_i = V_i P y, with sigma^2 profiled out."""
     _, sigma, _ = dense_criterion(design, relative, restricted=restricted)
     V = dense_V(design, [sigma * L for L in relative], sigma)
-    Vinv, X = np.linalg.inv(V), design.X
+    Vinv, X = np.linalg.inv(V), design.rows.X
     P = Vinv - Vinv @ X @ np.linalg.inv(X.T @ Vinv @ X) @ X.T @ Vinv
     Py = P @ response(design)
     working = []

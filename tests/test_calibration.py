@@ -105,10 +105,11 @@ def ranks(
             factors.append(factor if turn is None else turn @ factor)
         sigma = float(np.exp(x[0]))
         design = template.design
-        y = design.X @ beta + sigma * rng.normal(size=design.n)
-        for term, factor in zip(design.groups, factors, strict=True):
+        y = design.rows.X @ beta + sigma * rng.normal(size=design.n)
+        pairs = zip(design.groups, factors, strict=True)
+        for t, (term, factor) in enumerate(pairs):
             b = rng.normal(size=(term.n_levels, term.k)) @ factor.T
-            y += (term.Z * b[term.codes]).sum(axis=1)
+            y += (design.rows.Z[t] * b[design.rows.codes[t]]).sum(axis=1)
         model = Model(shape.formula, shape.frame.assign(y=y))
         model.priors = priors
         post = sample(

@@ -176,7 +176,7 @@ def test_a_blup_is_a_weighted_mean_of_no_pooling_and_the_centre(formula, options
 def test_two_effects_are_pulled_by_one_matrix(bar):
     reml = fitted(f"score ~ edu + {bar}", pupils(12, 20))
     design, table = reml.model.design, lmm.shrinkage_table(reml)
-    Z = np.hstack([term.Z for term in design.groups])
+    Z = np.hstack(design.rows.Z)
     sigma = np.zeros((2, 2))
     at = 0
     for factor in reml.factors:
@@ -184,8 +184,8 @@ def test_two_effects_are_pulled_by_one_matrix(bar):
         sigma[at : at + k, at : at + k] = factor @ factor.T
         at += k
     for j, level in enumerate(design.groups[0].levels):
-        rows = design.groups[0].codes == j
-        own = np.linalg.lstsq(Z[rows], design.y[rows])[0]
+        rows = design.rows.codes[0] == j
+        own = np.linalg.lstsq(Z[rows], design.rows.y[rows])[0]
         part = table[table["level"] == level].set_index("effect")
         np.testing.assert_allclose(part["no_pooling"], own, **EXACT)
         pull = np.linalg.inv(np.eye(2) + sigma @ Z[rows].T @ Z[rows] / reml.sigma**2)

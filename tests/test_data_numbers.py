@@ -207,7 +207,7 @@ def test_decimals_of_arrow_are_the_doubles_next_to_them():
     recipe = build_design(parse_formula("y ~ 1 + (1 | f)"), table)
     assert recipe.design.groups[0].levels == ("0.3", "0.7")
     design = build_design(parse_formula("y ~ f + (1 | factor(f))"), table).design
-    assert design.X[:2, 1].tolist() == [0.3, 0.7]
+    assert design.rows.X[:2, 1].tolist() == [0.3, 0.7]
 
 
 # --- dictionaries of Arrow ------------------------------------------------------------

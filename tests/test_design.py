@@ -22,7 +22,7 @@ EXACT = 1e-12
 def matrix_of(lhs, data):
     """Model matrix and labels of a linear predictor, whatever its rank."""
     recipe = build(f"y ~ 1 + ({lhs} | g)", data)
-    return recipe.design.groups[0].Z, recipe.design.groups[0].effects
+    return recipe.design.rows.Z[0], recipe.design.groups[0].effects
 
 
 def column_of(label, data):
@@ -124,7 +124,7 @@ def test_poly_and_scale_are_those_of_r():
         (0.70969218937720013, 0.52151512152383650),
     ]
     assert recipe.design.fixed_names[1:] == ("poly(x, 2)1", "poly(x, 2)2")
-    np.testing.assert_allclose(recipe.design.X[:, 1:], expected, rtol=1e-10)
+    np.testing.assert_allclose(recipe.design.rows.X[:, 1:], expected, rtol=1e-10)
     new = recipe.encode(pd.DataFrame({"x": [3, 5], "g": ["A", "A"]}))
     expected = [
         (-0.29678037010319280, -0.026339147551708884),
@@ -134,17 +134,17 @@ def test_poly_and_scale_are_those_of_r():
     text = "y ~ 0 + scale(x) + scale(x, center = FALSE) + center(x) + (1 | g)"
     recipe = build(text.replace(" + center(x)", ""), once)
     expected = [(-1.009858168166955839, 0.10576238616172540)]
-    np.testing.assert_allclose(recipe.design.X[:1], expected, rtol=1e-10)
-    raw = build("y ~ poly(x, 2, raw = TRUE) + (1 | g)", once).design.X
+    np.testing.assert_allclose(recipe.design.rows.X[:1], expected, rtol=1e-10)
+    raw = build("y ~ poly(x, 2, raw = TRUE) + (1 | g)", once).design.rows.X
     np.testing.assert_array_equal(raw[:, 1:], [(v, v**2) for v in x])
-    centred = build("y ~ center(x) + (1 | g)", once).design.X
+    centred = build("y ~ center(x) + (1 | g)", once).design.rows.X
     np.testing.assert_allclose(centred[:, 1], np.array(x) - np.mean(x), rtol=EXACT)
 
 
 def test_functions_are_evaluated():
     data = small_frame()
     text = 'y ~ 0 + I(x^2 / w) + log(w, 2) + sin(2 * pi * w) + I(a == "q") + I(-w %% 2)'
-    X = build(f"{text} + (1 | g)", data).design.X
+    X = build(f"{text} + (1 | g)", data).design.rows.X
     x, w, a = data["x"], data["w"], data["a"]
     expected = np.column_stack(
         [x**2 / w, np.log2(w), np.sin(2 * np.pi * w), a != "q", a == "q", -w % 2]
@@ -199,7 +199,8 @@ def test_nested_groups_have_observed_cells_only(public_data):
     assert (batch.group, cask.group) == ("batch", "batch:cask")
     assert (batch.n_levels, cask.n_levels) == (10, 30)
     data = public_data("Pastes")
-    assert [cask.levels[code] for code in cask.codes] == list(data["sample"])
+    codes = recipe.design.rows.codes[1]
+    assert [cask.levels[code] for code in codes] == list(data["sample"])
     half = data[(data["batch"] != "C") | (data["cask"] == "b")]
     cask = build("strength ~ 1 + (1 | batch/cask)", half).design.groups[1]
     assert cask.levels[5:9] == ("B:c", "C:b", "D:a", "D:b")
@@ -215,9 +216,9 @@ def test_interaction_levels_are_the_sorted_pairs(codes):
     if not 1 < len(pairs) < len(codes):
         return
     data = pd.DataFrame(codes, columns=["a", "b"]).assign(y=range(len(codes)))
-    (term,) = build("y ~ 1 + (1 | a:b)", data).design.groups
-    assert term.levels == tuple(f"{a}:{b}" for a, b in pairs)
-    assert [pairs[code] for code in term.codes] == codes
+    design = build("y ~ 1 + (1 | a:b)", data).design
+    assert design.groups[0].levels == tuple(f"{a}:{b}" for a, b in pairs)
+    assert [pairs[code] for code in design.rows.codes[0]] == codes
 
 
 def test_level_labels_that_would_coincide_are_refused():
@@ -251,9 +252,10 @@ def test_order_of_categories_is_the_order_of_levels(order):
     data = small_frame()
     names = data["g"].tolist()
     data["g"] = pd.Categorical(names, categories=order)
-    (term,) = build("y ~ x + (x | g)", data).design.groups
-    assert term.levels == tuple(level for level in order if level != "none")
-    assert [term.levels[code] for code in term.codes] == names
+    design = build("y ~ x + (x | g)", data).design
+    levels = design.groups[0].levels
+    assert levels == tuple(level for level in order if level != "none")
+    assert [levels[code] for code in design.rows.codes[0]] == names
 
 
 # --- rows -----------------------------------------------------------------------------
@@ -270,8 +272,8 @@ def test_dropped_rows_are_accounted_for():
     assert (account.n_rows, account.n_used) == (24, int(complete.sum()))
     assert account.missing == {"y": 2, "x": 6, "a": 8}
     assert account.groups_lost == {"g": ("B",)}
-    np.testing.assert_array_equal(recipe.kept, np.flatnonzero(complete))
-    np.testing.assert_array_equal(recipe.design.y, data["y"][complete])
+    np.testing.assert_array_equal(recipe.design.rows.position, np.flatnonzero(complete))
+    np.testing.assert_array_equal(recipe.design.rows.y, data["y"][complete])
     assert recipe.design.groups[0].levels == ("A", "C", "D")
 
 
@@ -288,29 +290,30 @@ def test_weights_and_offsets_follow_the_rows():
     for weights in ("size", data["size"], data["size"].to_numpy(), list(data["size"])):
         recipe = build("y ~ x + offset(2 * w) + (1 | g)", data, weights=weights)
         expected = np.delete(np.arange(1.0, 25.0), 4)
-        np.testing.assert_array_equal(recipe.design.weights, expected)
+        np.testing.assert_array_equal(recipe.design.rows.weights, expected)
     expected = 2 * np.delete(data["w"].to_numpy(), 4)
-    np.testing.assert_allclose(recipe.design.offset, expected, rtol=EXACT)
+    np.testing.assert_allclose(recipe.design.rows.offset, expected, rtol=EXACT)
 
 
 def test_frame_holds_the_evaluated_variables():
-    frame = build("log(w) ~ a + poly(x, 2) + (x | g:b) + (1 | b)").frame
-    assert set(frame.columns) == {"log(w)", "x", "a", "poly(x, 2)"}
-    assert frame.columns["poly(x, 2)"].values.shape == (24, 2)
-    assert frame.columns["a"].levels == ("p", "q", "r")
-    assert set(frame.groups) == {"g:b", "b"}
-    assert frame.groups["g:b"].levels[:2] == ("A:u", "A:v")
+    recipe = build("log(w) ~ a + poly(x, 2) + (x | g:b) + (1 | b)")
+    columns = recipe.coding.variables
+    assert set(columns) == {"log(w)", "x", "a", "poly(x, 2)"}
+    assert columns["poly(x, 2)"].values.shape == (24, 2)
+    assert columns["a"].levels == ("p", "q", "r")
+    assert set(recipe.groups) == {"g:b", "b"}
+    assert recipe.groups["g:b"].levels[:2] == ("A:u", "A:v")
 
 
 def test_other_families_take_flags_factors_and_trials():
     data = small_frame().assign(s=np.arange(24) % 5, f=np.arange(24) % 3)
     recipe = build("flag ~ x + (1 | g)", data, gaussian=False)
-    np.testing.assert_array_equal(recipe.design.y, data["flag"].astype(float))
+    np.testing.assert_array_equal(recipe.design.rows.y, data["flag"].astype(float))
     recipe = build("b ~ x + (1 | g)", data, gaussian=False)
-    np.testing.assert_array_equal(recipe.design.y, data["b"] == "v")
+    np.testing.assert_array_equal(recipe.design.rows.y, data["b"] == "v")
     assert recipe.response_levels == ("u", "v")
     recipe = build("cbind(s, f) ~ x + (1 | g)", data, gaussian=False)
-    np.testing.assert_array_equal(recipe.design.y, data["s"])
+    np.testing.assert_array_equal(recipe.design.rows.y, data["s"])
     np.testing.assert_array_equal(recipe.trials, data["s"] + data["f"])
     # An effect for each row is fine where there is no residual variance.
     data = data.assign(row=np.arange(24))

@@ -86,7 +86,7 @@ def fixed_columns(text: str, data: pd.DataFrame) -> np.ndarray:
     """X of a formula, whatever its rank."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "check_design", lambda *_, **__: None)
-        return build.build_design(parse_formula(text), data).design.X
+        return build.build_design(parse_formula(text), data).design.rows.X
 
 
 def check_advice(text: str, data: pd.DataFrame) -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ def check_advice(text: str, data: pd.DataFrame) -> list[tuple[str, str]]:
     X = fixed_columns(text, data)
     rank = np.linalg.matrix_rank(X)
     for formula, words in found:
-        own = Model(formula, with_column(words, data)).design.X
+        own = Model(formula, with_column(words, data)).design.rows.X
         fewer = re.match(r"(\d+) effects? fewer", words)
         assert own.shape[1] == rank - (int(fewer[1]) if fewer else 0), formula
         assert np.linalg.matrix_rank(np.hstack([X, own])) == rank, formula

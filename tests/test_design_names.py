@@ -45,13 +45,13 @@ def test_constants_yield_to_columns_everywhere(text, names, streamed):
     recipe = read(text, with_pi(), streamed=streamed)
     assert recipe.design.fixed_names == names
     assert list(recipe.encode(with_pi()).X[:, -1]) == pytest.approx(
-        list(read(text, with_pi()).design.X[:, -1])
+        list(read(text, with_pi()).design.rows.X[:, -1])
     )
 
 
 def test_pi_is_the_number_without_such_a_column():
     design = read("y ~ I(x*pi) + (1 | g)", small_frame()).design
-    assert design.X[:, 1] == pytest.approx(np.pi * small_frame()["x"])
+    assert design.rows.X[:, 1] == pytest.approx(np.pi * small_frame()["x"])
 
 
 def test_pi_is_a_column_of_a_scan_and_can_group():
@@ -122,13 +122,13 @@ def test_names_that_duckdb_does_not_tell_apart_are_refused():
 
 def test_weights_go_by_the_labels_of_the_rows():
     data = small_frame().sample(frac=1.0, random_state=1)
-    own = read("y ~ x + (1 | g)", data, weights="w").design.weights
+    own = read("y ~ x + (1 | g)", data, weights="w").design.rows.weights
     everything = pd.concat([small_frame()["w"], pd.Series([9.0], index=[99])])
     for weights in (data["w"], data["w"].sort_index(), everything):
-        found = read("y ~ x + (1 | g)", data, weights=weights).design.weights
+        found = read("y ~ x + (1 | g)", data, weights=weights).design.rows.weights
         assert found.tolist() == own.tolist()
     by_position = read("y ~ x + (1 | g)", data, weights=data["w"].to_numpy())
-    assert by_position.design.weights.tolist() == own.tolist()
+    assert by_position.design.rows.weights.tolist() == own.tolist()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,9 @@ def test_weights_under_other_labels_are_refused(change, said):
 
 def test_frames_without_labels_take_weights_by_position():
     data, w = pl.from_pandas(small_frame()), small_frame()["w"]
-    assert read("y ~ x + (1 | g)", data, weights=w).design.weights.tolist() == list(w)
+    assert read(
+        "y ~ x + (1 | g)", data, weights=w
+    ).design.rows.weights.tolist() == list(w)
     with pytest.raises(DataError, match="1 of 24 rows have no weight"):
         read("y ~ x + (1 | g)", data, weights=w.set_axis(w.index + 1))
 

@@ -132,7 +132,7 @@ def _beta(model: lmm.Model, point: dict[str, np.ndarray]) -> np.ndarray:
         beta = model.priors.fixed_turn @ beta
     if design.intercept is not None:
         slopes = [j for j in range(design.p) if j != design.intercept]
-        beta[design.intercept] -= design.X[:, slopes].mean(axis=0) @ beta[slopes]
+        beta[design.intercept] -= design.rows.X[:, slopes].mean(axis=0) @ beta[slopes]
     return beta
 
 

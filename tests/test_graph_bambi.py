@@ -37,18 +37,18 @@ def fitted(model: lmm.Model, tree: Any) -> np.ndarray:
     """X beta + Z b + offset for each draw, from the arrays of the design."""
     design, posterior = model.design, tree["posterior"]
     mean = np.zeros((2, 3, design.n))
-    if design.offset is not None:
-        mean = mean + design.offset
+    if design.rows.offset is not None:
+        mean = mean + design.rows.offset
     for variable in design.fixed:
         draws = posterior[names.safe_name(variable.name)].to_numpy()
         draws = draws if variable.coords else draws[..., None]
-        mean = mean + draws @ design.X[:, list(variable.columns)].T
-    for term in design.groups:
+        mean = mean + draws @ design.rows.X[:, list(variable.columns)].T
+    for t, term in enumerate(design.groups):
         for variable in term.variables:
             draws = posterior[names.safe_name(variable.name)].to_numpy()
             draws = draws if variable.coords else draws[:, :, None]
-            columns = term.Z[:, list(variable.effects)].T
-            mean = mean + (draws[..., term.codes] * columns).sum(axis=2)
+            columns = design.rows.Z[t][:, list(variable.effects)].T
+            mean = mean + (draws[..., design.rows.codes[t]] * columns).sum(axis=2)
     return mean
 
 
@@ -68,7 +68,7 @@ def test_bambis_log_likelihood_is_normal():
     tree = some_draws(model, 7)
     to_bambi(model).compute_log_likelihood(tree)
     sigma = tree["posterior"]["sigma"].to_numpy()[..., None]
-    ours = norm.logpdf(model.design.y, fitted(model, tree), sigma)
+    ours = norm.logpdf(model.design.rows.y, fitted(model, tree), sigma)
     np.testing.assert_allclose(tree["log_likelihood"]["y"], ours, rtol=1e-9)
 
 

@@ -40,10 +40,10 @@ def test_poisson_density_is_the_products_of_poissons():
     point = {k: np.full_like(v, 0.1) for k, v in graph.initial_point().items()}
     likelihood = graph.compile_logp(graph.observed_RVs, mode=MODE)(point)
     term = model.design.groups[0]
-    eta = 0.1 + 0.1 * (model.design.X[:, 1] - model.design.X[:, 1].mean())
-    eta = eta + np.exp(0.1) * 0.1 * np.ones(term.n_levels)[term.codes]
+    eta = 0.1 + 0.1 * (model.design.rows.X[:, 1] - model.design.rows.X[:, 1].mean())
+    eta = eta + np.exp(0.1) * 0.1 * np.ones(term.n_levels)[model.design.rows.codes[0]]
     assert likelihood == pytest.approx(
-        poisson.logpmf(model.design.y, np.exp(eta)).sum(), rel=1e-9
+        poisson.logpmf(model.design.rows.y, np.exp(eta)).sum(), rel=1e-9
     )
 
 
@@ -100,7 +100,7 @@ def test_joint_draws_have_the_names_of_the_marginal_ones(short_run: Any):
         assert posterior[dim].to_numpy().tolist() == layout.coords[dim]
     stats = {"diverging", "tree_depth", "energy", "lp", "acceptance_rate", "n_steps"}
     assert stats <= set(short_run["sample_stats"].data_vars)
-    np.testing.assert_array_equal(short_run["observed_data"]["y"], model.design.y)
+    np.testing.assert_array_equal(short_run["observed_data"]["y"], model.design.rows.y)
 
 
 @pytest.mark.slow

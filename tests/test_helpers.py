@@ -22,10 +22,10 @@ def test_proper_prior_is_a_normal_density_of_y(seed, layout):
     factors, mean = helpers.random_factors(rng, design), rng.normal(size=design.p)
     precision = helpers.random_precision(rng, design.p, design.p)
     cov = helpers.dense_V(design, factors, 0.8)
-    cov = cov + design.X @ np.linalg.inv(precision) @ design.X.T
+    cov = cov + design.rows.X @ np.linalg.inv(precision) @ design.rows.X.T
     expected = scipy.stats.multivariate_normal(
-        design.X @ mean + design.offset, cov
-    ).logpdf(design.y)
+        design.rows.X @ mean + design.rows.offset, cov
+    ).logpdf(design.rows.y)
     value = helpers.dense_log_density(design, factors, 0.8, mean, precision)
     assert value == pytest.approx(expected, rel=EXACT)
 
@@ -39,7 +39,9 @@ def test_density_is_the_integral_over_one_coefficient(flat):
     prior = scipy.stats.norm(0.5, 2.0)
 
     def density(beta):
-        value = scipy.stats.multivariate_normal(design.X[:, 0] * beta, V).pdf(design.y)
+        value = scipy.stats.multivariate_normal(design.rows.X[:, 0] * beta, V).pdf(
+            design.rows.y
+        )
         return value * (1.0 if flat else prior.pdf(beta))
 
     integral, _ = scipy.integrate.quad(density, -30, 30, points=[1], epsabs=0)
@@ -74,7 +76,9 @@ def test_criterion_is_the_minimum_over_sigma(restricted):
         if restricted:
             return -2 * helpers.dense_log_density(design, scaled, np.exp(log_sigma))
         V = helpers.dense_V(design, scaled, np.exp(log_sigma))
-        return -2 * scipy.stats.multivariate_normal(design.X @ beta, V).logpdf(design.y)
+        return -2 * scipy.stats.multivariate_normal(design.rows.X @ beta, V).logpdf(
+            design.rows.y
+        )
 
     assert criterion == pytest.approx(deviance(np.log(sigma)), rel=EXACT)
     slope = helpers.finite_difference(
@@ -91,9 +95,9 @@ def test_conditional_law_is_the_joint_normal_read_by_rows_of_its_precision():
     factors, sigma = helpers.random_factors(rng, design), 0.9
     mean, precision = rng.normal(size=2), helpers.random_precision(rng, 2, 1)
     columns = np.hstack(
-        [design.X, helpers.dense_Z(design, 0), helpers.dense_Z(design, 1)]
+        [design.rows.X, helpers.dense_Z(design, 0), helpers.dense_Z(design, 1)]
     )
-    W = np.diag(design.weights) / sigma**2
+    W = np.diag(design.rows.weights) / sigma**2
     Q = columns.T @ W @ columns
     Q[:2, :2] += precision
     Q[2:, 2:] += np.linalg.inv(helpers.dense_Sigma(design, factors))

@@ -116,7 +116,7 @@ def test_products_are_those_of_the_whole_matrix(restricted: bool) -> None:
     conditioned = model.conditioned.unmoved()
     found = entry_products(conditioned.statistics, restricted=restricted)
     assert found is not None
-    X, P = design.X, np.eye(design.n)
+    X, P = design.rows.X, np.eye(design.n)
     if restricted:
         P = P - X @ np.linalg.solve(X.T @ X, X.T)
     changes = []
@@ -125,8 +125,8 @@ def test_products_are_those_of_the_whole_matrix(restricted: bool) -> None:
             changes.append(2.0 * P @ P)
             continue
         t, i, j = entry
-        Z = design.groups[t].Z @ conditioned.bases[t]
-        codes = design.groups[t].codes
+        Z = design.rows.Z[t] @ conditioned.bases[t]
+        codes = design.rows.codes[t]
         cells = np.outer(Z[:, i], Z[:, j]) * (codes[:, None] == codes)
         changes.append(P @ (cells if i == j else cells + cells.T) @ P)
     flat = np.array([change.ravel() for change in changes])

@@ -19,7 +19,7 @@ from bayeslmm.marginal.points import density_with_coefficients, density_with_eff
 from bayeslmm.posterior.importance import importance_posterior, sample_importance
 from bayeslmm.posterior.quadrature import quadrature
 from bayeslmm.posterior.visits import in_threads, safe_point
-from bayeslmm.reml.expense import gradient_seconds
+from bayeslmm.reml.expense import prefers_importance
 
 # Monte Carlo errors that a figure may be off by; seeds are fixed.
 MCSE = 4.0
@@ -151,7 +151,7 @@ def test_seed_and_nothing_else_decides(
 ) -> None:
     """Threads change nothing, another seed everything, and point i is point i."""
     run = make()
-    monkeypatch.setattr(sys.modules[gradient_seconds.__module__], "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(sys.modules[prefers_importance.__module__], "WORTH_A_THREAD", 0)
     one, four = (accepted(run, draws=60, cores=cores) for cores in (1, 4))
     np.testing.assert_array_equal(one.index, four.index)
     np.testing.assert_array_equal(one.x, four.x)
@@ -169,7 +169,7 @@ def test_seed_and_nothing_else_decides(
 def test_effects_that_are_not_kept() -> None:
     """Only the terms asked for are kept; they are the same draws."""
     run = crossed()
-    assert run[1].statistics.kernel == "blocked"
+    assert run[1].statistics.in_steps
     everything, one = (accepted(run, draws=50, keep=keep) for keep in (None, (1,)))
     assert set(one.b) == {1}
     np.testing.assert_array_equal(one.b[1], everything.b[1])

@@ -66,7 +66,7 @@ def target_of(model: Model) -> Target:
 def centred_columns(model: Model) -> np.ndarray:
     """Columns of X with products of centred variables, less their means."""
     design, turn = model.design, model.design.fixed_turn
-    columns = design.X if turn is None else design.X @ turn
+    columns = design.rows.X if turn is None else design.rows.X @ turn
     if design.intercept is None:
         return columns
     means = columns.mean(axis=0)

@@ -134,9 +134,9 @@ def test_marks_are_the_same_in_every_figure(intercepts, slopes):
 
 def test_axis_says_what_where_and_in_which_units(intercepts, slopes):
     design = slopes[0].model.design
-    mean = design.X[:, 1].mean()
+    mean = design.rows.X[:, 1].mean()
     (rows,) = lmm.plot_shrinkage(*intercepts).axes
-    at = f"{intercepts[0].model.design.X[:, 1].mean():.3g}"
+    at = f"{intercepts[0].model.design.rows.X[:, 1].mean():.3g}"
     said = rows.get_xlabel().replace("\n", " ")
     assert said == (
         f"Intercept of each classroom where edu = {at}, its mean (units of score)"
@@ -170,7 +170,7 @@ def test_plane_has_an_arrow_from_no_pooling_to_partial_pooling(slopes):
         expected = wide[column][["Intercept", "edu"]].to_numpy()
         np.testing.assert_allclose(line(figure, words), expected)
     across, up = line(figure, "centre of pooling")[0, 0], slopes[0].beta
-    mean = slopes[0].model.design.X[:, 1].mean()
+    mean = slopes[0].model.design.rows.X[:, 1].mean()
     assert across == pytest.approx(up[0] + mean * up[1])
 
 

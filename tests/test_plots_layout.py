@@ -283,7 +283,7 @@ def test_points_are_the_response_where_nothing_else_varies(fits):
     figure = lmm.plot_fits(reml, levels=3)
     assert figure.get_supylabel() == "score"
     y = np.concatenate([ax.collections[-1].get_offsets()[:, 1] for ax in figure.axes])
-    assert set(np.round(y, 8)) <= set(np.round(reml.model.design.y, 8))
+    assert set(np.round(y, 8)) <= set(np.round(reml.model.design.rows.y, 8))
 
 
 def test_the_band_is_the_posterior_of_the_line(unequal):

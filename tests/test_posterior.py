@@ -114,7 +114,7 @@ def test_groups_and_attributes_of_the_tree(post: Posterior) -> None:
     assert {"diverging", "tree_depth", "energy", "acceptance_rate", "lp"} <= stats
     observed = post.idata["observed_data"]["score"]
     assert observed.dims == ("__obs__",)
-    np.testing.assert_array_equal(observed, post.model.design.y)
+    np.testing.assert_array_equal(observed, post.model.design.rows.y)
     attrs = post.idata.attrs
     assert (attrs["formula"], attrs["seed"], attrs["method"]) == (FORMULA, 1, "nuts")
     assert "nutpie 0.16" in attrs["versions"]
@@ -252,12 +252,13 @@ def test_predictions_of_one_draw(post: Posterior) -> None:
     """X beta + Z b, written out for the first draw."""
     design = post.model.design
     beta, b, _, _ = first_draw(post)
-    expected = design.X @ beta
-    for term, own in zip(design.groups, b, strict=True):
-        expected += (term.Z * own[term.codes]).sum(axis=1)
+    expected = design.rows.X @ beta
+    rows = design.rows
+    for Z, codes, own in zip(rows.Z, rows.codes, b, strict=True):
+        expected += (Z * own[codes]).sum(axis=1)
     np.testing.assert_allclose(post.predict_draws()[0, 0], expected, rtol=EXACT)
     fixed = post.predict_draws(random=False)[0, 0]
-    np.testing.assert_allclose(fixed, design.X @ beta, rtol=EXACT)
+    np.testing.assert_allclose(fixed, design.rows.X @ beta, rtol=EXACT)
 
 
 def test_prediction_table_describes_the_draws(
@@ -271,7 +272,9 @@ def test_prediction_table_describes_the_draws(
     np.testing.assert_allclose(table["mean"], draws.mean((0, 1)), rtol=EXACT)
     np.testing.assert_allclose(table["upper"], np.quantile(draws, 0.75, axis=(0, 1)))
     np.testing.assert_allclose(post.fitted(), table["mean"], rtol=EXACT)
-    np.testing.assert_allclose(post.residuals(), post.model.design.y - post.fitted())
+    np.testing.assert_allclose(
+        post.residuals(), post.model.design.rows.y - post.fitted()
+    )
 
 
 def test_known_rows_are_predicted_as_they_were_fitted(
@@ -289,10 +292,10 @@ def test_new_levels_are_drawn_from_their_distribution(
     rows = data.head(400).assign(classroom=[f"new{i}" for i in range(len(data))])
     drawn = post.predict_draws(rows, seed=1) - post.predict_draws(data, random=False)
     design = post.model.design
-    year = design.groups[1]
-    own_year = post.idata["posterior"]["1|year"].to_numpy()[..., year.codes]
+    year = design.rows.codes[1]
+    own_year = post.idata["posterior"]["1|year"].to_numpy()[..., year]
     root = factor_draws(design, post.idata, 0)
-    sd = np.sqrt(np.einsum("ni,cdia,cdja,nj->cdn", *_twice(design.groups[0].Z, root)))
+    sd = np.sqrt(np.einsum("ni,cdia,cdja,nj->cdn", *_twice(design.rows.Z[0], root)))
     z = ((drawn - own_year) / sd).ravel()
     assert scipy.stats.kstest(z, "norm").pvalue > 1e-4
     same = data.head(2).assign(classroom="new", edu=1.0, kind="art", year="2001")
@@ -307,7 +310,7 @@ def _twice(Z: Array, root: Array) -> tuple[Array, Array, Array, Array]:
 
 def test_new_responses_have_the_noise_of_their_weights(post: Posterior) -> None:
     """Standardised by sigma / sqrt(w) the noise is N(0, 1)."""
-    weights = post.model.design.weights
+    weights = post.model.design.rows.weights
     assert weights is not None
     noise = post.predict_draws(kind="response", seed=2) - post.predict_draws()
     z = noise * np.sqrt(weights) / post.draws("sigma")[..., None]
@@ -328,10 +331,10 @@ def test_shares_of_variance_of_one_draw(post: Posterior) -> None:
     """The definitions of RemlFit, written out for the first draw."""
     design = post.model.design
     beta, _, covariances, sigma = first_draw(post)
-    fixed = np.var(design.X @ beta, ddof=1)
+    fixed = np.var(design.rows.X @ beta, ddof=1)
     random = sum(
-        np.mean(np.einsum("ni,ij,nj->n", term.Z, Sigma, term.Z))
-        for term, Sigma in zip(design.groups, covariances, strict=True)
+        np.mean(np.einsum("ni,ij,nj->n", Z, Sigma, Z))
+        for Z, Sigma in zip(design.rows.Z, covariances, strict=True)
     )
     one = replace(post, idata=post.idata.isel(chain=[0], draw=[0, 0]))
     total = fixed + random + sigma**2
@@ -350,11 +353,11 @@ def test_log_likelihood_is_the_normal_density(post: Posterior) -> None:
     assert "log_likelihood" not in post.idata.children
     design, values = post.model.design, full.idata["log_likelihood"]["score"]
     assert values.dims == ("chain", "draw", "__obs__")
-    assert design.weights is not None
+    assert design.rows.weights is not None
     expected = scipy.stats.norm.logpdf(
-        design.y,
+        design.rows.y,
         post.predict_draws(),
-        post.draws("sigma")[..., None] / np.sqrt(design.weights),
+        post.draws("sigma")[..., None] / np.sqrt(design.rows.weights),
     )
     np.testing.assert_allclose(values, expected, rtol=EXACT)
     loo: Any = az.loo(full.idata)

@@ -153,7 +153,7 @@ def test_beta_prior_is_the_prior_of_centred_coefficients():
     rng = np.random.default_rng(1)
     for beta in rng.normal(size=(5, 4)):
         centred = beta.copy()
-        centred[0] += design.X[:, 1:].mean(axis=0) @ beta[1:]
+        centred[0] += design.rows.X[:, 1:].mean(axis=0) @ beta[1:]
         mean, sd = np.array([7.0, 1, -1, -1]), np.array([3.0, 2, 0.5, 0.5])
         stated = -0.5 * ((centred - mean) / sd) ** 2 - np.log(sd)
         away = beta - prior.mean
@@ -167,7 +167,7 @@ def test_beta_prior_with_flat_parts_and_without_centring():
     centred = beta_prior(make_priors(spec, design), design)
     assert centred is not None
     assert (centred.n_proper, centred.log_det) == (1, pytest.approx(-2 * math.log(3)))
-    means = np.array([1.0, *design.X[:, 1:].mean(axis=0)])
+    means = np.array([1.0, *design.rows.X[:, 1:].mean(axis=0)])
     np.testing.assert_allclose(
         centred.precision, np.outer(means, means) / 9, rtol=EXACT
     )

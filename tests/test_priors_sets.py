@@ -16,6 +16,7 @@ from bayeslmm.design.arrays import (
     GroupTerm,
     RowAccount,
 )
+from bayeslmm.design.rows import Rows
 from bayeslmm.errors import ModelError
 from bayeslmm.families import FAMILIES, check_family
 from bayeslmm.marginal import cross_products, profiled_criterion
@@ -56,7 +57,7 @@ def test_every_set_covers_every_parameter(name: str):
 
 def test_weak_numbers():
     design = make_design()
-    priors, y, x = make_priors("weak", design), design.y, design.X[:, 1]
+    priors, y, x = make_priors("weak", design), design.rows.y, design.rows.X[:, 1]
     sd = y.std(ddof=1)
     assert priors.fixed[0].arguments == pytest.approx(
         {"mu": y.mean(), "sigma": 2.5 * sd}
@@ -77,12 +78,11 @@ def test_weak_numbers():
 )
 def test_weak_is_equivariant(scale: float, unit: float, shift: float):
     design = make_design()
-    X, Z = design.X.copy(), design.groups[0].Z.copy()
+    X, Z = design.rows.X.copy(), design.rows.Z[0].copy()
     X[:, 1] = unit * X[:, 1] + shift
     Z[:, 1] = X[:, 1]
-    first = helpers.replace(design.groups[0], Z=Z)
-    other = helpers.replace(
-        design, y=scale * design.y + shift, X=X, groups=(first, design.groups[1])
+    other = helpers.with_rows(
+        design, y=scale * design.rows.y + shift, X=X, Z=(Z, design.rows.Z[1])
     )
     old, new = make_priors("weak", design), make_priors("weak", other)
     sizes = [scale, scale / unit, scale, scale]
@@ -111,7 +111,7 @@ def test_weak_without_intercept_leaves_room_for_the_level_of_y():
     design = make_design(intercept=False)
     priors = make_priors("weak", design)
     level = priors.fixed[1].arguments["sigma"]
-    assert level > 2.0 * design.y.max()
+    assert level > 2.0 * design.rows.y.max()
 
 
 def test_flat_is_flat_and_boundary_avoiding_is_zero_at_zero():
@@ -134,9 +134,8 @@ def test_boundary_avoiding_is_blmes_up_to_the_scale(public_data):
     data = public_data("Dyestuff2")
     design = _intercept_only(data["Yield"].to_numpy(float))
     codes, levels = np.unique(data["Batch"], return_inverse=True)[::-1]
-    term = helpers.replace(
-        design.groups[0], codes=codes, levels=tuple(map(str, levels))
-    )
+    term = helpers.replace(design.groups[0], levels=tuple(map(str, levels)))
+    design = helpers.with_rows(design, codes=(codes,))
     design = helpers.replace(design, groups=(term,))
     stats, sd = (
         cross_products(design),
@@ -171,15 +170,15 @@ def _intercept_only(y: np.ndarray) -> Design:
         "(1 | g)",
         "g",
         ("Intercept",),
-        np.ones((n, 1)),
-        np.arange(n) % 10,
         tuple(map(str, range(10))),
         "us",
         (EffectVariable("1|g", "1", (0,)),),
     )
     fixed = (FixedVariable("Intercept", (0,)),)
     account = RowAccount(n, n)
-    return Design(y, np.ones((n, 1)), fixed, (term,), None, None, "y", account)
+    ones = np.ones((n, 1))
+    rows = Rows(y, ones, (ones,), (np.arange(n) % 10,), np.arange(n))
+    return Design(fixed, (term,), "y", account, rows)
 
 
 @pytest.mark.filterwarnings("default")  # bambi's own, on import and on build
@@ -190,18 +189,18 @@ def test_bambi_set_is_bambis_own(family: str):
 
     design = make_design()
     y = {
-        "gaussian": design.y,
-        "poisson": np.round(design.y),
-        "bernoulli": (design.y > np.median(design.y)).astype(float),
+        "gaussian": design.rows.y,
+        "poisson": np.round(design.rows.y),
+        "bernoulli": (design.rows.y > np.median(design.rows.y)).astype(float),
     }[family]
-    design = helpers.replace(design, y=y)
+    design = helpers.with_rows(design, y=y)
     frame = pd.DataFrame(
         {
             "y": y,
-            "x": design.X[:, 1],
+            "x": design.rows.X[:, 1],
             "a": pd.Categorical(np.array(list("ABC"))[np.arange(60) % 3]),
-            "g": pd.Categorical(np.array(list("vwxyz"))[design.groups[0].codes]),
-            "h": pd.Categorical(np.array(list("abcdef"))[design.groups[1].codes]),
+            "g": pd.Categorical(np.array(list("vwxyz"))[design.rows.codes[0]]),
+            "h": pd.Categorical(np.array(list("abcdef"))[design.rows.codes[1]]),
         }
     )
     theirs = bmb.Model("y ~ x + a + (x|g) + (1|h)", frame, family=family)

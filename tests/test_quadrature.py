@@ -231,7 +231,7 @@ def test_moments_under_a_flat_prior(
     assert found.converged
     # balanced rows: the Intercept is symmetric about the mean, however heavy its tail
     intercept = found.summary().loc["Intercept"]
-    assert intercept["median"] == pytest.approx(model.design.y.mean(), abs=1e-6)
+    assert intercept["median"] == pytest.approx(model.design.rows.y.mean(), abs=1e-6)
 
 
 def test_too_many_variance_parameters() -> None:

@@ -153,9 +153,9 @@ def working_criterion(reml, x):
         factors.append(np.linalg.cholesky(np.outer(sd, sd) * corr))
     V = dense_V(design, factors, np.exp(x[at]))
     Vinv = np.linalg.inv(V)
-    XtVX = design.X.T @ Vinv @ design.X
-    beta = np.linalg.solve(XtVX, design.X.T @ Vinv @ response(design))
-    residual = response(design) - design.X @ beta
+    XtVX = design.rows.X.T @ Vinv @ design.rows.X
+    beta = np.linalg.solve(XtVX, design.rows.X.T @ Vinv @ response(design))
+    residual = response(design) - design.rows.X @ beta
     value = np.linalg.slogdet(V)[1] + residual @ Vinv @ residual
     if reml.method == "REML":
         value += np.linalg.slogdet(XtVX)[1]

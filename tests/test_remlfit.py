@@ -95,7 +95,7 @@ def test_predictions_for_old_and_new_levels():
     )
     assert reml.residuals() == pytest.approx(data["y"] - reml.fitted(), rel=EXACT)
     population = reml.predict(data, random=False)["estimate"].to_numpy()
-    assert population == pytest.approx(reml.design.X @ reml.beta, rel=EXACT)
+    assert population == pytest.approx(reml.design.rows.X @ reml.beta, rel=EXACT)
     new = data.assign(g="somebody", h="else")
     for rows in (new, data[["x"]]):
         found = reml.predict(rows, random="g" in rows)["estimate"].to_numpy()

@@ -148,7 +148,7 @@ def test_matrices_show_the_first_rows(gaps, capsys):
     shown = capsys.readouterr().out
     assert "y and X, first 6 of 236 rows" in shown
     design = gaps.design
-    first = [f"{design.y[0]:.6g}", "1", f"{design.X[0, 1]:.6g}"]
+    first = [f"{design.rows.y[0]:.6g}", "1", f"{design.rows.X[0, 1]:.6g}"]
     assert re.search(r"\s+".join(map(re.escape, first)), shown)
     assert "Z of (edu | classroom)" in shown
     assert re.search(r"classroom\s+Intercept\s+edu\n\s+c00\s+1\s+", shown)

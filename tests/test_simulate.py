@@ -35,7 +35,7 @@ def case():
 def test_mean_and_covariance_are_those_of_the_model(case):
     design, parameters = case
     y = simulate(design, **parameters, nsim=SIZE, seed=2)
-    mean = design.X @ parameters["beta"] + design.offset
+    mean = design.rows.X @ parameters["beta"] + design.rows.offset
     V = helpers.dense_V(design, parameters["factors"], parameters["sigma"])
     error = np.sqrt(np.diag(V) / SIZE)
     assert np.all(np.abs(y.mean(axis=0) - mean) < MCSE * error)
@@ -49,10 +49,10 @@ def test_given_effects_are_held_and_leave_the_residual_law(case):
     rng = np.random.default_rng(3)
     effects = [rng.normal(size=(t.n_levels, t.k)) for t in design.groups]
     y = simulate(design, **parameters, effects=effects, nsim=SIZE, seed=4)
-    mean = design.X @ parameters["beta"] + design.offset
+    mean = design.rows.X @ parameters["beta"] + design.rows.offset
     for t, b in enumerate(effects):
         mean = mean + helpers.dense_Z(design, t) @ b.ravel()
-    variance = parameters["sigma"] ** 2 / design.weights
+    variance = parameters["sigma"] ** 2 / design.rows.weights
     assert np.all(np.abs(y.mean(axis=0) - mean) < MCSE * np.sqrt(variance / SIZE))
     error = variance * np.sqrt(2 / SIZE)
     assert np.all(np.abs(y.var(axis=0, ddof=1) - variance) < MCSE * error)
@@ -62,7 +62,7 @@ def test_without_noise_the_response_is_the_linear_predictor(case):
     design, parameters = case
     nothing = [np.zeros((t.k, t.k)) for t in design.groups]
     y = simulate(design, beta=parameters["beta"], factors=nothing, sigma=0.0, seed=1)
-    expected = design.X @ parameters["beta"] + design.offset
+    expected = design.rows.X @ parameters["beta"] + design.rows.offset
     np.testing.assert_allclose(y, expected[None], rtol=EXACT)
 
 

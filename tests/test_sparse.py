@@ -1,7 +1,9 @@
 """The sparse route: the dense oracle, the dense route, no fill where there is none."""
 
+import ast
 import itertools
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +18,13 @@ from helpers import (
     finite_difference,
     random_factors,
     random_precision,
+    sums_of,
+    take_rows,
 )
 from hypothesis import given, strategies as st
 from test_average import all_directions
 
+import bayeslmm.marginal.routes as routes_room
 from bayeslmm import Model
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import DataError
@@ -35,13 +40,13 @@ from bayeslmm.marginal import (
     profiled_curvature,
     profiled_gradient,
 )
+from bayeslmm.marginal.dense import DenseRest, dense_bytes
 from bayeslmm.marginal.kernels import panels as panel_kernels
 from bayeslmm.marginal.layout import make_layout
-from bayeslmm.marginal.panels import PanelMatrix
 from bayeslmm.marginal.points import density_with_effects
-from bayeslmm.marginal.statistics import DENSE_BYTES, Kernel, make_statistics
-from bayeslmm.marginal.sums import sum_rows
-from bayeslmm.reml.expense import gradient_seconds
+from bayeslmm.marginal.routes import dense_rest, make_statistics, sparse_rest
+from bayeslmm.marginal.solvers import InSteps
+from bayeslmm.marginal.sparse import SparseRest
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
@@ -91,10 +96,10 @@ def build(spec: dict) -> Design:
     )
 
 
-def forced(design: Design, kernel: Kernel) -> Statistics:
-    """Statistics for a kernel that the size alone would not ask for."""
+def forced(design: Design, route=sparse_rest) -> Statistics:
+    """Statistics for a route that the size alone would not ask for."""
     layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout, kernel)
+    return make_statistics(sums_of(design, layout), layout, route)
 
 
 def draw_parameters(design: Design, seed: int):
@@ -111,7 +116,7 @@ def draw_parameters(design: Design, seed: int):
 def test_density_is_the_textbook_formula(spec):
     design = build(spec)
     factors, sigma, prior = draw_parameters(design, spec["seed"])
-    stats = forced(design, "sparse")
+    stats = forced(design)
     flat = dense_log_density(design, factors, sigma)
     assert log_density(stats, factors, sigma) == pytest.approx(flat, rel=EXACT)
     dense = dense_log_density(design, factors, sigma, prior.mean, prior.precision)
@@ -122,7 +127,7 @@ def test_density_is_the_textbook_formula(spec):
 def test_gradients_are_those_of_the_textbook_formula(spec, restricted):
     design = build(spec)
     factors, sigma, prior = draw_parameters(design, spec["seed"])
-    stats = forced(design, "sparse")
+    stats = forced(design)
     _, d_factors, d_log_sigma = log_density_gradient(stats, factors, sigma, prior)
     _, profiled = profiled_gradient(stats, factors, restricted=restricted)
 
@@ -154,7 +159,7 @@ def test_gradients_are_those_of_the_textbook_formula(spec, restricted):
 def test_conditional_moments_are_the_textbook_ones(spec):
     design = build(spec)
     factors, sigma, prior = draw_parameters(design, spec["seed"])
-    found = conditional_mean(forced(design, "sparse"), factors, sigma, prior)
+    found = conditional_mean(forced(design), factors, sigma, prior)
     dense = dense_conditional(design, factors, sigma, prior.mean, prior.precision)
     assert found.beta == pytest.approx(dense.beta, rel=1e-8, abs=1e-9)
     for t in range(len(design.groups)):
@@ -171,7 +176,7 @@ def test_the_dense_route_says_the_same(spec, edge, restricted):
     if edge != "as drawn":
         first = 0 if edge == "no SD" else 1
         factors = [np.where(np.arange(len(L)) >= first, 0.0, L) for L in factors]
-    one, two = forced(design, "sparse"), forced(design, "blocked")
+    one, two = forced(design), forced(design, dense_rest)
     same(
         log_density_gradient(one, factors, sigma, prior),
         log_density_gradient(two, factors, sigma, prior),
@@ -204,8 +209,8 @@ def test_panels_of_many_columns_say_the_same(effects):
     codes[1] = rng.permutation(codes[1])
     design = coded_design(rng, codes, effects)
     factors, sigma, prior = draw_parameters(design, 6)
-    one, two = forced(design, "sparse"), forced(design, "blocked")
-    assert isinstance(one.R, PanelMatrix)
+    one, two = forced(design), forced(design, dense_rest)
+    assert isinstance(one.R, SparseRest)
     assert np.diff(one.R.panels.shape[0]).max() == 64
     same(
         log_density_gradient(one, factors, sigma, prior),
@@ -221,7 +226,7 @@ def test_panels_of_many_columns_say_the_same(effects):
 def test_draws_have_the_exact_joint_law(shape):
     design = build({"seed": 3, "shape": shape, "effects": (2, 1, 1), "weights": True})
     factors, sigma, prior = draw_parameters(design, 12)
-    stats, rng = forced(design, "sparse"), np.random.default_rng(11)
+    stats, rng = forced(design), np.random.default_rng(11)
     dense = dense_conditional(design, factors, sigma, prior.mean, prior.precision)
     beta, b = draw_effects(
         stats,
@@ -255,8 +260,8 @@ def test_what_need_not_fill_does_not(shape, entries):
     """
     rng = np.random.default_rng(2)
     design = coded_design(rng, codes_of(shape, rng, size=50), (1, 1, 1))
-    R = forced(design, "sparse").R
-    assert isinstance(R, PanelMatrix)
+    R = forced(design).R
+    assert isinstance(R, SparseRest)
     assert R.panels.n_values <= entries
     assert R.panels.operations <= 2 * entries
 
@@ -265,8 +270,8 @@ def test_factor_has_the_structure_of_its_panels():
     """P S P' = L L', and the inverse, entry by entry, for crossed levels that fill."""
     rng = np.random.default_rng(9)
     design = coded_design(rng, codes_of("crossed3", rng, size=15), (1, 2, 1))
-    R = forced(design, "sparse").R
-    assert isinstance(R, PanelMatrix)
+    R = forced(design).R
+    assert isinstance(R, SparseRest)
     places = R.panels.shape
     m = len(R.panels.order)
     dense = R.times(np.eye(m))[np.ix_(R.panels.order, R.panels.order)]
@@ -295,49 +300,79 @@ def test_factor_has_the_structure_of_its_panels():
 
 def test_not_positive_definite_is_nan():
     design = build({"seed": 1, "shape": "chain", "effects": (1, 1), "weights": False})
-    stats = forced(design, "sparse")
-    assert isinstance(stats.R, PanelMatrix)
+    stats = forced(design)
+    assert isinstance(stats.R, SparseRest)
     broken = replace(stats.R, values=stats.R.values - 1e6)
     factors = [np.eye(1)] * 2
     assert np.isnan(log_density(replace(stats, R=broken), factors, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("shape", "kernel"),
-    [("nested", "sparse"), ("chain", "sparse"), ("full", "blocked")],
+    ("shape", "rest"),
+    [("nested", SparseRest), ("chain", SparseRest), ("full", DenseRest)],
 )
-def test_kernel_is_chosen_by_the_fill(shape, kernel):
+def test_kernel_is_chosen_by_the_fill(shape, rest):
     rng = np.random.default_rng(8)
     if shape == "full":
         codes = list(np.array(list(itertools.product(range(130), range(120)))).T)
     else:
         codes = codes_of(shape, rng, size=120)
     stats = cross_products(coded_design(rng, codes, (1, 1)))
-    assert stats.kernel == kernel
-    assert 0.0 < gradient_seconds(stats) < 0.1
+    assert isinstance(stats.R, rest)
+    assert isinstance(stats.solver, InSteps)
+    assert 0.0 < stats.seconds < 0.1
+
+
+@pytest.mark.parametrize("shape", ["nested", "full"])
+def test_what_memory_is_free_changes_no_route(shape, monkeypatch):
+    """Two machines compute the same numbers, or one of them refuses."""
+    rng = np.random.default_rng(8)
+    codes = codes_of("nested", rng, size=120)
+    if shape == "full":
+        codes = list(np.array(list(itertools.product(range(130), range(120)))).T)
+    design, found, refused = coded_design(rng, codes, (1, 1)), set(), 0
+    for room in np.geomspace(1e3, 1e12, 28):
+        monkeypatch.setattr(routes_room, "available_bytes", lambda room=room: room)
+        try:
+            found.add(type(cross_products(design).R))
+        except DataError:
+            refused += 1
+            assert not found, "more memory is never refused"
+    assert len(found) == 1
+    assert 0 < refused < 28
+
+
+def test_no_file_asks_which_route_was_taken():
+    """The solver and the matrix of the rest answer, whichever they are.
+
+    But for the compiled targets, which are looked up by the solver.
+    """
+    package = Path(routes_room.__file__).parents[1]
+    words = re.compile(r"[\"'](pooled|pairs|crossed|blocked|sparse)[\"']")
+    homes = {f"bayeslmm.marginal.{name}" for name in ("solvers", "dense", "sparse")}
+    users = {"routes.py", "compiled.py", "callbacks.py"}
+    for room in ("marginal", "reml", "posterior"):
+        for path in (package / room).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not words.search(text), path
+            imported = [
+                alias.name
+                for node in ast.walk(ast.parse(text))
+                if isinstance(node, ast.ImportFrom) and node.module in homes
+                for alias in node.names
+            ]
+            bytes_alone = {*imported} <= {"dense_bytes", "SPARSE_BYTES"}
+            assert bytes_alone or path.name in users, path
 
 
 def test_statistics_of_parts_add_up():
     rng = np.random.default_rng(4)
     design = coded_design(rng, codes_of("nested3", rng, size=120), (2, 1, 1))
     layout, part = make_layout(design.groups), rng.integers(0, 2, design.n)
-    parts = [
-        replace(
-            design,
-            y=design.y[part == i],
-            X=design.X[part == i],
-            groups=tuple(
-                replace(t, Z=t.Z[part == i], codes=t.codes[part == i])
-                for t in design.groups
-            ),
-        )
-        for i in range(2)
-    ]
-    added = make_statistics(
-        sum_rows(parts[0], layout) + sum_rows(parts[1], layout), layout
-    )
+    parts = [sums_of(take_rows(design, part == i), layout) for i in range(2)]
+    added = make_statistics(parts[0] + parts[1], layout)
     whole, (factors, sigma, _) = cross_products(design), draw_parameters(design, 2)
-    assert added.kernel == whole.kernel == "sparse"
+    assert type(added.R) is type(whole.R) is SparseRest
     same(
         log_density_gradient(added, factors, sigma),
         log_density_gradient(whole, factors, sigma),
@@ -370,12 +405,10 @@ def test_reml_of_nested_factors_is_that_of_the_dense_route(monkeypatch):
     data = nested_frame(120, 3)
     formula = "y ~ x + (x | school) + (1 | school:class)"
     sparse = Model(formula, data)
-    assert sparse.conditioned.statistics.kernel == "sparse"
-    monkeypatch.setattr(
-        sys.modules["bayeslmm.marginal.statistics"], "SPARSE_COST", 1e30
-    )
+    assert isinstance(sparse.conditioned.statistics.R, SparseRest)
+    monkeypatch.setattr(sys.modules["bayeslmm.marginal.routes"], "SPARSE_COST", 1e30)
     dense = Model(formula, data)
-    assert dense.conditioned.statistics.kernel == "blocked"
+    assert isinstance(dense.conditioned.statistics.R, DenseRest)
     one, two = sparse.fit_reml(), dense.fit_reml()
     assert one.criterion == pytest.approx(two.criterion, rel=EXACT)
     same(one.summary()["estimate"].to_numpy(), two.summary()["estimate"].to_numpy())
@@ -387,9 +420,9 @@ def test_nested_factors_read_in_batches_are_those_in_memory(tmp_path):
     data.to_parquet(tmp_path / "scores.parquet")
     formula = "y ~ x + (x | school) + (1 | school:class)"
     streamed = Model(formula, tmp_path / "scores.parquet")
-    assert streamed.conditioned.statistics.kernel == "sparse"
+    assert isinstance(streamed.conditioned.statistics.R, SparseRest)
     assert streamed.plan is not None
-    assert streamed.plan.bytes < DENSE_BYTES * streamed.conditioned.statistics.m**2
+    assert streamed.plan.bytes < dense_bytes(streamed.conditioned.statistics.m)
     one, two = streamed.fit_reml(), Model(formula, data).fit_reml()
     assert one.criterion == pytest.approx(two.criterion, rel=1e-9)
 
@@ -402,9 +435,11 @@ def test_criterion_at_the_optimum_of_lme4(name, public_data):
     reference = Path(__file__).parent / "reference" / "lme4.json"
     case = json.loads(reference.read_text())["fits"][name]
     model = Model(case["formula"], public_data(case["data"]))
-    stats = forced(model.design, "sparse")
+    stats = forced(model.design)
     # lme4 has the factors in falling order of their levels
-    order = sorted(range(stats.n_terms), key=lambda t: -model.design.groups[t].n_levels)
+    order = sorted(
+        range(stats.layout.n_terms), key=lambda t: -model.design.groups[t].n_levels
+    )
     relative = [np.empty((1, 1)) for _ in order]
     for t, theta in zip(order, case["theta"], strict=True):
         relative[t][:] = theta

@@ -2,12 +2,11 @@
 
 import math
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import random_design
+from helpers import random_design, with_rows
 from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
@@ -56,8 +55,8 @@ def test_a_covariate_of_the_levels_costs_one() -> None:
     """A fixed effect that is constant within levels takes one level away."""
     rng = np.random.default_rng(4)
     design = random_design(rng, n_levels=3, p=2)
-    constant = rng.normal(size=3)[design.groups[0].codes]
-    design = replace(design, X=np.column_stack([design.X[:, 0], constant]))
+    constant = rng.normal(size=3)[design.rows.codes[0]]
+    design = with_rows(design, X=np.column_stack([design.rows.X[:, 0], constant]))
     with pytest.raises(PriorError, match="improper"):
         tails_of(design, "flat")
     assert tails_of(design).missing.mean == ()
@@ -66,11 +65,11 @@ def test_a_covariate_of_the_levels_costs_one() -> None:
 def test_a_response_that_is_reproduced_is_refused() -> None:
     """Exact fits: by the fixed effects, or by the effects of the levels."""
     design = random_design(np.random.default_rng(5))
-    exact = replace(design, y=design.X @ np.array([1.0, 2.0]))
+    exact = with_rows(design, y=design.rows.X @ np.array([1.0, 2.0]))
     with pytest.raises(SamplingError, match="reproduce 'y' exactly"):
         tails_of(exact)
-    codes = design.groups[0].codes
-    constant = replace(design, y=np.array([3.0, 1.0, 4.0, 1.5, 9.0])[codes])
+    codes = design.rows.codes[0]
+    constant = with_rows(design, y=np.array([3.0, 1.0, 4.0, 1.5, 9.0])[codes])
     with pytest.raises(PriorError, match=r"'sigma' is improper.*reproduces"):
         tails_of(constant)
 

@@ -179,7 +179,7 @@ def test_the_callback_is_the_whitened_target(layout: Any, k: int) -> None:
     assert target.compiled is not None
     records = target.compiled.records(normal)
     table = pack(records)
-    call = logp_callback(target.statistics.kernel).ctypes
+    call = logp_callback(type(target.statistics.solver)).ctypes
     z, out, logp = rng.normal(size=normal.mode.size), normal.mode * 0, np.zeros(1)
     numbers = ctypes.POINTER(ctypes.c_double)
     given_ = (array.ctypes.data_as(numbers) for array in (z, out, logp))

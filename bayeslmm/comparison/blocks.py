@@ -76,8 +76,9 @@ def _block(model: ModelSpec, group: str, terms: tuple[int, ...]) -> Block:
     """All terms of one grouping factor side by side."""
     design = model.design
     members = [design.groups[t] for t in terms]
-    if design.in_memory:
-        carried, left = _regression(np.hstack([m.Z for m in members]), design.X)
+    if design.rows is not None:
+        Z = np.hstack([design.rows.Z[t] for t in terms])
+        carried, left = _regression(Z, design.rows.X)
         common = left > NEGLIGIBLE
     else:
         carried, left = _regression_of_sums(model, terms)

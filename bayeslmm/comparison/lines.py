@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from bayeslmm.comparison.blocks import Block, fixed_draws, level_draws
 from bayeslmm.comparison.pairs import check_same_model
 from bayeslmm.comparison.shrinkage import shrinkage_table
-from bayeslmm.design.evaluate import NumericColumn
+from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.evaluate import Column, NumericColumn
 from bayeslmm.errors import ModelError, check_text, nearest_names
 from bayeslmm.posterior.tables import check_interval
 from bayeslmm.spec import ModelSpec
@@ -79,11 +80,12 @@ def find_predictor(model: ModelSpec, block: Block, name: str | None) -> Predicto
     ModelError
         If it is none of this model.
     """
-    codes = model.design.groups[block.terms[0]].codes
+    codes = rows_of(model.design, "the rows of each level").codes[block.terms[0]]
     known = {
         label: column
-        for label, column in model.recipe.frame.columns.items()
-        if label != model.design.response
+        for label, column in model.recipe.coding.variables.items()
+        if isinstance(column, Column)
+        and label != model.design.response
         and not (isinstance(column, NumericColumn) and column.values.shape[1] > 1)
     }
     if name is None:
@@ -141,9 +143,10 @@ def level_lines(
     if post is not None:
         check_same_model(reml, post)
     design, common = reml.model.design, np.where(block.common, reml.beta, 0.0)
-    codes, estimates = design.groups[block.terms[0]].codes, _estimates(reml, block)
+    all_rows = rows_of(design, "the rows of each level")
+    codes, estimates = all_rows.codes[block.terms[0]], _estimates(reml, block)
     held, residuals = _Held(reml.model, block, predictor), reml.residuals()
-    other = reml.fitted() - design.X @ common
+    other = reml.fitted() - all_rows.X @ common
     other -= np.einsum("nk,nk->n", held.Z, estimates["partial"][codes])
     points, lines = [], []
     for level in levels.tolist():
@@ -164,7 +167,7 @@ def level_lines(
         lines.append(pd.DataFrame(line))
     found = pd.concat(points, ignore_index=True)
     used = np.concatenate([np.flatnonzero(codes == level) for level in levels])
-    moved = np.abs(found["y"].to_numpy() - design.y[used]).max()
+    moved = np.abs(found["y"].to_numpy() - all_rows.y[used]).max()
     adjusted = bool(moved > UNCHANGED * design.moments.y.sd()[0])
     return LevelLines(found, pd.concat(lines, ignore_index=True), adjusted)
 
@@ -203,8 +206,9 @@ class _Held:
 
     def __init__(self, model: ModelSpec, block: Block, predictor: Predictor) -> None:
         design = model.design
-        self.X, self.predictor = design.X, predictor
-        self.Z = np.hstack([design.groups[t].Z for t in block.terms])
+        rows = rows_of(design, "the rows of each level")
+        self.X, self.predictor = rows.X, predictor
+        self.Z = np.hstack([rows.Z[t] for t in block.terms])
         own = _names(predictor.name)
         self.of_x = [_relation(name, own) for name in design.fixed_names]
         self.of_z = [_relation(effect, own) for effect in block.effects]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
 
@@ -83,17 +83,23 @@ def _first_difference(one: Design, other: Design) -> str:
         return "their parameters differ (" + ", ".join(odd[:6]) + ")"
     if one.n != other.n:
         return f"one uses {one.n} rows, the other {other.n}"
-    if not (one.in_memory and other.in_memory):
+    a, b = one.rows, other.rows
+    if a is None or b is None:
         return _first_streamed_difference(one, other)
-    if not np.array_equal(one.y, other.y):
+    if not np.array_equal(a.y, b.y):
         return f"their responses {one.response!r} and {other.response!r} differ"
-    if not np.array_equal(one.X, other.X):
+    if not np.array_equal(a.X, b.X):
         return "their fixed-effect columns differ in value"
-    if not _same_or_none(one.weights, other.weights):
+    if not _same_or_none(a.weights, b.weights):
         return "their weights differ"
-    if not _same_or_none(one.offset, other.offset):
+    if not _same_or_none(a.offset, b.offset):
         return "their offsets differ"
-    return _first_group_difference(one, other)
+    for t, (term, theirs) in enumerate(zip(one.groups, other.groups, strict=True)):
+        same_levels = np.array_equal(a.codes[t], b.codes[t])
+        same_columns = np.array_equal(a.Z[t], b.Z[t])
+        if said := _group_difference(term, theirs, same_levels, same_columns):
+            return said
+    return ""
 
 
 def _first_streamed_difference(one: Design, other: Design) -> str:
@@ -105,16 +111,13 @@ def _first_streamed_difference(one: Design, other: Design) -> str:
         return "their offsets differ"
     if not _close(a.X, b.X):
         return "their fixed-effect columns differ in value"
-    if (one.weights is None) != (other.weights is None):
+    if one.has_weights != other.has_weights:
         return "their weights differ"
     for t, (term, theirs) in enumerate(zip(one.groups, other.groups, strict=True)):
-        if term.structure != theirs.structure:
-            said = f"{term.structure} in one and {theirs.structure} in the other"
-            return f"{term.label} is {said}"
-        if term.levels != theirs.levels or not np.array_equal(a.sizes[t], b.sizes[t]):
-            return f"the levels of {term.group!r} differ"
-        if not _close(a.Z[t], b.Z[t]):
-            return f"the columns that vary in {term.label} differ in value"
+        same_levels = np.array_equal(a.sizes[t], b.sizes[t])
+        same_columns = _close(a.Z[t], b.Z[t])
+        if said := _group_difference(term, theirs, same_levels, same_columns):
+            return said
     return ""
 
 
@@ -127,15 +130,17 @@ def _close(one: ColumnMoments, other: ColumnMoments) -> bool:
     return bool(same and mean.all() and spread.all())
 
 
-def _first_group_difference(one: Design, other: Design) -> str:
-    """What differs first between the bar terms of two designs."""
-    for a, b in zip(one.groups, other.groups, strict=True):
-        if a.structure != b.structure:
-            return f"{a.label} is {a.structure} in one and {b.structure} in the other"
-        if a.levels != b.levels or not np.array_equal(a.codes, b.codes):
-            return f"the levels of {a.group!r} differ"
-        if not np.array_equal(a.Z, b.Z):
-            return f"the columns that vary in {a.label} differ in value"
+def _group_difference(
+    one: GroupTerm, other: GroupTerm, same_levels: bool, same_columns: bool
+) -> str:
+    """What differs first between two bar terms, whose rows agree or not."""
+    if one.structure != other.structure:
+        said = f"{one.structure} in one and {other.structure} in the other"
+        return f"{one.label} is {said}"
+    if one.levels != other.levels or not same_levels:
+        return f"the levels of {one.group!r} differ"
+    if not same_columns:
+        return f"the columns that vary in {one.label} differ in value"
     return ""
 
 

@@ -1,8 +1,8 @@
-"""Formula + data frame -> `Design`: y, X, and one `GroupTerm` for each bar term.
+"""Formula + data -> `Design` (names, levels, account) and `Rows` (y, X, Z, codes).
 
-Takes a parsed formula and a pandas, polars or Arrow frame; gives a `Recipe`, which
-holds the arrays (never a dense indicator of levels), the evaluated variables, the
-account of the rows, and what is needed to put new data the same way.
+Takes a parsed formula and a pandas, polars or Arrow frame, or batches; gives a `Recipe`
+with the design, its rows where they are in memory (never a dense indicator of levels),
+and what is needed to put new data the same way.
 """
 
 from bayeslmm.design.account import RowAccount
@@ -11,7 +11,8 @@ from bayeslmm.design.build import build_design
 from bayeslmm.design.describe import describe_table
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
-from bayeslmm.design.recipe import ModelFrame, NewGroup, NewRows, Recipe
+from bayeslmm.design.recipe import NewGroup, NewRows, Recipe
+from bayeslmm.design.rows import Rows
 from bayeslmm.design.space import Component, Parameter, ParameterSpace
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "FactorColumn",
     "FixedVariable",
     "GroupTerm",
-    "ModelFrame",
     "NewGroup",
     "NewRows",
     "NumericColumn",
@@ -29,6 +29,7 @@ __all__ = [
     "ParameterSpace",
     "Recipe",
     "RowAccount",
+    "Rows",
     "build_design",
     "describe_table",
 ]

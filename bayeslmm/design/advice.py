@@ -209,7 +209,7 @@ def _formula(found: Found, part: FixedPart) -> Formula | None:
 
 def _is_tried(found: Found, formula: Formula, trials: Trials) -> bool:
     """Whether the formula passes as it is written, on the rows if they are there."""
-    if trials.design.in_memory:
+    if trials.design.rows is not None:
         return trials.fits_rows(formula, found.frame)
     return trials.works(formula.fixed, found.frame)
 
@@ -242,7 +242,7 @@ def _column(combined: Combined, trials: Trials) -> str:
     """How to make the column of a combined factor."""
     names = [column_of(atom) or "" for atom in combined.parts]
     name, missing = combined.atom.label, trials.design.account.missing
-    if not trials.design.in_memory:
+    if trials.design.rows is None:
         return f"a column {name!r} of the combinations of {' and '.join(names)}"
     text = " + ':' + ".join(f"data[{one!r}].astype(str)" for one in names)
     if any(one in missing for one in names):

@@ -1,6 +1,6 @@
 """The rows of a streamed design once more, a batch at a time.
 
-Takes the `Scan` of a source; gives designs of some rows each, under the levels that
+Takes the `Scan` of a source; gives some `Rows` at a time, under the levels that
 were fitted, for what is computed row by row after the fit.
 """
 
@@ -12,17 +12,10 @@ from jaxtyping import Int
 
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.encode import empty_design, encode_batch
+from bayeslmm.design.rows import Rows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Source
 from bayeslmm.errors import DataError
-
-
-@dataclass(frozen=True, slots=True)
-class SomeRows:
-    """Rows without missing values, and their positions among all, from 0."""
-
-    position: Int[np.ndarray, " n"]
-    design: Design
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Rereader:
     scan: Scan
     source: Source
 
-    def read(self, fitted: Design) -> Iterator[SomeRows]:
+    def read(self, fitted: Design) -> Iterator[Rows]:
         """Rows of each batch in turn, at most 65,536 at a time.
 
         Parameters
@@ -50,8 +43,8 @@ class Rereader:
 
         Yields
         ------
-        SomeRows
-            Levels are numbered as in `fitted`.
+        Rows
+            With their positions among all; levels are numbered as in `fitted`.
 
         Raises
         ------
@@ -66,12 +59,10 @@ class Rereader:
         n_rows = n_used = 0
         for stream in self.source.open(self.scan.columns, 1):
             for batch in stream():
-                for part in encode_batch(self.scan, skeleton, batch, text):
-                    if part.design is not None:
-                        n_used += part.design.n
-                        yield SomeRows(
-                            n_rows + part.kept, _renumbered(part.design, fitted, ranks)
-                        )
+                for part in encode_batch(self.scan, batch, text):
+                    if part.rows is not None:
+                        n_used += part.rows.n
+                        yield _renumbered(part.rows, n_rows, ranks)
                     n_rows += part.n_rows
         if (n_rows, n_used) != (self.scan.n_rows, fitted.n):
             raise DataError(
@@ -91,13 +82,11 @@ def _ranks(of_all: GroupTerm, kept: GroupTerm) -> Int[np.ndarray, " _j"] | None:
 
 
 def _renumbered(
-    rows: Design, fitted: Design, ranks: list[Int[np.ndarray, " _j"] | None]
-) -> Design:
-    """Some rows under the levels of the fit."""
-    groups = tuple(
-        term
-        if rank is None
-        else replace(term, codes=rank[term.codes], levels=kept.levels)
-        for term, kept, rank in zip(rows.groups, fitted.groups, ranks, strict=True)
+    rows: Rows, start: int, ranks: list[Int[np.ndarray, " _j"] | None]
+) -> Rows:
+    """Some rows under the levels of the fit, with their positions from `start`."""
+    codes = tuple(
+        own if rank is None else rank[own]
+        for own, rank in zip(rows.codes, ranks, strict=True)
     )
-    return replace(rows, groups=groups)
+    return replace(rows, codes=codes, position=start + rows.position)

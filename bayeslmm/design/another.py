@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from bayeslmm.data.numbers import to_floats
 from bayeslmm.design.account import RowAccount
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.digits import coarse_response
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.labels import index_labels
@@ -44,7 +44,7 @@ def answer_recipe(recipe: Recipe, y: object, row_labels: np.ndarray | None) -> R
     old, label = recipe.design, recipe.design.response
     given = _in_order(y, row_labels, label)
     design = answer_design(old, given)
-    values = design.y
+    values = rows_of(design, "another response").y
     if recipe.response_levels and not np.isin(values, (0.0, 1.0)).all():
         raise DataError(
             f"The response {label!r} has the levels {listed(recipe.response_levels)}: "
@@ -53,11 +53,13 @@ def answer_recipe(recipe: Recipe, y: object, row_labels: np.ndarray | None) -> R
     if recipe.trials is not None:
         trials = recipe.formula.trials
         assert trials is not None, "trials come from the formula"
-        binomial_trials(trials.label, recipe.frame.columns[trials.label], values)
+        counts = NumericColumn(recipe.trials[:, None], (trials.label,))
+        binomial_trials(trials.label, counts, values)
     whole = frozenset([label] if given.dtype.kind in "iu" else [])
     column = NumericColumn(values[:, None], (label,))
-    frame = replace(recipe.frame, columns={**recipe.frame.columns, label: column})
-    return replace(recipe, design=_accounted(design, column, whole), frame=frame)
+    variables = {**recipe.coding.variables, label: column}
+    coding = replace(recipe.coding, variables=variables)
+    return replace(recipe, design=_accounted(design, column, whole), coding=coding)
 
 
 def response_account(design: Design) -> RowAccount:
@@ -82,10 +84,9 @@ def answer_design(old: Design, y: np.ndarray) -> Design:
     values = _numbers(_as_array(y, old.response), old.n, old.response)
     moments, own = old.moments, column_moments(values[:, None])
     check_varies(old.response, float(own.low[0]), float(own.high[0]), old.n)
-    net = own
-    if old.offset is not None:
-        net = column_moments((values - old.offset)[:, None])
-    return replace(old, y=values, recorded=replace(moments, y=own, net=net))
+    rows = replace(rows_of(old, "another response"), y=values)
+    net = own if rows.offset is None else column_moments(rows.net[:, None])
+    return replace(old, rows=rows, recorded=replace(moments, y=own, net=net))
 
 
 def _accounted(

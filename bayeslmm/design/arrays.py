@@ -1,43 +1,20 @@
-"""The arrays of a mixed model: y, X, and one `GroupTerm` for each bar term.
+"""The design of a mixed model: what its rows are, and under which names.
 
-Takes nothing from the outside but numpy arrays; gives the `Design` from which every
-computation starts. Needs numpy only.
+Takes names, levels and `Rows`; gives the `Design` from which every computation starts.
+Needs numpy only.
 """
 
 from dataclasses import InitVar, dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from bayeslmm.covariance import STRUCTURES, Structure
-from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.centring import NO_PRODUCTS, Centring, Products
-from bayeslmm.design.moments import (
-    ColumnMoments,
-    Moments,
-    column_moments,
-    combined_moments,
-    moments_of_any,
-)
+from bayeslmm.design.moments import ColumnMoments, Moments, combined_moments
+from bayeslmm.design.rows import Rows, absence, rows_moments
 from bayeslmm.design.space import ParameterSpace, entry_label, parameter_space
 from bayeslmm.formula.nodes import StructureWord
-
-# The rows of a streamed design are absent. Readers take them for arrays: any use of an
-# absent one raises, so no reader need ask.
-if TYPE_CHECKING:
-    Vector = np.ndarray
-    FixedColumns = np.ndarray
-    EffectColumns = np.ndarray
-    Codes = np.ndarray
-    Multiplied = np.ndarray
-else:
-    Vector = Float[np.ndarray, " n"] | AbsentRows
-    FixedColumns = Float[np.ndarray, "n p"] | AbsentRows
-    EffectColumns = Float[np.ndarray, "n k"] | AbsentRows
-    Codes = Int[np.ndarray, " n"] | AbsentRows
-    Multiplied = Float[np.ndarray, "n a"] | AbsentRows
 
 # A mean of less than this many SDs is rounding.
 NO_MEAN = 1e-12
@@ -82,12 +59,8 @@ class GroupTerm:
         Grouping factor, ``Subject`` or ``a:b``.
     effects : tuple of str
         Names of the k effects per level, ``("Intercept", "Days")``.
-    Z : ndarray, shape (n, k)
-        Columns whose coefficients vary; units of the predictors.
-    codes : ndarray of int, shape (n,)
-        Level of each row, 0 .. J-1; every level occurs.
     levels : tuple of str
-        Labels of the J levels.
+        Labels of the J levels; every level occurs.
     structure : StructureWord
         Word for the structure of the k x k covariance; `covariance` is the structure.
     variables : tuple of EffectVariable
@@ -97,8 +70,6 @@ class GroupTerm:
     label: str
     group: str
     effects: tuple[str, ...]
-    Z: EffectColumns
-    codes: Codes
     levels: tuple[str, ...]
     structure: StructureWord
     variables: tuple[EffectVariable, ...]
@@ -130,45 +101,40 @@ class GroupTerm:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Arrays of a mixed model, ``y = X beta + sum_t Z_t b_t + offset + e``.
+    """What the rows of a mixed model are; the rows themselves where they are in memory.
 
     Attributes
     ----------
-    y : ndarray, shape (n,)
-        Response, its own units.
-    X : ndarray, shape (n, p)
-        Fixed-effect columns, treatment coding; may have p = 0.
     fixed : tuple of FixedVariable
         Which columns of X belong to which variable; ``Intercept`` first, if any.
     groups : tuple of GroupTerm
         The bar terms in formula order.
-    weights : ndarray, shape (n,), or None
-        Precision weights as in lme4: residual variance is sigma**2 / weights.
-    offset : ndarray, shape (n,), or None
-        Known part of the mean, units of y.
     response : str
         Label of the response.
     account : RowAccount
         Rows used and dropped.
+    rows : Rows or None
+        y, X, Z, ...; None if they were read in batches and let go: `rows_of` gives
+        them or says so.
     products : Products, optional
         Which numeric variables are multiplied in X and Z, and what centring them does.
-    multiplied : ndarray, shape (n, a), optional
-        Values of these variables.
+    source : str, optional
+        Where rows that are not in memory were read, ``'data.parquet'``.
+    has_weights : bool, optional
+        Whether rows have precision weights.
     recorded : Moments, optional
-        Moments of a streamed design, whose rows (y, X, weights, offset, and Z and codes
-        of the terms) are `AbsentRows`; otherwise they are computed when first asked.
+        Moments of rows that are not in memory; otherwise they are computed when first
+        asked for.
     """
 
-    y: Vector
-    X: FixedColumns
     fixed: tuple[FixedVariable, ...]
     groups: tuple[GroupTerm, ...]
-    weights: Vector | None
-    offset: Vector | None
     response: str
     account: RowAccount
+    rows: Rows | None
     products: Products = NO_PRODUCTS
-    multiplied: Multiplied | None = None
+    source: str = "the data"
+    has_weights: bool = False
     recorded: InitVar[Moments | None] = None
     # Not part of the value: keeps the moments once they have been computed.
     _kept: list[Moments] = field(
@@ -181,15 +147,15 @@ class Design:
             self._kept.append(recorded)
 
     @property
-    def in_memory(self) -> bool:
-        """Whether the rows are in memory; False if they were read in batches."""
-        return not isinstance(self.y, AbsentRows)
-
-    @property
     def moments(self) -> Moments:
         """Means, SDs and cross-products of the columns, and sizes of the levels."""
         if not self._kept:
-            self._kept.append(design_moments(self))
+            rows = rows_of(self, "moments of the columns")
+            sizes = tuple(
+                np.bincount(codes, minlength=term.n_levels)
+                for codes, term in zip(rows.codes, self.groups, strict=True)
+            )
+            self._kept.append(rows_moments(rows, sizes))
         return self._kept[0]
 
     def _turn(self, centring: Centring, size: int) -> np.ndarray | None:
@@ -220,18 +186,18 @@ class Design:
     @property
     def fixed_moments(self) -> ColumnMoments:
         """Moments of the columns of X, products being of centred variables."""
-        rows = self.X if self.in_memory else None
+        rows = self.rows and self.rows.X
         return combined_moments(self.moments.X, rows, self.fixed_turn)
 
     def effect_moments(self, t: int) -> ColumnMoments:
         """The same of bar term number t."""
-        rows = self.groups[t].Z if self.in_memory else None
+        rows = self.rows and self.rows.Z[t]
         return combined_moments(self.moments.Z[t], rows, self.effect_turn(t))
 
     @property
     def n(self) -> int:
         """Number of rows used."""
-        return self.y.shape[0] if self.in_memory else self.account.n_used
+        return self.account.n_used
 
     @property
     def p(self) -> int:
@@ -261,30 +227,21 @@ class Design:
         return None
 
 
-def design_moments(design: Design) -> Moments:
-    """Moments of the rows of a design that has them in memory.
+def rows_of(design: Design, what: str) -> Rows:
+    """The rows of a design, which `what` needs: "fitted values of all rows".
 
     Parameters
     ----------
     design : Design
-        Arrays of the model.
+        What the rows are.
+    what : str
+        What they are needed for, a plural that starts the reason.
 
-    Returns
-    -------
-    Moments
-        Of the response, X and every bar term.
+    Raises
+    ------
+    DataError
+        If the rows were read in batches and are not in memory.
     """
-    y = column_moments(design.y[:, None])
-    net = y
-    if design.offset is not None:
-        net = column_moments((design.y - design.offset)[:, None])
-    return Moments(
-        y=y,
-        net=net,
-        X=column_moments(design.X),
-        Z=tuple(column_moments(term.Z) for term in design.groups),
-        sizes=tuple(
-            np.bincount(term.codes, minlength=term.n_levels) for term in design.groups
-        ),
-        multiplied=moments_of_any(design.multiplied),
-    )
+    if design.rows is None:
+        raise absence(design.source, what)
+    return design.rows

@@ -5,34 +5,31 @@ the account of the rows. Everything that can be wrong with data is found here, b
 any work starts.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from bayeslmm.data.origin import notes_of, origin_of
-from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.coding import encode_rows, make_coding, make_design
 from bayeslmm.design.digits import account_digits, given_numbers
-from bayeslmm.design.evaluate import Column, Rows, evaluate_atom
-from bayeslmm.design.frame import FactorColumn, open_frame, to_factor
+from bayeslmm.design.evaluate import Column, RawRows, evaluate_atom
+from bayeslmm.design.frame import open_frame, to_factor
 from bayeslmm.design.groups import GroupIndex, learn_groups
-from bayeslmm.design.matrices import (
-    CodedTerm,
-    code_terms,
-    effect_variable,
-    matrix_variables,
-    model_matrix,
-)
 from bayeslmm.design.notes import mixed_in_memory, naming_causes
-from bayeslmm.design.products import model_products, multiplied_values
-from bayeslmm.design.recipe import ModelFrame, Recipe, sum_offsets
+from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.response import (
     binomial_trials,
     check_numeric,
     count_response,
     gaussian_response,
 )
-from bayeslmm.design.rows import (
+from bayeslmm.design.rows import Codes
+from bayeslmm.design.span import FixedPart
+from bayeslmm.design.traps import alike_levels, find_traps, text_traps
+from bayeslmm.design.used import (
     Columns,
     account_rows,
     check_not_renamed,
@@ -40,10 +37,8 @@ from bayeslmm.design.rows import (
     read_columns,
     read_weights,
 )
-from bayeslmm.design.span import FixedPart
-from bayeslmm.design.traps import alike_levels, find_traps, text_traps
 from bayeslmm.errors import DataError
-from bayeslmm.formula import Formula, RandomTerm
+from bayeslmm.formula import Formula
 
 
 def build_design(
@@ -84,50 +79,44 @@ def build_design(
     kept = complete_rows(columns, formula, noted=notes_of(frame.to_native()))
     used = {name: column.take(kept) for name, column in columns.items()}
     check_not_swapped(formula, used)
-    rows = Rows(used, len(kept), {}, True, formula.text)
+    rows = RawRows(used, len(kept), {}, True, formula.text)
     variables = _evaluate_variables(formula, rows)
     y, trials, response_levels = _read_response(
         formula, variables, columns, gaussian=gaussian
     )
     mixed = mixed_in_memory(formula, variables, columns)
-    fixed_coding = code_terms(formula.fixed, variables)
     with naming_causes(mixed, text_traps(formula, variables)):
-        fixed = matrix_variables(formula.fixed, fixed_coding, variables)
-        learnt = [_learn_term(bar, variables, rows) for bar in formula.random]
-        products = model_products(
-            formula, (fixed_coding, *(coding for _, _, coding in learnt)), variables
+        coding = make_coding(formula, variables)
+        learnt = {bar.group_label: bar for bar in formula.random}
+        groups = {label: learn_groups(bar, rows) for label, bar in learnt.items()}
+        account = replace(
+            account_rows(columns, formula, kept),
+            mixed=mixed,
+            traps=_traps(formula, variables, groups),
+            origin=origin_of(frame.to_native()),
         )
-        design = Design(
+        levels = [groups[bar.group_label][0].levels for bar in formula.random]
+        has_weights = weights is not None
+        design = make_design(coding, levels, account, has_weights=has_weights)
+        given = encode_rows(
+            coding,
+            variables,
+            rows,
             y=y,
-            X=model_matrix(formula.fixed, fixed_coding, variables, rows.n),
-            fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
-            groups=tuple(term for term, _, _ in learnt),
+            codes={label: codes for label, (_, codes) in groups.items()},
+            position=kept,
             weights=read_weights(frame, weights, kept),
-            offset=sum_offsets(formula, rows),
-            response=formula.response.label,
-            account=replace(
-                account_rows(columns, formula, kept),
-                mixed=mixed,
-                traps=_traps(formula, variables, learnt),
-                origin=origin_of(frame.to_native()),
-            ),
-            products=products,
-            multiplied=multiplied_values(products, variables, rows.n),
         )
-        names = tuple(map(str, frame.columns))
-        part = FixedPart(formula, variables, fixed_coding, names)
+        part = FixedPart(coding, tuple(map(str, frame.columns)))
+        design = replace(design, rows=given)
         design = _checked(design, part, used, gaussian=gaussian)
     return Recipe(
-        formula=formula,
         design=design,
-        frame=ModelFrame(rows.n, variables, _groups(design)),
-        kept=kept,
+        coding=coding,
+        groups={label: index for label, (index, _) in groups.items()},
+        memory=rows.memory,
         trials=trials,
         response_levels=response_levels,
-        fixed_coding=fixed_coding,
-        effect_codings=tuple(coding for _, _, coding in learnt),
-        group_indices=tuple(index for _, index, _ in learnt),
-        memory=rows.memory,
     )
 
 
@@ -141,26 +130,20 @@ def _checked(
     return design
 
 
-def _groups(design: Design) -> dict[str, FactorColumn]:
-    """The grouping factors by name."""
-    return {term.group: FactorColumn(term.codes, term.levels) for term in design.groups}
-
-
 def _traps(
     formula: Formula,
     variables: dict[str, Column],
-    learnt: list[tuple[GroupTerm, GroupIndex, tuple[CodedTerm, ...]]],
+    groups: Mapping[str, tuple[GroupIndex, Codes]],
 ) -> tuple[str, ...]:
     """Sentences on columns, and on levels of groups, that may be meant otherwise."""
-    groups = {term.group: term.levels for term, _, _ in learnt if ":" not in term.group}
     found = list(find_traps(formula, variables))
-    for name, levels in groups.items():
-        if name not in variables:
-            found += alike_levels(name, levels)
+    for name, (index, _) in groups.items():
+        if ":" not in name and name not in variables:
+            found += alike_levels(name, index.levels)
     return tuple(found)
 
 
-def _evaluate_variables(formula: Formula, rows: Rows) -> dict[str, Column]:
+def _evaluate_variables(formula: Formula, rows: RawRows) -> dict[str, Column]:
     """Every atom but the grouping columns, by its label."""
     atoms = [formula.response, *([formula.trials] if formula.trials else [])]
     atoms += [*formula.predictor_atoms, *formula.offsets]
@@ -187,23 +170,3 @@ def _read_response(
         return y, None, levels
     trials_label = formula.trials.label
     return y, binomial_trials(trials_label, variables[trials_label], y), levels
-
-
-def _learn_term(
-    bar: RandomTerm, variables: dict[str, Column], rows: Rows
-) -> tuple[GroupTerm, GroupIndex, tuple[CodedTerm, ...]]:
-    """One bar term: its arrays, how rows find their level, how factors are coded."""
-    index, factor = learn_groups(bar, rows)
-    coding = code_terms(bar.predictor, variables)
-    found = matrix_variables(bar.predictor, coding, variables)
-    term = GroupTerm(
-        label=bar.label,
-        group=bar.group_label,
-        effects=tuple(label for variable in found for label in variable.labels),
-        Z=model_matrix(bar.predictor, coding, variables, rows.n),
-        codes=factor.codes,
-        levels=factor.levels,
-        structure=bar.structure,
-        variables=tuple(effect_variable(v, bar.group_label) for v in found),
-    )
-    return term, index, coding

@@ -14,9 +14,9 @@ from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.digits import check_sums
 from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
 from bayeslmm.design.response import check_varies
-from bayeslmm.design.rows import Columns
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.span import FixedPart
+from bayeslmm.design.used import Columns
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula import Formula, Name, RandomTerm
 
@@ -183,8 +183,8 @@ def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
 def _check_full_rank(design: Design, part: FixedPart) -> None:
     """Raise if fixed-effect columns repeat others, with formulas that would do."""
     names, intercept, turn = design.fixed_names, design.intercept, design.fixed_turn
-    if design.in_memory:
-        found = dependence_of_rows(design.X, names, intercept, turn)
+    if design.rows is not None:
+        found = dependence_of_rows(design.rows.X, names, intercept, turn)
     else:
         found = dependence_of_moments(design.moments.X, names, intercept, turn)
     if found is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from bayeslmm.design.distinct import NumberCodes
-from bayeslmm.design.evaluate import Rows, factor_node, factor_values
+from bayeslmm.design.evaluate import RawRows, factor_node, factor_values
 from bayeslmm.design.frame import Kind
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Name, RandomTerm
@@ -32,7 +32,7 @@ class AtomCoder:
     recode: Int[np.ndarray, " c"] | None
     kind: Kind = "text"
 
-    def codes(self, rows: Rows) -> Int[np.ndarray, " n"]:
+    def codes(self, rows: RawRows) -> Int[np.ndarray, " n"]:
         """Level of each row; the rows are complete."""
         column = factor_values(self.atom, rows)
         if self.numbers is not None:
@@ -53,7 +53,7 @@ class GroupCoder:
     levels: tuple[str, ...]
     cells: NumberCodes | None
 
-    def codes(self, rows: Rows) -> Int[np.ndarray, " n"]:
+    def codes(self, rows: RawRows) -> Int[np.ndarray, " n"]:
         """Level of each row; the rows are complete."""
         if self.cells is None:
             return self.parts[0].codes(rows)
@@ -71,7 +71,7 @@ class GroupCoder:
             if isinstance(factor_node(part.atom), Name)
         }
 
-    def cell(self, rows: Rows) -> Int[np.ndarray, " n"]:
+    def cell(self, rows: RawRows) -> Int[np.ndarray, " n"]:
         """Combination of levels of each row as one integer, the last fastest."""
         cell = self.parts[0].codes(rows)
         for part in self.parts[1:]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.frame import FactorCodes, FactorColumn
+from bayeslmm.design.frame import AnyFactor, FactorColumn
+from bayeslmm.design.rows import Codes
 from bayeslmm.design.span import FixedPart, Span
 from bayeslmm.formula import Atom
 
@@ -25,14 +26,14 @@ MOST_NAMED = 3
 class Combinations:
     """Combinations of levels of some factors, with rows and without.
 
-    ``codes`` says for each row which of those with rows it has; absent where the rows
-    are.
+    ``codes`` says for each row which of those with rows it has, None where the rows are
+    not in memory.
     """
 
     parts: tuple[Atom, ...]
     filled: tuple[tuple[str, ...], ...]
     empty: tuple[tuple[str, ...], ...]
-    codes: FactorCodes
+    codes: Codes | None
 
     def __str__(self) -> str:
         """Sentence on those without rows."""
@@ -54,12 +55,12 @@ def count_combinations(
     """Combinations of the levels of `parts`, None if they cannot be counted."""
     columns = [part.variables[atom.label] for atom in parts]
     factors = [column for column in columns if isinstance(column, FactorColumn)]
-    levels = [factor.levels for factor in factors]
-    codes = factors[0].codes
+    levels = [column.levels for column in columns if isinstance(column, AnyFactor)]
+    codes = None
     shape = tuple(map(len, levels))
     if math.prod(shape) > MOST_CELLS:
         return None
-    if design.in_memory:
+    if factors:
         at = np.ravel_multi_index([factor.codes for factor in factors], shape)
         filled = np.bincount(at, minlength=math.prod(shape)) > 0
         codes = (np.cumsum(filled) - 1)[at]

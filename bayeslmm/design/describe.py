@@ -69,8 +69,9 @@ def describe_table(design: Design) -> "pd.DataFrame":
 
 def _relation(design: Design, term: GroupTerm, other: GroupTerm) -> str:
     """How the levels of a factor lie in those of another, in words."""
-    if design.in_memory:
-        cells = len(np.unique(term.codes * other.n_levels + other.codes))
+    if design.rows is not None:
+        own, others = (design.rows.codes[design.groups.index(t)] for t in (term, other))
+        cells = len(np.unique(own * other.n_levels + others))
     else:
         cells = design.moments.cells[term.group, other.group]
     if cells == term.n_levels == other.n_levels:

@@ -12,15 +12,14 @@ formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, `
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.data.numbers import EXACT, check_holds_ids, to_floats
-from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.frame import (
     FactorColumn,
+    FactorLevels,
     RawColumn,
     to_factor,
     to_flag_factor,
@@ -49,11 +48,6 @@ from bayeslmm.formula import (
 )
 from bayeslmm.formula.nodes import render
 
-if TYPE_CHECKING:
-    Values = np.ndarray
-else:
-    Values = Float[np.ndarray, "n c"] | AbsentRows
-
 Memory = dict[str, tuple[float, ...]]
 """What ``scale``, ``center`` and ``poly`` learnt, by the text of the call."""
 
@@ -65,11 +59,21 @@ class NumericColumn:
     ``values`` has shape (n, c), and ``names`` one name for each column.
     """
 
-    values: Values
+    values: Float[np.ndarray, "n c"]
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NumericNames:
+    """What a `NumericColumn` is, without rows."""
+
+    names: tuple[str, ...]
+
+
+AnyNumeric = NumericColumn | NumericNames
 Column = NumericColumn | FactorColumn
+Described = Column | NumericNames | FactorLevels
+"""What is known of an atom: its column, or names or levels alone."""
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log": np.log,
@@ -103,7 +107,7 @@ OPERATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RawRows:
     """The rows on which atoms are evaluated: their columns, and the memory.
 
     ``learn`` says whether stateful functions take their state from these rows (True) or
@@ -117,7 +121,7 @@ class Rows:
     text: str
 
 
-def evaluate_atom(atom: Atom, rows: Rows) -> Column:
+def evaluate_atom(atom: Atom, rows: RawRows) -> Column:
     """One atom on the rows given; finite, or a `DataError` that counts what is not."""
     node = atom.node
     if _is_factor_call(node) or (
@@ -140,12 +144,12 @@ def column_names(label: str, c: int) -> tuple[str, ...]:
     return (label,) if c == 1 else tuple(f"{label}{i + 1}" for i in range(c))
 
 
-def evaluate_factor(atom: Atom, rows: Rows) -> FactorColumn:
+def evaluate_factor(atom: Atom, rows: RawRows) -> FactorColumn:
     """One atom as a factor with the levels that occur, whatever its column's type."""
     return to_factor(factor_values(atom, rows))
 
 
-def factor_values(atom: Atom, rows: Rows) -> RawColumn:
+def factor_values(atom: Atom, rows: RawRows) -> RawColumn:
     """What an atom that is read as a factor holds: a column, or an expression."""
     node = factor_node(atom)
     if isinstance(node, Name):
@@ -204,7 +208,7 @@ def no_such_value(name: str, value: str) -> DataError:
     return DataError(f"Column {name!r} has no value {value!r} to compare with.")
 
 
-def argument_values(node: Call, rows: Rows) -> Float[np.ndarray, " n"]:
+def argument_values(node: Call, rows: RawRows) -> Float[np.ndarray, " n"]:
     """First argument of a call on the rows, True and False as 1 and 0."""
     with np.errstate(all="ignore"):
         values = _as_number(_evaluate(node.args[0], rows))
@@ -213,7 +217,7 @@ def argument_values(node: Call, rows: Rows) -> Float[np.ndarray, " n"]:
     return values
 
 
-def n_columns(atom: Atom, rows: Rows) -> int:
+def n_columns(atom: Atom, rows: RawRows) -> int:
     """Number of columns of a numeric atom, 0 for True and False; values are ignored."""
     with np.errstate(all="ignore"):
         values = np.asarray(_evaluate(atom.node, rows))
@@ -241,7 +245,7 @@ def _check_finite(label: str, values: np.ndarray) -> None:
 # --- nodes ----------------------------------------------------------------------------
 
 
-def _evaluate(node: Node, rows: Rows) -> np.ndarray:
+def _evaluate(node: Node, rows: RawRows) -> np.ndarray:
     """Value of a node: a number, or an array over the rows."""
     if isinstance(node, Number) or (
         isinstance(node, Constant) and node.value is not None
@@ -264,7 +268,7 @@ def _evaluate(node: Node, rows: Rows) -> np.ndarray:
     )
 
 
-def _numbers(node: Name, rows: Rows) -> np.ndarray:
+def _numbers(node: Name, rows: RawRows) -> np.ndarray:
     """Values of a numeric or flag column."""
     column = rows.columns[node.name]
     if column.kind == "flag":
@@ -283,7 +287,7 @@ def _as_number(value: np.ndarray) -> np.ndarray:
     return value.astype(float) if value.dtype == bool else value
 
 
-def _binary(node: Binary, rows: Rows) -> np.ndarray:
+def _binary(node: Binary, rows: RawRows) -> np.ndarray:
     """Arithmetic or a comparison."""
     for side, other in ((node.left, node.right), (node.right, node.left)):
         if isinstance(other, String) and isinstance(side, Name):
@@ -292,7 +296,7 @@ def _binary(node: Binary, rows: Rows) -> np.ndarray:
     return np.asarray(OPERATORS[node.operator](left, right))
 
 
-def _compare_text(node: Binary, side: Name, value: str, rows: Rows) -> np.ndarray:
+def _compare_text(node: Binary, side: Name, value: str, rows: RawRows) -> np.ndarray:
     """Whether a text column has (or has not) one value."""
     column = rows.columns[side.name]
     if node.operator not in ("==", "!=") or column.kind != "text":
@@ -312,7 +316,7 @@ def _compare_text(node: Binary, side: Name, value: str, rows: Rows) -> np.ndarra
 # --- calls ----------------------------------------------------------------------------
 
 
-def _call(node: Call, rows: Rows) -> np.ndarray:
+def _call(node: Call, rows: RawRows) -> np.ndarray:
     """Value of a function call; the formula room has checked its arguments."""
     name = node.function
     if name == "I":
@@ -328,7 +332,7 @@ def _call(node: Call, rows: Rows) -> np.ndarray:
 
 
 def _scale(
-    node: Call, x: Float[np.ndarray, " n"], rows: Rows
+    node: Call, x: Float[np.ndarray, " n"], rows: RawRows
 ) -> Float[np.ndarray, " n"]:
     """R's scale(): minus the mean, over the SD; center(): minus the mean."""
     key = render(node)
@@ -341,7 +345,7 @@ def _scale(
 
 
 def _poly(
-    node: Call, x: Float[np.ndarray, " n"], rows: Rows
+    node: Call, x: Float[np.ndarray, " n"], rows: RawRows
 ) -> Float[np.ndarray, "n d"]:
     """R's poly(): orthonormal polynomials by their recurrence, or powers (raw)."""
     degree = poly_degree(node)

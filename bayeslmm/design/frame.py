@@ -23,17 +23,12 @@ from bayeslmm.data.numbers import (
     level_name,
     number_in,
 )
-from bayeslmm.design.absent import AbsentRows
 from bayeslmm.design.dictionaries import factor_codes
 from bayeslmm.errors import DataError, listed, printable, repeated
 
 if TYPE_CHECKING:
     import narwhals
     import pandas as pd
-
-    FactorCodes = np.ndarray
-else:
-    FactorCodes = Int[np.ndarray, " n"] | AbsentRows
 
 Kind = Literal["number", "flag", "text"]
 
@@ -46,9 +41,20 @@ class FactorColumn:
     the values were before they were levels.
     """
 
-    codes: FactorCodes
+    codes: Int[np.ndarray, " n"]
     levels: tuple[str, ...]
     kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class FactorLevels:
+    """What a `FactorColumn` is, without rows."""
+
+    levels: tuple[str, ...]
+    kind: Kind = "text"
+
+
+AnyFactor = FactorColumn | FactorLevels
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.data.numbers import level_name, number_in
-from bayeslmm.design.evaluate import Rows, evaluate_factor
+from bayeslmm.design.evaluate import RawRows, evaluate_factor
 from bayeslmm.design.frame import FactorColumn, Kind, level_codes, recoded
+from bayeslmm.design.rows import Codes
 from bayeslmm.errors import DataError, repeated
 from bayeslmm.formula import RandomTerm
 
@@ -40,7 +41,7 @@ class GroupIndex:
     levels: tuple[str, ...]
 
 
-def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn]:
+def learn_groups(term: RandomTerm, rows: RawRows) -> tuple[GroupIndex, Codes]:
     """Levels of a bar term, and the level of each row."""
     import pandas as pd
 
@@ -49,16 +50,16 @@ def learn_groups(term: RandomTerm, rows: Rows) -> tuple[GroupIndex, FactorColumn
     kinds: tuple[Kind, ...] = tuple(factor.kind for factor in factors)
     if len(factors) == 1:
         cells = np.arange(len(parts[0]))
-        return GroupIndex(parts, kinds, cells, parts[0]), factors[0]
+        return GroupIndex(parts, kinds, cells, parts[0]), factors[0].codes
     codes, cells = pd.factorize(_cell(factors, term.group_label), sort=True)
     levels = cell_labels(np.asarray(cells), parts)
     check_cell_labels(levels, term.group_label)
     index = GroupIndex(parts, kinds, np.asarray(cells), levels)
-    return index, FactorColumn(codes.astype(np.int64, copy=False), levels)
+    return index, codes.astype(np.int64, copy=False)
 
 
 def find_groups(
-    index: GroupIndex, term: RandomTerm, rows: Rows
+    index: GroupIndex, term: RandomTerm, rows: RawRows
 ) -> tuple[Int[np.ndarray, " m"], np.ndarray]:
     """Level of each new row, -1 if unseen, and its label (array of str objects)."""
     import pandas as pd

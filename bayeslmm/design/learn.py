@@ -14,7 +14,7 @@ from bayeslmm.design.arrow import number_column
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.distinct import NumberSet, TextSet
 from bayeslmm.design.evaluate import (
-    Rows,
+    RawRows,
     argument_values,
     factor_node,
     factor_values,
@@ -35,7 +35,7 @@ class View:
 
     part: Batch
     kept: Int[np.ndarray, " m"] | None
-    rows: Rows | None
+    rows: RawRows | None
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import EffectVariable
-from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
+from bayeslmm.design.frame import AnyFactor
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, LinearPredictor, Term
 
@@ -57,7 +57,7 @@ class MatrixVariable:
 
 
 def code_terms(
-    predictor: LinearPredictor, columns: Mapping[str, Column]
+    predictor: LinearPredictor, columns: Mapping[str, Described]
 ) -> tuple[CodedTerm, ...]:
     """Coding of every factor in every term, as R's terms() and model.matrix() do it."""
     coded: list[CodedTerm] = []
@@ -65,7 +65,7 @@ def code_terms(
     for i, term in enumerate(predictor.terms):
         full = []
         for atom in term.atoms:
-            is_factor = isinstance(columns[atom.label], FactorColumn)
+            is_factor = isinstance(columns[atom.label], AnyFactor)
             rest = set(term.atoms) - {atom}
             full.append(
                 is_factor and (waiting or not _is_margin(rest, predictor.terms[:i]))
@@ -83,7 +83,7 @@ def _is_margin(atoms: set[Atom], earlier: tuple[Term, ...]) -> bool:
 def matrix_variables(
     predictor: LinearPredictor,
     coded: tuple[CodedTerm, ...],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Described],
 ) -> tuple[MatrixVariable, ...]:
     """Bambi's variables and the columns each owns, the intercept first."""
     found = [MatrixVariable("Intercept", (0,))] if predictor.intercept else []
@@ -96,13 +96,13 @@ def matrix_variables(
 
 
 def _column_names(
-    coding: CodedTerm, columns: Mapping[str, Column]
+    coding: CodedTerm, columns: Mapping[str, Described]
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Name and levels of each column of a term, the first atom varying fastest."""
     parts: list[list[tuple[str, str | None]]] = []
     for atom, full in zip(coding.term.atoms, coding.full, strict=True):
         column = columns[atom.label]
-        if isinstance(column, NumericColumn):
+        if isinstance(column, AnyNumeric):
             parts.append([(name, None) for name in column.names])
         else:
             levels = column.levels[0 if full else 1 :]
@@ -167,12 +167,12 @@ def model_matrix(
     return np.hstack(blocks) if blocks else np.empty((n, 0))
 
 
-def n_columns(coding: CodedTerm, columns: Mapping[str, Column]) -> int:
+def n_columns(coding: CodedTerm, columns: Mapping[str, Described]) -> int:
     """Number of columns of a term."""
     width = 1
     for atom, full in zip(coding.term.atoms, coding.full, strict=True):
         column = columns[atom.label]
-        if isinstance(column, NumericColumn):
+        if isinstance(column, AnyNumeric):
             width *= len(column.names)
         else:
             width *= len(column.levels) - (not full)
@@ -180,7 +180,7 @@ def n_columns(coding: CodedTerm, columns: Mapping[str, Column]) -> int:
 
 
 def _check_size(
-    coding: CodedTerm, columns: Mapping[str, Column], n: int, width: int
+    coding: CodedTerm, columns: Mapping[str, Described], n: int, width: int
 ) -> None:
     """Raise before a term makes a column for each of very many levels, or none."""
     if 8.0 * n * width > MAX_BYTES:
@@ -191,7 +191,7 @@ def _check_size(
         )
     for atom, full in zip(coding.term.atoms, coding.full, strict=True):
         column = columns[atom.label]
-        if isinstance(column, FactorColumn) and len(column.levels) + full < 2:
+        if isinstance(column, AnyFactor) and len(column.levels) + full < 2:
             raise DataError(
                 f"The factor {atom.label!r} has one level only in the rows used "
                 f"({', '.join(map(repr, column.levels))}), so it has no effect to "

@@ -238,11 +238,6 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
     return ColumnMoments(n, mean, products, low, high, unit, whole)
 
 
-def moments_of_any(columns: Float[np.ndarray, "n c"] | None) -> ColumnMoments:
-    """The same; of no columns where there are none."""
-    return column_moments(np.empty((0, 0)) if columns is None else columns)
-
-
 def combined_moments(
     moments: ColumnMoments,
     rows: Float[np.ndarray, "n c"] | None,

@@ -12,15 +12,15 @@ import numpy as np
 
 from bayeslmm.data.numbers import number_in
 from bayeslmm.design.account import CoarseColumn, MixedColumn, RowAccount
-from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn, RawColumn, to_factor
+from bayeslmm.design.evaluate import Described
+from bayeslmm.design.frame import AnyFactor, RawColumn, to_factor
 from bayeslmm.errors import DataError, DataWarning, listed, warn_user
 from bayeslmm.formula import Formula, Name
 
 
 def mixed_columns(
     formula: Formula,
-    variables: Mapping[str, Column],
+    variables: Mapping[str, Described],
     given: Mapping[str, tuple[str, ...]],
 ) -> dict[str, MixedColumn]:
     """Text columns among the predictors most of whose values are numbers.
@@ -34,7 +34,7 @@ def mixed_columns(
         column = variables.get(atom.label)
         if not isinstance(atom.node, Name):
             continue
-        if isinstance(column, FactorColumn) and column.kind == "text":
+        if isinstance(column, AnyFactor) and column.kind == "text":
             mixed = mixed_column(given.get(atom.node.name, column.levels))
             if mixed is not None:
                 found[atom.label] = replace(mixed, n_levels=len(column.levels))
@@ -42,7 +42,9 @@ def mixed_columns(
 
 
 def mixed_in_memory(
-    formula: Formula, variables: Mapping[str, Column], columns: Mapping[str, RawColumn]
+    formula: Formula,
+    variables: Mapping[str, Described],
+    columns: Mapping[str, RawColumn],
 ) -> dict[str, MixedColumn]:
     """The same from columns of all rows, with the first row that has such a cell."""
     texts = {name: column for name, column in columns.items() if column.kind == "text"}

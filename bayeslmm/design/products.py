@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import STRUCTURES
 from bayeslmm.design.centring import Centring, Entry, Products
-from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
+from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.matrices import CodedTerm
 from bayeslmm.design.stateful import is_raw_poly
 from bayeslmm.formula import Atom, Formula
@@ -35,7 +35,7 @@ MOST_VARIABLES = 4
 def model_products(
     formula: Formula,
     codings: Sequence[tuple[CodedTerm, ...]],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Described],
 ) -> Products:
     """Products in the matrices of a model.
 
@@ -62,7 +62,7 @@ def model_products(
     levels = {
         label: column.levels
         for label, column in columns.items()
-        if isinstance(column, FactorColumn)
+        if isinstance(column, AnyFactor)
     }
     matrices = [
         Matrix(list(matrix_columns(intercept, coding, columns, plain)), levels)
@@ -77,7 +77,7 @@ def model_products(
     names = []
     for label, i in sources:
         column = columns[label]
-        assert isinstance(column, NumericColumn), "factors are not multiplied"
+        assert isinstance(column, AnyNumeric), "factors are not multiplied"
         names.append(column.names[i])
     level = () if formula.fixed.intercept else matrices[0].level()
     return Products(tuple(names), found[0], tuple(found[1:]), level, sources)
@@ -101,7 +101,7 @@ def multiplied_values(
 def matrix_columns(
     intercept: bool,
     coding: tuple[CodedTerm, ...],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Described],
     plain: Mapping[Variable, tuple[str, int]],
 ) -> Iterator[tuple[Powers, Cells]]:
     """Powers of variables and cells of factors of every column of a matrix."""
@@ -111,7 +111,7 @@ def matrix_columns(
         parts = []
         for atom, full in zip(coded.term.atoms, coded.full, strict=True):
             column = columns[atom.label]
-            if isinstance(column, FactorColumn):
+            if isinstance(column, AnyFactor):
                 used = column.levels[0 if full else 1 :]
                 parts.append([({}, {(atom.label, level)}) for level in used])
             else:
@@ -157,12 +157,12 @@ def _product(node: Node) -> dict[Variable, int]:
 
 
 def plain_variables(
-    atoms: Iterable[Atom], columns: Mapping[str, Column]
+    atoms: Iterable[Atom], columns: Mapping[str, Described]
 ) -> Iterator[tuple[Variable, tuple[str, int]]]:
     """Variables that are the column of an atom, and which."""
     for atom in atoms:
         column = columns[atom.label]
-        if isinstance(column, FactorColumn):
+        if isinstance(column, AnyFactor):
             continue
         for i in range(len(column.names)):
             powers = _monomial(atom.node, i)

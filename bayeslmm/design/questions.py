@@ -22,7 +22,7 @@ from bayeslmm.design.dictionaries import dictionary_codes, factor_codes
 from bayeslmm.design.distinct import TextSet, number_codes, number_labels
 from bayeslmm.design.evaluate import (
     Memory,
-    Rows,
+    RawRows,
     calls_in,
     factor_node,
     is_factor_call,
@@ -201,7 +201,7 @@ def _view(
             columns[name] = read_raw(part, name, kinds[name], text)
     used = [columns[name] for name in columns if name in formula.columns]
     kept = complete(used, part.n)
-    rows = Rows(
+    rows = RawRows(
         {name: column.take(kept) for name, column in columns.items()},
         len(kept),
         memory,

@@ -10,40 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Codes, Design
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.coding import Coding, encode_predictors
 from bayeslmm.design.evaluate import (
+    AnyNumeric,
     Column,
     Memory,
     NumericColumn,
-    Rows,
+    RawRows,
     evaluate_atom,
 )
-from bayeslmm.design.frame import FactorColumn, match_levels, open_frame
+from bayeslmm.design.frame import match_levels, open_frame
 from bayeslmm.design.groups import GroupIndex, find_groups
-from bayeslmm.design.matrices import CodedTerm, model_matrix
-from bayeslmm.design.rows import read_columns
+from bayeslmm.design.used import read_columns
 from bayeslmm.errors import DataError, listed, nearest_names
-from bayeslmm.formula import Atom, Formula, RandomTerm
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFrame:
-    """The variables of a model on the rows used, evaluated.
-
-    Attributes
-    ----------
-    n : int
-        Number of rows.
-    columns : dict
-        `NumericColumn` or `FactorColumn` of every atom (response, trials, fixed part,
-        offsets, effects that vary) by its label.
-    groups : dict of str to FactorColumn
-        Grouping factors by their label, ``Subject`` or ``a:b``.
-    """
-
-    n: int
-    columns: dict[str, Column]
-    groups: dict[str, FactorColumn]
+from bayeslmm.formula import Atom, Formula
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +60,32 @@ class Recipe:
 
     Attributes
     ----------
-    formula : Formula
-        The formula.
     design : Design
-        The arrays.
-    frame : ModelFrame
-        The evaluated variables on the rows used.
-    kept : ndarray of int, shape (n,)
-        Positions of the rows used in the data given.
+        Names, levels and rows.
+    coding : Coding
+        Coding of the factors; its variables are evaluated on the rows used, or names
+        and levels alone if rows are not in memory.
+    groups : mapping
+        What finds the level of a row, by grouping factor.
+    memory : dict
+        What scale(), center() and poly() learnt.
     trials : ndarray, shape (n,), or None
         Number of trials of a binomial response.
     response_levels : tuple of str
         The two levels of a response that is a factor, 0 and 1; else empty.
-    fixed_coding, effect_codings : tuple
-        Coding of the factors in the fixed part, and in each bar term.
-    group_indices : tuple of GroupIndex
-        What finds the level of a row, for each bar term.
-    memory : dict
-        What scale(), center() and poly() learnt.
     """
 
-    formula: Formula
     design: Design
-    frame: ModelFrame
-    kept: Codes
-    trials: Float[np.ndarray, " n"] | None
-    response_levels: tuple[str, ...]
-    fixed_coding: tuple[CodedTerm, ...]
-    effect_codings: tuple[tuple[CodedTerm, ...], ...]
-    group_indices: tuple[GroupIndex, ...]
+    coding: Coding
+    groups: Mapping[str, GroupIndex]
     memory: Memory
+    trials: Float[np.ndarray, " n"] | None = None
+    response_levels: tuple[str, ...] = ()
+
+    @property
+    def formula(self) -> Formula:
+        """The formula."""
+        return self.coding.formula
 
     def encode(self, new_data: object, *, random: bool = True) -> NewRows:
         """Put new data into the columns of the design.
@@ -147,7 +124,7 @@ class Recipe:
                     f"{int(column.missing.sum())} of {len(frame)} rows. Fill it in or "
                     f"drop those rows."
                 )
-        rows = Rows(columns, len(frame), self.memory, False, self.formula.text)
+        rows = RawRows(columns, len(frame), self.memory, False, self.formula.text)
         return self._encode_rows(rows, random=random)
 
     def _check_there(
@@ -168,7 +145,7 @@ class Recipe:
             f"needs.{advice}"
         )
 
-    def _encode_rows(self, rows: Rows, *, random: bool) -> NewRows:
+    def _encode_rows(self, rows: RawRows, *, random: bool) -> NewRows:
         """X, bar terms and offset on rows that are complete."""
         bars = self.formula.random if random else ()
         predictors = [self.formula.fixed, *(bar.predictor for bar in bars)]
@@ -176,31 +153,31 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
-        X = model_matrix(self.formula.fixed, self.fixed_coding, columns, rows.n)
-        groups = [self._new_group(t, bar, columns, rows) for t, bar in enumerate(bars)]
-        return NewRows(X, tuple(groups), sum_offsets(self.formula, rows))
+        found = encode_predictors(self.coding, columns, rows, random=random)
+        groups = {
+            bar.group_label: find_groups(self.groups[bar.group_label], bar, rows)
+            for bar in bars
+        }
+        terms = zip(found.Z, bars, strict=True)
+        return NewRows(
+            found.X,
+            tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms),
+            found.offset,
+        )
 
-    def _new_group(
-        self, t: int, bar: RandomTerm, columns: Mapping[str, Column], rows: Rows
-    ) -> NewGroup:
-        """Rows of bar term number t."""
-        Z = model_matrix(bar.predictor, self.effect_codings[t], columns, rows.n)
-        codes, labels = find_groups(self.group_indices[t], bar, rows)
-        return NewGroup(Z, codes, labels)
-
-    def _new_column(self, atom: Atom, rows: Rows) -> Column:
+    def _new_column(self, atom: Atom, rows: RawRows) -> Column:
         """One atom on new rows, a factor with the levels of the design."""
-        column, known = evaluate_atom(atom, rows), self.frame.columns[atom.label]
-        if isinstance(column, NumericColumn) != isinstance(known, NumericColumn):
+        column, known = evaluate_atom(atom, rows), self.coding.variables[atom.label]
+        if isinstance(column, AnyNumeric) != isinstance(known, AnyNumeric):
             was, now = (
-                "numeric" if isinstance(c, NumericColumn) else "a factor"
+                "numeric" if isinstance(c, AnyNumeric) else "a factor"
                 for c in (known, column)
             )
             raise DataError(
                 f"{atom.label!r} is {now} in the new data and was {was} in the data of "
                 f"the fit. Convert it."
             )
-        if isinstance(column, NumericColumn) or isinstance(known, NumericColumn):
+        if isinstance(column, NumericColumn) or isinstance(known, AnyNumeric):
             return column
         matched = match_levels(atom.label, column, known.levels, known.kind)
         codes = np.unique(column.codes[matched.codes < 0])
@@ -227,19 +204,3 @@ def _random_atoms(formula: Formula) -> list[Atom]:
         found += [atom for term in bar.predictor.terms for atom in term.atoms]
         found += bar.group
     return found
-
-
-def sum_offsets(formula: Formula, rows: Rows) -> Float[np.ndarray, " n"] | None:
-    """The known part of the mean, None without one; units of y."""
-    if not formula.offsets:
-        return None
-    total = np.zeros(rows.n)
-    for atom in formula.offsets:
-        column = evaluate_atom(atom, rows)
-        if isinstance(column, FactorColumn) or column.values.shape[1] != 1:
-            raise DataError(
-                f"offset({atom.label}) is not one column of numbers. An offset is "
-                f"added to the mean as it stands."
-            )
-        total += column.values[:, 0]
-    return total

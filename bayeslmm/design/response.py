@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from bayeslmm.data.numbers import EXACT
 from bayeslmm.data.options import option
-from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import Column, Described, NumericColumn
+from bayeslmm.design.frame import AnyFactor, FactorColumn
 from bayeslmm.design.notes import mixed_column
 from bayeslmm.design.textual import conversion
 from bayeslmm.errors import DataError, listed
@@ -27,14 +27,14 @@ def gaussian_response(label: str, column: Column) -> Vector:
 
 
 def check_numeric(
-    label: str, column: Column, given: tuple[str, ...] | None = None
+    label: str, column: Described, given: tuple[str, ...] | None = None
 ) -> None:
     """Raise if the response of a Gaussian model is a factor.
 
     `given` are its values in any row: one that is no number makes all of them text,
     even if its row is not used.
     """
-    if not isinstance(column, FactorColumn):
+    if not isinstance(column, AnyFactor):
         return
     levels = given or column.levels
     mixed, how = mixed_column(levels), conversion(levels)

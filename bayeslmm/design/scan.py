@@ -13,16 +13,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.data.origin import Origin
-from bayeslmm.design.absent import absent_rows
-from bayeslmm.design.arrow import (
-    TextCodes,
-)
+from bayeslmm.design.arrow import TextCodes
 from bayeslmm.design.coder import AtomCoder, GroupCoder
+from bayeslmm.design.coding import Coding, make_coding
 from bayeslmm.design.evaluate import (
-    Column,
+    Described,
     Memory,
-    NumericColumn,
-    Rows,
+    NumericNames,
+    RawRows,
     calls_in,
     check_comparisons,
     column_names,
@@ -30,9 +28,8 @@ from bayeslmm.design.evaluate import (
     is_factor_call,
     n_columns,
 )
-from bayeslmm.design.frame import FactorColumn, RawColumn
+from bayeslmm.design.frame import FactorLevels, RawColumn
 from bayeslmm.design.kinds import Kind
-from bayeslmm.design.matrices import CodedTerm, code_terms
 from bayeslmm.design.questions import (
     STATEFUL,
     Found,
@@ -43,8 +40,8 @@ from bayeslmm.design.questions import (
     see_batch,
 )
 from bayeslmm.design.reading import Progress, read_batches
-from bayeslmm.design.rows import column_position
 from bayeslmm.design.source import Source
+from bayeslmm.design.used import column_position
 from bayeslmm.errors import DataError, FormulaError, nearest_names
 from bayeslmm.formula import Atom, Formula, Name
 
@@ -55,8 +52,8 @@ class Scan:
 
     Attributes
     ----------
-    formula : Formula
-        The formula.
+    coding : Coding
+        Coding of the formula: its atoms by name or levels, without rows.
     source : str
         Name of the source, for messages.
     kinds : dict
@@ -78,15 +75,11 @@ class Scan:
         Coder of every atom that is read as a factor, by its label.
     groups : dict
         Coder of every grouping factor, by its label.
-    variables : dict
-        Every atom but the grouping columns, without rows.
-    fixed_coding, effect_codings : tuple
-        Coding of the factors in the fixed part, and in each bar term.
     origin : Origin or None
         The Parquet file or files, None for other sources.
     """
 
-    formula: Formula
+    coding: Coding
     source: str
     kinds: dict[str, Kind]
     weights: str | None
@@ -97,10 +90,12 @@ class Scan:
     memory: Memory
     factors: dict[str, AtomCoder]
     groups: dict[str, GroupCoder]
-    variables: dict[str, Column]
-    fixed_coding: tuple[CodedTerm, ...]
-    effect_codings: tuple[tuple[CodedTerm, ...], ...]
     origin: Origin | None = None
+
+    @property
+    def formula(self) -> Formula:
+        """The formula."""
+        return self.coding.formula
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -244,9 +239,8 @@ def _make_scan(
     found: Found,
 ) -> Scan:
     """All that was found, with the coding of the terms."""
-    variables = _variables(formula, source, kinds, found)
     return Scan(
-        formula=formula,
+        coding=make_coding(formula, _variables(formula, kinds, found)),
         source=source.name,
         kinds=kinds,
         weights=weights,
@@ -257,38 +251,32 @@ def _make_scan(
         memory=found.memory,
         factors=found.factors,
         groups=found.groups,
-        variables=variables,
-        fixed_coding=code_terms(formula.fixed, variables),
-        effect_codings=tuple(
-            code_terms(bar.predictor, variables) for bar in formula.random
-        ),
         origin=source.origin,
     )
 
 
 def _variables(
-    formula: Formula, source: Source, kinds: dict[str, Kind], found: Found
-) -> dict[str, Column]:
+    formula: Formula, kinds: dict[str, Kind], found: Found
+) -> dict[str, Described]:
     """Every atom but the grouping columns, with its names or levels and no rows."""
     rows = _two_rows(formula, kinds, found)
     for atom in formula.atoms:
         check_comparisons(atom.node, found.text)
     grouping = {atom for bar in formula.random for atom in bar.group}
     predictors = set(formula.predictor_atoms)
-    variables: dict[str, Column] = {}
+    variables: dict[str, Described] = {}
     for atom in formula.atoms:
         if atom in grouping and atom not in predictors:
             continue
-        absent = absent_rows(source.name, f"{atom.label!r}")
         if _is_factor(atom, kinds):
             coder = found.factors[atom.label]
-            variables[atom.label] = FactorColumn(absent, coder.levels, coder.kind)
+            variables[atom.label] = FactorLevels(coder.levels, coder.kind)
             continue
         c = n_columns(atom, rows)
         variables[atom.label] = (
-            NumericColumn(absent, column_names(atom.label, c))
+            NumericNames(column_names(atom.label, c))
             if c
-            else FactorColumn(absent, ("False", "True"), "flag")
+            else FactorLevels(("False", "True"), "flag")
         )
     return variables
 
@@ -301,7 +289,7 @@ def _is_factor(atom: Atom, kinds: dict[str, Kind]) -> bool:
     )
 
 
-def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> Rows:
+def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> RawRows:
     """Two made-up rows, to see how many columns an atom has; values mean nothing."""
     missing = np.zeros(2, dtype=bool)
     columns = {}
@@ -313,7 +301,7 @@ def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> Rows:
             columns[name] = RawColumn(name, "flag", missing, missing)
         else:
             columns[name] = RawColumn(name, "number", np.ones(2), missing)
-    return Rows(columns, 2, found.memory, False, formula.text)
+    return RawRows(columns, 2, found.memory, False, formula.text)
 
 
 def levels_lost(

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.coding import Coding
+from bayeslmm.design.evaluate import Described
+from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.matrices import CodedTerm
 from bayeslmm.design.products import (
     Cells,
@@ -31,20 +32,24 @@ class FixedPart:
 
     Attributes
     ----------
-    formula : Formula
-        The formula.
-    variables : mapping
-        Every atom by its label; the rows may be absent.
-    coding : tuple of CodedTerm
+    coding : Coding
         How its factors are coded.
     taken : tuple of str
         Names of the columns of the data.
     """
 
-    formula: Formula
-    variables: Mapping[str, Column]
-    coding: tuple[CodedTerm, ...]
+    coding: Coding
     taken: tuple[str, ...]
+
+    @property
+    def formula(self) -> Formula:
+        """The formula."""
+        return self.coding.formula
+
+    @property
+    def variables(self) -> Mapping[str, Described]:
+        """Every atom by its label."""
+        return self.coding.variables
 
     @property
     def factors(self) -> tuple[Atom, ...]:
@@ -53,7 +58,7 @@ class FixedPart:
         return tuple(
             atom
             for atom in dict.fromkeys(atoms)
-            if isinstance(self.variables[atom.label], FactorColumn)
+            if isinstance(self.variables[atom.label], AnyFactor)
         )
 
 
@@ -85,7 +90,7 @@ class Span:
         self,
         predictor: LinearPredictor,
         coding: tuple[CodedTerm, ...],
-        variables: Mapping[str, Column],
+        variables: Mapping[str, Described],
         cells: Mapping[tuple[str, str], Cells],
     ) -> Float[np.ndarray, "p c"] | None:
         """T for the columns of another predictor, None if some are out of reach.
@@ -107,13 +112,14 @@ class Span:
 
 def make_span(part: FixedPart) -> Span:
     """The span of a fixed part; of the variables only names and levels count."""
-    predictor, variables, coding = part.formula.fixed, part.variables, part.coding
+    predictor, variables = part.formula.fixed, part.variables
+    coding = part.coding.fixed
     atoms = {a.label: a for coded in coding for a in coded.term.atoms}
     plain = dict(plain_variables(atoms.values(), variables))
     levels = {
         label: column.levels
         for label in atoms
-        if isinstance(column := variables[label], FactorColumn)
+        if isinstance(column := variables[label], AnyFactor)
     }
     columns = matrix_columns(predictor.intercept, coding, variables, plain)
     return Span(Matrix(list(columns), levels), plain)

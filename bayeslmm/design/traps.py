@@ -14,9 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.data.options import option
-from bayeslmm.design.absent import AbsentRows
-from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import Described, NumericColumn
+from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.textual import textual_sentences
 from bayeslmm.formula import Formula, Name
 from bayeslmm.formula.nodes import names_in
@@ -48,7 +47,7 @@ MAYBE_MISSING = (-9, -8, -7, 99, 999, 9999, 99999, 999999)
 FAR = 2.0  # ranges of the other values
 
 
-def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, ...]:
+def find_traps(formula: Formula, variables: Mapping[str, Described]) -> tuple[str, ...]:
     """Sentences on columns that may be read otherwise than they are meant.
 
     Parameters
@@ -67,7 +66,7 @@ def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, 
     found, texts = [], text_traps(formula, variables)
     for name in _plain_predictors(formula):
         column = variables.get(name)
-        if isinstance(column, FactorColumn) and column.kind == "text":
+        if isinstance(column, AnyFactor) and column.kind == "text":
             found += alike_levels(name, column.levels)
             found += [texts[name]] if name in texts else []
         elif isinstance(column, NumericColumn) and not _is_used_otherwise(
@@ -79,12 +78,12 @@ def find_traps(formula: Formula, variables: Mapping[str, Column]) -> tuple[str, 
     return (*found, *missing_codes(response, variables.get(response)))
 
 
-def text_traps(formula: Formula, variables: Mapping[str, Column]) -> dict[str, str]:
+def text_traps(formula: Formula, variables: Mapping[str, Described]) -> dict[str, str]:
     """Of these the sentences on dates and numbers that are text, by column."""
     found = {}
     for name in _plain_predictors(formula):
         column = variables.get(name)
-        if isinstance(column, FactorColumn) and column.kind == "text":
+        if isinstance(column, AnyFactor) and column.kind == "text":
             for sentence in textual_sentences(name, column.levels):
                 found[name] = sentence
     return found
@@ -129,7 +128,7 @@ def _codes(name: str, column: NumericColumn) -> list[str]:
     """Sentence on whole numbers that are codes by their name, and enter as a slope."""
     words = {word.lower() for word in WORD.findall(name)}
     is_code = bool(words & CODES) and not words & AMOUNTS
-    if not is_code or isinstance(column.values, AbsentRows):
+    if not is_code:
         return []
     values = column.values
     if values.shape[1] != 1 or (values % 1 != 0).any():
@@ -145,9 +144,9 @@ def _codes(name: str, column: NumericColumn) -> list[str]:
     ]
 
 
-def missing_codes(name: str, column: Column | None) -> list[str]:
+def missing_codes(name: str, column: Described | None) -> list[str]:
     """Sentence on a number such as -99 that seems to stand for a missing value."""
-    if not isinstance(column, NumericColumn) or isinstance(column.values, AbsentRows):
+    if not isinstance(column, NumericColumn):
         return []
     if column.values.shape[1] != 1:
         return []

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.candidates import Combined
 from bayeslmm.design.combinations import Combinations
-from bayeslmm.design.evaluate import Column
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import Column, Described
+from bayeslmm.design.frame import FactorColumn, FactorLevels
 from bayeslmm.design.matrices import CodedTerm, code_terms, model_matrix, n_columns
 from bayeslmm.design.products import Cells, model_products
 from bayeslmm.design.rank import (
@@ -41,7 +41,7 @@ SURELY_DEPENDENT = 1e-13
 class Frame:
     """Variables of a candidate, and the cells that a combined factor's levels are."""
 
-    variables: Mapping[str, Column]
+    variables: Mapping[str, Described]
     cells: Mapping[tuple[str, str], Cells] = field(default_factory=dict)
 
 
@@ -113,8 +113,9 @@ class Trials:
         """Whether a formula passes the check of the rank on the rows themselves."""
         predictor, n = formula.fixed, self.design.n
         coding = code_terms(predictor, frame.variables)
+        columns = {k: v for k, v in frame.variables.items() if isinstance(v, Column)}
         try:
-            X = model_matrix(predictor, coding, frame.variables, n)
+            X = model_matrix(predictor, coding, columns, n)
         except DataError:  # too many columns, or a factor of one level
             return False
         names = tuple(map(str, range(X.shape[1])))
@@ -136,5 +137,9 @@ class Trials:
             )
             for level, cell in zip(levels, counted.filled, strict=True)
         }
-        column = FactorColumn(counted.codes, levels)
+        column = (
+            FactorLevels(levels)
+            if counted.codes is None
+            else FactorColumn(counted.codes, levels)
+        )
         return Frame({**self.part.variables, label: column}, cells)

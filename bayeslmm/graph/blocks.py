@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.covariance.structure import Rows as Factor
-from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm
+from bayeslmm.design.arrays import Design, EffectVariable, GroupTerm, rows_of
+from bayeslmm.design.rows import Rows
 from bayeslmm.graph.names import REFERENCE, Tensor, effect_dims, levels_dim, safe_name
 from bayeslmm.priors import Prior, Priors
 
@@ -21,14 +22,12 @@ Reference = Float[np.ndarray, "k k"] | None
 user's, b = T c (those of centred columns); None where they are the same."""
 
 
-def at_reference(design: Design, priors: Priors) -> Design:
-    """The design with columns Z T, whose effects are those that the priors refer to."""
-    pairs = zip(design.groups, priors.reference, strict=True)
-    groups = tuple(
-        term if T is None else dataclasses.replace(term, Z=term.Z @ T)
-        for term, T in pairs
+def at_reference(rows: Rows, priors: Priors) -> Rows:
+    """Rows with columns Z T, whose effects are those that the priors refer to."""
+    pairs = zip(rows.Z, priors.reference, strict=True)
+    return dataclasses.replace(
+        rows, Z=tuple(Z if T is None else Z @ T for Z, T in pairs)
     )
-    return dataclasses.replace(design, groups=groups)
 
 
 def add_factors(design: Design, priors: Priors) -> list[Factor]:
@@ -67,18 +66,14 @@ def add_factors(design: Design, priors: Priors) -> list[Factor]:
 def add_effects(design: Design, priors: Priors, factors: Sequence[Factor]) -> Tensor:
     """Variables of the random effects, non-centred; their sum, shape (n,)."""
     vectors, total = effect_dims(design), 0.0
-    terms = zip(
-        at_reference(design, priors).groups,
-        priors.reference,
-        factors,
-        strict=True,
-    )
+    rows = at_reference(rows_of(design, "random effects of all rows"), priors)
+    terms = zip(design.groups, priors.reference, factors, strict=True)
     for t, (term, T, factor) in enumerate(terms):
         before = [other.group for other in design.groups[:t]].count(term.group)
         effects = _add_offsets(term, factor, before)
         _add_term_effects(term, effects if T is None else _times(T, effects), vectors)
-        for column, effect in zip(term.Z.T, effects, strict=True):
-            total = total + column * effect[term.codes]
+        for column, effect in zip(rows.Z[t].T, effects, strict=True):
+            total = total + column * effect[rows.codes[t]]
     return total
 
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.absent import check_rows
-from bayeslmm.design.arrays import EffectVariable, FixedVariable, GroupTerm
+from bayeslmm.design.arrays import Design, EffectVariable, FixedVariable
 from bayeslmm.errors import ModelError
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.blocks import add_effects, add_factors
@@ -30,6 +29,7 @@ from bayeslmm.graph.terms import (
     bambi_priors,
     bambi_words,
     check_response,
+    graph_rows,
     label_positions,
 )
 from bayeslmm.spec import ModelSpec
@@ -65,8 +65,8 @@ def to_bambi(model: ModelSpec) -> "bmb.Model":
     """
     _check_indicators(model)
     bambi_model = make_bambi(model, groups=True)
-    for term in model.design.groups:
-        _check_group(bambi_model, term, effect_dims(model.design))
+    for t in range(len(model.design.groups)):
+        _check_group(bambi_model, model.design, t)
     return bambi_model
 
 
@@ -84,9 +84,9 @@ def _check_indicators(model: ModelSpec) -> None:
 
 def make_bambi(model: ModelSpec, *, groups: bool) -> "bmb.Model":
     """A bambi model with our random part; with bambi's own terms for it if `groups`."""
-    check_rows(model.design.y, "a graph with every row, and what is sampled from it,")
+    graph_rows(model.design)
     _check_names(model)
-    if model.design.weights is not None and not FAMILIES[model.family].weights:
+    if model.design.has_weights and not FAMILIES[model.family].weights:
         known = ", ".join(f.name for f in FAMILIES.values() if f.weights)
         raise ModelError(
             f"Precision weights divide a residual variance, which family "
@@ -137,7 +137,7 @@ def _check_fixed(
     if variable.name == "Intercept":
         return
     term = component.common_terms.get(name)
-    columns = model.design.X[:, list(variable.columns)]
+    columns = graph_rows(model.design).X[:, list(variable.columns)]
     order: list[int] | None = [0]
     if term is not None and variable.coords:
         theirs = term.coords.get(f"{name}_dim", ())
@@ -158,12 +158,12 @@ def _order_prior(prior: Foreign, order: list[int]) -> None:
             prior.args[argument] = np.asarray(value)[order]
 
 
-def _check_group(bambi_model: Foreign, term: GroupTerm, dims: dict[str, str]) -> None:
+def _check_group(bambi_model: Foreign, design: Design, t: int) -> None:
     """Raise unless bambi's columns and levels of a bar term are ours."""
-    component = _parent(bambi_model, bambi_model.source)
+    component, term = _parent(bambi_model, bambi_model.source), design.groups[t]
     for variable in term.variables:
         found = component.group_specific_terms.get(safe_name(variable.name))
-        if found is None or not _same_effect(found, term, variable, dims):
+        if found is None or not _same_effect(found, design, t, variable):
             raise ModelError(
                 f"Bambi cannot express the term {term.label}: its columns for "
                 f"{variable.name!r} are not those of lme4. model.to_pymc() and "
@@ -172,12 +172,13 @@ def _check_group(bambi_model: Foreign, term: GroupTerm, dims: dict[str, str]) ->
 
 
 def _same_effect(
-    found: Foreign, term: GroupTerm, variable: EffectVariable, dims: dict[str, str]
+    found: Foreign, design: Design, t: int, variable: EffectVariable
 ) -> bool:
     """Whether bambi's term has our levels, columns and coordinates, in any order."""
-    if not np.array_equal(found.group_index, term.codes):
+    rows, dims = graph_rows(design), effect_dims(design)
+    if not np.array_equal(found.group_index, rows.codes[t]):
         return False
-    columns = term.Z[:, list(variable.effects)]
+    columns = rows.Z[t][:, list(variable.effects)]
     if not variable.coords:
         return _same(found.predictor, columns)
     dim = safe_name(f"{variable.expr}__expr_dim")
@@ -245,7 +246,7 @@ def _model_class() -> type:
 
 def _refuse_weights(model: ModelSpec, what: str) -> None:
     """Raise if the model has weights, which bambi's own methods would ignore."""
-    if model.design.weights is not None:
+    if model.design.has_weights:
         raise ModelError(
             f"Bambi's {what} does not know precision weights and would be silently "
             "wrong. Use the methods of the Posterior."
@@ -372,7 +373,7 @@ def _response_class() -> type:
 
         def build(self, pymc_backend: Foreign, bmb_model: Foreign) -> Foreign:
             """Make the response distribution."""
-            self.weights = bmb_model.source.design.weights
+            self.weights = graph_rows(bmb_model.source.design).weights
             return super().build(pymc_backend, bmb_model)
 
         def build_distribution(self, kwargs: Foreign, pymc_backend: Foreign) -> Foreign:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import FixedVariable
+from bayeslmm.design.arrays import FixedVariable, rows_of
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.blocks import at_reference
 from bayeslmm.graph.fixed import free_names
@@ -221,7 +221,8 @@ def _columns(
 
 def _stated_columns(model: ModelSpec) -> Float[np.ndarray, "n p"]:
     """Columns of X whose coefficients have the priors, in the order of the design."""
-    X, intercept = model.design.X, model.design.intercept
+    X = rows_of(model.design, "starting values").X
+    intercept = model.design.intercept
     turn = model.priors.fixed_turn
     if intercept is not None and model.priors.center_predictors:
         means = X.mean(axis=0)
@@ -270,9 +271,10 @@ def _first_basis(
 def _spread_starts(model: ModelSpec) -> dict[str, Float[np.ndarray, " e"]]:
     """Log SDs at which the effects of a term move the linear predictor moderately."""
     spread = linear_scales(model.design, model.family).spread
+    rows = at_reference(rows_of(model.design, "starting values"), model.priors)
     found = {}
-    for term in at_reference(model.design, model.priors).groups:
-        log_sd = np.log(START_SHARE * spread / np.sqrt(np.mean(term.Z**2, axis=0)))
+    for term, Z in zip(model.design.groups, rows.Z, strict=True):
+        log_sd = np.log(START_SHARE * spread / np.sqrt(np.mean(Z**2, axis=0)))
         for variable in term.variables:
             own = log_sd[list(variable.effects)]
             for ending in ("", REFERENCE):

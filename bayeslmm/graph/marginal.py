@@ -9,13 +9,13 @@ as vectors over the levels); the others are dense, so keep them small.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from bayeslmm.design.absent import check_rows
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.design.rows import Rows
 from bayeslmm.design.space import SIGMA
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
@@ -82,8 +82,8 @@ def marginal_model(model: ModelSpec) -> "pm.Model":
         )
     design, priors = model.design, model.priors
     prior = beta_prior(priors, design)
-    check_rows(design.y, "the PyMC graph of the integrated model")
-    products = make_products(at_reference(design, priors))
+    rows = rows_of(design, "the PyMC graph of the integrated model")
+    products = make_products(design, at_reference(rows, priors))
     with pm.Model() as graph:
         factors = add_factors(design, priors)
         of_none = (p for p in model.space.variances if p.term is None)
@@ -94,7 +94,7 @@ def marginal_model(model: ModelSpec) -> "pm.Model":
     return graph
 
 
-def make_products(design: Design) -> Products:
+def make_products(design: Design, rows: Rows) -> Products:
     """Cross-products of a design, y less its fit so that nothing cancels."""
     main = int(np.argmax([term.n_levels for term in design.groups]))
     rest = tuple(t for t in range(len(design.groups)) if t != main)
@@ -107,48 +107,46 @@ def make_products(design: Design) -> Products:
             f"{term.n_levels} levels of {term.group!r} with {m} other columns, too "
             "many for dense arrays. model.sample() needs no graph and no such arrays."
         )
-    y = design.y if design.offset is None else design.y - design.offset
-    w = np.ones(design.n) if design.weights is None else design.weights
+    y, Z, levels = rows.net, rows.Z[main].T, _Levels(rows.codes[main], term.n_levels)
+    w = np.ones(rows.n) if rows.weights is None else rows.weights
     root = np.sqrt(w)
-    shift = np.linalg.lstsq(root[:, None] * design.X, root * y, rcond=None)[0]
-    columns = np.column_stack(
-        [*(_dense(design.groups[t]) for t in rest), design.X, y - design.X @ shift]
-    )
+    shift = np.linalg.lstsq(root[:, None] * rows.X, root * y, rcond=None)[0]
+    others = [
+        _Levels(rows.codes[t], design.groups[t].n_levels).dense(rows.Z[t]) for t in rest
+    ]
+    columns = np.column_stack([*others, rows.X, y - rows.X @ shift])
     return Products(
         main=main,
         rest=rest,
         rest_levels=tuple(design.groups[t].n_levels for t in rest),
-        A=[
-            [_by_level(term, w * a * b) for b in term.Z.T[: e + 1]]
-            for e, a in enumerate(term.Z.T)
-        ],
-        H=[_rows_by_level(term, (w * a)[:, None] * columns) for a in term.Z.T],
+        A=[[levels.sums(w * a * b) for b in Z[: e + 1]] for e, a in enumerate(Z)],
+        H=[levels.row_sums((w * a)[:, None] * columns) for a in Z],
         T=columns.T @ (w[:, None] * columns),
         log_weights=float(np.log(w).sum()),
         shift=shift,
     )
 
 
-def _dense(term: GroupTerm) -> Float[np.ndarray, "n q"]:
-    """Columns of a term, effect by effect, the levels fastest."""
-    indicator = np.eye(term.n_levels)[term.codes]
-    return np.hstack([column[:, None] * indicator for column in term.Z.T])
+class _Levels(NamedTuple):
+    """The level of each row, of n."""
 
+    codes: Int[np.ndarray, " n"]
+    n: int
 
-def _by_level(
-    term: GroupTerm, values: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " j"]:
-    """Sums over the rows of each level."""
-    return np.bincount(term.codes, values, minlength=term.n_levels)
+    def dense(self, Z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n q"]:
+        """Columns of a term, effect by effect, the levels fastest."""
+        indicator = np.eye(self.n)[self.codes]
+        return np.hstack([column[:, None] * indicator for column in Z.T])
 
+    def sums(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " j"]:
+        """Sums over the rows of each level."""
+        return np.bincount(self.codes, values, minlength=self.n)
 
-def _rows_by_level(
-    term: GroupTerm, rows: Float[np.ndarray, "n m"]
-) -> Float[np.ndarray, "j m"]:
-    """Sums of rows over each level."""
-    sums = np.zeros((term.n_levels, rows.shape[1]))
-    np.add.at(sums, term.codes, rows)
-    return sums
+    def row_sums(self, rows: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "j m"]:
+        """Sums of rows over each level."""
+        sums = np.zeros((self.n, rows.shape[1]))
+        np.add.at(sums, self.codes, rows)
+        return sums
 
 
 # --- the graph ------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def _uncentre(design: Design, posterior: dict[str, Float[np.ndarray, "..."]]) ->
     """Turn the intercept at the mean of the predictors into that at 0."""
     if design.intercept is None:
         return
-    means = design.X.mean(axis=0)
+    means = design.moments.X.mean
     names = fixed_names(design)
     for variable in design.fixed:
         if variable.name != "Intercept":

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.evaluate import NumericColumn
+from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.design.evaluate import Described, NumericColumn
 from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.rows import Rows
 from bayeslmm.errors import DataError, ModelError
 from bayeslmm.families import FAMILIES
 from bayeslmm.formula import LinearPredictor
@@ -65,12 +67,18 @@ def bambi_words(model: ModelSpec, *, groups: bool) -> tuple[str, "pd.DataFrame"]
     left = _write_response(model, words)
     words.parts.append("0" if design.intercept is None else "1")
     _write_fixed(model, words)
-    if design.offset is not None:
-        words.columns[OFFSET] = design.offset
+    rows = graph_rows(model.design)
+    if rows.offset is not None:
+        words.columns[OFFSET] = rows.offset
         words.parts.append(f"offset({_quote(OFFSET)})")
     if groups:
         _write_groups(model, words)
     return f"{left} ~ {words.right}", pd.DataFrame(words.columns)
+
+
+def graph_rows(design: Design) -> Rows:
+    """The rows, of which a graph has every one."""
+    return rows_of(design, "a graph with every row, and what is sampled from it,")
 
 
 def check_response(model: ModelSpec) -> None:
@@ -78,7 +86,7 @@ def check_response(model: ModelSpec) -> None:
     support = FAMILIES[model.family].support
     if support is None:
         return
-    y = model.design.y
+    y = graph_rows(model.design).y
     n_bad = int(support.outside(y).sum())
     if n_bad:
         raise DataError(
@@ -96,9 +104,9 @@ def _quote(name: str) -> str:
 
 def _write_response(model: ModelSpec, words: BambiWords) -> str:
     """Left-hand side: the response, or successes and trials."""
-    design, trials = model.design, model.recipe.trials
-    name = response_name(design)
-    words.columns[name] = design.y
+    y, trials = graph_rows(model.design).y, model.recipe.trials
+    name = response_name(model.design)
+    words.columns[name] = y
     if (trials is not None) != FAMILIES[model.family].trials:
         known = ", ".join(f.name for f in FAMILIES.values() if f.trials)
         raise ModelError(
@@ -110,7 +118,7 @@ def _write_response(model: ModelSpec, words: BambiWords) -> str:
         )
     if trials is None:
         return _quote(name)
-    words.columns[name] = design.y.astype(np.int64)
+    words.columns[name] = y.astype(np.int64)
     words.columns[TRIALS] = trials.astype(np.int64)
     return f"p({_quote(name)}, {_quote(TRIALS)})"
 
@@ -131,23 +139,25 @@ def _write_fixed(model: ModelSpec, words: BambiWords) -> None:
             words.columns[name] = words.columns[safe_name(variable.name)]
         else:
             # a column that is no product of factors and numbers: `poly(x, 2)1:a[B]`
-            words.columns[name] = model.design.X[:, variable.columns[0]]
+            words.columns[name] = graph_rows(model.design).X[:, variable.columns[0]]
         words.parts.append(_quote(name))
 
 
 def _write_groups(model: ModelSpec, words: BambiWords) -> None:
     """Bar terms, with the grouping factors as columns."""
+    rows = graph_rows(model.design)
     bars = zip(model.formula.random, model.design.groups, strict=True)
-    for bar, term in bars:
+    for t, (bar, term) in enumerate(bars):
         expressions = _expressions(model, bar.predictor, words)
         effects = ["1" if bar.predictor.intercept else "0"]
         for variable in term.variables:
             if variable.expr == "1":
                 continue
             if variable.expr not in expressions:
-                words.columns[safe_name(variable.expr)] = term.Z[:, variable.effects[0]]
+                column = rows.Z[t][:, variable.effects[0]]
+                words.columns[safe_name(variable.expr)] = column
             effects.append(expressions.get(variable.expr, _quote(variable.expr)))
-        factor = FactorColumn(term.codes, term.levels)
+        factor = FactorColumn(rows.codes[t], term.levels)
         words.columns.setdefault(safe_name(term.group), _categorical(factor))
         words.parts.append(f"({' + '.join(effects)} | {_quote(term.group)})")
 
@@ -156,7 +166,7 @@ def _expressions(
     model: ModelSpec, predictor: LinearPredictor, words: BambiWords
 ) -> dict[str, str]:
     """Formula text of each variable of a predictor; its columns join the frame."""
-    columns, found = model.recipe.frame.columns, {}
+    columns, found = model.recipe.coding.variables, {}
     for term in predictor.terms:
         names = [_write_column(a.label, columns[a.label], words) for a in term.atoms]
         for product in itertools.product(*names):
@@ -164,13 +174,12 @@ def _expressions(
     return found
 
 
-def _write_column(
-    label: str, column: NumericColumn | FactorColumn, words: BambiWords
-) -> tuple[str, ...]:
+def _write_column(label: str, column: Described, words: BambiWords) -> tuple[str, ...]:
     """Put the columns of one atom into the frame; their names."""
     if isinstance(column, FactorColumn):
         words.columns[safe_name(label)] = _categorical(column)
         return (label,)
+    assert isinstance(column, NumericColumn), "a graph has every row"
     for name, values in zip(column.names, column.values.T, strict=True):
         words.columns[safe_name(name)] = values
     return column.names

@@ -55,11 +55,11 @@ def to_datatree(
     # each group apart: a column may be called as a statistic is, ``energy``
     stats = az.from_dict({"sample_stats": dict(sample_stats)})
     tree["sample_stats"] = stats["sample_stats"]
-    if design.in_memory:
+    if design.rows is not None:
         response = response_name(design)
         rows = np.arange(design.n) if row_labels is None else row_labels
         observed = az.from_dict(
-            {"observed_data": {response: design.y}},
+            {"observed_data": {response: design.rows.y}},
             dims={response: [OBSERVATIONS]},
             coords={OBSERVATIONS: rows},
         )

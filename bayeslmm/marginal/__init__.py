@@ -9,20 +9,17 @@ from bayeslmm.marginal.effects import (
     conditional_mean as conditional_mean,
     draw_effects as draw_effects,
 )
+from bayeslmm.marginal.fixed import BetaPrior as BetaPrior, Profile as Profile
 from bayeslmm.marginal.likelihood import (
-    BetaPrior as BetaPrior,
     log_density as log_density,
     log_density_gradient as log_density_gradient,
 )
 from bayeslmm.marginal.profile import (
     Direction as Direction,
-    Profile as Profile,
     log_sigma_gradient as log_sigma_gradient,
     profiled_criterion as profiled_criterion,
     profiled_curvature as profiled_curvature,
     profiled_gradient as profiled_gradient,
 )
-from bayeslmm.marginal.statistics import (
-    Statistics as Statistics,
-    cross_products as cross_products,
-)
+from bayeslmm.marginal.routes import cross_products as cross_products
+from bayeslmm.marginal.statistics import Statistics as Statistics

@@ -19,9 +19,8 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.elimination import Elimination
 from bayeslmm.marginal.kernels import blocked
-from bayeslmm.marginal.panels import PanelMatrix
-from bayeslmm.marginal.schur import Projection, left_transposed
-from bayeslmm.marginal.statistics import Statistics
+from bayeslmm.marginal.layout import left_transposed
+from bayeslmm.marginal.statistics import Factors, Projection, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def average_information(
     stats: Statistics,
     done: Elimination,
     projected: Sequence[Projection],
-    relative: Sequence[Float[np.ndarray, "_k _k"]],
+    relative: Factors,
     directions: Sequence[Direction],
     beta: Float[np.ndarray, " p"],
     sigma: float,
@@ -65,7 +64,8 @@ def average_information(
         criterion near its minimum.
     """
     gamma = np.append(-beta, 1.0)
-    residual = _by_term(stats, [Q @ gamma for Q, _ in projected])  # sigma^2 Z'V^-1 r
+    scores = [Q @ gamma for Q, _ in projected]  # sigma^2 Z'V^-1 r
+    residual = stats.layout.cut(scores)
     working = [
         _working(stats, d, np.asarray(relative[d.term]), residual[d.term])
         for d in directions
@@ -85,7 +85,9 @@ def average_information(
         information -= cross @ np.linalg.solve(done.G[:p, :p] / sigma**2, cross.T)
     # with sigma^2: half of c'(Z'V^-1 r) and of dof, both over sigma^2
     dof = stats.n - (p if restricted else 0)
-    with_sigma = _dots(working, stats, residual) / sigma**2
+    others = np.concatenate([np.empty(0), *(own.ravel() for own in scores[1:])])
+    dots = np.einsum("jki,jk->i", lead, scores[0]) + others @ rest
+    with_sigma = dots / sigma**2
     return information - np.outer(with_sigma, with_sigma) / dof
 
 
@@ -101,27 +103,13 @@ def _working(
     lead = np.zeros((stats.lead.n_levels, stats.lead.k))
     rest = np.zeros(stats.m)
     for block in stats.layout.blocks:
-        if direction.term not in block.terms:
-            continue
-        start = block.starts[block.terms.index(direction.term)]
-        if block is stats.lead:
-            lead[:, start : start + own.shape[1]] = own
-        else:
+        levels = lead
+        if block is not stats.lead:
             levels = rest[block.span].reshape(block.n_levels, block.k)
-            levels[:, start : start + own.shape[1]] = own
+        for t, span in block.parts:
+            if t == direction.term:
+                levels[:, span] = own
     return lead, rest
-
-
-def _by_term(
-    stats: Statistics, of_blocks: Sequence[Float[np.ndarray, "_j _k"]]
-) -> dict[int, Float[np.ndarray, "_j _k"]]:
-    """Values of the blocks, cut into those of the bar terms."""
-    found = {}
-    for block, values in zip(stats.layout.blocks, of_blocks, strict=True):
-        edges = (*block.starts, block.k)
-        for i, t in enumerate(block.terms):
-            found[t] = values[:, edges[i] : edges[i + 1]]
-    return found
 
 
 def _times_gram(
@@ -130,13 +118,8 @@ def _times_gram(
     rest: Float[np.ndarray, "m i"],
 ) -> tuple[Float[np.ndarray, "j k i"], Float[np.ndarray, "m i"]]:
     """``Z'WZ c`` for each column of coefficients."""
-    R = stats.R
-    rest_F = R.times(rest) if isinstance(R, PanelMatrix) else R @ rest
-    lead_F = stats.A @ lead
-    if stats.rest:
-        blocked.couple_columns(
-            stats.indptr, stats.columns, stats.B, lead, rest, lead_F, rest_F
-        )
+    rest_F, lead_F = stats.R.times(rest), stats.A @ lead
+    blocked.couple_columns(*stats.coupling, lead, rest, lead_F, rest_F)
     return lead_F, rest_F
 
 
@@ -153,31 +136,8 @@ def _gram(
     U = np.linalg.solve(done.lead.root * np.tri(stats.lead.k), factor.T @ lead_F)
     gram = np.hstack([own, with_xy])
     gram -= np.einsum("jki,jkc->ic", U, np.concatenate([U, done.lead.U], axis=2))
-    if stats.rest:
-        reduced = rest_F.copy()
-        blocked.reduce_columns(stats.indptr, stats.columns, done.lead.V, U, reduced)
-        half = left_transposed(reduced, stats.rest, done.factors[1:])
-        half = done.schur.solve(half)
-        xy = left_transposed(done.reduced_rhs, stats.rest, done.factors[1:])
-        xy = done.schur.solve(xy)
-        gram -= half.T @ np.hstack([half, xy])
-    return gram
-
-
-def _dots(
-    working: Sequence[tuple[Float[np.ndarray, "j k"], Float[np.ndarray, " m"]]],
-    stats: Statistics,
-    residual: dict[int, Float[np.ndarray, "_j _k"]],
-) -> Float[np.ndarray, " i"]:
-    """c'(sigma^2 Z'V^-1 r) for each working vector."""
-    lead = np.zeros((stats.lead.n_levels, stats.lead.k))
-    rest = np.zeros(stats.m)
-    for block in stats.layout.blocks:
-        for t, start in zip(block.terms, block.starts, strict=True):
-            span = slice(start, start + residual[t].shape[1])
-            if block is stats.lead:
-                lead[:, span] = residual[t]
-            else:
-                levels = rest[block.span].reshape(block.n_levels, block.k)
-                levels[:, span] = residual[t]
-    return np.array([(a * lead).sum() + b @ rest for a, b in working])
+    reduced, factors = rest_F.copy(), done.factors[1:]
+    blocked.reduce_columns(stats.indptr, stats.columns, done.lead.V, U, reduced)
+    half = done.schur.solve(left_transposed(reduced, stats.rest, factors))
+    xy = done.schur.solve(left_transposed(done.reduced_rhs, stats.rest, factors))
+    return gram - half.T @ np.hstack([half, xy])

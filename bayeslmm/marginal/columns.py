@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,19 @@ class Columns:
     origins: tuple[Float[np.ndarray, " _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...] | None
 
-    def xy(self, design: Design, rows: slice) -> Float[np.ndarray, "n w"]:
+    def xy(self, rows: Rows, part: slice) -> Float[np.ndarray, "n w"]:
         """The columns of [X y] of a run of rows."""
-        y = design.y[rows]
-        if design.offset is not None:
-            y = y - design.offset[rows]
-        moved = np.column_stack([design.X[rows], y])
+        y = rows.y[part]
+        if rows.offset is not None:
+            y = y - rows.offset[part]
+        moved = np.column_stack([rows.X[part], y])
         if self.origin.any():
             moved -= self.origin
         return moved if self.turn is None else moved @ self.turn
 
-    def z(self, design: Design, t: int, rows: slice) -> Float[np.ndarray, "n k"]:
+    def z(self, rows: Rows, t: int, part: slice) -> Float[np.ndarray, "n k"]:
         """The columns of a bar term of a run of rows."""
-        moved = design.groups[t].Z[rows]
+        moved = rows.Z[t][part]
         if self.origins[t].any():
             moved = moved - self.origins[t]
         return moved if self.bases is None else moved @ self.bases[t]
@@ -58,7 +59,7 @@ def data_columns(design: Design) -> Columns:
     return Columns(np.zeros(design.p + 1), None, origins, None)
 
 
-def near_columns(design: Design) -> Columns:
+def near_columns(design: Design, rows: Rows) -> Columns:
     """Columns less their means over these rows, where a model has room for it.
 
     That is where an intercept can take it up: with one in X, and in the terms whose
@@ -66,12 +67,11 @@ def near_columns(design: Design) -> Columns:
     """
     xy, at = np.zeros(design.p + 1), design.intercept
     if at is not None:
-        y = design.y if design.offset is None else design.y - design.offset
-        xy = np.append(design.X.mean(axis=0), y.mean())
+        xy = np.append(rows.X.mean(axis=0), rows.net.mean())
         xy[at] = 0.0
     origins = []
-    for term in design.groups:
-        origin = term.Z.mean(axis=0) if term.is_closed else np.zeros(term.k)
+    for term, Z in zip(design.groups, rows.Z, strict=True):
+        origin = Z.mean(axis=0) if term.is_closed else np.zeros(term.k)
         origins.append(np.where(np.array(term.effects) == "Intercept", 0.0, origin))
     return Columns(xy, None, tuple(origins), None)
 

@@ -14,11 +14,10 @@ from scipy.linalg import solve_triangular
 
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.effects import EffectsMean, conditional_mean
-from bayeslmm.marginal.kernels.pooled import Alike
-from bayeslmm.marginal.likelihood import BetaPrior
-from bayeslmm.marginal.refill import alike_of, refill
-from bayeslmm.marginal.statistics import Statistics, make_statistics
-from bayeslmm.marginal.sums import block_basis, turn_sums
+from bayeslmm.marginal.fixed import BetaPrior
+from bayeslmm.marginal.routes import make_statistics
+from bayeslmm.marginal.statistics import Statistics
+from bayeslmm.marginal.sums import turn_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,23 +231,21 @@ class Twin:
 
     conditioned: Conditioned
     turns: tuple[Float[np.ndarray, "_k _k"], ...]
-    alike: Alike | None
 
     @classmethod
     def of(cls, moved: Conditioned) -> "Twin":
         """From a model whose terms may have been moved."""
-        found, turns = moved._turned([False] * len(moved.bases))
-        return cls(found, turns, alike_of(found.statistics))
+        return cls(*moved._turned([False] * len(moved.bases)))
 
     def respond(self, moved: Conditioned) -> Conditioned:
         """The same of the response of another model of these rows."""
         stats = self.conditioned.statistics
-        bases = [block_basis(block, self.turns) for block in stats.layout.blocks]
+        bases = [block.join(self.turns) for block in stats.layout.blocks]
         sums = moved.statistics.sums
         Fy = [F[:, :, -1] @ T for F, T in zip(sums.F, bases, strict=True)]
         return replace(
             self.conditioned,
-            statistics=refill(stats, self.alike, sums.WW[-1], Fy),
+            statistics=stats.respond(sums.WW[-1], Fy),
             unit=moved.unit,
             beta=moved.beta,
         )

@@ -21,13 +21,14 @@ from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import Structure
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.rows import Rows
 from bayeslmm.errors import DataError
 from bayeslmm.marginal.columns import Columns, constant_of, mover
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import Layout, make_layout
-from bayeslmm.marginal.statistics import make_statistics
+from bayeslmm.marginal.routes import make_statistics
 from bayeslmm.marginal.sums import Sums, fixed_products, sum_rows, turn_sums
 
 # Beyond this condition number the columns of a term are rescaled but not
@@ -136,11 +137,12 @@ def condition(design: Design) -> Conditioned:
     turn = frame.inverse()
     centers, bases = effect_centers(design), effect_bases(design, frame.bases)
     columns = Columns(np.append(frame.means, frame.level), turn, centers, bases)
-    along = _regression(fixed_products(design, columns), p)
+    rows = rows_of(design, "cross-products")
+    along = _regression(fixed_products(rows, columns), p)
     last = turn.copy()
     last[:p, p] = -turn[:p, :p] @ along
     layout = make_layout(design.groups)
-    sums = sum_rows(design, layout, columns=replace(columns, turn=last))
+    sums = sum_rows(rows, layout, replace(columns, turn=last))
     return _finish(design, frame, layout, sums, along)
 
 
@@ -191,20 +193,20 @@ def condition_sums(
 
 def _make_frame(design: Design) -> _Frame:
     """Means and roots of the columns."""
-    moments, p = design.moments, design.p
+    moments, p, rows = design.moments, design.p, design.rows
     means, level = np.zeros(p), response_level(design)
     if design.intercept is not None:
         means = np.where(moments.X.constant, 0.0, moments.X.mean)
     root = np.zeros((0, 0))
     if p:
-        rows = design.X if design.in_memory and design.n * p <= FEW else None
-        moved = replace(moments.X, mean=moments.X.mean - means)
-        root = _root(moved, None if rows is None else rows - means)
+        few = None if rows is None or design.n * p > FEW else rows.X - means
+        root = _root(replace(moments.X, mean=moments.X.mean - means), few)
     bases = []
     for t, term in enumerate(design.groups):
-        few = design.in_memory and design.n * term.k <= FEW
-        rows = _moved_rows(design, t) if few else None
-        bases.append(_basis(term.covariance, moved_moments(design, t), rows))
+        few = None
+        if rows is not None and design.n * term.k <= FEW:
+            few = _moved_rows(design, rows, t)
+        bases.append(_basis(term.covariance, moved_moments(design, t), few))
     spread = power_of_two(moments.net.sd(1)[0])
     return _Frame(means, level, spread, root, effect_movers(design), tuple(bases))
 
@@ -214,10 +216,10 @@ def response_level(design: Design) -> float:
     return 0.0 if design.intercept is None else float(design.moments.net.mean[0])
 
 
-def _moved_rows(design: Design, t: int) -> Float[np.ndarray, "n k"]:
+def _moved_rows(design: Design, rows: Rows, t: int) -> Float[np.ndarray, "n k"]:
     """The moved columns of a bar term."""
-    rows, turn = design.groups[t].Z - effect_centers(design)[t], design.effect_turn(t)
-    return rows if turn is None else rows @ turn
+    Z, turn = rows.Z[t] - effect_centers(design)[t], design.effect_turn(t)
+    return Z if turn is None else Z @ turn
 
 
 def _root(
@@ -324,7 +326,7 @@ def check_response(design: Design, conditioned: Conditioned) -> None:
 def reproduces(design: Design, conditioned: Conditioned) -> bool:
     """Whether X leaves nothing of y but the rounding of its doubles."""
     step = _step(design)
-    if not design.in_memory:  # sums have half the digits
+    if design.rows is None:  # sums have half the digits
         step = max(step, math.sqrt(EPS) * float(design.moments.net.sd()[0]))
     return not _plain_sd(design, conditioned) > NOTHING_LEFT * step
 

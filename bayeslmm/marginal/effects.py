@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
-from bayeslmm.marginal.kernels import draws
+from bayeslmm.marginal.fixed import BetaPrior, beta_arrays, draw_beta, solve_beta
+from bayeslmm.marginal.layout import left
 from bayeslmm.marginal.levels import draw_levels
-from bayeslmm.marginal.likelihood import BetaPrior, Factors, beta_arrays, solve_beta
-from bayeslmm.marginal.schur import left
-from bayeslmm.marginal.statistics import Statistics
+from bayeslmm.marginal.likelihood import lead_or_all
+from bayeslmm.marginal.statistics import Factors, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +74,25 @@ def conditional_mean(
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
     gamma = np.append(-fixed.beta, 1.0)
-    b: dict[int, np.ndarray] = {}
-    given: dict[int, np.ndarray] = {}
-    total: dict[int, np.ndarray] = {}
-    blocks = (stats.lead, *stats.rest)
-    for block, (Q, D) in zip(blocks, projections(stats, done), strict=True):
-        edges = (*block.starts, block.k)
-        for i, t in enumerate(block.terms):
-            span = slice(edges[i], edges[i + 1])
-            relative = np.asarray(factors[t]) / sigma
-            cov = relative @ relative.T
-            response = cov @ Q[:, span]  # d E[b] / d [X y], of shape (J, k, w)
-            b[t] = response @ gamma
-            given[t] = sigma**2 * (cov - cov @ D[:, span, span] @ relative.T)
-            on_beta = response[:, :, :-1]
-            spread = on_beta @ fixed.covariance @ on_beta.transpose(0, 2, 1)
-            total[t] = given[t] + spread
-    order = range(stats.n_terms)
+    b, given, total = [], [], []
+    projected = list(zip(*projections(stats, done), strict=True))
+    Qs = stats.layout.cut(Q.swapaxes(1, 2) for Q in projected[0])
+    Ds = stats.layout.cut_square(projected[1])
+    for factor, Q, D in zip(factors, Qs, Ds, strict=True):
+        relative = np.asarray(factor) / sigma
+        cov = relative @ relative.T
+        response = cov @ Q.swapaxes(1, 2)  # d E[b] / d [X y], of shape (J, k, w)
+        b.append(response @ gamma)
+        given.append(sigma**2 * (cov - cov @ D @ relative.T))
+        on_beta = response[:, :, :-1]
+        spread = on_beta @ fixed.covariance @ on_beta.transpose(0, 2, 1)
+        total.append(given[-1] + spread)
     return EffectsMean(
         beta=fixed.beta,
         beta_cov=fixed.covariance,
-        b=tuple(b[t] for t in order),
-        b_cov_given_beta=tuple(given[t] for t in order),
-        b_cov=tuple(total[t] for t in order),
+        b=tuple(b),
+        b_cov_given_beta=tuple(given),
+        b_cov=tuple(total),
     )
 
 
@@ -143,80 +139,37 @@ def draw_effects(
     """
     n_draws = len(sigma)
     z = rng.standard_normal((n_draws, stats.p + stats.m))
-    beta, rest_b = np.empty((n_draws, stats.p)), np.empty((n_draws, stats.m))
-    if stats.kernel in _FIXED_OF:
-        _draw_compiled(stats, factors, sigma, prior, z, beta, rest_b)
-    else:
-        for s in range(n_draws):
-            scale = float(sigma[s])
-            done = eliminate(stats, [factor[s] / scale for factor in factors])
-            beta[s] = draw_beta(done.G, scale, z[s, : stats.p], prior)
-            gamma = np.append(-beta[s], 1.0)
-            rest_b[s] = draw_rest(stats, done, gamma, scale, z[s, stats.p :])
-    drawn = [
-        rest_b[:, block.span].reshape(n_draws, block.n_levels, block.k)
-        for block in stats.rest
-    ]
+    relative = stats.layout.join(factors) / sigma[:, None, None, None]
+    beta, rest_b = _draw_fixed(stats, relative, sigma, prior, z)
+    own, k = np.empty((n_draws, 0, stats.lead.k)), stats.lead.k
     if lead:
-        k = stats.lead.k
-        relative = padded_factors(stats, factors)[:, 0, :k, :k] / sigma[:, None, None]
-        own = draw_levels(stats, relative, sigma, beta, rest_b, rng)
-    else:
-        own = np.empty((n_draws, 0, stats.lead.k))
-    return beta, by_term(stats, [own, *drawn])
+        lead_factor = np.ascontiguousarray(relative[:, 0, :k, :k])
+        own = draw_levels(stats, lead_factor, sigma, beta, rest_b, rng)
+    return beta, stats.layout.cut([own, *rest_levels(stats, rest_b)])
 
 
-_FIXED_OF = {
-    "pooled": draws.pooled_fixed,
-    "pairs": draws.pairs_fixed,
-    "levels": draws.levels_fixed,
-    "crossed": draws.crossed_fixed,
-}
-
-
-def _draw_compiled(
+def _draw_fixed(
     stats: Statistics,
-    factors: Sequence[Float[np.ndarray, "s _k _k"]],
+    relative: Float[np.ndarray, "s b k k"],
     sigma: Float[np.ndarray, " s"],
     prior: BetaPrior | None,
     z: Float[np.ndarray, "s pm"],
-    beta: Float[np.ndarray, "s p"],
-    rest_b: Float[np.ndarray, "s m"],
-) -> None:
-    """Fill beta and the effects of the rest, all draws in one call of a kernel."""
-    relative = padded_factors(stats, factors) / sigma[:, None, None, None]
-    if not stats.rest:
-        relative = np.ascontiguousarray(relative[:, 0])
-    last = (beta, rest_b) if stats.rest else (beta,)
-    kernel = _FIXED_OF[stats.kernel]
-    kernel(
-        *stats.arrays, stats.WW, relative, sigma, *beta_arrays(stats, prior), z, *last
-    )
-
-
-def padded_factors(
-    stats: Statistics, factors: Sequence[Float[np.ndarray, "s _k _k"]]
-) -> Float[np.ndarray, "s b k k"]:
-    """Draws of the factors of all blocks, the terms of a block along the diagonal."""
-    blocks = stats.layout.blocks
-    widest = max(block.k for block in blocks)
-    found = np.zeros((len(factors[0]), len(blocks), widest, widest))
-    for b, block in enumerate(blocks):
-        for t, start in zip(block.terms, block.starts, strict=True):
-            span = slice(start, start + factors[t].shape[1])
-            found[:, b, span, span] = factors[t]
-    return found
-
-
-def draw_beta(
-    G: Float[np.ndarray, "w w"],
-    sigma: float,
-    z: Float[np.ndarray, " p"],
-    prior: BetaPrior | None,
-) -> Float[np.ndarray, " p"]:
-    """One draw of the fixed effects given the variances, from standard normals z."""
-    fixed = solve_beta(G, sigma, prior)
-    return fixed.beta + np.linalg.cholesky(fixed.covariance) @ z
+) -> tuple[Float[np.ndarray, "s p"], Float[np.ndarray, "s m"]]:
+    """Fixed effects and those of the rest, all in one compiled call if there is one."""
+    beta, rest_b = np.empty((len(z), stats.p)), np.empty((len(z), stats.m))
+    kernel = stats.solver.kernels.fixed
+    if kernel is not None:
+        given = (stats.WW, lead_or_all(relative, 1), sigma)
+        last = (beta, rest_b) if stats.m else (beta,)
+        own = (*beta_arrays(stats.sums, prior), z, *last)
+        kernel(*stats.solver.arrays, *given, *own)
+        return beta, rest_b
+    for s, scale in enumerate(sigma.tolist()):
+        done = eliminate(stats, stats.layout.cut_square(relative[s]))
+        beta[s] = draw_beta(done.G, scale, z[s, : stats.p], prior)
+        gamma = np.append(-beta[s], 1.0)
+        rest_b[s] = draw_rest(stats, done, gamma, scale, z[s, stats.p :])
+    return beta, rest_b
 
 
 def draw_rest(
@@ -235,13 +188,11 @@ def draw_rest(
     return left(u, stats.rest, done.factors[1:])[:, 0]
 
 
-def by_term(
-    stats: Statistics, drawn: Sequence[Float[np.ndarray, "s _j _k"]]
-) -> tuple[Float[np.ndarray, "s _j _k"], ...]:
-    """Draws of the blocks, cut into those of the bar terms."""
-    terms: dict[int, np.ndarray] = {}
-    for block, b in zip(stats.layout.blocks, drawn, strict=True):
-        edges = (*block.starts, block.k)
-        for i, t in enumerate(block.terms):
-            terms[t] = b[:, :, edges[i] : edges[i + 1]]
-    return tuple(terms[t] for t in range(stats.n_terms))
+def rest_levels(
+    stats: Statistics, rest_b: Float[np.ndarray, "s m"]
+) -> list[Float[np.ndarray, "s _j _k"]]:
+    """Effects of the rest, coordinate by coordinate, as those of its blocks."""
+    return [
+        rest_b[:, block.span].reshape(len(rest_b), block.n_levels, block.k)
+        for block in stats.rest
+    ]

@@ -14,19 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal.kernels import blocked
-from bayeslmm.marginal.layout import Block
-from bayeslmm.marginal.schur import (
-    DenseSchur,
-    Lead,
-    Projection,
-    SparseSchur,
-    dense_schur,
-    left,
-    left_transposed,
-    mirror,
-    sparse_schur,
-)
-from bayeslmm.marginal.statistics import Statistics
+from bayeslmm.marginal.layout import left, left_transposed
+from bayeslmm.marginal.statistics import Factors, Lead, Projection, Schur, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +34,7 @@ class Elimination:
         The lead, level by level.
     reduced_rhs : ndarray, shape (m, w)
         ``Z_r'P[X y]`` of the rest, the lead eliminated; m may be 0.
-    schur : DenseSchur or SparseSchur
+    schur : Schur
         Factor of ``S = Lambda_r' Z_r'PZ_r Lambda_r + I``.
     kappa : ndarray, shape (m, w)
         ``S^-1 Lambda_r' reduced_rhs``.
@@ -56,13 +45,11 @@ class Elimination:
     factors: tuple[Float[np.ndarray, "_k _k"], ...]
     lead: Lead
     reduced_rhs: Float[np.ndarray, "m w"]
-    schur: DenseSchur | SparseSchur
+    schur: Schur
     kappa: Float[np.ndarray, "m w"]
 
 
-def eliminate(
-    stats: Statistics, relative: Sequence[Float[np.ndarray, "_k _k"]]
-) -> Elimination:
+def eliminate(stats: Statistics, relative: Factors) -> Elimination:
     """Eliminate the random effects at given relative factors.
 
     Parameters
@@ -81,24 +68,15 @@ def eliminate(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    blocks = (stats.lead, *stats.rest)
-    factors = tuple(block_factor(block, relative) for block in blocks)
-    lead = Lead(
-        factors[0],
-        np.empty_like(stats.A),
-        np.empty_like(stats.F),
-        np.empty_like(stats.B),
-    )
+    factors = tuple(block.join(relative) for block in stats.layout.blocks)
+    arrays = np.empty_like(stats.A), np.empty_like(stats.F), np.empty_like(stats.B)
+    lead = Lead(factors[0], *arrays)
     G, Fr = stats.WW.copy(), stats.Fr.copy()
     log_det = blocked.eliminate_lead(
         stats.A, stats.F, lead.factor, G, lead.root, lead.U
     )
-    G = mirror(G)
-    if not stats.rest:
-        nothing = DenseSchur(np.empty((0, 0)), np.empty((0, 0)))
-        return Elimination(log_det, G, factors, lead, Fr, nothing, Fr)
-    of_rest = sparse_schur if stats.kernel == "sparse" else dense_schur
-    schur, log_det_rest = of_rest(stats, lead, factors[1:], Fr)
+    blocked.mirror_in_place(G)
+    schur, log_det_rest = stats.R.reduce(stats, lead, factors[1:], Fr)
     half = schur.solve(left_transposed(Fr, stats.rest, factors[1:]))
     G -= half.T @ half
     kappa = schur.solve_transposed(half)
@@ -113,8 +91,6 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     lead, factors = done.lead, done.factors[1:]
     Q, D = np.empty_like(stats.F), np.empty_like(stats.A)
     blocked.lead_projections(stats.A, stats.F, lead.factor, lead.root, lead.U, Q, D)
-    if not stats.rest:
-        return ((Q, D),)
     t = left(done.kappa, stats.rest, factors)
     Rt, blocks = done.schur.project(stats, lead, factors, t, (Q, D))
     rest_Q = done.reduced_rhs - Rt
@@ -124,14 +100,20 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     return tuple(found)
 
 
-def block_factor(
-    block: Block, relative: Sequence[Float[np.ndarray, "_k _k"]]
-) -> Float[np.ndarray, "k k"]:
-    """Factors of the terms of one block along the diagonal."""
-    if len(block.terms) == 1:
-        return np.ascontiguousarray(relative[block.terms[0]], dtype=float)
-    factor = np.zeros((block.k, block.k))
-    for t, start in zip(block.terms, block.starts, strict=True):
-        span = slice(start, start + relative[t].shape[0])
-        factor[span, span] = relative[t]
-    return factor
+def factor_gradients(
+    stats: Statistics,
+    done: Elimination,
+    projected: Sequence[Projection],
+    weight: Float[np.ndarray, "w w"],
+    sigma: float,
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+    """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma, each term."""
+    gradients: dict[int, Float[np.ndarray, "_k _k"]] = {}
+    blocks = stats.layout.blocks
+    for block, factor, (Q, D) in zip(blocks, done.factors, projected, strict=True):
+        for t, span in block.parts:
+            gradient = np.zeros((span.stop - span.start,) * 2)
+            edges = span.start, span.stop
+            blocked.sum_gradient(Q, D, factor, weight, *edges, sigma**2, gradient)
+            gradients[t] = gradient / sigma
+    return tuple(gradients[t] for t in range(stats.layout.n_terms))

@@ -2,13 +2,16 @@
 
 Takes the bar terms, gives a `Layout`: terms of one grouping factor merged into one
 *block*; the block with the most levels *leads* (it is eliminated level by level), all
-others form the *rest*, whose coordinates run by block, level and effect. The blocking
-is that of MixedModels.jl (Bates, Alday, Kleinschmidt et al.). Needs numpy only.
+others form the *rest*, whose coordinates run by block, level and effect. The one place
+where arrays of terms are joined into those of blocks, and cut again. The blocking is
+that of MixedModels.jl (Bates, Alday, Kleinschmidt et al.). Needs numpy only.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from bayeslmm.design.arrays import GroupTerm
 
@@ -31,6 +34,23 @@ class Block:
     def span(self) -> slice:
         """Coordinates of the block in the rest."""
         return slice(self.offset, self.offset + self.n_levels * self.k)
+
+    @property
+    def parts(self) -> Iterator[tuple[int, slice]]:
+        """Each term with its effects among those of the block."""
+        ends = (*self.starts[1:], self.k)
+        return zip(self.terms, map(slice, self.starts, ends), strict=True)
+
+    def join(
+        self, of_terms: Sequence[Float[np.ndarray, "*s _k _k"]]
+    ) -> Float[np.ndarray, "*s k k"]:
+        """Square matrices of its terms (of all terms given) along the diagonal."""
+        if len(self.terms) == 1:
+            return np.ascontiguousarray(of_terms[self.terms[0]], dtype=float)
+        found = np.zeros((*of_terms[self.terms[0]].shape[:-2], self.k, self.k))
+        for t, span in self.parts:
+            found[..., span, span] = of_terms[t]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,41 @@ class Layout:
         """Number of coordinates of the rest."""
         return sum(block.n_levels * block.k for block in self.rest)
 
+    def join(
+        self, of_terms: Sequence[Float[np.ndarray, "*s _k _k"]]
+    ) -> Float[np.ndarray, "*s b k k"]:
+        """Square matrices of the terms as those of the blocks, padded to the widest."""
+        if not self.rest:
+            return self.lead.join(of_terms)[..., None, :, :]
+        widest = max(block.k for block in self.blocks)
+        shape = (*of_terms[0].shape[:-2], len(self.blocks), widest, widest)
+        found = np.zeros(shape)
+        for b, block in enumerate(self.blocks):
+            found[..., b, : block.k, : block.k] = block.join(of_terms)
+        return found
+
+    def cut(
+        self, of_blocks: Iterable[Float[np.ndarray, "..."]]
+    ) -> tuple[Float[np.ndarray, "..."], ...]:
+        """Arrays of the blocks, effects last, as those of the terms."""
+        return self._cut(of_blocks, square=False)
+
+    def cut_square(
+        self, of_blocks: Iterable[Float[np.ndarray, "..."]]
+    ) -> tuple[Float[np.ndarray, "..."], ...]:
+        """Square matrices of the blocks, or padded ones, as those of the terms."""
+        return self._cut(of_blocks, square=True)
+
+    def _cut(
+        self, of_blocks: Iterable[Float[np.ndarray, "..."]], *, square: bool
+    ) -> tuple[Float[np.ndarray, "..."], ...]:
+        """Along the last axis, or along the last two."""
+        found = {}
+        for block, own in zip(self.blocks, of_blocks, strict=True):
+            for t, span in block.parts:
+                found[t] = own[..., span, span] if square else own[..., span]
+        return tuple(found[t] for t in range(self.n_terms))
+
 
 def make_layout(groups: tuple[GroupTerm, ...]) -> Layout:
     """Merge the bar terms by grouping factor, the one with the most levels first."""
@@ -76,3 +131,29 @@ def make_layout(groups: tuple[GroupTerm, ...]) -> Layout:
         blocks.append(Block(tuple(terms), starts, n_levels, k, offset))
         offset += n_levels * k if position else 0
     return Layout(blocks[0], tuple(blocks[1:]), len(groups))
+
+
+def left(
+    matrix: Float[np.ndarray, "m c"],
+    blocks: tuple[Block, ...],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Float[np.ndarray, "m c"]:
+    """Lambda_r times `matrix`, block-diagonal over the levels of each block."""
+    product = np.empty((matrix.shape[0], matrix.shape[1]))
+    for block, factor in zip(blocks, factors, strict=True):
+        span = block.span
+        if block.k == 1:
+            np.multiply(matrix[span], factor[0, 0], out=product[span])
+            continue
+        levels = matrix[span].reshape(block.n_levels, block.k, -1)
+        product[span] = (factor @ levels).reshape(-1, matrix.shape[1])
+    return product
+
+
+def left_transposed(
+    matrix: Float[np.ndarray, "m c"],
+    blocks: tuple[Block, ...],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+) -> Float[np.ndarray, "m c"]:
+    """Lambda_r' times `matrix`."""
+    return left(matrix, blocks, [factor.T for factor in factors])

@@ -16,62 +16,19 @@ stays right where Sigma is singular.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.elimination import (
-    Elimination,
-    block_factor,
-    eliminate,
-    projections,
+from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
+from bayeslmm.marginal.fixed import (
+    BetaPrior,
+    beta_arrays,
+    log_density_given,
+    solve_beta,
 )
-from bayeslmm.marginal.kernels import algebra, blocked, crossed, pairs, pooled, single
-from bayeslmm.marginal.layout import Block
-from bayeslmm.marginal.schur import Projection, mirror
-from bayeslmm.marginal.statistics import Statistics
-
-LOG_2PI = math.log(2.0 * math.pi)
-
-Factors = Sequence[Float[np.ndarray, "_k _k"]]
-
-
-@dataclass(frozen=True, slots=True)
-class BetaPrior:
-    """Normal prior of the fixed effects; directions of zero precision are flat.
-
-    Attributes
-    ----------
-    mean : ndarray, shape (p,)
-        Prior mean, units of the coefficients.
-    precision : ndarray, shape (p, p)
-        Inverse covariance; may be singular.
-    log_det : float
-        Log pseudo-determinant of the precision: log |S0^-1| of its proper part, in the
-        coordinates in which the prior was stated.
-    n_proper : int
-        Number of coefficients whose prior is proper.
-    """
-
-    mean: Float[np.ndarray, " p"]
-    precision: Float[np.ndarray, "p p"]
-    log_det: float
-    n_proper: int
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficients:
-    """Fixed effects given the covariance: mean, covariance, and what they cost.
-
-    ``quad`` is ``y'V^-1y + m0'P0m0 - bhat'C^-1 bhat``; ``log_det`` is ``log|C^-1|``.
-    """
-
-    beta: Float[np.ndarray, " p"]
-    covariance: Float[np.ndarray, "p p"]
-    log_det: float
-    quad: float
+from bayeslmm.marginal.kernels import blocked
+from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
 def log_density(
@@ -100,16 +57,12 @@ def log_density(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    if not stats.in_steps:
-        return _compiled_density(stats, factors, sigma, prior, slope=False)[0]
-    done = eliminate(stats, [factor / sigma for factor in factors])
-    fixed = solve_beta(done.G, sigma, prior)
-    return log_density_given(stats, done.log_det, fixed, sigma, prior)
+    return _density(stats, factors, sigma, prior, slope=False)[0]
 
 
 def log_density_gradient(
     stats: Statistics, factors: Factors, sigma: float, prior: BetaPrior | None = None
-) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
+) -> tuple[float, Slopes, float]:
     """Log marginal density with its exact gradient.
 
     Parameters
@@ -127,165 +80,68 @@ def log_density_gradient(
     d_log_sigma : float
         Derivative with respect to log sigma, the factors held.
     """
-    if not stats.in_steps:
-        return _compiled_density(stats, factors, sigma, prior, slope=True)
-    done = eliminate(stats, [factor / sigma for factor in factors])
-    fixed = solve_beta(done.G, sigma, prior)
-    value = log_density_given(stats, done.log_det, fixed, sigma, prior)
-    gamma = np.append(-fixed.beta, 1.0)
-    weight = np.outer(gamma, gamma)
-    weight[:-1, :-1] += fixed.covariance
-    d_factors = factor_gradients(stats, done, projections(stats, done), weight, sigma)
-    trace = sum(
-        float((d * np.tril(L)).sum()) for d, L in zip(d_factors, factors, strict=True)
-    )
-    d_log_sigma = float((weight * done.G).sum()) / sigma**2 - stats.n - trace
-    return value, d_factors, d_log_sigma
+    return _density(stats, factors, sigma, prior, slope=True)
 
 
-def solve_beta(
-    G: Float[np.ndarray, "w w"], sigma: float, prior: BetaPrior | None
-) -> Coefficients:
-    """Fixed effects given the covariance, from ``G = [X y]'V0^-1[X y]``.
-
-    NaN throughout if X has linearly dependent columns there (the design refuses those).
-    """
-    scaled = G / sigma**2
-    precision, rhs, quad = scaled[:-1, :-1], scaled[:-1, -1], float(scaled[-1, -1])
-    if prior is not None:
-        shift = prior.precision @ prior.mean
-        precision, rhs = precision + prior.precision, rhs + shift
-        quad += float(prior.mean @ shift)
-    covariance, beta = np.array(precision), np.array(rhs)
-    log_det, quad = algebra.solve_normal(covariance, beta, quad)
-    return Coefficients(beta, covariance, log_det, quad)
-
-
-_DENSITY_OF = {
-    "pooled": single.pooled_density,
-    "pairs": single.pairs_density,
-    "levels": single.levels_density,
-    "crossed": crossed.crossed_density,
-}
-
-
-def _compiled_density(
+def _density(
     stats: Statistics,
     factors: Factors,
     sigma: float,
     prior: BetaPrior | None,
     *,
     slope: bool,
-) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], float]:
-    """Density and gradient in one compiled call."""
-    precision, mean, constants = beta_arrays(stats, prior)
-    relative = _kernel_factors(stats, factors, sigma)
-    gradient = np.zeros_like(relative)
+) -> tuple[float, Slopes, float]:
+    """Both, in one compiled call if the solver has it."""
+    kernel, arrays = stats.solver.kernels.density, stats.solver.arrays
+    if kernel is None:
+        return _density_in_steps(stats, factors, sigma, prior, slope=slope)
+    precision, mean, constants = beta_arrays(stats.sums, prior)
     fixed = (precision, mean, tuple(constants.tolist()))
-    prepared = (stats.WW, relative, sigma, *fixed, slope, gradient)
-    value, d_log_sigma = _DENSITY_OF[stats.kernel](*stats.arrays, *prepared)
-    return value, by_term(stats, factors, gradient), d_log_sigma
+    relative = stats.layout.join(factors) / sigma
+    slopes = np.zeros_like(relative)
+    own = (lead_or_all(relative, 0), sigma, *fixed, slope, lead_or_all(slopes, 0))
+    value, d_log_sigma = kernel(*arrays, stats.WW, *own)
+    return value, stats.layout.cut_square(slopes), d_log_sigma
 
 
-def beta_arrays(
-    stats: Statistics, prior: BetaPrior | None
-) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"], Float[np.ndarray, " 2"]]:
-    """Precision and mean of beta's prior as the kernels take them, and two constants.
-
-    These are n and the terms of the log density that no parameter moves.
-    """
-    if prior is None:
-        precision, mean = np.zeros((stats.p, stats.p)), np.zeros(stats.p)
-    else:
-        precision, mean = prior.precision, prior.mean
-    n_flat = stats.p - (prior.n_proper if prior else 0)
-    constant = stats.log_weights + (prior.log_det if prior else 0.0)
-    own = 0.5 * (constant - (stats.n - n_flat) * LOG_2PI)
-    return precision, mean, np.array([float(stats.n), own])
-
-
-def _kernel_factors(
-    stats: Statistics, factors: Factors, sigma: float
-) -> Float[np.ndarray, "..."]:
-    """Relative factor of the lead, or of all blocks in one padded array."""
-    if not stats.rest:
-        return block_factor(stats.lead, factors) / sigma
-    widest = max(block.k for block in stats.layout.blocks)
-    padded = np.zeros((len(stats.layout.blocks), widest, widest))
-    for b, block in enumerate(stats.layout.blocks):
-        padded[b, : block.k, : block.k] = block_factor(block, factors)
-    return padded / sigma
+def _density_in_steps(
+    stats: Statistics,
+    factors: Factors,
+    sigma: float,
+    prior: BetaPrior | None,
+    *,
+    slope: bool,
+) -> tuple[float, Slopes, float]:
+    """The same from one factorisation."""
+    done = eliminate(stats, [factor / sigma for factor in factors])
+    fixed = solve_beta(done.G, sigma, prior)
+    value = log_density_given(stats.sums, done.log_det, fixed, sigma, prior)
+    if not slope:
+        return value, (), math.nan
+    weight, projected = fixed.weight, projections(stats, done)
+    slopes = factor_gradients(stats, done, projected, weight, sigma)
+    trace = sum(
+        float((d * np.tril(L)).sum()) for d, L in zip(slopes, factors, strict=True)
+    )
+    quad = float((weight * done.G).sum()) / sigma**2
+    return value, slopes, quad - stats.n - trace
 
 
 def gram(
     stats: Statistics, relative: Factors
-) -> tuple[
-    float, Float[np.ndarray, "w w"], Elimination | Float[np.ndarray, "4 j"] | None
-]:
-    """Log determinant, ``G = [X y]'V0^-1[X y]``, and what the gradient needs again."""
-    if stats.kernel not in ("pooled", "pairs"):
+) -> tuple[float, Float[np.ndarray, "w w"]]:
+    """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
+    kernel, G = stats.solver.kernels.gram, stats.WW.copy()
+    if kernel is None:
         done = eliminate(stats, relative)
-        return done.log_det, done.G, done
-    G, factor = stats.WW.copy(), block_factor(stats.lead, relative)
-    if stats.kernel == "pooled":
-        log_det, kept = pooled.pooled_gram(*stats.arrays, factor, G), None
-    else:
-        kept = np.empty((4, stats.lead.n_levels))
-        log_det = pairs.pairs_gram(*stats.arrays, factor, G, kept)
-    return log_det, mirror(G), kept
+        return done.log_det, done.G
+    log_det = kernel(*stats.solver.arrays, stats.lead.join(relative), G)
+    blocked.mirror_in_place(G)
+    return log_det, G
 
 
-def by_term(
-    stats: Statistics, factors: Factors, gradient: Float[np.ndarray, "..."]
-) -> tuple[Float[np.ndarray, "_k _k"], ...]:
-    """Gradient of the leading block, or of all blocks padded, cut into terms."""
-    if stats.n_terms == 1:
-        return (gradient,)
-    of_blocks = gradient if gradient.ndim == 3 else gradient[None]
-    found = {}
-    for block, own in zip(stats.layout.blocks, of_blocks, strict=True):
-        for t, start in zip(block.terms, block.starts, strict=True):
-            span = slice(start, start + len(factors[t]))
-            found[t] = own[span, span]
-    return tuple(found[t] for t in range(stats.n_terms))
-
-
-def log_density_given(
-    stats: Statistics,
-    log_det: float,
-    fixed: Coefficients,
-    sigma: float,
-    prior: BetaPrior | None,
-) -> float:
-    """Log density from the pieces: the formula of the module paragraph."""
-    n_flat = stats.p - (prior.n_proper if prior else 0)
-    log_det_prior = prior.log_det if prior else 0.0
-    log_det_V = log_det + 2.0 * stats.n * math.log(sigma) - stats.log_weights
-    return -0.5 * (
-        (stats.n - n_flat) * LOG_2PI
-        + log_det_V
-        + fixed.log_det
-        - log_det_prior
-        + fixed.quad
-    )
-
-
-def factor_gradients(
-    stats: Statistics,
-    done: Elimination,
-    projected: Sequence[Projection],
-    weight: Float[np.ndarray, "w w"],
-    sigma: float,
-) -> tuple[Float[np.ndarray, "_k _k"], ...]:
-    """dlogp/dL_t = (sum_j Q_j K Q_j' Lambda / sigma**2 - D_j) / sigma, each term."""
-    gradients: dict[int, Float[np.ndarray, "_k _k"]] = {}
-    blocks: tuple[Block, ...] = (stats.lead, *stats.rest)
-    for block, factor, (Q, D) in zip(blocks, done.factors, projected, strict=True):
-        edges = (*block.starts, block.k)
-        for i, t in enumerate(block.terms):
-            gradient = np.zeros((edges[i + 1] - edges[i],) * 2)
-            blocked.sum_gradient(
-                Q, D, factor, weight, edges[i], edges[i + 1], sigma**2, gradient
-            )
-            gradients[t] = gradient / sigma
-    return tuple(gradients[t] for t in range(stats.n_terms))
+def lead_or_all(
+    padded: Float[np.ndarray, "..."], axis: int
+) -> Float[np.ndarray, "..."]:
+    """Factors of the blocks as kernels take them: without that axis for one block."""
+    return padded.squeeze(axis) if padded.shape[axis] == 1 else padded

@@ -58,23 +58,6 @@ class Panels:
         return int(self.shape[3][-1])
 
 
-@dataclass(frozen=True, slots=True)
-class PanelMatrix:
-    """A symmetric matrix of the rest, (m, m), by its values in panels.
-
-    ``pairs`` says where the block of each two levels of the rest that one level of the
-    lead couples with begins; see `kernels.couplings`.
-    """
-
-    panels: Panels
-    values: Float[np.ndarray, " v"]
-    pairs: Int[np.ndarray, " c"]
-
-    def times(self, columns: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
-        """The matrix times some columns."""
-        return times_panels(self.panels, self.values, columns)
-
-
 def times_panels(
     panels: Panels, values: Float[np.ndarray, " v"], columns: Float[np.ndarray, "m c"]
 ) -> Float[np.ndarray, "m c"]:

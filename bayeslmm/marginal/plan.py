@@ -10,8 +10,9 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.encode import empty_design
 from bayeslmm.design.memory import available_bytes, check_fits
 from bayeslmm.design.scan import Scan
+from bayeslmm.marginal.dense import dense_bytes
 from bayeslmm.marginal.layout import Block, Layout, make_layout
-from bayeslmm.marginal.statistics import DENSE_BYTES, SPARSE_BYTES
+from bayeslmm.marginal.sparse import SPARSE_BYTES
 from bayeslmm.marginal.sums import block_pairs
 
 # Copies of A, F and cells: the sums, their layout for the kernel, one factorisation.
@@ -101,7 +102,7 @@ def _joint_bytes(layout: Layout) -> float:
     """
     cells = sum(a.n_levels * (1 + a.k * b.k) for a, b in block_pairs(layout))
     nested = SPARSE_BYTES * sum(b.n_levels * b.k**2 for b in layout.rest)
-    return 8.0 * COPIES * cells + min(nested, DENSE_BYTES * layout.m**2)
+    return 8.0 * COPIES * cells + min(nested, dense_bytes(layout.m))
 
 
 def _block_words(design: Design, block: Block) -> str:

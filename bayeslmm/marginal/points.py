@@ -11,18 +11,18 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.effects import by_term, draw_beta, draw_rest
+from bayeslmm.marginal.effects import draw_rest, rest_levels
 from bayeslmm.marginal.elimination import eliminate
-from bayeslmm.marginal.levels import draw_levels
-from bayeslmm.marginal.likelihood import (
+from bayeslmm.marginal.fixed import (
     BetaPrior,
     Coefficients,
-    Factors,
-    gram,
+    draw_beta,
     log_density_given,
     solve_beta,
 )
-from bayeslmm.marginal.statistics import Statistics
+from bayeslmm.marginal.levels import draw_levels
+from bayeslmm.marginal.likelihood import gram
+from bayeslmm.marginal.statistics import Factors, Statistics
 
 
 def density_with_coefficients(
@@ -42,9 +42,9 @@ def density_with_coefficients(
     fixed : Coefficients
         Mean and covariance of beta, shapes (p,) and (p, p).
     """
-    log_det, G, _ = gram(stats, [factor / sigma for factor in factors])
+    log_det, G = gram(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(G, sigma, prior)
-    return log_density_given(stats, log_det, fixed, sigma, prior), fixed
+    return log_density_given(stats.sums, log_det, fixed, sigma, prior), fixed
 
 
 def density_with_effects(
@@ -80,26 +80,17 @@ def density_with_effects(
     """
     done = eliminate(stats, [factor / sigma for factor in factors])
     fixed = solve_beta(done.G, sigma, prior)
-    value = log_density_given(stats, done.log_det, fixed, sigma, prior)
+    value = log_density_given(stats.sums, done.log_det, fixed, sigma, prior)
     if not math.isfinite(value):
-        blank = [np.full((1, b.n_levels, b.k), np.nan) for b in stats.layout.blocks]
-        return value, np.full(stats.p, np.nan), _first(by_term(stats, blank))
+        blank = [np.full((b.n_levels, b.k), np.nan) for b in stats.layout.blocks]
+        return value, np.full(stats.p, np.nan), stats.layout.cut(blank)
     z = rng.standard_normal(stats.p + stats.m)
     beta = draw_beta(done.G, sigma, z[: stats.p], prior)
     gamma = np.append(-beta, 1.0)
-    rest = np.empty(0)
-    if stats.rest:
-        rest = draw_rest(stats, done, gamma, sigma, z[stats.p :])
+    rest = draw_rest(stats, done, gamma, sigma, z[stats.p :])[None]
     own = np.empty((1, 0, stats.lead.k))
     if lead:
         relative, scale = done.factors[0][None], np.array([sigma])
-        own = draw_levels(stats, relative, scale, beta[None], rest[None], rng)
-    drawn = [rest[b.span].reshape(1, b.n_levels, b.k) for b in stats.rest]
-    return value, beta, _first(by_term(stats, [own, *drawn]))
-
-
-def _first(
-    terms: tuple[Float[np.ndarray, "s _j _k"], ...],
-) -> tuple[Float[np.ndarray, "_j _k"], ...]:
-    """The one draw of each term."""
-    return tuple(b[0] for b in terms)
+        own = draw_levels(stats, relative, scale, beta[None], rest, rng)
+    drawn = [b[0] for b in (own, *rest_levels(stats, rest))]
+    return value, beta, stats.layout.cut(drawn)

@@ -5,43 +5,16 @@ likelihood, its exact gradient, and its curvature by average information. It is 
 density of `likelihood` at its own sigma.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal.average import Direction, average_information
-from bayeslmm.marginal.elimination import (
-    Elimination,
-    block_factor,
-    eliminate,
-    projections,
-)
-from bayeslmm.marginal.kernels import algebra, pairs, pooled
-from bayeslmm.marginal.likelihood import (
-    LOG_2PI,
-    Factors,
-    by_term,
-    factor_gradients,
-    gram,
-)
-from bayeslmm.marginal.statistics import Statistics
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Criterion with sigma and beta at their best for the given relative factors.
-
-    ``weight`` is gamma gamma' with gamma = (-beta, 1), under REML with the covariance
-    of beta added to it.
-    """
-
-    criterion: float
-    sigma: float
-    beta: Float[np.ndarray, " p"]
-    weight: Float[np.ndarray, "w w"]
+from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
+from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
+from bayeslmm.marginal.likelihood import gram
+from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
 def profiled_criterion(
@@ -68,35 +41,43 @@ def profiled_criterion(
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    log_det, G, _ = gram(stats, relative)
-    return _profile(stats, log_det, G, restricted)
+    log_det, G = gram(stats, relative)
+    return profile_given(stats.sums, log_det, G, restricted=restricted)
 
 
 def profiled_gradient(
     stats: Statistics, relative: Factors, *, restricted: bool = True
-) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...]]:
-    """Profiled criterion with its gradient with respect to each Lambda_t.
+) -> tuple[float, Slopes]:
+    """Profiled criterion with its gradient with respect to each Lambda_t."""
+    points = stats.layout.join(relative)[None]
+    values, slopes = profiles(stats, points, restricted=restricted)
+    return float(values[0]), stats.layout.cut_square(slopes[0])
 
-    The profile is flat in sigma and beta, so the gradient is that of the log density
-    at their best values (envelope theorem).
+
+def profiles(
+    stats: Statistics, relative: Float[np.ndarray, "r b k k"], *, restricted: bool
+) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
+    """Profiled criterion and its slopes at r points, in one compiled call if there is.
+
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`). The
+    profile is flat in sigma and beta, so the slopes are those of the log density at
+    their best values (envelope theorem).
     """
-    log_det, G, kept = gram(stats, relative)
-    profile = _profile(stats, log_det, G, restricted)
-    weight = profile.weight
-    scale = profile.sigma**2
-    if isinstance(kept, Elimination):
-        projected = projections(stats, kept)
-        gradients = factor_gradients(stats, kept, projected, weight, profile.sigma)
-        return profile.criterion, tuple(-2.0 * profile.sigma * d for d in gradients)
-    factor = block_factor(stats.lead, relative)
-    gradient = np.empty_like(factor)
-    if stats.kernel == "pooled":
-        pooled.pooled_gradient(*stats.arrays, factor, weight, scale, gradient)
-    else:
-        covariance = weight[:-1, :-1] - np.outer(profile.beta, profile.beta)
-        arguments = (factor, profile.beta, covariance, scale, gradient)
-        pairs.pairs_gradient(*stats.arrays, kept, *arguments)
-    return profile.criterion, by_term(stats, relative, -2.0 * gradient)
+    values, slopes = np.empty(len(relative)), np.empty_like(relative)
+    kernel, sums = stats.solver.kernels.profiles, stats.sums
+    if kernel is not None:
+        dof = degrees_left(sums, restricted=restricted)
+        points = relative[:, 0], dof, restricted
+        kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
+        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), slopes
+    for r, padded in enumerate(relative):
+        done = eliminate(stats, stats.layout.cut_square(padded))
+        found = profile_given(sums, done.log_det, done.G, restricted=restricted)
+        projected = projections(stats, done)
+        own = factor_gradients(stats, done, projected, found.weight, found.sigma)
+        values[r] = found.criterion
+        slopes[r] = -2.0 * found.sigma * stats.layout.join(own)
+    return values, slopes
 
 
 def profiled_curvature(
@@ -105,7 +86,7 @@ def profiled_curvature(
     directions: Sequence[Direction],
     *,
     restricted: bool = True,
-) -> tuple[float, tuple[Float[np.ndarray, "_k _k"], ...], Float[np.ndarray, "i i"]]:
+) -> tuple[float, Slopes, Float[np.ndarray, "i i"]]:
     """Profiled criterion, its gradient, and its curvature by average information.
 
     Use it where an evaluation is expensive: all three come from one factorisation.
@@ -132,7 +113,7 @@ def profiled_curvature(
        https://doi.org/10.2307/2533274
     """
     done = eliminate(stats, relative)
-    profile = _profile(stats, done.log_det, done.G, restricted)
+    profile = profile_given(stats.sums, done.log_det, done.G, restricted=restricted)
     projected = projections(stats, done)
     weight = profile.weight
     sigma = profile.sigma
@@ -146,7 +127,7 @@ def profiled_curvature(
 
 def log_sigma_gradient(
     stats: Statistics, relative: Factors, *, restricted: bool = True
-) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+) -> Slopes:
     """Gradient of the logarithm of the profiled sigma with respect to each Lambda_t.
 
     ``-(sum_j s_j s_j') Lambda_t / (dof sigma**2)`` with s_j = Z_j'V0^-1(y - X beta),
@@ -154,36 +135,9 @@ def log_sigma_gradient(
     (y - X beta)'V0^-1(y - X beta).
     """
     done = eliminate(stats, relative)
-    profile = _profile(stats, done.log_det, done.G, restricted)
+    profile = profile_given(stats.sums, done.log_det, done.G, restricted=restricted)
     gamma = np.append(-profile.beta, 1.0)
-    dof = stats.n - stats.p if restricted else stats.n
-    found: dict[int, Float[np.ndarray, "_k _k"]] = {}
-    for block, (Q, _) in zip(
-        stats.layout.blocks, projections(stats, done), strict=True
-    ):
-        scores = Q @ gamma
-        edges = (*block.starts, block.k)
-        for i, t in enumerate(block.terms):
-            own = scores[:, edges[i] : edges[i + 1]]
-            found[t] = -(own.T @ own) @ relative[t] / (dof * profile.sigma**2)
-    return tuple(found[t] for t in range(stats.n_terms))
-
-
-def _profile(
-    stats: Statistics, log_det: float, G: Float[np.ndarray, "w w"], restricted: bool
-) -> Profile:
-    """Criterion, sigma and beta from the factorisation."""
-    w = len(G)
-    dof = stats.n - w + 1 if restricted else stats.n
-    beta, weight = np.empty(w - 1), np.empty((w, w))
-    covariance = np.empty((w - 1, w - 1))
-    log_det_beta, sigma2 = algebra.solve_profile(
-        G, dof, restricted, beta, covariance, weight
-    )
-    if not sigma2 > 0.0:
-        return Profile(math.nan, math.nan, beta, weight)
-    criterion = log_det - stats.log_weights
-    criterion += dof * (1.0 + LOG_2PI + math.log(sigma2))
-    if restricted:
-        criterion += log_det_beta
-    return Profile(criterion, math.sqrt(sigma2), beta, weight)
+    scores = stats.layout.cut(Q @ gamma for Q, _ in projections(stats, done))
+    dof = degrees_left(stats.sums, restricted=restricted)
+    own = zip(scores, relative, strict=True)
+    return tuple(-(s.T @ s) @ L / (dof * profile.sigma**2) for s, L in own)

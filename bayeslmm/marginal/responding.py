@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import solve_triangular
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.marginal.columns import Columns
 from bayeslmm.marginal.conditioned import Conditioned, Twin
 from bayeslmm.marginal.conditioning import (
@@ -23,8 +23,6 @@ from bayeslmm.marginal.conditioning import (
     power_of_two,
     response_level,
 )
-from bayeslmm.marginal.kernels.pooled import Alike
-from bayeslmm.marginal.refill import alike_of, refill
 from bayeslmm.marginal.sums import block_rows
 
 
@@ -36,8 +34,6 @@ class Responder:
     ----------
     conditioned : Conditioned
         The model of another response of the same rows, with its `Twin`.
-    alike : Alike or None
-        Levels that its kernel pools.
     unroot : ndarray, shape (p, p)
         Inverse of its root.
     X : ndarray, shape (n, p)
@@ -53,7 +49,6 @@ class Responder:
     """
 
     conditioned: Conditioned
-    alike: Alike | None
     unroot: Float[np.ndarray, "p p"]
     X: Float[np.ndarray, "n p"]
     inverse: Float[np.ndarray, "p p"]
@@ -71,7 +66,7 @@ class Responder:
         """
         old, level = self.conditioned, response_level(design)
         spread = power_of_two(design.moments.net.sd(1)[0])
-        net = design.y if design.offset is None else design.y - design.offset
+        net = rows_of(design, "another response").net
         y = (net - level) / spread
         along = self.inverse @ (self._weighted(y) @ self.X)
         y = y - self.X @ along
@@ -86,7 +81,7 @@ class Responder:
         Wy = np.append(weighted @ self.X, y @ weighted)
         found = replace(
             old,
-            statistics=refill(old.statistics, self.alike, Wy, Fy),
+            statistics=old.statistics.respond(Wy, Fy),
             unit=spread * left,
             beta=beta,
         )
@@ -114,11 +109,12 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         Memory is that of X and Z again.
     """
     root, layout = conditioned.root, conditioned.statistics.layout
-    X, unroot = design.X - conditioned.means, root
+    rows = rows_of(design, "another response")
+    X, unroot = rows.X - conditioned.means, root
     if design.p:
         unroot = solve_triangular(root, np.eye(design.p))
         X = np.ascontiguousarray(solve_triangular(root, X.T, trans=1).T)
-    weights = design.weights
+    weights = rows.weights
     scaled = X if weights is None else X * weights[:, None]
     columns = Columns(
         np.zeros(design.p + 1),
@@ -127,13 +123,11 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         effect_bases(design, conditioned.bases),
     )
     found = [
-        block_rows(design, block, slice(0, design.n), columns)
-        for block in layout.blocks
+        block_rows(rows, block, slice(0, rows.n), columns) for block in layout.blocks
     ]
     Z = [Z.T if weights is None else Z.T * weights for _, Z in found]
     return Responder(
         conditioned=replace(conditioned, twin=Twin.of(conditioned)),
-        alike=alike_of(conditioned.statistics),
         unroot=unroot,
         X=X,
         inverse=np.linalg.pinv(X.T @ scaled),

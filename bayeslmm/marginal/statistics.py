@@ -1,49 +1,29 @@
 """Cross-products of a design: all that the likelihood needs to know of the rows.
 
-Takes a `Design` (or the `Sums` of its batches), gives `Statistics`: the sums over rows
-in the layout of the kernels, so that the cost of one evaluation does not depend on the
-number of rows.
+`Statistics` are the sums over rows in the layout of the kernels, so that the cost of
+one evaluation does not depend on the number of rows, with the `Solver` that computes
+the likelihood from them. What differs between the ways to do so (`routes` chooses one)
+is asked of two objects: the solver, and the `Rest`, the matrix of the levels outside
+the largest grouping factor.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Design
-from bayeslmm.design.memory import SHARE, available_bytes
-from bayeslmm.errors import DataError
-from bayeslmm.marginal.kernels import couplings
-from bayeslmm.marginal.kernels.pooled import pool_levels, pooling_pays
-from bayeslmm.marginal.layout import Block, Layout, make_layout
-from bayeslmm.marginal.panels import (
-    PanelMatrix,
-    Panels,
-    find_pairs,
-    find_panels,
-    pair_bytes,
-    place_products,
-)
-from bayeslmm.marginal.sums import Sums, block_pairs, sum_rows
+from bayeslmm.marginal.layout import Block, Layout
+from bayeslmm.marginal.sums import Sums, block_pairs
 
-Kernel = Literal["pooled", "pairs", "levels", "crossed", "blocked", "sparse"]
+Factors = Sequence[Float[np.ndarray, "_k _k"]]
+Slopes = tuple[Float[np.ndarray, "_k _k"], ...]
+Projection = tuple[Float[np.ndarray, "_j _k _w"], Float[np.ndarray, "_j _k _k"]]
 
-# Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
-# between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
-SMALL_REST = 100
-# An evaluation with its gradient holds six matrices of the size of the rest; on the
-# sparse route four, and the places of their entries, all of the factor's pattern.
-DENSE_BYTES = 6 * 8.0
-SPARSE_BYTES = 5 * 8.0
-# A dense factor and its inverse cost as much as a sparse one of m**3 over this many
-# multiplications (measured: 10 to 21 on crossed factors with a rest of 1000 to 3000).
-SPARSE_COST = 20.0
-# Multiplications of a sparse factor beyond which a model is refused where a dense one
-# would not fit: some 100 s for each evaluation with its gradient.
-MOST_OPERATIONS = 3e11
+# Seconds, one core of 2026: each level of the lead with couplings, each pair of the
+# couplings of one level, added into the m x m matrix; see `Statistics.seconds`.
+PER_LEVEL, PER_PAIR_OF_COUPLINGS = 2e-7, 4.3e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +33,18 @@ class Statistics:
     Attributes
     ----------
     sums : Sums
-        The sums over rows; ``statistics + statistics`` adds them.
+        The sums over rows.
     layout : Layout
         Which bar terms form the lead and the rest.
     indptr, columns, B : ndarray, shapes (J + 1,), (nnz,), (nnz, k)
         Coupling of lead and rest by rows of levels: for entry e of level j,
         ``B[e] = Z_j'W z`` with z the rest's column ``columns[e]``.
-    R : ndarray, shape (m, m), or PanelMatrix
-        ``Z_r'WZ_r`` of the rest; in panels on the sparse route.
+    R : Rest
+        ``Z_r'WZ_r`` of the rest, shape (m, m).
     Fr : ndarray, shape (m, w)
         ``Z_r'W[X y]`` of the rest.
-    kernel : {"pooled", "pairs", "levels", "crossed", "blocked", "sparse"}
-        How density and gradient are computed; see `choose_kernel`.
-    arrays : tuple of ndarray
-        What that kernel takes: the pool's A, count and T; the pairs' A (3, J) and
-        F (2, w, J); A and F; these with the couplings and the rest; nothing.
+    solver : Solver
+        How density and gradient are computed, with what it needs of all these.
     """
 
     sums: Sums
@@ -75,14 +52,57 @@ class Statistics:
     indptr: Int[np.ndarray, " j1"]
     columns: Int[np.ndarray, " nnz"]
     B: Float[np.ndarray, "nnz k"]
-    R: Float[np.ndarray, "m m"] | PanelMatrix
+    R: "Rest"
     Fr: Float[np.ndarray, "m w"]
-    kernel: Kernel
-    arrays: tuple[np.ndarray, ...]
+    solver: "Solver"
 
-    def __add__(self, other: "Statistics") -> "Statistics":
-        """Statistics of the rows of both, which must have the same levels."""
-        return make_statistics(self.sums + other.sums, self.layout)
+    def respond(
+        self, Wy: Float[np.ndarray, " w"], Fy: Sequence[Float[np.ndarray, "_j _k"]]
+    ) -> "Statistics":
+        """The statistics of another response of the same rows.
+
+        Products of X and Z, couplings, orderings and the solver's choice are shared.
+
+        Parameters
+        ----------
+        Wy : ndarray, shape (w,)
+            ``[X y]'Wy`` of the new one.
+        Fy : sequence of ndarray, shape (J, k)
+            ``Z_j'Wy`` of each block.
+        """
+        WW, F = self.WW.copy(), tuple(F.copy() for F in self.sums.F)
+        WW[-1], WW[:, -1] = Wy, Wy
+        for own, y in zip(F, Fy, strict=True):
+            own[:, :, -1] = y
+        sums = replace(self.sums, WW=WW, F=F)
+        Fr = rest_columns(sums, self.layout)
+        solver = self.solver.respond(F[0], Fr)
+        return replace(self, sums=sums, Fr=Fr, solver=solver)
+
+    @property
+    def seconds(self) -> float:
+        """Expected time of one log density with its gradient, one core.
+
+        From counts of operations, right to a factor of about 2.
+        """
+        return self.solver.seconds(self)
+
+    @property
+    def evaluation_bytes(self) -> float:
+        """Memory that one evaluation with its gradient takes while it runs."""
+        lead = self.lead
+        own = 8.0 * 4 * lead.n_levels * lead.k * (lead.k + len(self.WW))
+        return own + self.R.bytes
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether an evaluation runs in steps, from which all else can be read.
+
+        So it is with a large rest: an evaluation is dear, and density, curvature and a
+        draw of the effects come from one factorisation. Other solvers give the density
+        in one compiled call, much cheaper than anything else.
+        """
+        return self.solver.kernels.density is None
 
     @property
     def n(self) -> int:
@@ -92,26 +112,7 @@ class Statistics:
     @property
     def p(self) -> int:
         """Number of fixed-effect columns; [X y] has w = p + 1."""
-        return self.WW.shape[0] - 1
-
-    @property
-    def evaluation_bytes(self) -> float:
-        """Memory that one evaluation with its gradient takes while it runs."""
-        lead = self.lead
-        own = 8.0 * 4 * lead.n_levels * lead.k * (lead.k + len(self.WW))
-        if isinstance(self.R, PanelMatrix):
-            return own + SPARSE_BYTES * self.R.values.size
-        return own + DENSE_BYTES * self.m**2
-
-    @property
-    def in_steps(self) -> bool:
-        """Whether an evaluation runs in steps, from which all else can be read.
-
-        So it is with a large rest: an evaluation is dear, and density, curvature and a
-        draw of the effects come from one factorisation. Other kernels give the density
-        in one compiled call, much cheaper than anything else.
-        """
-        return self.kernel in ("blocked", "sparse")
+        return self.sums.p
 
     @property
     def log_weights(self) -> float:
@@ -144,179 +145,157 @@ class Statistics:
         return self.layout.rest
 
     @property
-    def n_terms(self) -> int:
-        """Number of bar terms."""
-        return self.layout.n_terms
-
-    @property
     def m(self) -> int:
         """Number of coordinates of the rest."""
         return self.layout.m
 
+    @property
+    def coupling(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays of the couplings, as kernels take them."""
+        return self.indptr, self.columns, self.B
 
-def cross_products(design: Design) -> Statistics:
-    """Cross-products of a design, computed once for all evaluations.
+    @property
+    def coupling_seconds(self) -> float:
+        """Expected time of a walk over the lead that takes it out of the rest."""
+        counts = np.diff(self.indptr).astype(float)
+        walk = PER_LEVEL * self.lead.n_levels
+        return walk + PER_PAIR_OF_COUPLINGS * float(counts @ counts)
 
-    Parameters
-    ----------
-    design : Design
-        Arrays of the model.
 
-    Returns
-    -------
-    Statistics
-        Memory is the number of levels times a few numbers, plus the entries of the
-        Cholesky factor of the levels outside the largest grouping factor: with crossed
-        factors up to the square of their number, with nested ones about as many.
+# --- what every route answers ---------------------------------------------------------
 
-    References
-    ----------
-    .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+
+class Kernels(NamedTuple):
+    """Compiled functions of the arrays of a solver, and of what is the same for all.
+
+    What is left out goes in steps: one factorisation, called from Python.
     """
-    layout = make_layout(design.groups)
-    return make_statistics(sum_rows(design, layout), layout)
+
+    density: Callable[..., tuple[float, float]] | None = None
+    fixed: Callable[..., None] | None = None
+    profiles: Callable[..., None] | None = None
+    gram: Callable[..., float] | None = None
 
 
-def make_statistics(
-    sums: Sums, layout: Layout, kernel: Kernel | None = None
-) -> Statistics:
-    """The sums over rows in the layout of the kernels.
+@runtime_checkable
+class Solver(Protocol):
+    """A route to the likelihood: the statistics as its kernels take them."""
 
-    Parameters
-    ----------
-    sums : Sums
-        Sums over all rows.
-    layout : Layout
-        Blocks of the model.
-    kernel : str, optional
-        Kernel to be used whatever it costs; by default `choose_kernel` chooses.
+    kernels: ClassVar[Kernels]
 
-    Raises
-    ------
-    DataError
-        If the matrices of the rest would not fit into memory.
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the kernels take first."""
+        ...
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "Solver":
+        """The same for another response, F and Fr its products."""
+        ...
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of one log density with its gradient, one core."""
+        ...
+
+
+@runtime_checkable
+class Rest(Protocol):
+    """``Z_r'WZ_r`` of the rest, (m, m)."""
+
+    @property
+    def bytes(self) -> float:
+        """Memory of an evaluation with its gradient."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Expected time of factor and inverse."""
+        ...
+
+    def times(self, columns: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
+        """The matrix times some columns."""
+        ...
+
+    def reduce(
+        self,
+        stats: Statistics,
+        lead: "Lead",
+        factors: Factors,
+        Fr: Float[np.ndarray, "m w"],
+    ) -> tuple["Schur", float]:
+        """Factor of what the lead leaves; its log determinant; V and Fr are filled."""
+        ...
+
+
+@runtime_checkable
+class Schur(Protocol):
+    """Cholesky factor of ``S = Lambda_r'R Lambda_r + I``, R reduced by the lead.
+
+    Up to an order of the coordinates P, ``P S P' = L L'``.
     """
-    indptr, columns, B = _couplings(sums, layout)
-    panels = _panels(indptr, columns, layout, kernel)
-    if kernel is None:
-        kernel = choose_kernel(sums.A[0], sums.F[0], layout.m, panels)
-    Fr = rest_columns(sums, layout)
-    if kernel == "sparse":
-        assert panels is not None, "no kernel is sparse without panels"
-        couplings.sort_couplings(indptr, columns, B, panels.rank)
-        in_panels = _rest_in_panels(sums, layout, panels, indptr, columns)
-        return Statistics(
-            sums, layout, indptr, columns, B, in_panels, Fr, kernel, arrays=()
-        )
-    R = _rest_products(sums, layout)
-    if kernel == "crossed":
-        rest = (indptr, columns, B, R, Fr, *_rest_coordinates(layout))
-        arrays = (sums.A[0], sums.F[0], *rest)
-    else:
-        arrays = kernel_arrays(kernel, sums.A[0], sums.F[0])
-    return Statistics(sums, layout, indptr, columns, B, R, Fr, kernel, arrays)
+
+    def solve(self, rhs: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
+        """L^-1 P rhs; rhs may be overwritten."""
+        ...
+
+    def solve_transposed(
+        self, rhs: Float[np.ndarray, "m c"]
+    ) -> Float[np.ndarray, "m c"]:
+        """P'L^-T rhs; rhs may be overwritten."""
+        ...
+
+    def project(
+        self,
+        stats: Statistics,
+        lead: "Lead",
+        factors: Factors,
+        t: Float[np.ndarray, "m w"],
+        own: Projection,
+    ) -> tuple[Float[np.ndarray, "m w"], list[Float[np.ndarray, "_j _k _k"]]]:
+        """What gradients and conditional moments need of the inverse.
+
+        Parameters
+        ----------
+        stats : Statistics
+            Cross-products.
+        lead : Lead
+            The lead eliminated.
+        factors : sequence of ndarray, shape (k, k)
+            Relative factor of each block of the rest.
+        t : ndarray, shape (m, w)
+            ``Lambda_r S^-1 Lambda_r'`` times the reduced right-hand sides.
+        own : tuple of ndarray
+            Q and D of the lead with the rest left out; the rest's part is added.
+
+        Returns
+        -------
+        Rt : ndarray, shape (m, w)
+            ``R t``.
+        D : list of ndarray, shape (J, k, k)
+            For each block of the rest, level with itself, ``R Lambda_r S^-1``.
+        """
+        ...
 
 
-def choose_kernel(
-    A: Float[np.ndarray, "j k k"],
-    F: Float[np.ndarray, "j k w"],
-    m: int,
-    panels: Panels | None,
-) -> Kernel:
-    """How density and gradient are computed: the one place where it is decided.
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The lead eliminated at its relative factor.
 
-    Parameters
-    ----------
-    A, F : ndarray, shapes (J, k, k), (J, k, w)
-        Cross-products of the leading block.
-    m : int
-        Coordinates of the rest; 0 with one grouping factor.
-    panels : Panels or None
-        Sparse factor of the rest, if there is one that costs less than a dense one.
-
-    Returns
-    -------
-    {"pooled", "pairs", "levels", "crossed", "blocked", "sparse"}
-        With several grouping factors ``crossed`` where the rest is small, ``sparse``
-        where its factor fills little, else ``blocked``; with one, ``pooled`` where
-        levels share few different A, ``pairs`` for two effects, ``levels`` otherwise.
+    ``root`` (J, k, k) and ``U`` (J, k, w) are the factor of each level and
+    ``root^-1 Lambda'F``; ``V`` (nnz, k) is ``root^-1 Lambda'B`` for each coupling.
     """
-    if m:
-        if m <= SMALL_REST:
-            return "crossed"
-        return "blocked" if panels is None else "sparse"
-    if pooling_pays(A, F.shape[2]):
-        return "pooled"
-    return "pairs" if A.shape[1] == 2 else "levels"
+
+    factor: Float[np.ndarray, "k k"]
+    root: Float[np.ndarray, "j k k"]
+    U: Float[np.ndarray, "j k w"]
+    V: Float[np.ndarray, "nnz k"]
 
 
-def _panels(
-    indptr: Int[np.ndarray, " j1"],
-    columns: Int[np.ndarray, " nnz"],
-    layout: Layout,
-    kernel: Kernel | None,
-) -> Panels | None:
-    """Sparse factor of the rest where it costs less than a dense one, or is forced.
-
-    Raises
-    ------
-    DataError
-        If neither a dense nor a sparse factor fits into memory.
-    """
-    if kernel == "sparse":
-        return find_panels(
-            indptr, columns, layout, most=math.inf, most_operations=math.inf
-        )
-    m = float(layout.m)
-    if kernel is not None or m <= SMALL_REST:
-        return None
-    room = SHARE * available_bytes()
-    most = (room - pair_bytes(indptr)) / SPARSE_BYTES
-    most_operations, dense_fits = MOST_OPERATIONS, DENSE_BYTES * m**2 <= room
-    if dense_fits:
-        most, most_operations = min(most, m**2 / 8.0), m**3 / SPARSE_COST
-    found = find_panels(
-        indptr, columns, layout, most=most, most_operations=most_operations
-    )
-    if found is None and not dense_fits:
-        raise DataError(
-            f"The {layout.m:,} random effects outside the largest grouping factor "
-            f"cannot be told apart one by one: their covariance would take "
-            f"{DENSE_BYTES * m**2 / 1e9:.1f} GB, of {room / 1e9:.1f} GB that can be "
-            f"had, and too much of it is not zero for a sparse one (at most "
-            f"{max(most, 0.0):,.0f} entries or {most_operations:.0e} multiplications). "
-            f"Group the smaller factors by coarser columns, or leave one out."
-        )
-    return found
+# --- sums in the layout of the kernels ------------------------------------------------
 
 
-def kernel_arrays(
-    kernel: Kernel, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
-) -> tuple[np.ndarray, ...]:
-    """The statistics in the layout that a kernel takes."""
-    if kernel == "pooled":
-        pool = pool_levels(A, F)
-        return pool.A, pool.count, pool.T
-    if kernel == "pairs":
-        triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
-        return triangle, np.ascontiguousarray(F.transpose(1, 2, 0))
-    return (A, F) if kernel == "levels" else ()
-
-
-def _rest_coordinates(
-    layout: Layout,
-) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " blocks"]]:
-    """Block and first coordinate of the level of each; effects of each block."""
-    block_of, start_of = [], []
-    for b, block in enumerate(layout.rest, start=1):
-        starts = block.offset + block.k * np.arange(block.n_levels)
-        start_of.append(np.repeat(starts, block.k))
-        block_of.append(np.full(block.n_levels * block.k, b))
-    sizes = np.array([block.k for block in layout.blocks])
-    return np.concatenate(block_of), np.concatenate(start_of), sizes
-
-
-def _couplings(
+def lead_couplings(
     sums: Sums, layout: Layout
 ) -> tuple[Int[np.ndarray, " j1"], Int[np.ndarray, " nnz"], Float[np.ndarray, "nnz k"]]:
     """Products of the lead's columns with the rest's, by rows of the lead's levels."""
@@ -347,7 +326,7 @@ def rest_columns(sums: Sums, layout: Layout) -> Float[np.ndarray, "m w"]:
     return Fr
 
 
-def _rest_cells(
+def rest_cells(
     sums: Sums, layout: Layout
 ) -> Iterator[tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], np.ndarray]]:
     """Products of rest levels with the first coordinate of either level."""
@@ -359,28 +338,3 @@ def _rest_cells(
             level, other_level = np.divmod(cells.keys, other.n_levels)
             rows = block.offset + level * block.k
             yield rows, other.offset + other_level * other.k, cells.values
-
-
-def _rest_products(sums: Sums, layout: Layout) -> Float[np.ndarray, "m m"]:
-    """``Z_r'WZ_r`` of all blocks but the lead, dense."""
-    R = np.zeros((layout.m, layout.m))
-    for first, other, values in _rest_cells(sums, layout):
-        for a in range(values.shape[1]):
-            for b in range(values.shape[2]):
-                R[first + a, other + b] = values[:, a, b]
-                R[other + b, first + a] = values[:, a, b]
-    return R
-
-
-def _rest_in_panels(
-    sums: Sums,
-    layout: Layout,
-    panels: Panels,
-    indptr: Int[np.ndarray, " j1"],
-    columns: Int[np.ndarray, " nnz"],
-) -> PanelMatrix:
-    """The same in panels; every two levels with a row in common have a place there."""
-    values = np.zeros(panels.n_values)
-    for first, other, cells in _rest_cells(sums, layout):
-        place_products(panels, first, other, cells, values)
-    return PanelMatrix(panels, values, find_pairs(panels, indptr, columns))

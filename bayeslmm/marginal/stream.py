@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool
 
-from bayeslmm.design.absent import absent_rows
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design
@@ -21,17 +20,17 @@ from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
-from bayeslmm.design.frame import FactorColumn, Kind
+from bayeslmm.design.frame import Kind
 from bayeslmm.design.groups import GroupIndex
 from bayeslmm.design.notes import mixed_columns, naming_causes
 from bayeslmm.design.reading import Progress, n_threads, read_batches
-from bayeslmm.design.recipe import ModelFrame, Recipe
+from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.response import check_numeric
-from bayeslmm.design.rows import check_weights_size
 from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import find_traps, text_traps
+from bayeslmm.design.used import check_weights_size
 from bayeslmm.errors import DataError, ModelError, check_made, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
@@ -183,7 +182,7 @@ def scan_for_sums(
         formula, source, weights=weights, threads=threads, progress=progress
     )
     check_scan_not_swapped(scan)
-    check_numeric(formula.response.label, scan.variables[formula.response.label])
+    check_numeric(formula.response.label, scan.coding.variables[formula.response.label])
     return scan
 
 
@@ -227,7 +226,7 @@ def sum_source(
         source,
         scan.columns,
         partial(start_sums, scan, skeleton, layout),
-        partial(see_batch, scan, skeleton, layout, moved),
+        partial(see_batch, scan, layout, moved),
         threads=plan.threads,
         n_rows=source.n_rows or scan.n_rows,
         title=f"Adding up {scan.source}",
@@ -266,28 +265,26 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
     design = _streamed_design(scan, skeleton, tally, small, sums)
-    part = FixedPart(scan.formula, scan.variables, scan.fixed_coding, scan.columns)
+    part, variables = FixedPart(scan.coding, scan.columns), scan.coding.variables
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
-    with naming_causes(design.account.mixed, text_traps(scan.formula, scan.variables)):
+    with naming_causes(design.account.mixed, text_traps(scan.formula, variables)):
         design = account_digits(design, tally.given, integers)
         check_streamed(design, part)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
-    groups = {t.group: FactorColumn(t.codes, t.levels) for t in design.groups}
+    kept = {
+        term.group: size > 0
+        for term, size in zip(design.groups, tally.moments.sizes, strict=True)
+    }
+    levels = {term.group: term.levels for term in design.groups}
     recipe = Recipe(
-        formula=scan.formula,
         design=design,
-        frame=ModelFrame(design.n, scan.variables, groups),
-        kept=absent_rows(scan.source, "the positions of the rows used"),
-        trials=None,
-        response_levels=(),
-        fixed_coding=scan.fixed_coding,
-        effect_codings=scan.effect_codings,
-        group_indices=tuple(
-            _group_index(scan.groups[term.group], term.levels, size > 0)
-            for term, size in zip(design.groups, tally.moments.sizes, strict=True)
-        ),
+        coding=scan.coding,
+        groups={
+            label: _group_index(coder, levels[label], kept[label])
+            for label, coder in scan.groups.items()
+        },
         memory=scan.memory,
     )
     return recipe, condition_sums(design, sums, small, tally.columns)
@@ -386,8 +383,8 @@ def _streamed_design(
         {name: n for name, n in tally.missing.items() if n},
         levels_lost(scan, kept) if sums.n < scan.n_rows else {},
         levels_unused(scan),
-        mixed_columns(scan.formula, scan.variables, scan.given),
-        traps=find_traps(scan.formula, scan.variables),
+        mixed_columns(scan.formula, scan.coding.variables, scan.given),
+        traps=find_traps(scan.formula, scan.coding.variables),
         origin=scan.origin,
     )
     return replace(skeleton, groups=groups, account=account, recorded=moments)

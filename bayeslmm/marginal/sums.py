@@ -1,6 +1,6 @@
 """Sums over rows: the part of the statistics that adds up over any split of the data.
 
-Takes rows (a `Design`, or a batch of one) and a `Layout`, gives `Sums`. With [X y] (y
+Takes `Rows` (all, or those of a batch) and a `Layout`, gives `Sums`. With [X y] (y
 less the offset) and the precision weights W these are ``[X y]'W[X y]``, ``Z_j'WZ_j``,
 ``Z_j'W[X y]`` and ``Z_j'WZ_l`` for the pairs of levels that occur together. Sums of
 parts computed apart, in threads, batches or on other machines, add up to those of the
@@ -18,8 +18,8 @@ from operator import add
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.arrays import Design
-from bayeslmm.marginal.columns import Columns, data_columns
+from bayeslmm.design.rows import Rows
+from bayeslmm.marginal.columns import Columns
 from bayeslmm.marginal.kernels.rows import accumulate_rows
 from bayeslmm.marginal.layout import Block, Layout
 
@@ -69,6 +69,11 @@ class Sums:
     A: tuple[Float[np.ndarray, "_j _k _k"], ...]
     F: tuple[Float[np.ndarray, "_j _k _w"], ...]
     cells: tuple[Cells, ...]
+
+    @property
+    def p(self) -> int:
+        """Number of fixed-effect columns; [X y] has w = p + 1."""
+        return len(self.WW) - 1
 
     def __add__(self, other: "Sums") -> "Sums":
         """Sums of the rows of both; exact up to rounding, in any grouping."""
@@ -123,28 +128,28 @@ def empty_packed(layout: Layout, w: int) -> Packed:
 
 
 def add_rows(
-    packed: Packed, design: Design, layout: Layout, rows: slice, columns: Columns
+    packed: Packed, rows: Rows, layout: Layout, part: slice, columns: Columns
 ) -> tuple[float, tuple[Cells, ...]]:
     """Add a run of rows in place; gives their log weights and cells."""
-    for chunk in chunks(rows):
-        W, weights = columns.xy(design, chunk), _weights(design, chunk)
-        scaled = W if design.weights is None else W * weights[:, None]
+    for chunk in chunks(part):
+        W, weights = columns.xy(rows, chunk), _weights(rows, chunk)
+        scaled = W if rows.weights is None else W * weights[:, None]
         packed.WW[:] += W.T @ scaled
         for b, block in enumerate(layout.blocks):
-            codes, Z = block_rows(design, block, chunk, columns)
+            codes, Z = block_rows(rows, block, chunk, columns)
             accumulate_rows(codes, Z, weights, W, packed.P[b])
     log_weights = 0.0
-    if design.weights is not None:
-        log_weights = float(np.log(design.weights[rows]).sum())
+    if rows.weights is not None:
+        log_weights = float(np.log(rows.weights[part]).sum())
     return log_weights, tuple(
-        _cells(design, a, b, rows, columns) for a, b in block_pairs(layout)
+        _cells(rows, a, b, part, columns) for a, b in block_pairs(layout)
     )
 
 
-def chunks(rows: slice) -> Iterator[slice]:
+def chunks(part: slice) -> Iterator[slice]:
     """Runs of rows whose columns stay in the second-level cache."""
-    for start in range(rows.start, rows.stop, CHUNK):
-        yield slice(start, min(start + CHUNK, rows.stop))
+    for start in range(part.start, part.stop, CHUNK):
+        yield slice(start, min(start + CHUNK, part.stop))
 
 
 def turn_sums(
@@ -171,7 +176,7 @@ def turn_sums(
     Sums
         Equal to sums over rows of the new columns, up to rounding.
     """
-    by_block = {b.terms: block_basis(b, bases) for b in layout.blocks}
+    by_block = {b.terms: b.join(bases) for b in layout.blocks}
     own = [by_block[block.terms] for block in layout.blocks]
     return Sums(
         n=sums.n,
@@ -186,17 +191,6 @@ def turn_sums(
     )
 
 
-def block_basis(
-    block: Block, bases: Sequence[Float[np.ndarray, "_k _k"]]
-) -> Float[np.ndarray, "k k"]:
-    """The bases of the terms of a block along the diagonal."""
-    whole = np.zeros((block.k, block.k))
-    for t, start in zip(block.terms, block.starts, strict=True):
-        span = slice(start, start + len(bases[t]))
-        whole[span, span] = bases[t]
-    return whole
-
-
 def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:
     """Every pair of different blocks, the earlier one first."""
     blocks = layout.blocks
@@ -206,84 +200,80 @@ def block_pairs(layout: Layout) -> Iterator[tuple[Block, Block]]:
 
 
 def sum_rows(
-    design: Design,
-    layout: Layout,
-    threads: int | None = None,
-    *,
-    columns: Columns | None = None,
+    rows: Rows, layout: Layout, columns: Columns, threads: int | None = None
 ) -> Sums:
-    """Sums over all rows of a design, in threads where there are many rows.
+    """Sums over all rows, in threads where there are many.
 
     Parameters
     ----------
-    design : Design
+    rows : Rows
         The rows; not every level of the layout need occur.
     layout : Layout
         Blocks of the whole model.
+    columns : Columns
+        Columns that are summed.
     threads : int, optional
         Threads at most; by default as many as there are processors.
-    columns : Columns, optional
-        Columns that are summed; those of the data if None.
 
     Returns
     -------
     Sums
         The same up to rounding for any number of threads.
     """
-    columns = data_columns(design) if columns is None else columns
     most = os.cpu_count() or 1 if threads is None else threads
-    n_parts = max(1, min(most, design.n // ROWS_PER_THREAD))
-    edges = np.linspace(0, design.n, n_parts + 1).astype(int).tolist()
+    n_parts = max(1, min(most, rows.n // ROWS_PER_THREAD))
+    edges = np.linspace(0, rows.n, n_parts + 1).astype(int).tolist()
     parts = [slice(a, b) for a, b in pairwise(edges)]
     if n_parts == 1:
-        return _sum_part(design, layout, parts[0], columns)
+        return _sum_part(rows, layout, parts[0], columns)
     with ThreadPoolExecutor(n_parts) as pool:
-        found = pool.map(lambda p: _sum_part(design, layout, p, columns), parts)
+        found = pool.map(lambda p: _sum_part(rows, layout, p, columns), parts)
         return reduce(add, found)
 
 
-def _sum_part(design: Design, layout: Layout, part: slice, columns: Columns) -> Sums:
+def _sum_part(rows: Rows, layout: Layout, part: slice, columns: Columns) -> Sums:
     """Sums over a run of rows."""
-    packed = empty_packed(layout, design.p + 1)
-    log_weights, cells = add_rows(packed, design, layout, part, columns)
+    packed = empty_packed(layout, rows.X.shape[1] + 1)
+    log_weights, cells = add_rows(packed, rows, layout, part, columns)
     return packed.sums(part.stop - part.start, log_weights, cells)
 
 
-def fixed_products(design: Design, columns: Columns) -> Float[np.ndarray, "w w"]:
+def fixed_products(rows: Rows, columns: Columns) -> Float[np.ndarray, "w w"]:
     """``[X y]'W[X y]`` alone, over all rows."""
-    total = np.zeros((design.p + 1, design.p + 1))
-    for chunk in chunks(slice(0, design.n)):
-        W = columns.xy(design, chunk)
-        total += W.T @ (W * _weights(design, chunk)[:, None])
+    w = rows.X.shape[1] + 1
+    total = np.zeros((w, w))
+    for chunk in chunks(slice(0, rows.n)):
+        W = columns.xy(rows, chunk)
+        total += W.T @ (W * _weights(rows, chunk)[:, None])
     return total
 
 
-def _weights(design: Design, rows: slice) -> Float[np.ndarray, " n"]:
+def _weights(rows: Rows, part: slice) -> Float[np.ndarray, " n"]:
     """Precision weights of a run of rows."""
-    if design.weights is None:
-        return np.ones(rows.stop - rows.start)
-    return design.weights[rows]
+    if rows.weights is None:
+        return np.ones(part.stop - part.start)
+    return rows.weights[part]
 
 
 def block_rows(
-    design: Design, block: Block, rows: slice, columns: Columns
+    rows: Rows, block: Block, part: slice, columns: Columns
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n k"]]:
     """Level codes and varying columns of a block."""
-    codes = design.groups[block.terms[0]].codes[rows]
-    found = [columns.z(design, t, rows) for t in block.terms]
+    codes = rows.codes[block.terms[0]][part]
+    found = [columns.z(rows, t, part) for t in block.terms]
     Z = found[0] if len(found) == 1 else np.hstack(found)
     return codes, np.ascontiguousarray(Z)
 
 
 def _cells(
-    design: Design, block: Block, other: Block, part: slice, columns: Columns
+    rows: Rows, block: Block, other: Block, part: slice, columns: Columns
 ) -> Cells:
     """Products of two blocks' columns for the cells that occur in a run of rows."""
-    codes, Z = block_rows(design, block, part, columns)
-    other_codes, other_Z = block_rows(design, other, part, columns)
+    codes, Z = block_rows(rows, block, part, columns)
+    other_codes, other_Z = block_rows(rows, other, part, columns)
     key = codes.astype(np.int64) * other.n_levels + other_codes
     keys, cell = _numbered(key, block.n_levels * other.n_levels)
-    weighted = Z * _weights(design, part)[:, None]
+    weighted = Z * _weights(rows, part)[:, None]
     values = np.empty((len(keys), block.k, other.k))
     for a in range(block.k):
         for b in range(other.k):

@@ -14,12 +14,8 @@ from bayeslmm.design.arrow import TextCodes
 from bayeslmm.design.digits import Given
 from bayeslmm.design.encode import EncodedRows, encode_batch
 from bayeslmm.design.memory import check_fits
-from bayeslmm.design.moments import (
-    ColumnMoments,
-    Moments,
-    column_moments,
-    moments_of_any,
-)
+from bayeslmm.design.moments import Moments
+from bayeslmm.design.rows import Rows, no_rows, rows_moments
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
 from bayeslmm.marginal.columns import (
@@ -122,11 +118,7 @@ class SumState:
     packed: Packed
     cells: tuple[Cells, ...]
     sizes: tuple[Int[np.ndarray, " _j"], ...]
-    y: ColumnMoments
-    net: ColumnMoments
-    X: ColumnMoments
-    Z: list[ColumnMoments]
-    multiplied: ColumnMoments
+    moments: Moments
     text: dict[str, TextCodes]
     n: int = 0
     log_weights: float = 0.0
@@ -139,9 +131,7 @@ class SumState:
         """What the thread has seen."""
         self.fold()
         sums = self.packed.sums(self.n, self.log_weights, self.cells)
-        moments = Moments(
-            self.y, self.net, self.X, tuple(self.Z), self.sizes, self.multiplied
-        )
+        moments = replace(self.moments, sizes=self.sizes)
         skeleton = moved.skeleton
         frame = skeleton.intercept, tuple(constant_of(t) for t in skeleton.groups)
         counts = self.n_rows, self.missing
@@ -172,10 +162,7 @@ class SumState:
         pairs = zip(self.sizes, other.sizes, strict=True)
         for own, theirs in {id(own): (own, theirs) for own, theirs in pairs}.values():
             own += theirs
-        self.y, self.net = self.y + other.y, self.net + other.net
-        self.X = self.X + other.X
-        self.Z = [a + b for a, b in zip(self.Z, other.Z, strict=True)]
-        self.multiplied = self.multiplied + other.multiplied
+        self.moments = self.moments + other.moments
         self.n, self.n_rows = self.n + other.n, self.n_rows + other.n_rows
         self.log_weights += other.log_weights
         count_missing(self.missing, other.missing)
@@ -190,18 +177,20 @@ class FirstRows:
         self.skeleton, self.columns = skeleton, data_columns(skeleton)
         self._lock, self._seen = threading.Lock(), False
 
-    def columns_of(self, design: Design) -> Columns:
+    def columns_of(self, rows: Rows) -> Columns:
         """The columns to be summed, decided by the rows of the first call."""
         if not self._seen:
             with self._lock:
                 if not self._seen:
-                    self.columns, self._seen = near_columns(design), True
+                    self.columns = near_columns(self.skeleton, rows)
+                    self._seen = True
         return self.columns
 
 
 def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
     """A thread that has seen nothing."""
-    none = column_moments(np.empty((0, 1)))
+    widths = [term.k for term in skeleton.groups]
+    none = no_rows(skeleton.p, widths, len(skeleton.products.names))
     sizes = {b.terms[0]: np.zeros(b.n_levels, dtype=np.int64) for b in layout.blocks}
     first = {t: b.terms[0] for b in layout.blocks for t in b.terms}
     return SumState(
@@ -211,26 +200,17 @@ def start_sums(scan: Scan, skeleton: Design, layout: Layout) -> SumState:
             for a, b in block_pairs(layout)
         ),
         sizes=tuple(sizes[first[t]] for t in range(len(skeleton.groups))),
-        y=none,
-        net=none,
-        X=column_moments(np.empty((0, skeleton.p))),
-        Z=[column_moments(np.empty((0, term.k))) for term in skeleton.groups],
-        multiplied=column_moments(np.empty((0, len(skeleton.products.names)))),
+        moments=rows_moments(none, ()),
         text=scan.text_codes(),
     )
 
 
 def see_batch(
-    scan: Scan,
-    skeleton: Design,
-    layout: Layout,
-    moved: "FirstRows",
-    state: SumState,
-    batch: Batch,
+    scan: Scan, layout: Layout, moved: "FirstRows", state: SumState, batch: Batch
 ) -> None:
     """Add a batch."""
-    for rows in encode_batch(scan, skeleton, batch, state.text):
-        _add(state, layout, moved, rows)
+    for part in encode_batch(scan, batch, state.text):
+        _add(state, layout, moved, part)
     waiting = sum(len(cells.keys) for parts in state.waiting for cells in parts)
     merged = sum(len(cells.keys) for cells in state.cells)
     if waiting > max(CELLS_WAITING, merged):
@@ -238,30 +218,21 @@ def see_batch(
 
 
 def _add(
-    state: SumState, layout: Layout, moved: "FirstRows", rows: EncodedRows
+    state: SumState, layout: Layout, moved: "FirstRows", part: EncodedRows
 ) -> None:
     """Add a run of rows."""
-    state.n_rows += rows.n_rows
-    count_missing(state.missing, rows.missing)
-    design = rows.design
-    if design is None:
+    state.n_rows += part.n_rows
+    count_missing(state.missing, part.missing)
+    rows = part.rows
+    if rows is None:
         return
-    rows_used = slice(0, design.n)
-    columns = moved.columns_of(design)
-    log_weights, cells = add_rows(state.packed, design, layout, rows_used, columns)
-    state.n += design.n
-    state.given = add_given(state.given, rows.given)
+    whole, columns = slice(0, rows.n), moved.columns_of(rows)
+    log_weights, cells = add_rows(state.packed, rows, layout, whole, columns)
+    state.n += rows.n
+    state.given = add_given(state.given, part.given)
     state.log_weights += log_weights
     if cells:
         state.waiting.append(cells)
-    y = column_moments(design.y[:, None])
-    net = y
-    if design.offset is not None:
-        net = column_moments((design.y - design.offset)[:, None])
-    state.y, state.net = state.y + y, state.net + net
-    state.X = state.X + column_moments(design.X)
-    for t, term in enumerate(design.groups):
-        state.Z[t] = state.Z[t] + column_moments(term.Z)
-    state.multiplied = state.multiplied + moments_of_any(design.multiplied)
+    state.moments = state.moments + rows_moments(rows, ())
     for block in layout.blocks:
-        count_levels(design.groups[block.terms[0]].codes, state.sizes[block.terms[0]])
+        count_levels(rows.codes[block.terms[0]], state.sizes[block.terms[0]])

@@ -8,7 +8,7 @@ from bayeslmm.comparison import check_kind, shrinkage_table
 from bayeslmm.comparison.blocks import find_block
 from bayeslmm.comparison.lines import LevelLines, Predictor, find_predictor, level_lines
 from bayeslmm.comparison.table import interval_name
-from bayeslmm.design.absent import check_rows
+from bayeslmm.design.arrays import rows_of
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.names import level_name, wrapped, wrapped_words
 from bayeslmm.plots.options import options_checked
@@ -94,7 +94,7 @@ def plot_fits(
     says of them, and the figure says so.
     """
     check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
-    check_rows(reml.model.design.y, "the rows of each level")
+    rows_of(reml.model.design, "the rows of each level")
     block = find_block(reml.model, term)
     on_x = find_predictor(reml.model, block, predictor)
     table = shrinkage_table(reml, at="mean")

@@ -16,8 +16,8 @@ from bayeslmm import covariance
 from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.conditioned import Conditioned
-from bayeslmm.marginal.effects import padded_factors
-from bayeslmm.marginal.likelihood import beta_arrays
+from bayeslmm.marginal.fixed import beta_arrays
+from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels import coordinates, targets
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from bayeslmm.posterior.mode import Laplace
 
-_TARGET_OF = {
-    "pooled": targets.pooled_target,
-    "pairs": targets.pairs_target,
-    "levels": targets.levels_target,
-    "crossed": targets.crossed_target,
+# The target of each solver that has one, with its callback in `kernels.callbacks`.
+_TARGET_OF: dict[type, Callable[..., float]] = {
+    Pooled: targets.pooled_target,
+    Pairs: targets.pairs_target,
+    Levels: targets.levels_target,
+    Crossed: targets.crossed_target,
 }
 
 
@@ -80,7 +81,7 @@ class CompiledTarget:
     """Log posterior density over coordinates x in one compiled call.
 
     ``plan`` has terms and priors, ``prior`` the Normal prior of beta (precision, mean,
-    constants), ``statistics`` the cross-products and which kernel takes them.
+    constants), ``statistics`` the cross-products with their solver.
     """
 
     plan: Plan
@@ -103,17 +104,17 @@ class CompiledTarget:
     ) -> float:
         """One call of the kernel's target."""
         stats = self.statistics
-        return _TARGET_OF[stats.kernel](
-            np.ascontiguousarray(x, float),
-            *(self.plan.arrays, self.prior, stats.WW, stats.arrays, slope, gradient),
-        )
+        given = (self.plan.arrays, self.prior, stats.WW, stats.solver.arrays)
+        target = _TARGET_OF[type(stats.solver)]
+        return target(np.ascontiguousarray(x, float), *given, slope, gradient)
 
     def records(self, normal: "Laplace") -> tuple[np.ndarray, ...]:
         """The arrays that a callback reads, in its order."""
         mode, basis = normal.mode, np.ascontiguousarray(normal.basis)
         whitening = (mode, basis, np.array([normal.value]))
         stats = self.statistics
-        return (*whitening, *self.plan.arrays, *self.prior, stats.WW, *stats.arrays)
+        given = (*self.plan.arrays, *self.prior, stats.WW, *stats.solver.arrays)
+        return (*whitening, *given)
 
 
 def make_plan(
@@ -131,9 +132,9 @@ def make_plan(
         return None
     space, statistics = design.space, conditioned.statistics
     place = {
-        t: (b, at)
+        t: (b, span.start)
         for b, block in enumerate(statistics.layout.blocks)
-        for t, at in zip(block.terms, block.starts, strict=True)
+        for t, span in block.parts
     }
     terms, tables, forms = [], [], np.zeros((space.size, 4))
     for i in space.scales:
@@ -146,14 +147,13 @@ def make_plan(
             exponents = own.exponents(group.k, priors.corr_eta[t])
             forms[sds.stop : where.stop] = _partial_rows(exponents)
     knots = [table.knots for table in tables] or [np.zeros((2, 2))]
-    lift = padded_factors(statistics, [own[None] for own in lifts])[0]
     return Plan(
         np.array(terms, np.int64),
         np.array([space.sigma]),
         forms,
         np.array(knots),
         start,
-        lift,
+        statistics.layout.join(lifts),
         np.array([conditioned.unit]),
     )
 
@@ -181,9 +181,9 @@ def compile_target(
 ) -> CompiledTarget | None:
     """The target in one call, None if there is no kernel or plan for it."""
     statistics = conditioned.statistics
-    if plan is None or statistics.kernel not in _TARGET_OF:
+    if plan is None or type(statistics.solver) not in _TARGET_OF:
         return None
-    precision, mean, constants = beta_arrays(statistics, beta)
+    precision, mean, constants = beta_arrays(statistics.sums, beta)
     constants[1] += conditioned.log_jacobian
     return CompiledTarget(plan, (precision, mean, constants), statistics)
 
@@ -196,11 +196,8 @@ def spread_factors(
     widest = max(block.k for block in blocks)
     factors = np.empty((len(draws), len(blocks), widest, widest))
     coordinates.spread_draws(np.ascontiguousarray(draws), plan.terms, factors)
-    cut = []
-    for _, _, _, block, start, k in plan.terms.tolist():
-        span = slice(start, start + k)
-        cut.append(np.ascontiguousarray(factors[:, block, span, span]))
-    return tuple(cut)
+    cut = statistics.layout.cut_square(np.moveaxis(factors, 1, 0))
+    return tuple(map(np.ascontiguousarray, cut))
 
 
 def callback_model(
@@ -225,7 +222,7 @@ def callback_model(
     m, records = normal.mode.size, target.records(normal)
     return CompiledPyMCModel(
         dims={},
-        compiled_logp_func=logp_callback(target.statistics.kernel),
+        compiled_logp_func=logp_callback(type(target.statistics.solver)),
         compiled_expand_func=expand_callback(),
         initial_point_func=start,
         shared_data={str(i): array for i, array in enumerate(records)},  # kept alive

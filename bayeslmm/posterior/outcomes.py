@@ -6,9 +6,9 @@ Takes new data; gives numbers of trials and precision weights.
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.evaluate import NumericColumn, Rows, evaluate_atom
+from bayeslmm.design.evaluate import NumericColumn, RawRows, evaluate_atom
 from bayeslmm.design.frame import open_frame
-from bayeslmm.design.rows import read_columns, read_weights
+from bayeslmm.design.used import read_columns, read_weights
 from bayeslmm.errors import DataError
 from bayeslmm.families import FAMILIES
 from bayeslmm.spec import ModelSpec
@@ -34,7 +34,7 @@ def new_trials(model: ModelSpec, newdata: object) -> Float[np.ndarray, " m"] | N
             "(1 gives the probability), or use kind='linear'."
         )
     columns = read_columns(frame, model.formula, tuple(atom.columns))
-    rows = Rows(columns, len(frame), model.recipe.memory, False, model.formula.text)
+    rows = RawRows(columns, len(frame), model.recipe.memory, False, model.formula.text)
     column = evaluate_atom(atom, rows)
     trials = column.values[:, 0] if isinstance(column, NumericColumn) else None
     if trials is None or not (trials >= 0.0).all() or (trials % 1.0 != 0.0).any():
@@ -53,7 +53,7 @@ def new_weights(model: ModelSpec, newdata: object) -> Float[np.ndarray, " m"] | 
     DataError
         If the model has weights and the new data do not say theirs.
     """
-    if model.design.weights is None:
+    if not model.design.has_weights:
         return None
     frame, name = open_frame(newdata), model.weights_column
     if name is None:

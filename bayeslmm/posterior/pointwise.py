@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.absent import check_rows
+from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.rows import Rows
 from bayeslmm.errors import warn_user
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.likelihood import RowLikelihood, row_likelihood
@@ -60,12 +61,12 @@ def log_likelihood_draws(
     none in closed form. A weighted row has the SD sigma / sqrt(weight).
     """
     design = model.design
-    check_rows(design.y, "log likelihoods row by row")
+    given = rows_of(design, "log likelihoods row by row")
     others = other_draws(model.family, tree)
     beta = beta_draws(design, tree)
     check_size(beta[..., 0].size, design.n, "The log likelihood")
     rows = old_rows(model, tree, random=True)
-    function = _own_likelihood(model) or row_likelihood(model)
+    function = _own_likelihood(model, given) or row_likelihood(model)
     values = np.empty((*beta.shape[:2], design.n))
     for c in range(len(values)):  # a chain at a time: fewer arrays of draws by rows
         terms = tuple(t._replace(effects=t.effects[[c]]) for t in rows.terms)
@@ -77,9 +78,9 @@ def log_likelihood_draws(
     return values
 
 
-def _own_likelihood(model: ModelSpec) -> RowLikelihood | None:
+def _own_likelihood(model: ModelSpec, rows: Rows) -> RowLikelihood | None:
     """Log density of every response by the family itself, if it has one."""
-    density, design = FAMILIES[model.family].density, model.design
+    density = FAMILIES[model.family].density
     if density is None:
         return None
     trials = np.ones(1) if model.recipe.trials is None else model.recipe.trials
@@ -89,9 +90,9 @@ def _own_likelihood(model: ModelSpec) -> RowLikelihood | None:
     ) -> Float[np.ndarray, "s n"]:
         """Log density of every response for each draw."""
         given = {name: draws[:, None] for name, draws in others.items()}
-        if design.weights is not None:
-            given["sigma"] = given["sigma"] / np.sqrt(design.weights)
-        return density(design.y, eta, given, trials).value
+        if rows.weights is not None:
+            given["sigma"] = given["sigma"] / np.sqrt(rows.weights)
+        return density(rows.y, eta, given, trials).value
 
     return evaluate
 

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import theta_to_factor
-from bayeslmm.design.absent import check_rows
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
 from bayeslmm.families import FAMILIES
@@ -197,15 +196,13 @@ def other_draws(
 def old_rows(model: ModelSpec, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
     """The rows that were fitted."""
     design = model.design
-    check_rows(design.y, "fitted values of all rows")
-    terms = (
-        tuple(TermRows(t.Z, t.codes, term_draws(t, tree)) for t in design.groups)
-        if random
-        else ()
+    rows = rows_of(design, "fitted values of all rows")
+    groups = design.groups if random else ()
+    terms = tuple(
+        TermRows(Z, codes, term_draws(term, tree))
+        for term, Z, codes in zip(groups, rows.Z, rows.codes, strict=False)
     )
-    return PredictionRows(
-        design.X, design.offset, terms, design.weights, model.recipe.trials
-    )
+    return PredictionRows(rows.X, rows.offset, terms, rows.weights, model.recipe.trials)
 
 
 def new_rows(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import rows_of
 from bayeslmm.posterior import predictions as predictions, tables as tables
 from bayeslmm.posterior.diagnose import SamplingStatus
 from bayeslmm.posterior.places import label_draws
@@ -39,7 +40,7 @@ class Responses(SharedMethods):
 
     def residuals(self) -> Float[np.ndarray, " n"]:
         """Response less fitted values, units of y."""
-        return self.model.design.y - self.fitted()
+        return rows_of(self.model.design, "residuals of all rows").y - self.fitted()
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         from bayeslmm.posterior.ondemand import effect_means

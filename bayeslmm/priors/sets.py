@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, rows_of
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.errors import PriorError
 from bayeslmm.families import FAMILIES
@@ -74,7 +74,8 @@ def linear_scales(design: Design, family: str) -> Scales:
     net, mean = design.moments.net, float(design.moments.y.mean[0])
     link = FAMILIES[family].link
     if FAMILIES[family].logged:
-        net = column_moments(np.log(design.y[design.y > 0])[:, None])
+        y = rows_of(design, "logarithms of the response").y
+        net = column_moments(np.log(y[y > 0])[:, None])
     if link.name == "identity":
         return Scales(float(net.mean[0]), float(net.sd(1)[0]), "sd y")
     if link.name == "logit" or mean <= 0.0:
@@ -193,7 +194,7 @@ def flat_set(design: Design, family: str, centred: bool) -> PriorSet:
 def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
     """Defaults of brms: half-t of width max(2.5, mad y), flat slopes, LKJ(1)."""
     del centred
-    if not design.in_memory:
+    if design.rows is None:
         raise PriorError(
             "The set 'brms' has the median of the response and its median absolute "
             "deviation, which cannot be had from rows that are read in batches. Use "
@@ -219,7 +220,7 @@ def brms_set(design: Design, family: str, centred: bool) -> PriorSet:
 
 def _brms_scale(design: Design, family: str) -> tuple[float, float]:
     """Location of brms and scale: median and mad on the link scale, to one decimal."""
-    own, y = FAMILIES[family], design.y
+    own, y = FAMILIES[family], rows_of(design, "medians of the response").y
     if own.link.name == "logit":
         return 0.0, 2.5
     if own.link_of_mean != "identity":
@@ -301,12 +302,13 @@ def _bambi_fixed(
     centred ones; reproduced as it is.
     """
     binary = family in ("bernoulli", "binomial")
+    X = rows_of(design, "shares of the levels").X if binary else np.empty((0, 0))
     sd = np.zeros(design.p)
     for variable in design.fixed:
         columns = list(variable.columns)
         if variable.name != "Intercept":
             sd[columns] = (
-                _bambi_binary_sd(design.X[:, columns], bool(variable.coords))
+                _bambi_binary_sd(X[:, columns], bool(variable.coords))
                 if binary
                 else WIDTH * sd_y / design.moments.X.sd()[columns]
             )

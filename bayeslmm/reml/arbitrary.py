@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bayeslmm.marginal.elimination import eliminate
-from bayeslmm.marginal.likelihood import solve_beta
+from bayeslmm.marginal.fixed import solve_beta
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.optimise import rounding
 

@@ -124,7 +124,9 @@ def fit_reml(
 
 def _known(model: ModelSpec, method: Method, start: RemlFit | None) -> bool:
     """Whether a fit of the same rows has shown that their design identifies all."""
-    if start is None or start.model.design.X is not model.design.X:
+    rows = model.design.rows
+    known = start and start.model.design.rows
+    if start is None or rows is None or known is None or known.X is not rows.X:
         return False
     return start.method == method and start.regular
 
@@ -187,7 +189,7 @@ def _check_residual(model: ModelSpec, sigma: float) -> None:
     collapsed = not sigma > ROUNDING * model.conditioned.residual_sd  # also NaN
     if not (collapsed or reproduces(design, model.conditioned)):
         return
-    if design.in_memory:
+    if design.rows is not None:
         raise ModelError(
             f"'{model.formula.text}' leaves no residual variance in {design.n} rows of "
             f"{design.response!r}: the predictors reproduce every response. Leave out "

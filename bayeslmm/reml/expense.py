@@ -1,47 +1,16 @@
-"""What an evaluation costs, and so which sampler is worth its while.
+"""Which sampler is worth its while, and what is worth saying before a wait.
 
-Takes `Statistics`; gives the expected time of one density with gradient from counts of
-operations, not from a clock: the choice of method, and with it the draws of a seed,
-must not depend on how busy the machine is.
+Takes `Statistics`, which say what an evaluation costs from counts of operations, not
+from a clock: the choice of method, and with it the draws of a seed, must not depend on
+how busy the machine is.
 """
 
 import logging
 import time
 
-import numpy as np
-
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.objective import Objective
-from bayeslmm.marginal.panels import PanelMatrix
-
-# Seconds on one core of 2026 when called from Python, measured on 20 designs, InstEval
-# among them; the largest error of their sum was a factor of 1.6. From nutpie's callback
-# the first four cost some microseconds less, which matters for no choice below.
-PER_CALL = {
-    "pooled": 1e-5,
-    "pairs": 1e-5,
-    "levels": 1e-5,
-    "crossed": 1e-5,
-    "blocked": 3e-4,  # a dozen numpy calls on small arrays
-    "sparse": 3e-4,
-}
-# For each level of the lead ("pooled": each distinct level; "levels": times k**2).
-PER_LEVEL = {
-    "pooled": 1.5e-7,
-    "pairs": 2.1e-8,
-    "levels": 2.7e-8,
-    "crossed": 2e-7,
-    "blocked": 2e-7,
-    "sparse": 2e-7,
-}
-# Factor and inverse of the m effects outside the lead, times m**3: loops, or LAPACK.
-PER_CUBED_EFFECT = {"crossed": 6e-10, "blocked": 2.5e-11}
-# Of a sparse factor: each entry that is kept, each multiplication of the factorisation
-# (measured on 9 designs, nested and crossed, to a factor of 1.7).
-PER_ENTRY, PER_OPERATION = 1.4e-7, 2.9e-10
-# Each pair of couplings of one level of the lead, added into the m x m matrix.
-PER_PAIR_OF_COUPLINGS = 4.3e-9
 
 # NUTS in whitened coordinates takes about this many gradients for a draw.
 GRADIENTS_PER_DRAW = 8
@@ -69,32 +38,6 @@ FEW_PARAMETERS, FEW_COLUMNS = 20, 100
 REML_EVALUATIONS = 30
 
 
-def gradient_seconds(stats: Statistics) -> float:
-    """Expected time of one log density with its gradient, one core.
-
-    Parameters
-    ----------
-    stats : Statistics
-        Cross-products of the design.
-
-    Returns
-    -------
-    float
-        Seconds, right to a factor of about 2.
-    """
-    levels = len(stats.arrays[0]) if stats.kernel == "pooled" else stats.lead.n_levels
-    effects = stats.lead.k**2 if stats.kernel == "levels" else 1
-    seconds = PER_CALL[stats.kernel] + PER_LEVEL[stats.kernel] * levels * effects
-    if not stats.rest:
-        return seconds
-    couplings = np.diff(stats.indptr).astype(float)
-    seconds += PER_PAIR_OF_COUPLINGS * float(couplings @ couplings)
-    if isinstance(stats.R, PanelMatrix):
-        panels = stats.R.panels
-        return seconds + PER_ENTRY * panels.n_values + PER_OPERATION * panels.operations
-    return seconds + PER_CUBED_EFFECT[stats.kernel] * float(stats.m) ** 3
-
-
 def say_if_long(objective: Objective, count: int, what: str) -> None:
     """Say before a long wait how long it will be, from the time of one evaluation.
 
@@ -111,7 +54,7 @@ def say_if_long(objective: Objective, count: int, what: str) -> None:
     """
     stats = objective.statistics
     few = objective.space.size <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
-    if few and gradient_seconds(stats) * count < WORTH_SAYING:
+    if few and stats.seconds * count < WORTH_SAYING:
         return
     each = _seconds(objective)
     if each < 1.0:  # the first may have loaded kernels
@@ -136,7 +79,7 @@ def _seconds(objective: Objective) -> float:
 
 def useful_threads(stats: Statistics, cores: int) -> int:
     """Threads that make evaluations faster: all that have the memory, or one."""
-    if gradient_seconds(stats) <= WORTH_A_THREAD:
+    if stats.seconds <= WORTH_A_THREAD:
         return 1
     room = SHARE * available_bytes() / stats.evaluation_bytes
     return max(1, int(min(cores, room)))
@@ -163,6 +106,6 @@ def prefers_importance(
         core, and there are at most 7 variance parameters. It does not depend on
         the number of cores, nor on the load of the machine.
     """
-    seconds = gradient_seconds(stats)
+    seconds = stats.seconds
     run = seconds * GRADIENTS_PER_DRAW * chains * (draws + tune)
     return dimension <= MAX_DIMENSION and seconds > EXPENSIVE and run > SHORT_RUN

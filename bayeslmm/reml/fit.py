@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.design.rows import linear_predictor
 from bayeslmm.errors import check_flag
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml import predict as remlpredict, tables as remltables
@@ -257,11 +258,16 @@ class RemlFit(SharedMethods):
 
     def fitted(self) -> Float[np.ndarray, " n"]:
         """Fitted values of the rows used, BLUPs included, units of y."""
-        return remlpredict.fitted_values(self.design, self.beta, self.effects.b)
+        return self._fitted(self.effects.b)
+
+    def _fitted(self, b: Effects | None) -> Float[np.ndarray, " n"]:
+        """The same with some random effects, or none."""
+        rows = rows_of(self.design, "fitted values of all rows")
+        return linear_predictor(rows, self.beta, b)
 
     def residuals(self) -> Float[np.ndarray, " n"]:
         """Response less fitted values, units of y."""
-        return self.design.y - self.fitted()
+        return rows_of(self.design, "residuals of all rows").y - self.fitted()
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         """Fixed effects and BLUPs."""
@@ -298,7 +304,7 @@ class RemlFit(SharedMethods):
         b = self.effects.b if check_flag(random, "random") else None
         remlpredict.check_new_levels(new_levels)
         if newdata is None:
-            values = remlpredict.fitted_values(self.design, self.beta, b)
+            values = self._fitted(b)
             return Table({"estimate": values})
         rows = self.model.recipe.encode(newdata, random=random)
         values = remlpredict.new_values(self.design, rows, self.beta, b, new_levels)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.absent import check_rows
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import DataError, ModelError, is_choice
@@ -24,22 +23,6 @@ class VarianceShares(NamedTuple):
     fixed: float
     random: float
     residual: float
-
-
-def fitted_values(
-    design: Design,
-    beta: Float[np.ndarray, " p"],
-    b: Sequence[Float[np.ndarray, "_j _k"]] | None,
-) -> Float[np.ndarray, " n"]:
-    """X beta + offset, and Z b if there are random effects, for the rows used."""
-    check_rows(design.y, "fitted values of all rows")
-    values = design.X @ beta
-    if design.offset is not None:
-        values = values + design.offset
-    if b is not None:
-        for term, effects in zip(design.groups, b, strict=True):
-            values = values + np.einsum("nk,nk->n", term.Z, effects[term.codes])
-    return values
 
 
 def check_new_levels(new_levels: object) -> None:
@@ -57,7 +40,10 @@ def new_values(
     b: Sequence[Float[np.ndarray, "_j _k"]] | None,
     new_levels: str,
 ) -> Float[np.ndarray, " m"]:
-    """The same for new rows; a level that is new adds nothing, or is refused."""
+    """X beta + offset, and Z b if there are random effects, for new rows.
+
+    A level that is new adds nothing, or is refused.
+    """
     check_new_levels(new_levels)
     values = rows.X @ beta
     if rows.offset is not None:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, root_scalar
 
-from bayeslmm.marginal.statistics import make_statistics
+from bayeslmm.marginal.routes import make_statistics
 from bayeslmm.marginal.sums import turn_sums
 from bayeslmm.reml.criterion import ProfiledProblem, ThetaBlock, sd_positions
 

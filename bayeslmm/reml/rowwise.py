@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.reml.predict import fitted_values
+from bayeslmm.design.rows import linear_predictor
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _frames(
         import pandas as pd
 
         for part in parts:
-            fitted = fitted_values(part.design, beta, b)
-            y = part.design.y
+            fitted, y = linear_predictor(part, beta, b), part.y
             columns = {"response": y, "fitted": fitted, "residual": y - fitted}
             yield pd.DataFrame(columns, index=pd.Index(part.position, name="row"))
 

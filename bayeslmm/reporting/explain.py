@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design import FactorColumn, NumericColumn
-from bayeslmm.design.absent import check_rows
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, rows_of
+from bayeslmm.design.evaluate import AnyNumeric, Described
+from bayeslmm.design.frame import AnyFactor
 from bayeslmm.errors import check_flag
 from bayeslmm.families import FAMILIES
 from bayeslmm.formula import Atom
@@ -70,7 +70,7 @@ def _equations(model: "ModelSpec") -> list[str]:
     design = model.design
     parts = [_product("beta", v.name, v.name, v.coords) for v in design.fixed]
     parts += [f"{_random_part(term)} of its {term.group}" for term in design.groups]
-    parts += ["offset"] if design.offset is not None else []
+    parts += ["offset"] if model.formula.offsets else []
     if model.family == "gaussian":
         left = design.response
         parts.append("e")
@@ -79,7 +79,7 @@ def _equations(model: "ModelSpec") -> list[str]:
     lines = _wrapped(f"{left} =", parts)
     lines += [_effects_line(term) for term in design.groups]
     if model.family == "gaussian":
-        variance = "sigma^2 / weight" if design.weights is not None else "sigma^2"
+        variance = "sigma^2 / weight" if design.has_weights else "sigma^2"
         lines.append(f"e ~ Normal(0, {variance}) in each row")
     return lines
 
@@ -152,12 +152,12 @@ def column_meanings(model: "ModelSpec") -> tuple[str, ...]:
     """What the coefficient of each column of X means, in words."""
     gaussian = model.family == "gaussian"
     unit = f"mean {model.design.response}" if gaussian else _scale_of(model)
-    columns = model.recipe.frame.columns
+    columns = model.recipe.coding.variables
     meanings = []
     if model.design.intercept is not None:
         at = _baseline(model, ())
         meanings.append(unit + (f" where {at}" if at else ""))
-    for coding in model.recipe.fixed_coding:
+    for coding in model.recipe.coding.fixed:
         parts = [
             _atom_meanings(atom.label, columns[atom.label], full)
             for atom, full in zip(coding.term.atoms, coding.full, strict=True)
@@ -177,25 +177,23 @@ def _baseline(model: "ModelSpec", atoms: tuple[Atom, ...]) -> str:
     has no baseline.
     """
     found = {}
-    for coding in model.recipe.fixed_coding:
+    for coding in model.recipe.coding.fixed:
         if not set(atoms) < set(coding.term.atoms):
             continue
         for atom, full in zip(coding.term.atoms, coding.full, strict=True):
-            column = model.recipe.frame.columns[atom.label]
+            column = model.recipe.coding.variables[atom.label]
             if full or atom in atoms:
                 continue
-            if isinstance(column, FactorColumn):
+            if isinstance(column, AnyFactor):
                 found[atom.label] = f"{atom.label} is {column.levels[0]}"
             else:
                 found[atom.label] = f"{atom.label} = 0"
     return listed(found.values()) if found else ""
 
 
-def _atom_meanings(
-    label: str, column: NumericColumn | FactorColumn, full: bool
-) -> list[tuple[str, str]]:
+def _atom_meanings(label: str, column: Described, full: bool) -> list[tuple[str, str]]:
     """Kind and words of each column of one atom: slope, contrast or cell."""
-    if isinstance(column, NumericColumn):
+    if isinstance(column, AnyNumeric):
         return [("slope", name) for name in column.names]
     if full:
         return [("cell", f"{label} is {level}") for level in column.levels]
@@ -287,7 +285,7 @@ def _notes(model: "ModelSpec") -> list[str]:
         f"the terms of {group} are independent of each other"
         for group in sorted(repeated)
     ]
-    if model.design.weights is not None:
+    if model.design.has_weights:
         notes.append(
             "weights are precisions: the variance of a row is sigma^2 / weight"
         )
@@ -299,18 +297,18 @@ def _notes(model: "ModelSpec") -> list[str]:
 
 def _matrix_sections(design: Design) -> dict[str, list[str]]:
     """First rows of y and X, and of each Z with the level of the row."""
-    check_rows(design.y, "the first rows of the matrices")
-    n = min(FIRST_ROWS, design.n)
+    rows = rows_of(design, "the first rows of the matrices")
+    n = min(FIRST_ROWS, rows.n)
     names = (design.response, *design.fixed_names)
     found = {
         f"y and X, first {n} of {design.n:,} rows": _rows(
-            names, np.column_stack([design.y[:n], design.X[:n]])
+            names, np.column_stack([rows.y[:n], rows.X[:n]])
         )
     }
-    for term in design.groups:
-        levels = [term.levels[code] for code in term.codes[:n]]
+    for term, Z, codes in zip(design.groups, rows.Z, rows.codes, strict=True):
+        levels = [term.levels[code] for code in codes[:n]]
         title = f"Z of {term.label}: in row i these columns, for the level of row i"
-        found[title] = _rows(term.effects, term.Z[:n], levels, term.group)
+        found[title] = _rows(term.effects, Z[:n], levels, term.group)
     return found
 
 

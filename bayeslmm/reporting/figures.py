@@ -31,7 +31,7 @@ def all_figures(
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Name, caption and figure, one after the other, so that each can be let go."""
     if reml is not None:
-        if reml.model.design.in_memory:
+        if reml.model.design.rows is not None:
             yield _fits_figure(reml, post)
         yield from _shrinkage_figures(reml, post)
     if post is not None:

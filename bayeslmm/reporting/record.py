@@ -69,14 +69,15 @@ def record_lines(record: Record, model: "ModelSpec") -> list[str]:
 
 def rows_checksum(design: "Design") -> str | None:
     """SHA-256 of the rows used as the model has them; None for rows in batches."""
-    if not design.in_memory:
+    rows = design.rows
+    if rows is None:
         return None
     digest = hashlib.sha256()
-    for array in (design.y, design.X, design.weights, design.offset):
+    for array in (rows.y, rows.X, rows.weights, rows.offset):
         if array is not None:
             digest.update(np.ascontiguousarray(array, np.float64).tobytes())
-    for term in design.groups:
-        digest.update(np.ascontiguousarray(term.Z, np.float64).tobytes())
-        digest.update(np.ascontiguousarray(term.codes, np.int64).tobytes())
+    for term, Z, codes in zip(design.groups, rows.Z, rows.codes, strict=True):
+        digest.update(np.ascontiguousarray(Z, np.float64).tobytes())
+        digest.update(np.ascontiguousarray(codes, np.int64).tobytes())
         digest.update("\0".join(term.levels).encode())
     return digest.hexdigest()

@@ -125,7 +125,7 @@ def _evaluation(model: "Model") -> dict[str, Any]:
         log_density_gradient(target.statistics, factors, sigma, target.beta)
 
     return {
-        "kernel": model.conditioned.statistics.kernel,
+        "kernel": type(model.conditioned.statistics.solver).__name__,
         "lead_levels": model.conditioned.statistics.lead.n_levels,
         "likelihood": _per_call(likelihood),
         "target": _per_call(lambda: target(x)),

@@ -15,20 +15,6 @@ from jaxtyping import Float, Int
 from bayeslmm.marginal.kernels.algebra import cholesky
 from bayeslmm.marginal.kernels.compiling import compiled
 
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Levels pooled by equal ``A_j``.
-
-    ``A`` (u, k, k) the different matrices, ``count`` (u,) how many levels have each,
-    ``T`` (u, k w, k w) the summed outer products of ``F_j`` flattened by effect.
-    """
-
-    A: Float[np.ndarray, "u k k"]
-    count: Float[np.ndarray, " u"]
-    T: Float[np.ndarray, "u kw kw"]
-
-
 # Entries of A that differ by less than this share of the largest are equal: the order
 # of summation moves turned columns by some units of the last digit.
 SAME = 2.0**-42
@@ -43,13 +29,6 @@ class Alike:
     edges: Int[np.ndarray, " u1"]
 
 
-def pool_levels(A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]) -> Pool:
-    """Pool the levels whose A is equal up to rounding."""
-    alike = alike_levels(A)
-    count = np.diff(alike.edges).astype(float)
-    return Pool(np.ascontiguousarray(A[alike.first]), count, pooled_products(alike, F))
-
-
 def alike_levels(A: Float[np.ndarray, "j k k"]) -> Alike:
     """Which levels have equal A, up to rounding."""
     first, group = _equal_rows(_rounded(A))
@@ -61,7 +40,7 @@ def alike_levels(A: Float[np.ndarray, "j k k"]) -> Alike:
 def pooled_products(
     alike: Alike, F: Float[np.ndarray, "j k w"]
 ) -> Float[np.ndarray, "u kw kw"]:
-    """T of a `Pool`."""
+    """T, shape (u, k w, k w): for each A the sum over the levels that have it."""
     flat = F.reshape(len(F), -1)
     T = np.empty((len(alike.first), flat.shape[1], flat.shape[1]))
     for u in range(len(T)):

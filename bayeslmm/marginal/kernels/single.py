@@ -1,20 +1,22 @@
 """One grouping factor: density and gradient in one compiled call.
 
-Takes the arrays of `Statistics`, the relative factor of the leading block, sigma and
-the prior of beta as plain numbers; gives the log density, the gradient with respect to
-the block's factor and to log sigma. Which kernel walks the levels is chosen in
-`statistics`: ``pooled`` (levels with equal A share the work), ``pairs`` (two effects,
-vectorised), or ``levels`` (any number of effects).
+Takes the arrays of a solver, the relative factor of the leading block, sigma and the
+prior of beta as plain numbers; gives the log density, and the gradient with respect to
+the block's factor and to log sigma. Or several factors, and gives the profiled
+criterion at each but for its constants, with its gradient. The solvers are ``pooled``
+(levels with equal A share the work), ``pairs`` (two effects, vectorised), and
+``levels`` (any number of effects).
 """
 
 import math
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.algebra import solve_normal
+from bayeslmm.marginal.kernels.algebra import solve_normal, solve_profile
 from bayeslmm.marginal.kernels.blocked import (
     eliminate_lead,
     lead_projections,
+    mirror_in_place,
     sum_gradient,
 )
 from bayeslmm.marginal.kernels.compiling import compiled
@@ -65,6 +67,73 @@ def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient
     gradient[:] = 0.0
     sum_gradient(Q, D, Lam, K, 0, Lam.shape[0], sigma * sigma, gradient)
     return value, _finish(G, K, Lam, sigma, constants[0], gradient)
+
+
+@compiled
+def pooled_profiles(A, count, T, WW, factors, dof, restricted, values, slopes):
+    """Profiled criteria and their slopes by the relative factors, at several of them.
+
+    ``dof`` are the rows, under REML (`restricted`) less the fixed effects.
+    """
+    beta, C, K = _empty_profile(WW.shape[0])
+    for r in range(values.size):
+        G = WW.copy()
+        log_det = pooled_gram(A, count, T, factors[r], G)
+        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        pooled_gradient(A, count, T, factors[r], K, scale, slopes[r])
+        slopes[r] *= -2.0
+
+
+@compiled
+def pairs_profiles(A, F, WW, factors, dof, restricted, values, slopes):
+    """As `pooled_profiles`, for two effects as structure of arrays."""
+    beta, C, K = _empty_profile(WW.shape[0])
+    N = np.empty((4, A.shape[1]))
+    for r in range(values.size):
+        G = WW.copy()
+        log_det = pairs_gram(A, F, factors[r], G, N)
+        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        pairs_gradient(A, F, N, factors[r], beta, C, scale, slopes[r])
+        slopes[r] *= -2.0
+
+
+@compiled
+def levels_profiles(A, F, WW, factors, dof, restricted, values, slopes):
+    """As `pooled_profiles`, level by level, any number of effects."""
+    beta, C, K = _empty_profile(WW.shape[0])
+    root, U = np.empty_like(A), np.empty_like(F)
+    Q, D = np.empty_like(F), np.empty_like(A)
+    slopes[:] = 0.0
+    for r in range(values.size):
+        G, k = WW.copy(), A.shape[1]
+        log_det = eliminate_lead(A, F, factors[r], G, root, U)
+        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        lead_projections(A, F, factors[r], root, U, Q, D)
+        sum_gradient(Q, D, factors[r], K, 0, k, scale, slopes[r])
+        slopes[r] *= -2.0
+
+
+@compiled
+def _empty_profile(w):
+    """Arrays for beta, its covariance, and the weights of the gradient."""
+    return np.empty(w - 1), np.empty((w - 1, w - 1)), np.empty((w, w))
+
+
+@compiled
+def _profile(G, log_det, dof, restricted, beta, C, K):
+    """Criterion and sigma squared at their best; beta, C and K are filled.
+
+    C is the covariance of beta under REML, and 0 under ML, which has beta at its best.
+    """
+    mirror_in_place(G)
+    log_det_beta, scale = solve_profile(G, dof, restricted, beta, C, K)
+    for c in range(beta.size):
+        for d in range(beta.size):
+            C[c, d] = scale * C[c, d] if restricted else 0.0
+    if not scale > 0.0:
+        return np.nan, np.nan
+    value = log_det + dof * math.log(scale)
+    return value + (log_det_beta if restricted else 0.0), scale
 
 
 @compiled

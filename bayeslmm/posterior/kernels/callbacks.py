@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayeslmm.marginal.kernels.compiling import compiled, compiled_callback
+from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels.targets import (
     crossed_target,
     levels_target,
@@ -190,13 +191,13 @@ def _copy(_m, n, z, out, _data):
     return DONE
 
 
-_LOGP_OF = {"pooled": _pooled, "pairs": _pairs, "levels": _levels, "crossed": _crossed}
+_LOGP_OF = {Pooled: _pooled, Pairs: _pairs, Levels: _levels, Crossed: _crossed}
 
 
 @cache
-def logp_callback(kernel: str) -> Any:
-    """Compiled callback of a kernel: has the ``address`` that nutpie calls."""
-    return compiled_callback(_LOGP_OF[kernel], _LOGP)
+def logp_callback(solver: type) -> Any:
+    """Compiled callback of a solver: has the ``address`` that nutpie calls."""
+    return compiled_callback(_LOGP_OF[solver], _LOGP)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The target of each kernel of `statistics.choose_kernel` as one compiled call.
+"""The target of each solver of `marginal.solvers` as one compiled call.
 
 Takes coordinates x, the `plan` (of `compiled.Plan`, in its order), the Normal
 prior of beta (precision, mean, constants) and the arrays of `Statistics`; gives the log

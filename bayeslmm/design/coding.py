@@ -1,0 +1,198 @@
+"""How the variables of a formula become the columns of its matrices.
+
+Takes a formula and what is known of its variables, with rows or without; gives the
+`Coding`, by which the rows of a frame, of a batch and of new data are encoded, and the
+`Design` that they are under.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.account import RowAccount
+from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
+from bayeslmm.design.centring import Products
+from bayeslmm.design.evaluate import (
+    Column,
+    Described,
+    NumericColumn,
+    RawRows,
+    evaluate_atom,
+)
+from bayeslmm.design.matrices import (
+    CodedTerm,
+    code_terms,
+    effect_variable,
+    matrix_variables,
+    model_matrix,
+)
+from bayeslmm.design.products import model_products, multiplied_values
+from bayeslmm.design.rows import Codes, Rows
+from bayeslmm.errors import DataError
+from bayeslmm.formula import Formula
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """Coding of the factors in every term of a formula.
+
+    Attributes
+    ----------
+    formula : Formula
+        The formula.
+    variables : mapping
+        What is known of its atoms, by label; those of grouping columns need not be
+        among them.
+    fixed : tuple of CodedTerm
+        Coding of the fixed part.
+    effects : tuple of tuple of CodedTerm
+        Coding of each bar term.
+    products : Products
+        Which numeric variables are multiplied.
+    """
+
+    formula: Formula
+    variables: Mapping[str, Described]
+    fixed: tuple[CodedTerm, ...]
+    effects: tuple[tuple[CodedTerm, ...], ...]
+    products: Products
+
+
+def make_coding(formula: Formula, variables: Mapping[str, Described]) -> Coding:
+    """The coding of a formula; of the variables only names and levels count."""
+    fixed = code_terms(formula.fixed, variables)
+    effects = tuple(code_terms(bar.predictor, variables) for bar in formula.random)
+    products = model_products(formula, (fixed, *effects), variables)
+    return Coding(formula, variables, fixed, effects, products)
+
+
+def make_design(
+    coding: Coding,
+    levels: Sequence[tuple[str, ...]],
+    account: RowAccount,
+    *,
+    source: str = "the data",
+    has_weights: bool = False,
+) -> Design:
+    """The design without rows.
+
+    Parameters
+    ----------
+    coding : Coding
+        Coding of the formula.
+    levels : sequence of tuple of str
+        Levels of the grouping factor of each bar term.
+    account : RowAccount
+        Rows used and dropped.
+    source : str
+        Where the rows are, for messages.
+    has_weights : bool
+        Whether they have precision weights.
+    """
+    formula, variables = coding.formula, coding.variables
+    fixed = matrix_variables(formula.fixed, coding.fixed, variables)
+    terms = []
+    for bar, own, labels in zip(formula.random, coding.effects, levels, strict=True):
+        found = matrix_variables(bar.predictor, own, variables)
+        terms.append(
+            GroupTerm(
+                label=bar.label,
+                group=bar.group_label,
+                effects=tuple(name for variable in found for name in variable.labels),
+                levels=labels,
+                structure=bar.structure,
+                variables=tuple(effect_variable(v, bar.group_label) for v in found),
+            )
+        )
+    return Design(
+        fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
+        groups=tuple(terms),
+        response=formula.response.label,
+        account=account,
+        rows=None,
+        products=coding.products,
+        source=source,
+        has_weights=has_weights,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Predictors:
+    """The columns of some rows without their response.
+
+    ``X``, shape (n, p); ``Z``, shape (n, k) for each bar term; ``offset``, shape (n,),
+    None without one.
+    """
+
+    X: Float[np.ndarray, "n p"]
+    Z: tuple[Float[np.ndarray, "n _k"], ...]
+    offset: Float[np.ndarray, " n"] | None
+
+
+def encode_predictors(
+    coding: Coding, columns: Mapping[str, Column], rows: RawRows, *, random: bool = True
+) -> Predictors:
+    """The columns of the matrices on some rows.
+
+    Parameters
+    ----------
+    coding : Coding
+        Coding of the formula.
+    columns : mapping
+        Its atoms on these rows, factors under the levels of the coding.
+    rows : RawRows
+        The rows, for offsets.
+    random : bool
+        Whether the bar terms are wanted.
+    """
+    bars = coding.formula.random if random else ()
+    return Predictors(
+        X=model_matrix(coding.formula.fixed, coding.fixed, columns, rows.n),
+        Z=tuple(
+            model_matrix(bar.predictor, own, columns, rows.n)
+            for bar, own in zip(bars, coding.effects, strict=False)
+        ),
+        offset=_sum_offsets(coding.formula, rows),
+    )
+
+
+def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:
+    """The known part of the mean, None without one; units of y."""
+    if not formula.offsets:
+        return None
+    total = np.zeros(rows.n)
+    for atom in formula.offsets:
+        column = evaluate_atom(atom, rows)
+        if not isinstance(column, NumericColumn) or column.values.shape[1] != 1:
+            raise DataError(
+                f"offset({atom.label}) is not one column of numbers. An offset is "
+                f"added to the mean as it stands."
+            )
+        total += column.values[:, 0]
+    return total
+
+
+def encode_rows(
+    coding: Coding,
+    columns: Mapping[str, Column],
+    rows: RawRows,
+    *,
+    y: Float[np.ndarray, " n"],
+    codes: Mapping[str, Codes],
+    position: Codes,
+    weights: Float[np.ndarray, " n"] | None,
+) -> Rows:
+    """Rows of a frame or of a batch; `codes` are levels by grouping factor."""
+    found = encode_predictors(coding, columns, rows)
+    return Rows(
+        y=y,
+        X=found.X,
+        Z=found.Z,
+        codes=tuple(codes[bar.group_label] for bar in coding.formula.random),
+        position=position,
+        weights=weights,
+        offset=found.offset,
+        multiplied=multiplied_values(coding.products, columns, rows.n),
+    )

@@ -1,0 +1,247 @@
+"""The routes to the likelihood: one solver for each, `routes` chooses.
+
+A solver is the statistics in the layout of its `Kernels`, most of which walk over the
+levels of the lead in one compiled call; with a large rest it is nothing, and all goes
+in steps. To add one: its class here or in a file of its own, its condition in `routes`.
+Seconds are of one core of 2026, measured on 20 designs, InstEval among them; the
+largest error of their sum was a factor of 1.6.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.marginal.kernels import crossed, draws, pairs, pooled, single
+from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
+from bayeslmm.marginal.layout import Layout
+from bayeslmm.marginal.statistics import Factors, Kernels, Lead, Projection, Statistics
+
+# A call from Python. From nutpie's callback it is some microseconds less, which matters
+# for no choice.
+PER_CALL = 1e-5
+# An evaluation in steps: a dozen numpy calls on small arrays.
+PER_EVALUATION = 3e-4
+
+# --- one grouping factor --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Levels that share few different A: one factorisation for those alike.
+
+    ``arrays`` are the different A (u, k, k), the count of each (u,), and T (u, kw, kw).
+    """
+
+    alike: Alike
+    arrays: tuple[np.ndarray, ...]
+    kernels: ClassVar[Kernels] = Kernels(
+        single.pooled_density,
+        draws.pooled_fixed,
+        single.pooled_profiles,
+        pooled.pooled_gram,
+    )
+
+    @classmethod
+    def of(
+        cls, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
+    ) -> "Pooled":
+        """From the products of the levels."""
+        alike = alike_levels(A)
+        count = np.diff(alike.edges).astype(float)
+        different = np.ascontiguousarray(A[alike.first])
+        return cls(alike, (different, count, pooled_products(alike, F)))
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "Pooled":
+        """The same for another response."""
+        del Fr
+        arrays = (*self.arrays[:2], pooled_products(self.alike, F))
+        return replace(self, arrays=arrays)
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of the walk: each different A."""
+        del stats
+        return PER_CALL + 1.5e-7 * len(self.arrays[0])
+
+
+def _pairs_gram(
+    A: Float[np.ndarray, "3 j"],
+    F: Float[np.ndarray, "k w j"],
+    factor: Float[np.ndarray, "k k"],
+    G: Float[np.ndarray, "w w"],
+) -> float:
+    """Log determinant; G is filled."""
+    return pairs.pairs_gram(A, F, factor, G, np.empty((4, A.shape[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two effects for each level, structures of arrays that vectorise.
+
+    ``arrays`` are A (3, J), the lower triangles, and F (2, w, J).
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    kernels: ClassVar[Kernels] = Kernels(
+        single.pairs_density, draws.pairs_fixed, single.pairs_profiles, _pairs_gram
+    )
+
+    @classmethod
+    def of(
+        cls, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
+    ) -> "Pairs":
+        """From the products of the levels."""
+        triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
+        return cls((triangle, _effects_first(F)))
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "Pairs":
+        """The same for another response."""
+        del Fr
+        return Pairs((self.arrays[0], _effects_first(F)))
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of the walk."""
+        return PER_CALL + 2.1e-8 * stats.lead.n_levels
+
+
+def _effects_first(F: Float[np.ndarray, "j k w"]) -> Float[np.ndarray, "k w j"]:
+    """One contiguous vector over levels for each number."""
+    return np.ascontiguousarray(F.transpose(1, 2, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Any number of effects, level by level; ``arrays`` are A and F."""
+
+    arrays: tuple[np.ndarray, ...]
+    kernels: ClassVar[Kernels] = Kernels(
+        single.levels_density, draws.levels_fixed, single.levels_profiles
+    )
+
+    @classmethod
+    def of(
+        cls, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
+    ) -> "Levels":
+        """From the products of the levels."""
+        return cls((A, F))
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "Levels":
+        """The same for another response."""
+        del Fr
+        return Levels((self.arrays[0], F))
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of the walk."""
+        return PER_CALL + 2.7e-8 * stats.lead.n_levels * stats.lead.k**2
+
+
+@dataclass(frozen=True, slots=True)
+class NoRest:
+    """The rest of one grouping factor: nothing, neither a matrix nor its factor."""
+
+    @property
+    def bytes(self) -> float:
+        """No memory."""
+        return 0.0
+
+    @property
+    def seconds(self) -> float:
+        """No time."""
+        return 0.0
+
+    def times(self, columns: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
+        """The columns, which have no rows."""
+        return columns
+
+    def reduce(
+        self,
+        stats: Statistics,
+        lead: Lead,
+        factors: Factors,
+        Fr: Float[np.ndarray, "m w"],
+    ) -> tuple["NoRest", float]:
+        """Nothing, whose log determinant is 0."""
+        del stats, lead, factors, Fr
+        return self, 0.0
+
+    def solve(self, rhs: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "m c"]:
+        """The right-hand sides, which have no rows."""
+        return rhs
+
+    solve_transposed = solve
+
+    def project(
+        self,
+        stats: Statistics,
+        lead: Lead,
+        factors: Factors,
+        t: Float[np.ndarray, "m w"],
+        own: Projection,
+    ) -> tuple[Float[np.ndarray, "m w"], list[Float[np.ndarray, "_j _k _k"]]]:
+        """Nothing is added to the lead's own."""
+        del stats, lead, factors, own
+        return t, []
+
+
+# --- several --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """Several grouping factors, all but the largest of them small: plain loops.
+
+    ``arrays`` are A and F, the couplings, R and Fr of the rest, and of its coordinates
+    the block and the first one of their level, with the effects of each block.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    kernels: ClassVar[Kernels] = Kernels(crossed.crossed_density, draws.crossed_fixed)
+
+    @classmethod
+    def of(cls, layout: Layout, *arrays: np.ndarray) -> "Crossed":
+        """From all arrays but those of the coordinates."""
+        block_of, start_of = [], []
+        for b, block in enumerate(layout.rest, start=1):
+            starts = block.offset + block.k * np.arange(block.n_levels)
+            start_of.append(np.repeat(starts, block.k))
+            block_of.append(np.full(block.n_levels * block.k, b))
+        sizes = np.array([block.k for block in layout.blocks])
+        where = np.concatenate(block_of), np.concatenate(start_of), sizes
+        return cls((*arrays, *where))
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "Crossed":
+        """The same for another response."""
+        A, _, indptr, columns, B, R, _, *where = self.arrays
+        return Crossed((A, F, indptr, columns, B, R, Fr, *where))
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of the walk, and of factor and inverse by loops."""
+        return PER_CALL + stats.coupling_seconds + 6e-10 * float(stats.m) ** 3
+
+
+@dataclass(frozen=True, slots=True)
+class InSteps:
+    """Several grouping factors, the rest large: the time goes into its matrix."""
+
+    kernels: ClassVar[Kernels] = Kernels()
+    arrays: tuple[np.ndarray, ...] = ()
+
+    def respond(
+        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
+    ) -> "InSteps":
+        """Itself: it keeps nothing of the response."""
+        del F, Fr
+        return self
+
+    def seconds(self, stats: Statistics) -> float:
+        """Expected time of the steps."""
+        return PER_EVALUATION + stats.coupling_seconds + stats.R.seconds
