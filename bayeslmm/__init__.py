@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         compare as compare,
+        effect_tests as effect_tests,
         reading as reading,
         shrinkage_table as shrinkage_table,
     )
@@ -84,6 +85,7 @@ _ROOM_OF = {
     "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
     "compare": "comparison",
+    "effect_tests": "comparison",
     "fit": "api.both",
     "load": "reporting",
     "load_data": "datasets",

@@ -10,7 +10,8 @@ from sampling import sample_unchecked
 import bayeslmm as lmm
 
 # What the numbers of a row are called on either side.
-ESTIMATE = ("estimate", "se", "t", "sd", "variance", "lower", "upper")
+TESTS = ("df", "t", "p")
+ESTIMATE = ("estimate", "se", *TESTS, "sd", "variance", "lower", "upper")
 DRAWS = ("mean", "median", "sd", "lower", "upper", "variance")
 DIAGNOSTICS = ("mcse_mean", "ess_bulk", "ess_tail", "rhat")
 # The verbs of both, with the columns that say what a row is.

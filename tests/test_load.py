@@ -60,6 +60,7 @@ def test_every_table_is_what_it_was(fit, results):
     assert saved.compare().attrs == fit.compare().attrs
     same(saved.reml.summary(), fit.reml.summary())
     same(saved.reml.fixef(), fit.reml.fixef())
+    same(saved.effect_tests(), fit.effect_tests())
     same(saved.reml.ranef(), fit.reml.ranef())
     same(saved.posterior.summary(), fit.posterior.summary())
     same(saved.posterior.summary(0.9, "hdi"), fit.posterior.summary(0.9, "hdi"))

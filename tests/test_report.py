@@ -41,17 +41,19 @@ def cells(table, label: str) -> tuple[str, ...]:
 
 def test_reml_table_is_the_summary_rounded_by_its_standard_errors(fits):
     table = reml_table(fits.reml)
-    summary, t = fits.reml.summary(), fits.reml.fixef()["t"]["edu"]
-    _, estimate, se, shown_t, ends = cells(table, "edu")
+    summary, test = fits.reml.summary(), fits.reml.fixef().loc["edu"]
+    _, estimate, se, df, shown_t, p, ends = cells(table, "edu")
     assert estimate == f"{summary['estimate']['edu']:.4f}"
     assert se == f"{summary['se']['edu']:.4f}"
-    assert shown_t == f"{t:.2f}"
+    assert shown_t == f"{test['t']:.2f}"
+    assert (df, p) == (f"{test['df']:.1f}", "<0.001")
+    assert test["p"] < 0.001
     edge = summary.loc["edu"]
     assert ends == f"[{edge['lower']:.4f}, {edge['upper']:.4f}]"
     assert table.header[-1] == "95% Wald"
     assert f"REML criterion {fits.reml.criterion:.3f}" in table.notes[0]
     assert table.notes[1] == fits.reml.status.message
-    assert cells(table, "sigma")[3] == ""
+    assert cells(table, "sigma")[3:6] == ("", "", "")
 
 
 def test_posterior_and_comparison_tables_name_their_intervals(fits):

@@ -89,7 +89,7 @@ def test_rows_are_rounded_as_the_terminal_and_the_report_do(fits):
             names = {"REML": "reml", "SE": "reml_se", "SD": "sd"}
         for i, heading in enumerate(shown.header[1:], start=1):
             column = names.get(heading, heading)
-            if column in text.columns and heading != "t":
+            if column in text.columns and heading not in ("df", "t", "p"):
                 cells = {own[0]: own[i] for _, own in shown.rows}
                 assert cells == text[column].to_dict(), heading
 

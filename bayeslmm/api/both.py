@@ -78,6 +78,12 @@ class Fit:
 
         return reading(self.reml, self.posterior)
 
+    def effect_tests(self, *, prob: float = 0.95) -> "pd.DataFrame":
+        """Tests of each fixed effect by every method; see `bayeslmm.effect_tests`."""
+        from bayeslmm.comparison import effect_tests
+
+        return effect_tests(self.reml, self.posterior, prob=prob)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.api.model import Method, Model
 from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
-from bayeslmm.comparison import answer, compare, reading
+from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.errors import BayesLMMWarning
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.save import save_fit
@@ -26,6 +26,7 @@ from bayeslmm.reporting.text import (
     print_posterior,
     print_reml,
     print_table,
+    print_tests,
 )
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def _fit_and_print(
     if options.reml_only:
         print_answer(console, answer(reml, None))
         _print_reml_if(console, reml, True)
+        if reml is not None:
+            print_tests(console, effect_tests(reml))
         return Outcome(model, reml, None)
     _print_reml_if(console, reml, is_printed)
     stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
@@ -134,7 +137,8 @@ def _fit_and_print(
     if options.seed is None:
         print_lines(console, [f"seed {seed}: --seed {seed} repeats these draws"])
     if reml is not None and table is not None:
-        print_comparison(console, table, reading(reml, post))
+        tests = effect_tests(reml, post)
+        print_comparison(console, table, tests, reading(reml, post))
     print_diagnosis(console, diagnosis)
     return Outcome(model, reml, post)
 

@@ -5,6 +5,7 @@ reading of them in words; no figure.
 """
 
 from bayeslmm.comparison.answer import answer
+from bayeslmm.comparison.effect_tests import effect_tests
 from bayeslmm.comparison.pairs import check_kind, check_same_model
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.reading import reading
@@ -17,6 +18,7 @@ __all__ = [
     "check_kind",
     "check_same_model",
     "compare",
+    "effect_tests",
     "prior_pull",
     "reading",
     "shrinkage_covariances",

@@ -1,29 +1,17 @@
 """Names in figures: long ones wrapped or cut, and a dollar sign no mathematics."""
 
-import re
 import textwrap
 
 from bayeslmm.graph.names import DIVISION_SLASH
+from bayeslmm.tables.folding import folded
 
 WIDEST = 24  # letters of a line of a parameter's name
 LONGEST_LEVEL = 24  # letters of a level's name
-BREAKS = re.compile(r"(?<=[\[\]|:,_ )])")  # a name may go on below after these
 
 
 def wrapped(name: str, width: int = WIDEST) -> str:
-    """A parameter's name on as many lines as it needs, none wider than `width`.
-
-    ``subj_corr[Intercept:condition[incongruent]]`` breaks after signs; a word that is
-    wider than a line is broken anywhere.
-    """
-    lines = [""]
-    for part in BREAKS.split(name):
-        pieces = [part[i : i + width] for i in range(0, len(part), width)]
-        for piece in pieces:
-            if len(lines[-1]) + len(piece) > width and lines[-1]:
-                lines.append("")
-            lines[-1] += piece
-    return plain("\n".join(line.rstrip() for line in lines))
+    """A parameter's name on as many lines as it needs, none wider than `width`."""
+    return plain(folded(name, width))
 
 
 def wrapped_words(text: str, width: int) -> str:

@@ -21,6 +21,8 @@ from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml import predict as remlpredict, tables as remltables
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
+from bayeslmm.reml.ddf import Ddf
+from bayeslmm.reml.inference import EffectTests
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
 from bayeslmm.reml.optimise import Optimum
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(SharedMethods):
+class RemlFit(EffectTests, SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -133,57 +135,46 @@ class RemlFit(SharedMethods):
         """Schwarz's criterion with the number of rows, as in lme4."""
         return self.criterion + math.log(self.design.n) * self.npar
 
-    def summary(self, prob: float = 0.95) -> "pd.DataFrame":
-        """Every parameter with its standard error and Wald interval.
+    def summary(
+        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """Every parameter with its standard error, test and Wald interval.
 
         Parameters
         ----------
         prob : float, default 0.95
             Coverage of the intervals.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom of the fixed effects: Satterthwaite's, as lmerTest;
+            Kenward and Roger's, which also adjust the SEs (REML only); infinitely many,
+            as lme4; n - p.
 
         Returns
         -------
         DataFrame
             Index ``label``; columns ``component`` (fixef, sd, corr, sigma),
-            ``estimate``, ``se``, ``lower``, ``upper``, all in the units of the
-            parameter. Intervals are normal for fixed effects, on the log scale for SDs
-            and sigma, on the atanh scale for correlations; NaN at the boundary
-            (``information.reasons`` says why). Where the SE of an SD exceeds three
-            quarters of it, a Wald interval means nothing: then it is the profile
-            likelihood's (NaN for large crossed factors). Fixed effects have no SE where
-            it would go with an SD that the data do not identify.
-        """
-        return remltables.summary_table(self, prob)
+            ``estimate``, ``se``, ``df``, ``t``, ``p`` (of fixed effects, two-sided),
+            ``lower``, ``upper``, in the units of the parameter. Intervals are those of
+            t for fixed effects, on the log scale for SDs and sigma, on the atanh scale
+            for correlations; NaN at the boundary (``information.reasons`` says why).
+            Where the SE of an SD exceeds three quarters of it, a Wald interval means
+            nothing: then it is the profile likelihood's (NaN for large crossed
+            factors). Fixed effects have no SE where it would go with an SD that the
+            data do not identify.
 
-    def interval(self, prob: float = 0.95) -> "pd.DataFrame":
-        """Wald intervals of every parameter.
+        Raises
+        ------
+        ModelError
+            If Kenward-Roger is asked of an ML fit.
 
-        Parameters
+        References
         ----------
-        prob : float, default 0.95
-            Coverage.
-
-        Returns
-        -------
-        DataFrame
-            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
+        .. [1] Kuznetsova et al. (2017). J. Stat. Softw. 82(13).
+           https://doi.org/10.18637/jss.v082.i13
+        .. [2] Kenward and Roger (1997). Biometrics 53(3).
+           https://doi.org/10.2307/2533558
         """
-        return self.summary(prob).loc[:, ["lower", "upper"]]
-
-    def confint(self, prob: float = 0.95) -> "pd.DataFrame":
-        """The same as `interval`, as R has it."""
-        return self.interval(prob)
-
-    def fixef(self) -> "pd.DataFrame":
-        """Fixed effects.
-
-        Returns
-        -------
-        DataFrame
-            Index ``label``; columns ``estimate``, ``se`` (units of y per unit of the
-            column; covariance parameters taken as known), ``t`` (their ratio).
-        """
-        return remltables.fixef_table(self)
+        return remltables.summary_table(self, prob, ddf)
 
     def vcov(self) -> "pd.DataFrame":
         """Covariance of the fixed effects, the covariance parameters taken as known.

@@ -11,6 +11,7 @@ from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
+from bayeslmm.reml.effect_tests import effect_errors, t_columns
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
@@ -44,39 +45,55 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     return np.array([p.read(fit.beta, views, scalars) for p in space.parameters])
 
 
-def summary_table(fit: "RemlFit", prob: float) -> "pd.DataFrame":
-    """Every parameter: component, estimate, se, lower, upper."""
+def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
+    """Every parameter: component, estimate, se, df, t, p, lower, upper."""
     check_fraction(prob, "prob")
-    shown = fit.design.space.parameters
-    values = estimates(fit)
-    fixed_se = _fixed_se(fit)
-    working_se = np.append(fixed_se, np.sqrt(np.diag(fit.information.covariance)))
+    space = fit.design.space
+    shown, rest = space.parameters, space.variances
+    fixed = _fixed_columns(fit, ddf, prob)
+    values = estimates(fit)[-len(rest) :]
+    spreads = np.sqrt(np.diag(fit.information.covariance))
     z = NormalDist().inv_cdf(0.5 + prob / 2)
     bounds = [
         _profile(fit, parameter, z)
         if parameter.component == "sd" and spread > NEAR_ZERO
         else _wald(parameter, value, z * spread)
-        for parameter, value, spread in zip(shown, values, working_se, strict=True)
+        for parameter, value, spread in zip(rest, values, spreads, strict=True)
     ]
     lower, upper = np.array(bounds).T
+    others = {"estimate": values, "se": fit.information.se}
+    others |= {"lower": lower, "upper": upper}
+    nothing = np.full(len(rest), np.nan)
     return Table(
         {
             "component": [parameter.component for parameter in shown],
-            "estimate": values,
-            "se": np.append(fixed_se, fit.information.se),
-            "lower": lower,
-            "upper": upper,
+            **{
+                name: np.append(column, others.get(name, nothing))
+                for name, column in fixed.items()
+            },
         },
         index=label_index(shown),
     )
 
 
-def fixef_table(fit: "RemlFit") -> "pd.DataFrame":
-    """Fixed effects: estimate, se, t."""
+def fixef_table(fit: "RemlFit", ddf: object) -> "pd.DataFrame":
+    """Fixed effects: estimate, se, df, t, p."""
+    return fixef_tests(fit, ddf, 0.95)[["estimate", "se", "df", "t", "p"]]
+
+
+def fixef_tests(fit: "RemlFit", ddf: object, prob: float) -> "pd.DataFrame":
+    """Fixed effects: estimate, se, df, t, p, lower, upper."""
     shown = fit.design.space.fixed
-    estimate, se = fit.beta[[p.index[0] for p in shown]], _fixed_se(fit)
-    table = {"estimate": estimate, "se": se, "t": estimate / se}
-    return Table(table, index=label_index(shown))
+    return Table(_fixed_columns(fit, ddf, prob), index=label_index(shown))
+
+
+def _fixed_columns(
+    fit: "RemlFit", ddf: object, prob: float
+) -> dict[str, Float[np.ndarray, " p"]]:
+    """Tests of the fixed effects in the order of the tables."""
+    order = [p.index[0] for p in fit.design.space.fixed]
+    se, df = effect_errors(fit, ddf)
+    return t_columns(fit.beta[order], se[order], df[order], prob)
 
 
 def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
@@ -181,7 +198,7 @@ def _variances(fit: "RemlFit") -> VarianceShares:
 
 
 def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, float]:
-    """Interval of half-width `reach` on the working scale of a parameter."""
+    """Interval of half-width `reach` on the working scale of an SD or correlation."""
     if not np.isfinite(reach):
         return np.nan, np.nan
     centre = parameter.working(value)

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from bayeslmm.comparison import answer, compare, reading
+from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
@@ -23,6 +23,7 @@ from bayeslmm.reporting.tables import (
     posterior_table,
     priors_table,
     reml_table,
+    tests_table,
 )
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ def _results(fit: Fitted) -> list[Section]:
     if reml is not None and post is not None:
         tables.append(comparison_table(compare(reml, post)))
     if reml is not None:
+        tables.append(tests_table(effect_tests(reml, post)))
         tables.append(reml_table(reml))
     if post is not None:
         tables.append(posterior_table(post))

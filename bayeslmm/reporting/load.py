@@ -18,7 +18,7 @@ from bayeslmm.reporting.saved import (
     saved_posterior,
     saved_reml,
 )
-from bayeslmm.reporting.tidy import read_tables, wide_table
+from bayeslmm.reporting.tidy import long_tests, read_tables, wide_table
 from bayeslmm.tables import Sentences, Table
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class SavedFit:
     answer: tuple[str, ...]
     _header: tuple[str, ...]
     _reading: tuple[str, ...]
+    _tests: "pd.DataFrame"
 
     def summary(self) -> "pd.DataFrame":
         """`compare` of both fits, or the summary of the only one."""
@@ -113,6 +114,10 @@ class SavedFit:
             kind="eti",
         )
 
+    def effect_tests(self) -> "pd.DataFrame":
+        """Tests of each fixed effect, as `bayeslmm.effect_tests` gives them."""
+        return self._tests.copy()
+
     def reading(self) -> tuple[str, ...]:
         """What the comparison said, in plain words."""
         return Sentences(self._reading)
@@ -139,7 +144,10 @@ class SavedFit:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say that what is not here needs the rows."""
-        has = "reml, posterior, summary, compare, reading, priors, seed, version, data"
+        has = (
+            "reml, posterior, summary, compare, effect_tests, reading, priors, seed, "
+            "version, data"
+        )
         raise not_saved("fit", name, has)
 
 
@@ -191,6 +199,7 @@ def _saved_fit(folder: Path, manifest: Mapping[str, Any]) -> SavedFit:
     tidy = read_tables(folder / TABLES)
     names = set(tidy["table"])
     tables = {name: wide_table(tidy, name) for name in names - {"groups"}}
+    tests = long_tests(tables["tests"]) if "tests" in tables else Table()
     reml = posterior = None
     if manifest["reml"] is not None:
         reml = saved_reml(manifest, tables["reml"], tables.get("reml_levels"))
@@ -216,4 +225,5 @@ def _saved_fit(folder: Path, manifest: Mapping[str, Any]) -> SavedFit:
         Sentences(manifest["answer"]),
         tuple(manifest["header"]),
         tuple(manifest.get("comparison", {}).get("reading", ())),
+        tests,
     )

@@ -27,6 +27,7 @@ from bayeslmm.posterior.tables import (
     summary_at,
 )
 from bayeslmm.posterior.tails import Missing
+from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.status import FitStatus
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PROB = 0.95  # of the intervals in the tables of a folder
+TESTED = ["estimate", "se", "df", "t", "p"]
 CONVERGENCE = ["mcse_mean", "ess_bulk", "ess_tail", "rhat"]
 
 
@@ -72,15 +74,22 @@ class SavedReml:
     _table: "pd.DataFrame"
     _levels: "pd.DataFrame | None"
 
-    def summary(self, prob: float = PROB) -> "pd.DataFrame":
+    def summary(
+        self, prob: float = PROB, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
         """The table of `RemlFit.summary`; only with the ``prob`` that was saved."""
+        if ddf != "satterthwaite":
+            raise ModelError(
+                f"Tests with ddf={ddf!r} were not saved, only Satterthwaite's. Fit "
+                "again for others."
+            )
         check_fraction(prob, "prob")
         if prob != PROB:
             raise ModelError(
                 f"Intervals with prob={prob} were not saved, only those of {PROB}. "
                 "Fit again for others."
             )
-        return self._table[["component", "estimate", "se", "lower", "upper"]].copy()
+        return self._table.reindex(columns=["component", *TESTED, "lower", "upper"])
 
     def interval(self, prob: float = PROB) -> "pd.DataFrame":
         """The columns ``lower`` and ``upper`` of `summary`."""
@@ -91,9 +100,9 @@ class SavedReml:
         return self.interval(prob)
 
     def fixef(self) -> "pd.DataFrame":
-        """Fixed effects: ``estimate``, ``se``, ``t``."""
-        table = self._table.reindex(columns=["component", "estimate", "se", "t"])
-        return table.loc[table["component"] == "fixef", ["estimate", "se", "t"]]
+        """Fixed effects: ``estimate``, ``se``, ``df``, ``t``, ``p``."""
+        table = self._table.reindex(columns=["component", *TESTED])
+        return table.loc[table["component"] == "fixef", TESTED]
 
     def ranef(self) -> "pd.DataFrame":
         """BLUPs: ``group``, ``level``, ``effect``, ``estimate``, ``sd``."""

@@ -154,6 +154,8 @@ def _reml(reml: "RemlFit") -> dict[str, Any]:
         "bic": reml.bic,
         "interval": "95% Wald",
         **_by_component(reml.summary(), ("estimate", "se", "lower", "upper")),
+        "tests": {"ddf": "satterthwaite"}
+        | {"fixed_effects": _records(reml.fixef()[["df", "t", "p"]])},
         "status": {
             "converged": status.converged,
             "singular": status.singular,

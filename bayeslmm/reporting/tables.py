@@ -1,5 +1,6 @@
 """Fits -> tables of text, the same for the terminal and for HTML."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,16 @@ from bayeslmm.comparison import unit_words
 from bayeslmm.comparison.table import interval_name, rounded, row_scale
 from bayeslmm.priors import Priors
 from bayeslmm.reporting.saved import SavedPosterior, SavedReml
-from bayeslmm.tables.numbers import MISSING, count, decimals_for, interval, number, row
+from bayeslmm.tables.numbers import (
+    MISSING,
+    count,
+    decimals_for,
+    degrees,
+    interval,
+    number,
+    p_value,
+    row,
+)
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
@@ -22,7 +32,14 @@ COMPONENTS = {
     "corr": "Correlations, without units",
     "sigma": "Residual SD, {unit}",
 }
+TEST_NAMES = {
+    "z": "z",
+    "satterthwaite": "Satterthwaite",
+    "kenward-roger": "Kenward-Roger",
+    "posterior": "posterior",
+}
 OTHERS = "Other parameters of the family"
+DDF_NOTE = "df, p and intervals of fixed effects: t by Satterthwaite's method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +59,19 @@ class TextTable:
 
 def reml_table(reml: "RemlFit | SavedReml", prob: float = 0.95) -> TextTable:
     """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
-    t_values, unit = reml.fixef()["t"], _unit(reml)
-    rows = []
+    rows, unit = [], _unit(reml)
     for label, r in reml.summary(prob).iterrows():
         cells = row((r["estimate"], r["se"]), r["se"])
-        t = number(t_values.get(label, float("nan")), 2) if label in t_values else ""
         ends = interval(r["lower"], r["upper"], _decimals(r["se"], r["estimate"]))
-        rows.append((_section(label, r, unit), (str(label), *cells, t, ends)))
+        test = ("", "", "")
+        if r["component"] == "fixef":
+            test = (degrees(r["df"]), number(r["t"], 2), p_value(r["p"]))
+        rows.append((_section(label, r, unit), (str(label), *cells, *test, ends)))
     return TextTable(
         title=f"{reml.method}, {unit}",
-        header=("", "estimate", "SE", "t", interval_name(prob, "wald")),
+        header=("", "estimate", "SE", "df", "t", "p", interval_name(prob, "wald")),
         rows=tuple(rows),
-        notes=(criterion_line(reml), reml.status.message),
+        notes=(criterion_line(reml), reml.status.message, DDF_NOTE),
     )
 
 
@@ -106,6 +124,28 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
     header = ("", method, "SE", "median", "SD", table.attrs["interval"], "difference")
     title = f"{method} beside the posterior, {unit}"
     return TextTable(title, header, tuple(rows), tuple(notes))
+
+
+def tests_table(table: pd.DataFrame) -> TextTable:
+    """What `effect_tests` gives: p and degrees of freedom, methods side by side."""
+    methods = [name for name in TEST_NAMES if name in table.index.unique("method")]
+    rows = []
+    for label in table.index.unique("label"):
+        cells = []
+        for method in methods:
+            own = table.loc[(label, method)]
+            missing = math.isnan(own["p"])
+            text = f"{p_value(own['p'])} ({degrees(own['df'])})"
+            cells.append(MISSING if missing else text)
+        rows.append(("", (str(label), *cells)))
+    notes = ["z takes the variances as known, the others do not: few df, few levels"]
+    if "posterior" in methods:
+        notes.append(
+            "posterior: the t that matches the draws; p is twice the probability of "
+            "the other sign"
+        )
+    header = ("", *(TEST_NAMES[method] for method in methods))
+    return TextTable("Fixed effects: p (df)", header, tuple(rows), tuple(notes))
 
 
 def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:

@@ -5,14 +5,16 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from bayeslmm.comparison import answer, compare, reading
+from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.reporting.describe import header_lines
 from bayeslmm.reporting.tables import (
     TextTable,
     comparison_table,
     posterior_table,
     reml_table,
+    tests_table,
 )
+from bayeslmm.tables.folding import folded
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,11 +59,21 @@ def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> N
 
 
 def print_comparison(
-    console: "Console", table: "DataFrame", sentences: Iterable[str]
+    console: "Console",
+    table: "DataFrame",
+    tests: "DataFrame",
+    sentences: Iterable[str],
 ) -> None:
-    """What `compare` gives, and its reading."""
+    """What `compare` gives, and `effect_tests`, and the reading."""
     print_table(console, comparison_table(table))
+    print_tests(console, tests)
     print_section(console, "Reading", sentences)
+
+
+def print_tests(console: "Console", tests: "DataFrame") -> None:
+    """What `effect_tests` gives; nothing without fixed effects."""
+    if len(tests):
+        print_table(console, tests_table(tests))
 
 
 def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
@@ -76,7 +88,7 @@ def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
     print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
     print_reml(console, reml)
     print_posterior(console, post)
-    print_comparison(console, table, reading(reml, post))
+    print_comparison(console, table, effect_tests(reml, post), reading(reml, post))
     print_diagnosis(console, diagnosis)
 
 
@@ -115,7 +127,10 @@ def saved_text(saved: "SavedFit") -> str:
         if saved.posterior is not None:
             print_posterior(console, saved.posterior)
         if saved.reml is not None and saved.posterior is not None:
-            print_comparison(console, saved.compare(), saved.reading())
+            tests = saved.effect_tests()
+            print_comparison(console, saved.compare(), tests, saved.reading())
+        elif saved.reml is not None:
+            print_tests(console, saved.effect_tests())
         if saved.posterior is not None:
             print_diagnosis(console, saved.posterior.diagnose())
         print_section(console, "Saved results", saved.origin())
@@ -153,17 +168,18 @@ def print_lines(console: "Console", lines: Iterable[str]) -> None:
 
 def print_table(console: "Console", table: TextTable) -> None:
     """A table with its notes; on a narrow terminal numbers run over the edge whole."""
-    drawn = rich_table(table)
-    needed = NARROWEST_LABEL + sum(width + 2 for width in _widths(table)[1:])
-    if console.width < needed and not table.left:
-        drawn.width = needed
+    others = sum(width + 2 for width in _widths(table)[1:])
+    room = max(console.width - others, NARROWEST_LABEL)
+    drawn = rich_table(table, None if table.left else room)
+    if console.width < others + room and not table.left:
+        drawn.width = others + room
     console.print()
     console.print(drawn, crop=False)
     print_lines(console, table.notes)
 
 
-def rich_table(table: TextTable) -> "Table":
-    """The same table as a rich object."""
+def rich_table(table: TextTable, room: int | None = None) -> "Table":
+    """The same table as a rich object; labels on lines of `room` characters."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -187,7 +203,9 @@ def rich_table(table: TextTable) -> "Table":
         if name != section:
             drawn.add_section()
             section = name
-        drawn.add_row(*(Text(cell) for cell in cells))
+        label, *numbers = cells
+        label = label if room is None else folded(label, room)
+        drawn.add_row(Text(label), *(Text(cell) for cell in numbers))
     return drawn
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bayeslmm.comparison import compare, unit_words
+from bayeslmm.comparison import compare, effect_tests, unit_words
 from bayeslmm.design import describe_table
 from bayeslmm.tables import Table
 
@@ -33,7 +33,7 @@ KEYS = COLUMNS[1:6]
 # Random effects beyond which their tables are left out: 5,000 are 45,000 lines.
 MOST_EFFECTS = 5000
 # Statistics that have no unit, whatever the parameter.
-UNITLESS = ("t", "ess_bulk", "ess_tail", "rhat", "difference_in_se")
+UNITLESS = ("df", "t", "p", "ess_bulk", "ess_tail", "rhat", "difference_in_se")
 
 
 def write_tables(fit: "Fitted", path: Path) -> None:
@@ -90,7 +90,8 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     reml, post = fit.reml, fit.posterior
     n_effects = sum(term.n_levels * term.k for term in fit.model.design.groups)
     if reml is not None:
-        yield "reml", reml.summary().join(reml.fixef()["t"]).reset_index()
+        yield "reml", reml.summary().reset_index()
+        yield "tests", _flat(effect_tests(reml, post))
     if post is not None:
         yield "posterior", post.summary().reset_index()
     if reml is not None and post is not None:
@@ -106,6 +107,25 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     yield "groups", sizes.rename_axis("group").reset_index()
 
 
+def _flat(tests: pd.DataFrame) -> pd.DataFrame:
+    """`effect_tests` with a row for each effect, columns ``se (z)``."""
+    columns = {
+        f"{column} ({method})": own[column].droplevel("method")
+        for method, own in tests.groupby("method", sort=False)
+        for column in own.columns
+    }
+    return pd.DataFrame(columns).rename_axis("label").reset_index()
+
+
+def long_tests(wide: pd.DataFrame) -> Table:
+    """The table of `effect_tests` again, from that of `wide_table`."""
+    numbers = wide.drop(columns="component")
+    pairs = [name.removesuffix(")").split(" (") for name in numbers.columns]
+    numbers.columns = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs])
+    long = numbers.stack(level=1, future_stack=True)
+    return Table(long.rename_axis(index=["label", "method"]))
+
+
 def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
     """One line for each number of a table."""
     keys = [key for key in KEYS if key in table.columns]
@@ -113,14 +133,16 @@ def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame
         id_vars=keys, var_name="statistic", value_name="value", ignore_index=False
     )
     long = long.sort_index(kind="stable")  # the statistics of a row stay together
-    long = long[~(long["statistic"].eq("t") & long["value"].isna())]  # fixed ones only
+    of_fixed = long["statistic"].isin(("df", "t", "p"))
+    long = long[~(of_fixed & long["value"].isna())]
     long["table"] = name
     for key in KEYS:
         if key not in long.columns:
             long[key] = ""
     of = long["label"].where(long["label"] != "", long["effect"])
     long["unit"] = of.map(units).fillna("")
-    long.loc[long["statistic"].isin(UNITLESS), "unit"] = ""
+    words = long["statistic"].str.split(" ", n=1).str[0]
+    long.loc[words.isin(UNITLESS), "unit"] = ""
     return long
 
 

@@ -51,6 +51,17 @@ def interval(lower: float, upper: float, decimals: int) -> str:
     return f"[{number(lower, decimals)}, {number(upper, decimals)}]"
 
 
+def degrees(value: float) -> str:
+    """Degrees of freedom: ``17.0``, ``3``, ``295``."""
+    whole = value == round(value, 6) if math.isfinite(value) else False
+    return number(value, 0 if whole or abs(value) >= 100.0 else 1)
+
+
+def p_value(value: float) -> str:
+    """A p value, ``0.017``, or ``<0.001``."""
+    return "<0.001" if value < 0.001 else number(value, 3)
+
+
 def count(value: float | int) -> str:
     """A count with thousands separated; a hyphen where there is none."""
     return f"{value:,.0f}" if math.isfinite(value) else MISSING

@@ -1,0 +1,171 @@
+"""What a user asks of the fixed effects: combinations by name, number or matrix.
+
+Takes texts, weights by label, or a matrix; gives `Contrasts`, rows over the fixed
+effects with their names. The same for REML and for the posterior.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import ModelError, is_number, nearest_names, shortened
+from bayeslmm.formula.linear import Combination, parse_combination
+
+
+@dataclass(frozen=True, slots=True)
+class Contrasts:
+    """Linear combinations of the fixed effects.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What each is called.
+    weights : ndarray, shape (l, p)
+        Weights of the columns of X.
+    constants : ndarray, shape (l,)
+        Added to the combinations: ``Days = 10`` is ``Days - 10``.
+    """
+
+    names: tuple[str, ...]
+    weights: Float[np.ndarray, "l p"]
+    constants: Float[np.ndarray, " l"]
+
+
+def coefficient_places(design: Design) -> dict[str, int]:
+    """Place of each fixed effect by its label, and by R's name where that is clear."""
+    found: dict[str, int] = {}
+    for variable in design.fixed:
+        atoms = variable.name.split(":")
+        for coord, place in zip(variable.coords, variable.columns, strict=False):
+            levels = coord.split(", ")
+            if len(levels) == len(atoms):
+                named = (a + level for a, level in zip(atoms, levels, strict=True))
+                found.setdefault(":".join(named), place)
+    if design.intercept is not None:
+        found["(Intercept)"] = design.intercept
+    return found | {label: place for place, label in enumerate(design.fixed_names)}
+
+
+def make_contrasts(design: Design, what: object) -> Contrasts:
+    """Combinations as a user writes them.
+
+    Parameters
+    ----------
+    design : Design
+        Whose fixed effects they combine.
+    what : str, mapping, sequence or ndarray
+        ``"Machine[B] - Machine[C]"``, ``"Days = 10"``; weights by label; a sequence of
+        such, or a mapping of names to such; a matrix of shape (l, p) or (p,) in the
+        order of `fixef`.
+
+    Returns
+    -------
+    Contrasts
+        The rows.
+
+    Raises
+    ------
+    ModelError
+        If it is nothing of these, a label is unknown, or all weights are 0.
+    FormulaError
+        If a text is no linear combination; with a caret.
+    """
+    named = _named(design, what)
+    if not named:
+        raise ModelError(_unreadable(what))
+    rows = [combination for _, combination in named]
+    weights = np.array([row.weights for row in rows])
+    for name, row in named:
+        if row.is_number or not np.isfinite(row.weights).all():
+            raise ModelError(
+                f"The contrast {name!r} has no finite weight that is not 0, so it "
+                f"compares nothing."
+            )
+    constants = np.array([row.constant for row in rows])
+    return Contrasts(tuple(name for name, _ in named), weights, constants)
+
+
+def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
+    """Names and rows of all that is asked for."""
+    if isinstance(what, str):
+        return [(what, _row(design, what))]
+    if isinstance(what, Mapping) and what:
+        if all(is_number(weight) for weight in what.values()):
+            return [(_words(what), _row(design, what))]
+        return [(str(name), _row(design, one)) for name, one in what.items()]
+    matrix = _matrix(what)
+    if matrix is not None:
+        if matrix.shape[1] != design.p:
+            raise ModelError(
+                f"The contrast matrix has {matrix.shape[1]} columns, and the model "
+                f"{design.p} fixed effects: {', '.join(design.fixed_names)}."
+            )
+        return [
+            (_words(dict(zip(design.fixed_names, row, strict=True))), _from_array(row))
+            for row in matrix
+        ]
+    if isinstance(what, Sequence):
+        return [one for part in what for one in _named(design, part)]
+    raise ModelError(_unreadable(what))
+
+
+def _row(design: Design, what: object) -> Combination:
+    """One combination."""
+    places = coefficient_places(design)
+    if isinstance(what, str):
+        return parse_combination(what, places, design.p)
+    if isinstance(what, Mapping):
+        weights = np.zeros(design.p)
+        for label, weight in what.items():
+            if label not in places:
+                raise ModelError(
+                    f"There is no fixed effect {str(label)!r}."
+                    f"{nearest_names(label, design.fixed_names)}"
+                )
+            if not is_number(weight):
+                raise ModelError(f"The weight of {label!r} is {weight!r}, no number.")
+            weights[places[label]] += float(weight)
+        return Combination(weights, 0.0)
+    matrix = _matrix(what)
+    if matrix is None or matrix.shape != (1, design.p):
+        raise ModelError(_unreadable(what))
+    return _from_array(matrix[0])
+
+
+def _matrix(what: object) -> Float[np.ndarray, "l p"] | None:
+    """Numbers as rows, if that is what they are."""
+    try:
+        found = np.asarray(what, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return np.atleast_2d(found) if found.ndim in (1, 2) and found.size else None
+
+
+def _from_array(row: Float[np.ndarray, " p"]) -> Combination:
+    """A row of a matrix."""
+    return Combination(np.array(row, float), 0.0)
+
+
+def _words(weights: Mapping[str, Any]) -> str:
+    """``Machine[B] - 0.5 Machine[C]``."""
+    text = ""
+    for label, weight in weights.items():
+        if weight == 0.0:
+            continue
+        size = "" if abs(weight) == 1.0 else f"{abs(weight):g} "
+        sign = (" - " if text else "-") if weight < 0.0 else (" + " if text else "")
+        text += f"{sign}{size}{label}"
+    return text or "0"
+
+
+def _unreadable(what: object) -> str:
+    """What to say of something that is no contrast."""
+    return (
+        f"{shortened(what)} is no contrast. Give a text such as 'B - A = 0', weights "
+        f"by label such as {{'B': 1, 'A': -1}}, a list or a mapping of names to such, "
+        f"or a matrix with a column for each fixed effect."
+    )

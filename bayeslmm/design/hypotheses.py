@@ -1,0 +1,213 @@
+"""What it means that a term has no effect: rows over the fixed effects, by type.
+
+Takes a recipe; gives for each term of the fixed part the combinations that are 0 under
+its hypothesis, in the types that SAS named: **1** each term after those before it,
+**2** after all terms that do not contain it, **3** averaged over the levels of the
+factors that it interacts with, all cells alike. A term contains another if it has the
+same numeric variables and all of its factors, and more.
+
+References
+----------
+.. [1] Kuznetsova, Brockhoff and Christensen (2017). J. Stat. Softw. 82(13), section 3.
+   https://doi.org/10.18637/jss.v082.i13
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayeslmm.design.evaluate import Column, NumericColumn
+from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.matrices import CodedTerm, model_matrix, n_columns
+from bayeslmm.design.recipe import Recipe
+from bayeslmm.formula import Term
+
+# A weight below this share of the largest is rounding.
+ROUNDING = 1e-9
+# Random values of the numeric variables for each cell of the factors.
+VALUES = 3
+# Cells of all factors beyond which some are drawn.
+MOST_CELLS = 20_000
+
+Hypotheses = dict[str, Float[np.ndarray, "_l p"]]
+
+
+def term_hypotheses(recipe: Recipe, kind: int) -> Hypotheses:
+    """Rows over the fixed effects for each term, in the order of the formula.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Whose fixed part is tested.
+    kind : {1, 2, 3}
+        Type of the hypotheses.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (l, p)
+        By the label of the term; l is its number of columns. Rows are scaled as
+        lmerTest scales them: Satterthwaite's degrees of freedom of several rows
+        depend on that, in the third digit.
+    """
+    if kind == 3:
+        return _averaged(recipe)
+    spans, found = _spans(recipe), {}
+    root = recipe.design.moments.X.root()
+    for coding, own in zip(recipe.fixed_coding, spans, strict=True):
+        later = _later(recipe, coding.term, own, kind)
+        if kind == 2 and len(later) == len(own):  # adjusted for all others
+            found[coding.term.label] = np.eye(recipe.design.p)[own]
+            continue
+        order = np.concatenate([np.setdiff1d(np.arange(recipe.design.p), later), later])
+        upper = np.zeros((len(order), len(order)))
+        upper[:, order] = np.linalg.qr(root[:, order], mode="r")
+        rows = upper[np.flatnonzero(np.isin(order, own))]
+        found[coding.term.label] = rows / rows[np.arange(len(own)), own][:, None]
+    return found
+
+
+def _later(
+    recipe: Recipe, term: Term, own: Int[np.ndarray, " l"], kind: int
+) -> Int[np.ndarray, " c"]:
+    """Columns that a term is not adjusted for, its own first."""
+    if kind == 1:
+        return np.arange(own[0], recipe.design.p)
+    others = [
+        span
+        for coding, span in zip(recipe.fixed_coding, _spans(recipe), strict=True)
+        if _contains(coding.term, term, recipe.frame.columns)
+    ]
+    return np.concatenate([own, *others])
+
+
+def _spans(recipe: Recipe) -> list[Int[np.ndarray, " l"]]:
+    """Columns of X of each term."""
+    first, found = int(recipe.formula.fixed.intercept), []
+    for coding in recipe.fixed_coding:
+        width = n_columns(coding, recipe.frame.columns)
+        found.append(np.arange(first, first + width))
+        first += width
+    return found
+
+
+def _contains(one: Term, other: Term, columns: Mapping[str, Column]) -> bool:
+    """Whether a term contains another: more factors, the same numeric variables."""
+    of_one, of_other = (
+        {
+            is_factor: {
+                atom.label
+                for atom in term.atoms
+                if isinstance(columns[atom.label], FactorColumn) is is_factor
+            }
+            for is_factor in (True, False)
+        }
+        for term in (one, other)
+    )
+    return of_one[False] == of_other[False] and of_one[True] > of_other[True]
+
+
+# --- type 3 ---------------------------------------------------------------------------
+
+
+def _averaged(recipe: Recipe) -> Hypotheses:
+    """Type 3, from the general form of estimable functions (Goodnight, as SAS)."""
+    spans, codings = _spans(recipe), recipe.fixed_coding
+    estimable, own_rows = _estimable(recipe)
+    order = sorted(range(len(codings)), key=lambda i: -len(codings[i].term.atoms))
+    for i in order:
+        above = [
+            spans[j]
+            for j, coding in enumerate(codings)
+            if _contains(coding.term, codings[i].term, recipe.frame.columns)
+        ]
+        if above:
+            basis = estimable[:, np.concatenate(above)]
+            target = estimable[:, spans[i]]
+            fitted = basis @ np.linalg.lstsq(basis, target, rcond=None)[0]
+            estimable[:, spans[i]] = target - fitted
+    found = {}
+    for coding, span in zip(codings, spans, strict=True):
+        rows = estimable[own_rows][:, span].T
+        size = np.abs(rows).max(axis=1, keepdims=True)
+        rows = np.where(np.abs(rows) > ROUNDING * np.maximum(size, 1.0), rows, 0.0)
+        found[coding.term.label] = rows[np.abs(rows).max(axis=1) > ROUNDING]
+    return found
+
+
+def _estimable(
+    recipe: Recipe,
+) -> tuple[Float[np.ndarray, "r p"], Int[np.ndarray, " p"]]:
+    """Columns of all levels as combinations of those of X, and which ones X has.
+
+    The relation between the two codings is that of any rows in which all cells occur,
+    so the numeric variables are drawn, and nothing depends on their values.
+    """
+    columns, n = _cells(recipe)
+    fixed = recipe.formula.fixed
+    X = model_matrix(fixed, recipe.fixed_coding, columns, n)
+    all_levels = tuple(_all_levels(coding, columns) for coding in recipe.fixed_coding)
+    whole = model_matrix(fixed, all_levels, columns, n)
+    relation = np.linalg.lstsq(X, whole, rcond=None)[0]
+    at = [np.arange(int(fixed.intercept))]
+    first = int(fixed.intercept)
+    for coding, full in zip(recipe.fixed_coding, all_levels, strict=True):
+        at.append(first + _held_levels(coding, columns))
+        first += n_columns(full, columns)
+    return np.ascontiguousarray(relation.T), np.concatenate(at).astype(np.int64)
+
+
+def _all_levels(coding: CodedTerm, columns: Mapping[str, Column]) -> CodedTerm:
+    """The term with an indicator for every level."""
+    full = tuple(
+        isinstance(columns[atom.label], FactorColumn) for atom in coding.term.atoms
+    )
+    return replace(coding, full=full)
+
+
+def _held_levels(
+    coding: CodedTerm, columns: Mapping[str, Column]
+) -> Int[np.ndarray, " l"]:
+    """Which columns of all levels a coding has, the first atom varying fastest."""
+    sizes, kept = [], []
+    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+        column = columns[atom.label]
+        if isinstance(column, NumericColumn):
+            sizes.append(len(column.names))
+            kept.append(range(len(column.names)))
+        else:
+            sizes.append(len(column.levels))
+            kept.append(range(0 if full else 1, len(column.levels)))
+    steps = np.cumprod([1, *sizes[:-1]])
+    return np.array([steps @ cell[::-1] for cell in product(*reversed(kept))])
+
+
+def _cells(recipe: Recipe) -> tuple[dict[str, Column], int]:
+    """Rows with every cell of the factors of the fixed part, numbers drawn."""
+    rng = np.random.default_rng(0)
+    labels = list(
+        dict.fromkeys(a.label for c in recipe.fixed_coding for a in c.term.atoms)
+    )
+    known = {label: recipe.frame.columns[label] for label in labels}
+    factors = {k: v for k, v in known.items() if isinstance(v, FactorColumn)}
+    sizes = [len(factor.levels) for factor in factors.values()]
+    total = int(np.prod(sizes, dtype=float)) if sizes else 1
+    if total <= MOST_CELLS:
+        flat = np.repeat(np.arange(total), VALUES)
+        codes = np.unravel_index(flat, sizes) if sizes else ()
+    else:
+        codes = tuple(rng.integers(0, size, VALUES * MOST_CELLS) for size in sizes)
+    n = len(np.atleast_2d(codes)[0]) if sizes else 4 * (recipe.design.p + 1)
+    if len(labels) > len(factors):  # more numbers than cells may have rows
+        times = -(-4 * (recipe.design.p + 1) // n)
+        codes, n = tuple(np.tile(c, times) for c in codes), n * times
+    columns: dict[str, Column] = {}
+    for place, (label, factor) in enumerate(factors.items()):
+        columns[label] = replace(factor, codes=codes[place].astype(np.int64))
+    for label, column in known.items():
+        if isinstance(column, NumericColumn):
+            values = rng.standard_normal((n, len(column.names)))
+            columns[label] = replace(column, values=values)
+    return columns, n

@@ -1,0 +1,136 @@
+"""Intervals and tests of the fixed effects, as methods of `RemlFit`."""
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from bayeslmm.reml.anova import anova_table
+from bayeslmm.reml.ddf import Ddf
+from bayeslmm.reml.effect_tests import contrast_table
+from bayeslmm.reml.tables import fixef_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslmm.reml.fit import RemlFit
+
+
+class EffectTests:
+    """Intervals and tests of the fixed effects of a `RemlFit`."""
+
+    __slots__ = ()
+
+    def _fit(self) -> "RemlFit":
+        """The fit itself."""
+        return cast("RemlFit", self)
+
+    def interval(
+        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """Wald intervals of every parameter.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Coverage.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom of the fixed effects, as in `summary`; ``"z"`` gives
+            those of lme4's ``confint(method = "Wald")``.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
+        """
+        return self._fit().summary(prob, ddf=ddf).loc[:, ["lower", "upper"]]
+
+    def confint(
+        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """The same as `interval`, as R has it."""
+        return self.interval(prob, ddf=ddf)
+
+    def fixef(self, *, ddf: Ddf = "satterthwaite") -> "pd.DataFrame":
+        """Fixed effects with their tests.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom, as in `summary`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``; columns ``estimate``, ``se`` (units of y per unit of the
+            column), ``df``, ``t`` (estimate over se), ``p`` (two-sided).
+        """
+        return fixef_table(self._fit(), ddf)
+
+    def contrast(
+        self,
+        what: object,
+        *,
+        prob: float = 0.95,
+        ddf: Ddf = "satterthwaite",
+        joint: bool = False,
+    ) -> "pd.DataFrame":
+        """Linear combinations of the fixed effects with their tests.
+
+        Parameters
+        ----------
+        what : str, mapping, sequence or ndarray
+            ``"Machine[B] - Machine[C]"``, ``"Days = 10"``; weights by label,
+            ``{"Machine[B]": 1, "Machine[C]": -1}``; a list of such, or a mapping of
+            names to such; a matrix with a column for each fixed effect.
+        prob : float, default 0.95
+            Coverage of the intervals.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom, as in `summary`.
+        joint : bool, default False
+            One F test that all combinations are 0, instead of a t test for each.
+
+        Returns
+        -------
+        DataFrame
+            Index ``contrast``; columns ``estimate`` (less the value after ``=``),
+            ``se``, ``df``, ``t``, ``p``, ``lower``, ``upper``; if joint, ``F``,
+            ``num_df``, ``den_df``, ``p``.
+
+        Raises
+        ------
+        ModelError
+            If a label is unknown, a weight no number, or the method does not exist.
+        FormulaError
+            If a text is no linear combination; with a caret.
+        """
+        return contrast_table(self._fit(), what, ddf, prob, joint)
+
+    def anova(
+        self, type: Literal[1, 2, 3] = 3, *, ddf: Ddf = "satterthwaite"
+    ) -> "pd.DataFrame":
+        """An F test for each term of the fixed part, as lmerTest's ``anova``.
+
+        Parameters
+        ----------
+        type : {3, 2, 1}
+            What is tested: the term averaged over the levels of the factors that it
+            interacts with; the term after all that do not contain it; the term after
+            those before it.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Denominator degrees of freedom, as in `summary`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``; columns ``sum_sq``, ``mean_sq`` (Wald's F times the
+            residual variance), ``F``, ``num_df``, ``den_df``, ``p``.
+
+        Raises
+        ------
+        ModelError
+            If there is nothing to test, or the method does not exist for this fit.
+
+        References
+        ----------
+        .. [1] Kuznetsova et al. (2017). J. Stat. Softw. 82(13).
+           https://doi.org/10.18637/jss.v082.i13
+        """
+        return anova_table(self._fit(), type, ddf)
