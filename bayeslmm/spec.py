@@ -292,4 +292,4 @@ class ModelSpec:
                 f"copied. Read some rows at a time into a data frame and give it to "
                 f"predict()."
             )
-        return self._rereader.read(self.design)
+        return self._rereader.read(self.recipe)

@@ -301,8 +301,8 @@ def test_frame_holds_the_evaluated_variables():
     assert set(columns) == {"log(w)", "x", "a", "poly(x, 2)"}
     assert columns["poly(x, 2)"].values.shape == (24, 2)
     assert columns["a"].levels == ("p", "q", "r")
-    assert set(recipe.groups) == {"g:b", "b"}
-    assert recipe.groups["g:b"].levels[:2] == ("A:u", "A:v")
+    assert set(recipe.coding.groups) == {"g:b", "b"}
+    assert recipe.coding.groups["g:b"].levels[:2] == ("A:u", "A:v")
 
 
 def test_other_families_take_flags_factors_and_trials():
