@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayeslmm.design import Design, Recipe, build_design
+from bayeslmm.design import Design, ParameterSpace, Recipe, build_design
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.another import answer_recipe, response_account
 from bayeslmm.design.arrays import rows_of
@@ -257,6 +257,11 @@ class ModelSpec:
             )
         return self._conditioned
 
+    @property
+    def space(self) -> ParameterSpace:
+        """Every parameter: its label, its range, which coordinate has it."""
+        return self.design.space
+
     def __repr__(self) -> str:
         """Formula, family and sizes on one line."""
         sizes = ", ".join(f"{t.group}: {t.n_levels}" for t in self.design.groups)
@@ -287,4 +292,4 @@ class ModelSpec:
                 f"copied. Read some rows at a time into a data frame and give it to "
                 f"predict()."
             )
-        return self._rereader.read(self.design)
+        return self._rereader.read(self.recipe)

@@ -251,7 +251,7 @@ def test_a_text_is_compared_with_every_entry_of_its_value(streamed):
     table = repeated_dictionary(pa.array(["b", "a", "b", "c"]))
     table = table.append_column("g", pa.array(["u", "v", "w"] * 8))
     recipe = read('y ~ scale(I(f == "b") * 1) + (1 | g)', table, streamed=streamed)
-    share = recipe.memory['scale(I(f == "b") * 1)'][0]
+    share = recipe.coding.memory['scale(I(f == "b") * 1)'][0]
     rows = table["f"].drop_null().to_pylist()
     assert share == pytest.approx(rows.count("b") / len(rows))
 

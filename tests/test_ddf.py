@@ -152,8 +152,8 @@ def experiment(rng, *, crossed, n=60):
 def dense_kenward_roger(fit, derivatives):
     """Adjusted covariance and its pieces, by n x n matrices."""
     design = fit.design
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    V, X = fit.sigma**2 * np.diag(1 / weights), design.X
+    weights = np.ones(design.n) if design.rows.weights is None else design.rows.weights
+    V, X = fit.sigma**2 * np.diag(1 / weights), design.rows.X
     for t, factor in enumerate(fit.factors):
         Z = dense_Z(design, t)
         J = design.groups[t].n_levels
@@ -223,11 +223,11 @@ def test_satterthwaite_is_the_textbooks(term, method):
     fit = Model(f"y ~ x + {term}", data, weights=weights).fit_reml(method=method)
     assert not fit.status.singular
     design = fit.design
-    X, y = design.X, design.y
+    X, y = design.rows.X, design.rows.y
 
     def covariance(phi):
         """V of log SDs, atanh correlations and log sigma."""
-        V = np.exp(2 * phi[-1]) * np.diag(1 / design.weights)
+        V = np.exp(2 * phi[-1]) * np.diag(1 / design.rows.weights)
         at = 0
         for t, group in enumerate(design.groups):
             k, own = group.k, group.covariance

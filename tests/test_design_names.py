@@ -56,7 +56,7 @@ def test_pi_is_the_number_without_such_a_column():
 
 def test_pi_is_a_column_of_a_scan_and_can_group():
     scan = scan_rows("y ~ x + (1 | pi)", [with_pi().astype({"pi": int})])
-    assert scan.groups["pi"].levels == ("1", "2", "3", "4")
+    assert scan.coding.groups["pi"].levels == ("1", "2", "3", "4")
 
 
 # --- names that are not one word ------------------------------------------------------

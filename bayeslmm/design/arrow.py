@@ -165,7 +165,7 @@ def read_raw(
     array = batch.columns[name]
     if kind == "text":
         return text[name].column(name, array)  # pyright: ignore[reportArgumentType]
-    if kind == "flag":
+    if kind == "flag" or str(array.type) == "bool":  # the first rows may be null
         return flag_column(name, array.cast("bool"))
     return number_column(name, array)  # nulls alone are missing numbers
 

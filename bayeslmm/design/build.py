@@ -13,12 +13,12 @@ import numpy as np
 from bayeslmm.data.origin import notes_of, origin_of
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_design, check_not_swapped
-from bayeslmm.design.coding import encode_rows, make_coding, make_design
+from bayeslmm.design.coding import code_columns, encode_rows, make_coding, make_design
 from bayeslmm.design.digits import account_digits, given_numbers
-from bayeslmm.design.evaluate import Column, RawRows, evaluate_atom
-from bayeslmm.design.frame import open_frame, to_factor
-from bayeslmm.design.groups import GroupIndex, learn_groups
-from bayeslmm.design.notes import mixed_in_memory, naming_causes
+from bayeslmm.design.evaluate import Column, RawRows
+from bayeslmm.design.frame import open_frame
+from bayeslmm.design.notes import account_rows, mixed_in_memory, naming_causes
+from bayeslmm.design.questions import learn_frame
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.response import (
     binomial_trials,
@@ -26,14 +26,13 @@ from bayeslmm.design.response import (
     count_response,
     gaussian_response,
 )
-from bayeslmm.design.rows import Codes
 from bayeslmm.design.span import FixedPart
-from bayeslmm.design.traps import alike_levels, find_traps, text_traps
+from bayeslmm.design.traps import text_traps
 from bayeslmm.design.used import (
     Columns,
-    account_rows,
     check_not_renamed,
     complete_rows,
+    missing_counts,
     read_columns,
     read_weights,
 )
@@ -78,46 +77,33 @@ def build_design(
     columns = read_columns(frame, formula, formula.columns)
     kept = complete_rows(columns, formula, noted=notes_of(frame.to_native()))
     used = {name: column.take(kept) for name, column in columns.items()}
-    check_not_swapped(formula, used)
-    rows = RawRows(used, len(kept), {}, True, formula.text)
-    variables = _evaluate_variables(formula, rows)
+    rows = RawRows(used, len(kept), {}, formula.text)
+    found = learn_frame(formula, columns, rows)
+    check_not_swapped(formula, found.factors, rows.n)
+    variables = code_columns(formula, found.factors, rows)
+    given = found.levels.given
     y, trials, response_levels = _read_response(
-        formula, variables, columns, gaussian=gaussian
+        formula, variables, given, gaussian=gaussian
     )
-    mixed = mixed_in_memory(formula, variables, columns)
+    mixed = mixed_in_memory(formula, variables, given, columns)
     with naming_causes(mixed, text_traps(formula, variables)):
-        coding = make_coding(formula, variables)
-        learnt = {bar.group_label: bar for bar in formula.random}
-        groups = {label: learn_groups(bar, rows) for label, bar in learnt.items()}
-        account = replace(
-            account_rows(columns, formula, kept),
-            mixed=mixed,
-            traps=_traps(formula, variables, groups),
+        coding = make_coding(formula, variables, found)
+        account = account_rows(
+            coding,
+            found.levels,
+            rows.n,
+            missing_counts(columns),
+            mixed,
+            n_rows=len(frame),
             origin=origin_of(frame.to_native()),
         )
-        levels = [groups[bar.group_label][0].levels for bar in formula.random]
-        has_weights = weights is not None
-        design = make_design(coding, levels, account, has_weights=has_weights)
-        given = encode_rows(
-            coding,
-            variables,
-            rows,
-            y=y,
-            codes={label: codes for label, (_, codes) in groups.items()},
-            position=kept,
-            weights=read_weights(frame, weights, kept),
-        )
+        design = make_design(coding, account, has_weights=weights is not None)
+        own = read_weights(frame, weights, kept)
+        encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
         part = FixedPart(coding, tuple(map(str, frame.columns)))
-        design = replace(design, rows=given)
+        design = replace(design, rows=encoded)
         design = _checked(design, part, used, gaussian=gaussian)
-    return Recipe(
-        design=design,
-        coding=coding,
-        groups={label: index for label, (index, _) in groups.items()},
-        memory=rows.memory,
-        trials=trials,
-        response_levels=response_levels,
-    )
+    return Recipe(design, coding, trials, response_levels)
 
 
 def _checked(
@@ -130,28 +116,12 @@ def _checked(
     return design
 
 
-def _traps(
-    formula: Formula,
-    variables: dict[str, Column],
-    groups: Mapping[str, tuple[GroupIndex, Codes]],
-) -> tuple[str, ...]:
-    """Sentences on columns, and on levels of groups, that may be meant otherwise."""
-    found = list(find_traps(formula, variables))
-    for name, (index, _) in groups.items():
-        if ":" not in name and name not in variables:
-            found += alike_levels(name, index.levels)
-    return tuple(found)
-
-
-def _evaluate_variables(formula: Formula, rows: RawRows) -> dict[str, Column]:
-    """Every atom but the grouping columns, by its label."""
-    atoms = [formula.response, *([formula.trials] if formula.trials else [])]
-    atoms += [*formula.predictor_atoms, *formula.offsets]
-    return {atom.label: evaluate_atom(atom, rows) for atom in dict.fromkeys(atoms)}
-
-
 def _read_response(
-    formula: Formula, variables: dict[str, Column], columns: Columns, *, gaussian: bool
+    formula: Formula,
+    variables: Mapping[str, Column],
+    given: Mapping[str, tuple[str, ...]],
+    *,
+    gaussian: bool,
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Response, trials (None unless binomial) and levels of a response factor."""
     label = formula.response.label
@@ -161,9 +131,7 @@ def _read_response(
             f"Gaussian model cannot. Use family='binomial'."
         )
     if gaussian:
-        given = columns.get(label)
-        if given is not None and given.kind == "text":
-            check_numeric(label, variables[label], to_factor(given).levels)
+        check_numeric(label, variables[label], given.get(label))
         return gaussian_response(label, variables[label]), None, ()
     y, levels = count_response(label, variables[label])
     if formula.trials is None:

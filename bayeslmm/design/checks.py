@@ -4,92 +4,60 @@ Takes the arrays and gives nothing, or a `DataError` that names the columns and 
 what to do. The limits on levels and effects are those of lme4's ``lmerControl``.
 """
 
-from collections.abc import Callable, Iterator
-
-import numpy as np
+from collections.abc import Mapping
 
 from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
-from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.coder import AtomCoder
 from bayeslmm.design.digits import check_sums
 from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
 from bayeslmm.design.response import check_varies
-from bayeslmm.design.scan import Scan
 from bayeslmm.design.span import FixedPart
-from bayeslmm.design.used import Columns
 from bayeslmm.errors import DataError, FormulaError
-from bayeslmm.formula import Formula, Name, RandomTerm
+from bayeslmm.formula import Formula, Name
 
 # --- before the matrices are built ----------------------------------------------------
 
 
-def check_not_swapped(formula: Formula, columns: Columns) -> None:
+def check_not_swapped(
+    formula: Formula, factors: Mapping[str, AtomCoder], n: int
+) -> None:
     """Raise for ``(g | x)``: a text column that varies by a measurement.
 
     Grouping by a number is fine for codes. It is taken for a slip if the number is not
-    whole, is different in every row, or is itself a slope of the fixed part while the
-    left-hand side is not.
-    """
-    for bar in _suspects(formula, lambda node: _kind(node, columns)):
-        refuse_swapped(formula, bar, columns[bar.group[0].columns[0]].values)
-
-
-def _suspects(
-    formula: Formula, kind: Callable[[object], str | None]
-) -> Iterator[RandomTerm]:
-    """Bar terms of one text column by one number."""
-    for bar in formula.random:
-        atoms = [atom for term in bar.predictor.terms for atom in term.atoms]
-        alone = len(bar.group) == len(atoms) == 1
-        if alone and [kind(a.node) for a in (*atoms, *bar.group)] == ["text", "number"]:
-            yield bar
-
-
-def refuse_swapped(
-    formula: Formula,
-    bar: RandomTerm,
-    values: np.ndarray,
-    n: int | None = None,
-) -> None:
-    """Raise if the numbers that a term groups by look like measurements.
-
-    `values` are those of all rows, or the different ones of `n` rows.
+    whole, is different in each of the n rows, or is itself a slope of the fixed part
+    while the left-hand side is not.
     """
     fixed = {atom.label for term in formula.fixed.terms for atom in term.atoms}
-    left, right = bar.predictor.terms[0].atoms[0].label, bar.group[0].label
-    whole = is_whole(values)
-    slope = right in fixed and left not in fixed
-    n_different = len(np.unique(values))
-    if not whole or slope or n_different == (len(values) if n is None else n):
-        raise FormulaError(
-            f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
-            f"{right!r}, a number with {n_different} different values. "
-            f"The grouping factor stands on the right of the bar: did you mean "
-            f"({right} | {left})? If {right!r} is a code, "
-            f"make it text in the data: data[{right!r}].astype(str).",
-            formula.text,
-            bar.position,
-        )
+    for bar in formula.random:
+        atoms = [atom for term in bar.predictor.terms for atom in term.atoms]
+        pair = [factors.get(atom.label) for atom in (*atoms, *bar.group)]
+        alone = len(bar.group) == len(atoms) == 1
+        if not alone or [_kind(coder) for coder in pair] != ["text", "number"]:
+            continue
+        (left, right), by = (atoms[0].label, bar.group[0].label), pair[1]
+        assert by is not None, "it holds numbers"
+        assert by.numbers is not None, "it holds numbers"
+        values = by.numbers.values
+        slope = right in fixed and left not in fixed
+        if not is_whole(values) or slope or len(values) == n:
+            raise FormulaError(
+                f"({left} | {right}) lets the effects of {left!r}, a factor, vary by "
+                f"{right!r}, a number with {len(values)} different values. "
+                f"The grouping factor stands on the right of the bar: did you mean "
+                f"({right} | {left})? If {right!r} is a code, "
+                f"make it text in the data: data[{right!r}].astype(str).",
+                formula.text,
+                bar.position,
+            )
 
 
-def check_scan_not_swapped(scan: Scan) -> None:
-    """`check_not_swapped` from what the first pass over batches found."""
-
-    def kind(node: object) -> str | None:
-        if not isinstance(node, Name):
-            return None
-        own = scan.kinds[node.name]
-        return "number" if own in ("integer", "real", "null") else own
-
-    for bar in _suspects(scan.formula, kind):
-        numbers = scan.factors[bar.group[0].label].numbers
-        assert numbers is not None  # the column is one of numbers
-        refuse_swapped(scan.formula, bar, numbers.values, scan.n_rows)
-
-
-def _kind(node: object, columns: Columns) -> str | None:
+def _kind(coder: AtomCoder | None) -> str | None:
     """Kind of a column that stands as it is; None for an expression."""
-    return columns[node.name].kind if isinstance(node, Name) else None
+    if coder is None or not isinstance(coder.atom.node, Name):
+        return None
+    return coder.kind
 
 
 # --- the design -----------------------------------------------------------------------
@@ -99,23 +67,17 @@ def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
     """Raise unless coefficients and variances can be told apart.
 
     `part` is the fixed part as the formula has it, for advice on what to write instead.
+    Where the rows are not in memory this is the first look at the response.
     """
+    if design.rows is None:
+        y = design.moments.y
+        check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
     for term in design.groups:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
     _check_n_rows(design, part, gaussian=gaussian)
-    _check_full_rank(design, part)
-
-
-def check_streamed(design: Design, part: FixedPart) -> None:
-    """`check_design`, and that the response varies, from the moments of all rows."""
-    y = design.moments.y
-    check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
-    for term in design.groups:
-        _check_levels(design, term, gaussian=True)
-    _check_labels(design)
-    _check_n_rows(design, part, gaussian=True)
-    check_sums(design)
+    if design.rows is None:
+        check_sums(design)
     _check_full_rank(design, part)
 
 
@@ -159,7 +121,7 @@ def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
 
 def _check_labels(design: Design) -> None:
     """Raise if two parameters would have one name, as a and a column called a[q]."""
-    labels = [parameter.label for parameter in parameters(design)]
+    labels = design.space.labels
     for label in labels:
         if labels.count(label) > 1:
             raise DataError(

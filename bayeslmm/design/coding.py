@@ -5,7 +5,7 @@ Takes a formula and what is known of its variables, with rows or without; gives 
 `Design` that they are under.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,11 @@ from jaxtyping import Float
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.centring import Products
+from bayeslmm.design.coder import AtomCoder, GroupCoder, coded_column
 from bayeslmm.design.evaluate import (
     Column,
     Described,
+    Memory,
     NumericColumn,
     RawRows,
     evaluate_atom,
@@ -29,9 +31,10 @@ from bayeslmm.design.matrices import (
     model_matrix,
 )
 from bayeslmm.design.products import model_products, multiplied_values
+from bayeslmm.design.questions import Found
 from bayeslmm.design.rows import Codes, Rows
 from bayeslmm.errors import DataError
-from bayeslmm.formula import Formula
+from bayeslmm.formula import Atom, Formula
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class Coding:
         Coding of each bar term.
     products : Products
         Which numeric variables are multiplied.
+    factors : mapping
+        Coder of every atom that is read as a factor, by its label.
+    groups : mapping
+        Coder of every grouping factor, by its label.
+    memory : dict
+        What scale(), center() and poly() learnt.
     """
 
     formula: Formula
@@ -58,19 +67,41 @@ class Coding:
     fixed: tuple[CodedTerm, ...]
     effects: tuple[tuple[CodedTerm, ...], ...]
     products: Products
+    factors: Mapping[str, AtomCoder]
+    groups: Mapping[str, GroupCoder]
+    memory: Memory
 
 
-def make_coding(formula: Formula, variables: Mapping[str, Described]) -> Coding:
+def make_coding(
+    formula: Formula, variables: Mapping[str, Described], found: Found
+) -> Coding:
     """The coding of a formula; of the variables only names and levels count."""
     fixed = code_terms(formula.fixed, variables)
     effects = tuple(code_terms(bar.predictor, variables) for bar in formula.random)
     products = model_products(formula, (fixed, *effects), variables)
-    return Coding(formula, variables, fixed, effects, products)
+    learnt = found.factors, found.groups, found.memory
+    return Coding(formula, variables, fixed, effects, products, *learnt)
+
+
+def variable_atoms(formula: Formula) -> tuple[Atom, ...]:
+    """Every atom but those of grouping columns alone."""
+    grouping = {atom for bar in formula.random for atom in bar.group}
+    alone = grouping - set(formula.predictor_atoms)
+    return tuple(atom for atom in formula.atoms if atom not in alone)
+
+
+def code_columns(
+    formula: Formula, factors: Mapping[str, AtomCoder], rows: RawRows
+) -> dict[str, Column]:
+    """These atoms on some rows, factors under the levels of all."""
+    return {
+        atom.label: coded_column(atom, rows, factors)
+        for atom in variable_atoms(formula)
+    }
 
 
 def make_design(
     coding: Coding,
-    levels: Sequence[tuple[str, ...]],
     account: RowAccount,
     *,
     source: str = "the data",
@@ -82,8 +113,6 @@ def make_design(
     ----------
     coding : Coding
         Coding of the formula.
-    levels : sequence of tuple of str
-        Levels of the grouping factor of each bar term.
     account : RowAccount
         Rows used and dropped.
     source : str
@@ -94,14 +123,14 @@ def make_design(
     formula, variables = coding.formula, coding.variables
     fixed = matrix_variables(formula.fixed, coding.fixed, variables)
     terms = []
-    for bar, own, labels in zip(formula.random, coding.effects, levels, strict=True):
+    for bar, own in zip(formula.random, coding.effects, strict=True):
         found = matrix_variables(bar.predictor, own, variables)
         terms.append(
             GroupTerm(
                 label=bar.label,
                 group=bar.group_label,
                 effects=tuple(name for variable in found for name in variable.labels),
-                levels=labels,
+                levels=coding.groups[bar.group_label].levels,
                 structure=bar.structure,
                 variables=tuple(effect_variable(v, bar.group_label) for v in found),
             )
@@ -180,12 +209,28 @@ def encode_rows(
     rows: RawRows,
     *,
     y: Float[np.ndarray, " n"],
-    codes: Mapping[str, Codes],
     position: Codes,
     weights: Float[np.ndarray, " n"] | None,
 ) -> Rows:
-    """Rows of a frame or of a batch; `codes` are levels by grouping factor."""
+    """Rows of a frame or of a batch.
+
+    Parameters
+    ----------
+    coding : Coding
+        What was learnt of all rows.
+    columns : mapping
+        What `code_columns` gives for these rows.
+    rows : RawRows
+        The rows.
+    y : ndarray, shape (n,)
+        Response.
+    position : ndarray of int, shape (n,)
+        Their places in the data.
+    weights : ndarray, shape (n,), or None
+        Precision weights.
+    """
     found = encode_predictors(coding, columns, rows)
+    codes = {label: coder.codes(rows) for label, coder in coding.groups.items()}
     return Rows(
         y=y,
         X=found.X,

@@ -42,6 +42,8 @@ class NumberSet:
 
     def see(self, values: np.ndarray) -> None:
         """Take in the values of a batch."""
+        import pandas as pd
+
         if not len(values):
             return
         if values.dtype.kind in "iu" and not self.runs:
@@ -51,7 +53,7 @@ class NumberSet:
                 return
         if len(self.seen):
             self._leave_table()
-        self.runs.append(np.unique(values))
+        self.runs.append(np.sort(pd.unique(values)))
         if sum(map(len, self.runs)) > 2 * self.merged + GROWTH:
             self._merge()
 

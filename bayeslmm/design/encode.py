@@ -13,16 +13,16 @@ from jaxtyping import Float
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
-from bayeslmm.design.coding import encode_rows, make_design
+from bayeslmm.design.coding import code_columns, encode_rows, make_design
 from bayeslmm.design.digits import Given, given_numbers
-from bayeslmm.design.evaluate import Column, RawRows, evaluate_atom
-from bayeslmm.design.frame import AnyFactor, FactorColumn, RawColumn
-from bayeslmm.design.questions import SLICE, complete
+from bayeslmm.design.evaluate import RawRows
+from bayeslmm.design.frame import RawColumn
+from bayeslmm.design.questions import SLICE
 from bayeslmm.design.response import response_column
 from bayeslmm.design.rows import Rows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
-from bayeslmm.design.used import check_weights
+from bayeslmm.design.used import check_weights, complete, missing_counts
 from bayeslmm.errors import DataError
 
 
@@ -77,17 +77,13 @@ def _encode(scan: Scan, part: Batch, text: dict[str, TextCodes]) -> EncodedRows:
     formula = scan.formula
     raw = {name: read_raw(part, name, scan.kinds[name], text) for name in scan.columns}
     read = {name: raw[name] for name in formula.columns}
-    missing = {
-        name: int(column.missing.sum())
-        for name, column in read.items()
-        if column.missing.any()
-    }
+    missing = missing_counts(read)
     kept = complete(list(read.values()), part.n) if missing else np.arange(part.n)
     if not len(kept):
         return EncodedRows(None, missing, part.n, {})
     used = {name: column.take(kept) for name, column in read.items()}
-    rows = RawRows(used, len(kept), scan.memory, False, formula.text)
-    columns = {label: _column(scan, label, rows) for label in scan.coding.variables}
+    rows = RawRows(used, len(kept), scan.coding.memory, formula.text)
+    columns = code_columns(formula, scan.coding.factors, rows)
     weights = None
     if scan.weights is not None:
         weights = _weights(raw[scan.weights].take(kept), scan.weights)
@@ -96,20 +92,10 @@ def _encode(scan: Scan, part: Batch, text: dict[str, TextCodes]) -> EncodedRows:
         columns,
         rows,
         y=response_column(formula.response.label, columns[formula.response.label]),
-        codes={label: coder.codes(rows) for label, coder in scan.groups.items()},
         position=kept,
         weights=weights,
     )
     return EncodedRows(encoded, missing, part.n, given_numbers(formula, used))
-
-
-def _column(scan: Scan, label: str, rows: RawRows) -> Column:
-    """One atom on the rows, a factor under the levels of all."""
-    if label in scan.factors and isinstance(scan.coding.variables[label], AnyFactor):
-        coder = scan.factors[label]
-        return FactorColumn(coder.codes(rows), coder.levels, coder.kind)
-    atom = next(atom for atom in scan.formula.atoms if atom.label == label)
-    return evaluate_atom(atom, rows)
 
 
 def _weights(column: RawColumn, name: str) -> Float[np.ndarray, " n"]:
@@ -134,7 +120,6 @@ def empty_design(scan: Scan) -> Design:
     """
     return make_design(
         scan.coding,
-        [scan.groups[bar.group_label].levels for bar in scan.formula.random],
         RowAccount(scan.n_rows, scan.n_rows),
         source=scan.source,
         has_weights=scan.weights is not None,

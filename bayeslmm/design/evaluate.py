@@ -2,9 +2,8 @@
 
 Takes expression nodes and columns, walks the nodes with numpy (never ``eval``) and
 gives a `NumericColumn` or a `FactorColumn` for each atom. Functions whose result
-depends on all rows (``scale``, ``center``, ``poly``) leave what they learnt in a
-memory, from which new rows are evaluated. Rows with missing values must have been
-dropped before, so the means of ``scale`` are those of the rows used.
+depends on all rows (``scale``, ``center``, ``poly``) take what was learnt of these from
+a memory. Rows with missing values must have been dropped before.
 
 formulae, bambi's parser, is not used: it lacks lme4's meaning (``||``, ``^``, ``log``,
 ``factor``) and costs 1.5 s to import.
@@ -24,14 +23,10 @@ from bayeslmm.design.frame import (
     to_factor,
     to_flag_factor,
 )
-from bayeslmm.design.moments import column_moments
 from bayeslmm.design.stateful import (
-    check_poly,
     is_raw_poly,
     poly_degree,
-    poly_state,
     poly_values,
-    scale_state,
     setting,
 )
 from bayeslmm.errors import DataError, FormulaError
@@ -110,26 +105,21 @@ OPERATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 class RawRows:
     """The rows on which atoms are evaluated: their columns, and the memory.
 
-    ``learn`` says whether stateful functions take their state from these rows (True) or
-    from the memory.
+    ``text`` is the formula, for messages.
     """
 
     columns: Mapping[str, RawColumn]
     n: int
     memory: Memory
-    learn: bool
     text: str
 
 
 def evaluate_atom(atom: Atom, rows: RawRows) -> Column:
     """One atom on the rows given; finite, or a `DataError` that counts what is not."""
-    node = atom.node
-    if _is_factor_call(node) or (
-        isinstance(node, Name) and rows.columns[node.name].kind == "text"
-    ):
+    if is_factor(atom, rows):
         return evaluate_factor(atom, rows)
     with np.errstate(all="ignore"):  # reported below, with the name of the atom
-        values = np.asarray(_evaluate(node, rows))
+        values = np.asarray(_evaluate(atom.node, rows))
     if values.dtype == bool:
         return to_flag_factor(np.broadcast_to(values, (rows.n,)))
     if values.ndim < 2:
@@ -137,6 +127,13 @@ def evaluate_atom(atom: Atom, rows: RawRows) -> Column:
     _check_finite(atom.label, values)
     names = column_names(atom.label, values.shape[1])
     return NumericColumn(values.astype(float, copy=False), names)
+
+
+def is_factor(atom: Atom, rows: RawRows) -> bool:
+    """Whether an atom is a factor among the predictors: factor(x), or text."""
+    node = atom.node
+    text = isinstance(node, Name) and rows.columns[node.name].kind == "text"
+    return text or _is_factor_call(node)
 
 
 def column_names(label: str, c: int) -> tuple[str, ...]:
@@ -200,12 +197,9 @@ def check_comparisons(node: Node, text: Mapping[str, tuple[str, ...]]) -> None:
         values = [side.value for side in sides if isinstance(side, String)]
         for name, value in zip(names, values, strict=False):
             if name in text and value not in text[name]:
-                raise no_such_value(name, value)
-
-
-def no_such_value(name: str, value: str) -> DataError:
-    """The error for a text column that has not the value it is compared with."""
-    return DataError(f"Column {name!r} has no value {value!r} to compare with.")
+                raise DataError(
+                    f"Column {name!r} has no value {value!r} to compare with."
+                )
 
 
 def argument_values(node: Call, rows: RawRows) -> Float[np.ndarray, " n"]:
@@ -307,8 +301,6 @@ def _compare_text(node: Binary, side: Name, value: str, rows: RawRows) -> np.nda
             node.position,
         )
     code = column.levels.index(value) if value in column.levels else -1
-    if code < 0 and rows.learn:
-        raise no_such_value(side.name, value)
     same = column.values == code
     return same if node.operator == "==" else ~same
 
@@ -335,12 +327,7 @@ def _scale(
     node: Call, x: Float[np.ndarray, " n"], rows: RawRows
 ) -> Float[np.ndarray, " n"]:
     """R's scale(): minus the mean, over the SD; center(): minus the mean."""
-    key = render(node)
-    if rows.learn:
-        found = column_moments(x[:, None])
-        mean, spread = float(found.mean[0]), float(found.sd()[0])
-        rows.memory[key] = scale_state(node, len(x), mean, spread)
-    mean, sd = rows.memory[key]
+    mean, sd = rows.memory[render(node)]
     return (x - mean) / sd
 
 
@@ -351,8 +338,4 @@ def _poly(
     degree = poly_degree(node)
     if is_raw_poly(node):
         return x[:, None] ** np.arange(1, degree + 1)
-    key = render(node)
-    if rows.learn:
-        check_poly(node, len(np.unique(x)))
-        rows.memory[key] = poly_state(x, degree)
-    return poly_values(x, rows.memory[key])
+    return poly_values(x, rows.memory[render(node)])

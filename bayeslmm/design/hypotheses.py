@@ -19,8 +19,8 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.evaluate import Column, NumericColumn
-from bayeslmm.design.frame import FactorColumn
+from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
+from bayeslmm.design.frame import AnyFactor, FactorColumn
 from bayeslmm.design.matrices import CodedTerm, model_matrix, n_columns
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.formula import Term
@@ -56,7 +56,7 @@ def term_hypotheses(recipe: Recipe, kind: int) -> Hypotheses:
         return _averaged(recipe)
     spans, found = _spans(recipe), {}
     root = recipe.design.moments.X.root()
-    for coding, own in zip(recipe.fixed_coding, spans, strict=True):
+    for coding, own in zip(recipe.coding.fixed, spans, strict=True):
         later = _later(recipe, coding.term, own, kind)
         if kind == 2 and len(later) == len(own):  # adjusted for all others
             found[coding.term.label] = np.eye(recipe.design.p)[own]
@@ -77,8 +77,8 @@ def _later(
         return np.arange(own[0], recipe.design.p)
     others = [
         span
-        for coding, span in zip(recipe.fixed_coding, _spans(recipe), strict=True)
-        if _contains(coding.term, term, recipe.frame.columns)
+        for coding, span in zip(recipe.coding.fixed, _spans(recipe), strict=True)
+        if _contains(coding.term, term, recipe.coding.variables)
     ]
     return np.concatenate([own, *others])
 
@@ -86,21 +86,21 @@ def _later(
 def _spans(recipe: Recipe) -> list[Int[np.ndarray, " l"]]:
     """Columns of X of each term."""
     first, found = int(recipe.formula.fixed.intercept), []
-    for coding in recipe.fixed_coding:
-        width = n_columns(coding, recipe.frame.columns)
+    for coding in recipe.coding.fixed:
+        width = n_columns(coding, recipe.coding.variables)
         found.append(np.arange(first, first + width))
         first += width
     return found
 
 
-def _contains(one: Term, other: Term, columns: Mapping[str, Column]) -> bool:
+def _contains(one: Term, other: Term, columns: Mapping[str, Described]) -> bool:
     """Whether a term contains another: more factors, the same numeric variables."""
     of_one, of_other = (
         {
             is_factor: {
                 atom.label
                 for atom in term.atoms
-                if isinstance(columns[atom.label], FactorColumn) is is_factor
+                if isinstance(columns[atom.label], AnyFactor) is is_factor
             }
             for is_factor in (True, False)
         }
@@ -114,14 +114,14 @@ def _contains(one: Term, other: Term, columns: Mapping[str, Column]) -> bool:
 
 def _averaged(recipe: Recipe) -> Hypotheses:
     """Type 3, from the general form of estimable functions (Goodnight, as SAS)."""
-    spans, codings = _spans(recipe), recipe.fixed_coding
+    spans, codings = _spans(recipe), recipe.coding.fixed
     estimable, own_rows = _estimable(recipe)
     order = sorted(range(len(codings)), key=lambda i: -len(codings[i].term.atoms))
     for i in order:
         above = [
             spans[j]
             for j, coding in enumerate(codings)
-            if _contains(coding.term, codings[i].term, recipe.frame.columns)
+            if _contains(coding.term, codings[i].term, recipe.coding.variables)
         ]
         if above:
             basis = estimable[:, np.concatenate(above)]
@@ -147,34 +147,34 @@ def _estimable(
     """
     columns, n = _cells(recipe)
     fixed = recipe.formula.fixed
-    X = model_matrix(fixed, recipe.fixed_coding, columns, n)
-    all_levels = tuple(_all_levels(coding, columns) for coding in recipe.fixed_coding)
+    X = model_matrix(fixed, recipe.coding.fixed, columns, n)
+    all_levels = tuple(_all_levels(coding, columns) for coding in recipe.coding.fixed)
     whole = model_matrix(fixed, all_levels, columns, n)
     relation = np.linalg.lstsq(X, whole, rcond=None)[0]
     at = [np.arange(int(fixed.intercept))]
     first = int(fixed.intercept)
-    for coding, full in zip(recipe.fixed_coding, all_levels, strict=True):
+    for coding, full in zip(recipe.coding.fixed, all_levels, strict=True):
         at.append(first + _held_levels(coding, columns))
         first += n_columns(full, columns)
     return np.ascontiguousarray(relation.T), np.concatenate(at).astype(np.int64)
 
 
-def _all_levels(coding: CodedTerm, columns: Mapping[str, Column]) -> CodedTerm:
+def _all_levels(coding: CodedTerm, columns: Mapping[str, Described]) -> CodedTerm:
     """The term with an indicator for every level."""
     full = tuple(
-        isinstance(columns[atom.label], FactorColumn) for atom in coding.term.atoms
+        isinstance(columns[atom.label], AnyFactor) for atom in coding.term.atoms
     )
     return replace(coding, full=full)
 
 
 def _held_levels(
-    coding: CodedTerm, columns: Mapping[str, Column]
+    coding: CodedTerm, columns: Mapping[str, Described]
 ) -> Int[np.ndarray, " l"]:
     """Which columns of all levels a coding has, the first atom varying fastest."""
     sizes, kept = [], []
     for atom, full in zip(coding.term.atoms, coding.full, strict=True):
         column = columns[atom.label]
-        if isinstance(column, NumericColumn):
+        if isinstance(column, AnyNumeric):
             sizes.append(len(column.names))
             kept.append(range(len(column.names)))
         else:
@@ -188,10 +188,10 @@ def _cells(recipe: Recipe) -> tuple[dict[str, Column], int]:
     """Rows with every cell of the factors of the fixed part, numbers drawn."""
     rng = np.random.default_rng(0)
     labels = list(
-        dict.fromkeys(a.label for c in recipe.fixed_coding for a in c.term.atoms)
+        dict.fromkeys(a.label for c in recipe.coding.fixed for a in c.term.atoms)
     )
-    known = {label: recipe.frame.columns[label] for label in labels}
-    factors = {k: v for k, v in known.items() if isinstance(v, FactorColumn)}
+    known = {label: recipe.coding.variables[label] for label in labels}
+    factors = {k: v for k, v in known.items() if isinstance(v, AnyFactor)}
     sizes = [len(factor.levels) for factor in factors.values()]
     total = int(np.prod(sizes, dtype=float)) if sizes else 1
     if total <= MOST_CELLS:
@@ -205,9 +205,10 @@ def _cells(recipe: Recipe) -> tuple[dict[str, Column], int]:
         codes, n = tuple(np.tile(c, times) for c in codes), n * times
     columns: dict[str, Column] = {}
     for place, (label, factor) in enumerate(factors.items()):
-        columns[label] = replace(factor, codes=codes[place].astype(np.int64))
+        own = codes[place].astype(np.int64)
+        columns[label] = FactorColumn(own, factor.levels, factor.kind)
     for label, column in known.items():
-        if isinstance(column, NumericColumn):
+        if isinstance(column, AnyNumeric):
             values = rng.standard_normal((n, len(column.names)))
-            columns[label] = replace(column, values=values)
+            columns[label] = NumericColumn(values, column.names)
     return columns, n

@@ -1,16 +1,17 @@
-"""What the first pass asks of the rows: levels, and the state of scale() and poly().
+"""What must be known of all rows: levels, and the state of scale() and poly().
 
-Takes views of batches; each question has a learner for every thread, which sees the
-batches and is added to the others at the end.
+Takes views of rows; each question has a learner for every thread that reads batches,
+which is added to the others at the end. A frame is one view and has one of each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Int
 
 from bayeslmm.data.numbers import check_holds_ids
-from bayeslmm.design.arrow import number_column
 from bayeslmm.design.coder import GroupCoder
 from bayeslmm.design.distinct import NumberSet, TextSet
 from bayeslmm.design.evaluate import (
@@ -19,23 +20,29 @@ from bayeslmm.design.evaluate import (
     factor_node,
     factor_values,
 )
+from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.design.source import Batch
 from bayeslmm.design.stateful import poly_basis
 from bayeslmm.formula import Atom, Call, Name
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A run of rows in the first pass.
+    """A run of rows as learners see it: of a batch, or all those of a frame.
 
-    ``kept`` are the rows used and ``rows`` these rows, as in the second pass; both are
-    None where it is not known yet which rows are complete.
+    ``columns`` are those read, with every row; ``kept`` says which rows are used, and
+    ``rows`` are these: both are None where it is not known yet which are complete.
+    ``batch`` is where text comes from whose levels are not known.
     """
 
-    part: Batch
+    columns: Mapping[str, RawColumn]
     kept: Int[np.ndarray, " m"] | None
     rows: RawRows | None
+    batch: Batch | None = None
 
 
 @dataclass(slots=True)
@@ -47,7 +54,9 @@ class TextLearner:
 
     def see(self, view: View) -> None:
         """Take in some rows."""
-        self.found.see(view.part.order, view.part.columns[self.name], view.kept)
+        assert view.batch is not None  # a frame knows the levels of its columns
+        text = cast("pa.DictionaryArray", view.batch.columns[self.name])
+        self.found.see(view.batch.order, text, view.kept)
 
     def add(self, other: "TextLearner") -> None:
         """Take in what another thread has seen."""
@@ -71,24 +80,16 @@ class NumberLearner:
         """Take in some rows."""
         node = factor_node(self.atom)
         if isinstance(node, Name):
-            self._see_given(view.part, node.name)
+            column = view.columns[node.name]
+            missing = column.missing.any()
+            values = column.values[~column.missing] if missing else column.values
+            check_holds_ids(node.name, values, column.limit)
+            self.flags = self.flags or column.kind == "flag"
+            self.given.see(values)
         if view.rows is not None:
             column = factor_values(self.atom, view.rows)
-            self.flags = column.kind == "flag"
+            self.flags = self.flags or column.kind == "flag"
             self.used.see(column.values)
-
-    def _see_given(self, part: Batch, name: str) -> None:
-        """Take in a column as it was given."""
-        array = part.columns[name]
-        if str(array.type) == "bool":
-            self.flags = True
-            self.given.see(array.drop_null().to_numpy(zero_copy_only=False))
-            return
-        column = number_column(name, array)
-        missing = column.missing.any()
-        values = column.values[~column.missing] if missing else column.values
-        check_holds_ids(name, values, column.limit)
-        self.given.see(values)
 
     def add(self, other: "NumberLearner") -> None:
         """Take in what another thread has seen."""

@@ -11,11 +11,75 @@ from dataclasses import replace
 import numpy as np
 
 from bayeslmm.data.numbers import number_in
+from bayeslmm.data.origin import Origin
 from bayeslmm.design.account import CoarseColumn, MixedColumn, RowAccount
+from bayeslmm.design.coding import Coding
 from bayeslmm.design.evaluate import Described
-from bayeslmm.design.frame import AnyFactor, RawColumn, to_factor
+from bayeslmm.design.frame import AnyFactor, RawColumn
+from bayeslmm.design.questions import Levels
+from bayeslmm.design.traps import find_traps
 from bayeslmm.errors import DataError, DataWarning, listed, warn_user
 from bayeslmm.formula import Formula, Name
+
+
+def account_rows(
+    coding: Coding,
+    levels: Levels,
+    n_used: int,
+    missing: Mapping[str, int],
+    mixed: dict[str, MixedColumn],
+    *,
+    n_rows: int,
+    origin: Origin | None,
+) -> RowAccount:
+    """What became of the rows of a frame or of batches.
+
+    Parameters
+    ----------
+    coding : Coding
+        What was learnt of all rows; its grouping factors have the levels that some row
+        used has.
+    levels : Levels
+        Levels of the columns.
+    n_used : int
+        Rows used.
+    missing : mapping
+        Missing values by column.
+    mixed : dict
+        What `mixed_columns` gives.
+    n_rows : int
+        Rows given.
+    origin : Origin or None
+        The file, if they came from one.
+    """
+    given = {name: set(found) for name, found in levels.given.items()}
+    unused = {
+        name: tuple(level for level in found if level not in given[name])
+        for name, found in levels.text.items()
+    }
+    return RowAccount(
+        n_rows,
+        n_used,
+        {name: n for name, n in missing.items() if n},
+        _levels_lost(coding, levels) if n_used < n_rows else {},
+        {name: found for name, found in unused.items() if found},
+        mixed,
+        traps=find_traps(coding),
+        origin=origin,
+    )
+
+
+def _levels_lost(coding: Coding, levels: Levels) -> dict[str, tuple[str, ...]]:
+    """Levels of text and grouping columns that some row has, and no row used."""
+    left = dict(levels.used)
+    for coder in coding.groups.values():
+        left.update(coder.used_levels())
+    lost = {
+        name: tuple(level for level in levels.given[name] if level not in left[name])
+        for name in coding.formula.columns
+        if name in left
+    }
+    return {name: found for name, found in lost.items() if found}
 
 
 def mixed_columns(
@@ -44,16 +108,16 @@ def mixed_columns(
 def mixed_in_memory(
     formula: Formula,
     variables: Mapping[str, Described],
+    given: Mapping[str, tuple[str, ...]],
     columns: Mapping[str, RawColumn],
 ) -> dict[str, MixedColumn]:
-    """The same from columns of all rows, with the first row that has such a cell."""
-    texts = {name: column for name, column in columns.items() if column.kind == "text"}
-    given = {name: to_factor(column).levels for name, column in texts.items()}
+    """The same with the cells of columns of all rows: how many, and the first row."""
     found = {}
     for name, mixed in mixed_columns(formula, variables, given).items():
-        codes = [texts[name].levels.index(other) for other in mixed.others]
-        rows = np.flatnonzero(np.isin(texts[name].values, codes))
-        n_cells = int((~texts[name].missing).sum())
+        text = columns[name]
+        codes = [text.levels.index(other) for other in mixed.others]
+        rows = np.flatnonzero(np.isin(text.values, codes))
+        n_cells = int((~text.missing).sum())
         found[name] = replace(
             mixed, n_cells=n_cells, n_others=len(rows), row=int(rows[0]) + 1
         )

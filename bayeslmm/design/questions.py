@@ -1,34 +1,35 @@
-"""Questions of the first pass over batches, and their answers.
+"""Questions that only all rows can answer, and their answers.
 
 Takes a formula and what is known so far; gives the learners of what can be asked now.
 A question may wait for the answer to another: cells of nested factors for the levels of
 their columns, a degree of ``poly`` for the one below.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int
 
-from bayeslmm.design.arrow import (
-    TextCodes,
-    read_raw,
-    slices,
+from bayeslmm.design.arrow import TextCodes, read_raw, slices
+from bayeslmm.design.coder import (
+    AtomCoder,
+    GroupCoder,
+    cell_labels,
+    check_cell_labels,
+    check_combinations,
 )
-from bayeslmm.design.coder import AtomCoder, GroupCoder, check_combinations
 from bayeslmm.design.dictionaries import dictionary_codes, factor_codes
 from bayeslmm.design.distinct import TextSet, number_codes, number_labels
 from bayeslmm.design.evaluate import (
     Memory,
     RawRows,
     calls_in,
+    check_comparisons,
     factor_node,
     is_factor_call,
 )
-from bayeslmm.design.frame import RawColumn
-from bayeslmm.design.groups import cell_labels, check_cell_labels
+from bayeslmm.design.frame import FactorColumn, RawColumn, drop_unused
 from bayeslmm.design.kinds import Kind
 from bayeslmm.design.learn import (
     CellLearner,
@@ -47,6 +48,7 @@ from bayeslmm.design.stateful import (
     poly_degree,
     scale_state,
 )
+from bayeslmm.design.used import complete
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Call, Formula, Name, Node, render
 
@@ -55,15 +57,27 @@ SLICE = 1 << 16
 STATEFUL = ("scale", "center", "poly")
 
 
-@dataclass(slots=True)
-class Found:
-    """What is known so far in the first pass."""
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Levels of the columns of the data.
 
-    declared: frozenset[str] = frozenset()
-    n_rows: int = 0
+    ``text`` are the labels of every text column, in order; ``given`` those that some
+    row has, of text and of grouping columns; ``used`` those of text columns that some
+    row used has (or given, if it is not known yet which rows are used).
+    """
+
     text: dict[str, tuple[str, ...]] = field(default_factory=dict)
     given: dict[str, tuple[str, ...]] = field(default_factory=dict)
     used: dict[str, set[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known so far."""
+
+    declared: frozenset[str] = frozenset()
+    n_rows: int = 0
+    levels: Levels = field(default_factory=Levels)
     memory: Memory = field(default_factory=dict)
     poly: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = field(
         default_factory=dict
@@ -81,7 +95,7 @@ class ScanState:
     n_rows: int = 0
 
 
-def _factor_atoms(formula: Formula, kinds: dict[str, Kind]) -> dict[str, Atom]:
+def _factor_atoms(formula: Formula, kinds: Mapping[str, str]) -> dict[str, Atom]:
     """Atoms that are read as factors, by label: text, factor(), grouping columns."""
     grouping = {atom.label for bar in formula.random for atom in bar.group}
     found = {}
@@ -94,12 +108,12 @@ def _factor_atoms(formula: Formula, kinds: dict[str, Kind]) -> dict[str, Atom]:
 
 
 def questions(
-    formula: Formula, kinds: dict[str, Kind], found: Found
+    formula: Formula, kinds: Mapping[str, str], found: Found
 ) -> dict[str, Callable[[], Learner]]:
     """What is not known yet and can be asked now."""
     asked: dict[str, Callable[[], Learner]] = {}
     for name, kind in kinds.items():
-        if kind == "text" and name not in found.text:
+        if kind == "text" and name not in found.levels.text:
             asked[f"text {name}"] = partial(_text_learner, name, name in found.declared)
     for atom in formula.atoms:
         for call in calls_in(atom.node):
@@ -110,7 +124,7 @@ def questions(
         name = node.name if isinstance(node, Name) else None
         if label in found.factors or not _is_ready(node, found):
             continue
-        if name in found.text:
+        if name in found.levels.text:
             found.factors[label] = _text_coder(atom, name, found)
         elif name is None or kinds[name] != "text":
             asked[f"number {label}"] = partial(NumberLearner, atom)
@@ -123,7 +137,7 @@ def questions(
         if len(known) == 1:
             found.groups[bar.group_label] = coder
         else:
-            check_combinations(bar, [len(part.levels) for part in known])
+            check_combinations(coder.label, coder.sizes)
             asked[f"cells {bar.group_label}"] = partial(CellLearner, coder)
     return asked
 
@@ -155,13 +169,53 @@ def _call_learner(call: Call, found: Found) -> Callable[[], Learner]:
 
 def _text_coder(atom: Atom, name: str, found: Found) -> AtomCoder:
     """Coder of a text column as a factor: the categories that occur."""
-    levels, used = found.text[name], found.used[name]
+    levels, used = found.levels.text[name], found.levels.used[name]
     if len(used) == len(levels):
         return AtomCoder(atom, levels, None, None)
     recode = np.full(len(levels) + 1, -1, dtype=np.int64)
     kept = [i for i, level in enumerate(levels) if level in used]
     recode[kept] = np.arange(len(kept))
     return AtomCoder(atom, tuple(levels[i] for i in kept), None, recode)
+
+
+def learn_frame(
+    formula: Formula, columns: Mapping[str, RawColumn], rows: RawRows
+) -> Found:
+    """All that must be known of the rows of a frame.
+
+    Parameters
+    ----------
+    formula : Formula
+        The formula.
+    columns : mapping
+        The columns that it reads, with every row.
+    rows : RawRows
+        The rows used; what scale(), center() and poly() learn goes into their memory.
+    """
+    found = Found(memory=rows.memory)
+    for name, column in columns.items():
+        if column.kind == "text":
+            given = _present(column)
+            found.levels.text[name] = column.levels
+            found.levels.given[name] = given
+            same = len(rows.columns[name].values) == len(column.values)
+            found.levels.used[name] = set(
+                given if same else _present(rows.columns[name])
+            )
+    for atom in formula.atoms:
+        check_comparisons(atom.node, found.levels.text)
+    kinds = {name: column.kind for name, column in columns.items()}
+    while asked := questions(formula, kinds, found):
+        for key, make in asked.items():
+            learner = make()
+            learner.see(View(columns, None, rows))
+            answer(key, learner, True, found)
+    return found
+
+
+def _present(column: RawColumn) -> tuple[str, ...]:
+    """Labels of a text column that some row has."""
+    return drop_unused(FactorColumn(column.values, column.levels)).levels
 
 
 def see_batch(
@@ -175,12 +229,11 @@ def see_batch(
     """Show one batch to the learners of a thread."""
     state.n_rows += batch.n
     for part in slices(batch, kinds, SLICE):
-        view = View(part, None, None)
-        if exact or any(isinstance(q, CellLearner) for q in state.learners.values()):
-            try:
-                view = _view(part, formula, kinds, memory, state.text)
-            except DataError as error:
-                raise DataError(f"In {batch.where}: {error}") from error
+        exact |= any(isinstance(q, CellLearner) for q in state.learners.values())
+        try:
+            view = _view(part, formula, kinds, memory, state.text, exact=exact)
+        except DataError as error:
+            raise DataError(f"In {batch.where}: {error}") from error
         for learner in state.learners.values():
             learner.see(view)
 
@@ -191,32 +244,22 @@ def _view(
     kinds: dict[str, Kind],
     memory: Memory,
     text: dict[str, TextCodes],
+    *,
+    exact: bool,
 ) -> View:
-    """A run of rows with those that are complete in the columns read."""
+    """A run of rows; if `exact` with those that are complete in the columns read."""
     columns = {}
     for name in part.columns:
-        if kinds[name] == "text" and name not in text:
-            columns[name] = _local_text(part, name)
-        else:
+        if kinds[name] != "text" or name in text:
             columns[name] = read_raw(part, name, kinds[name], text)
+        elif exact:
+            columns[name] = _local_text(part, name)
+    if not exact:
+        return View(columns, None, None, part)
     used = [columns[name] for name in columns if name in formula.columns]
     kept = complete(used, part.n)
-    rows = RawRows(
-        {name: column.take(kept) for name, column in columns.items()},
-        len(kept),
-        memory,
-        False,
-        formula.text,
-    )
-    return View(part, kept, rows)
-
-
-def complete(columns: list[RawColumn], n: int) -> Int[np.ndarray, " m"]:
-    """Rows without a missing value in any of the columns."""
-    incomplete = [column.missing for column in columns if column.missing.any()]
-    if not incomplete:
-        return np.arange(n)
-    return np.flatnonzero(~np.logical_or.reduce(incomplete))
+    taken = {name: column.take(kept) for name, column in columns.items()}
+    return View(columns, kept, RawRows(taken, len(kept), memory, formula.text), part)
 
 
 def _local_text(part: Batch, name: str) -> RawColumn:
@@ -259,9 +302,9 @@ def _answer_text(name: str, values: TextSet, exact: bool, found: Found) -> None:
     """Labels of a text column, and which of them occur."""
     levels = values.levels()
     given, used = values.present()
-    found.text[name] = levels
-    found.given[name] = tuple(level for level in levels if level in given)
-    found.used[name] = used if exact else given
+    found.levels.text[name] = levels
+    found.levels.given[name] = tuple(level for level in levels if level in given)
+    found.levels.used[name] = used if exact else given
 
 
 def _answer_number(learner: NumberLearner, exact: bool, found: Found) -> None:
@@ -273,7 +316,7 @@ def _answer_number(learner: NumberLearner, exact: bool, found: Found) -> None:
     if isinstance(factor_node(atom), Name):
         same = len(given) == len(values)
         labels = levels if same else number_labels(given, flags=learner.flags)
-        found.given[atom.columns[0]] = labels
+        found.levels.given[atom.columns[0]] = labels
     kind = "flag" if learner.flags else "number"
     codes = number_codes(values)
     found.factors[atom.label] = AtomCoder(atom, levels, codes, None, kind)

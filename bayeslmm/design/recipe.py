@@ -4,24 +4,23 @@ Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives
 rows of X and Z, and the levels, of a new data frame.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.coder import find_groups
 from bayeslmm.design.coding import Coding, encode_predictors
 from bayeslmm.design.evaluate import (
     AnyNumeric,
     Column,
-    Memory,
     NumericColumn,
     RawRows,
     evaluate_atom,
 )
 from bayeslmm.design.frame import match_levels, open_frame
-from bayeslmm.design.groups import GroupIndex, find_groups
 from bayeslmm.design.used import read_columns
 from bayeslmm.errors import DataError, listed, nearest_names
 from bayeslmm.formula import Atom, Formula
@@ -65,10 +64,6 @@ class Recipe:
     coding : Coding
         Coding of the factors; its variables are evaluated on the rows used, or names
         and levels alone if rows are not in memory.
-    groups : mapping
-        What finds the level of a row, by grouping factor.
-    memory : dict
-        What scale(), center() and poly() learnt.
     trials : ndarray, shape (n,), or None
         Number of trials of a binomial response.
     response_levels : tuple of str
@@ -77,8 +72,6 @@ class Recipe:
 
     design: Design
     coding: Coding
-    groups: Mapping[str, GroupIndex]
-    memory: Memory
     trials: Float[np.ndarray, " n"] | None = None
     response_levels: tuple[str, ...] = ()
 
@@ -124,7 +117,7 @@ class Recipe:
                     f"{int(column.missing.sum())} of {len(frame)} rows. Fill it in or "
                     f"drop those rows."
                 )
-        rows = RawRows(columns, len(frame), self.memory, False, self.formula.text)
+        rows = RawRows(columns, len(frame), self.coding.memory, self.formula.text)
         return self._encode_rows(rows, random=random)
 
     def _check_there(
@@ -155,7 +148,7 @@ class Recipe:
         }
         found = encode_predictors(self.coding, columns, rows, random=random)
         groups = {
-            bar.group_label: find_groups(self.groups[bar.group_label], bar, rows)
+            bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
         }
         terms = zip(found.Z, bars, strict=True)

@@ -10,22 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool
 
 from bayeslmm.data.origin import Origin
 from bayeslmm.design.arrow import TextCodes
-from bayeslmm.design.coder import AtomCoder, GroupCoder
-from bayeslmm.design.coding import Coding, make_coding
+from bayeslmm.design.coding import Coding, make_coding, variable_atoms
 from bayeslmm.design.evaluate import (
     Described,
-    Memory,
     NumericNames,
     RawRows,
     calls_in,
     check_comparisons,
     column_names,
     factor_node,
-    is_factor_call,
+    is_factor,
     n_columns,
 )
 from bayeslmm.design.frame import FactorLevels, RawColumn
@@ -33,6 +30,7 @@ from bayeslmm.design.kinds import Kind
 from bayeslmm.design.questions import (
     STATEFUL,
     Found,
+    Levels,
     ScanState,
     added,
     answer,
@@ -43,7 +41,7 @@ from bayeslmm.design.reading import Progress, read_batches
 from bayeslmm.design.source import Source
 from bayeslmm.design.used import column_position
 from bayeslmm.errors import DataError, FormulaError, nearest_names
-from bayeslmm.formula import Atom, Formula, Name
+from bayeslmm.formula import Formula, Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +63,8 @@ class Scan:
     exact : bool
         Whether the levels are those of the rows used. If not, they are those of the
         grouping columns, and levels without a row are dropped at the end.
-    text : dict
-        Labels of every text column, in order.
-    given : dict
-        Levels that some row has, by column: text, and grouping columns.
-    memory : dict
-        What scale(), center() and poly() learnt.
-    factors : dict
-        Coder of every atom that is read as a factor, by its label.
-    groups : dict
-        Coder of every grouping factor, by its label.
+    levels : Levels
+        Levels of text and grouping columns.
     origin : Origin or None
         The Parquet file or files, None for other sources.
     """
@@ -85,11 +75,7 @@ class Scan:
     weights: str | None
     n_rows: int
     exact: bool
-    text: dict[str, tuple[str, ...]]
-    given: dict[str, tuple[str, ...]]
-    memory: Memory
-    factors: dict[str, AtomCoder]
-    groups: dict[str, GroupCoder]
+    levels: Levels
     origin: Origin | None = None
 
     @property
@@ -104,7 +90,7 @@ class Scan:
 
     def text_codes(self) -> dict[str, TextCodes]:
         """What codes the text of batches; one for each thread."""
-        return {name: TextCodes(levels) for name, levels in self.text.items()}
+        return {name: TextCodes(levels) for name, levels in self.levels.text.items()}
 
 
 def scan_source(
@@ -153,7 +139,7 @@ def scan_source(
             columns,
             lambda asked=asked: ScanState(
                 {key: make() for key, make in asked.items()},
-                {name: TextCodes(levels) for name, levels in found.text.items()},
+                {name: TextCodes(levels) for name, levels in found.levels.text.items()},
             ),
             partial(see_batch, formula, kinds, exact, found.memory),
             threads=threads,
@@ -240,17 +226,13 @@ def _make_scan(
 ) -> Scan:
     """All that was found, with the coding of the terms."""
     return Scan(
-        coding=make_coding(formula, _variables(formula, kinds, found)),
+        coding=make_coding(formula, _variables(formula, kinds, found), found),
         source=source.name,
         kinds=kinds,
         weights=weights,
         n_rows=found.n_rows,
         exact=exact,
-        text=found.text,
-        given=found.given,
-        memory=found.memory,
-        factors=found.factors,
-        groups=found.groups,
+        levels=found.levels,
         origin=source.origin,
     )
 
@@ -261,14 +243,10 @@ def _variables(
     """Every atom but the grouping columns, with its names or levels and no rows."""
     rows = _two_rows(formula, kinds, found)
     for atom in formula.atoms:
-        check_comparisons(atom.node, found.text)
-    grouping = {atom for bar in formula.random for atom in bar.group}
-    predictors = set(formula.predictor_atoms)
+        check_comparisons(atom.node, found.levels.text)
     variables: dict[str, Described] = {}
-    for atom in formula.atoms:
-        if atom in grouping and atom not in predictors:
-            continue
-        if _is_factor(atom, kinds):
+    for atom in variable_atoms(formula):
+        if is_factor(atom, rows):
             coder = found.factors[atom.label]
             variables[atom.label] = FactorLevels(coder.levels, coder.kind)
             continue
@@ -281,14 +259,6 @@ def _variables(
     return variables
 
 
-def _is_factor(atom: Atom, kinds: dict[str, Kind]) -> bool:
-    """Whether an atom is a factor among the predictors."""
-    node = atom.node
-    return is_factor_call(atom) or (
-        isinstance(node, Name) and kinds[node.name] == "text"
-    )
-
-
 def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> RawRows:
     """Two made-up rows, to see how many columns an atom has; values mean nothing."""
     missing = np.zeros(2, dtype=bool)
@@ -296,37 +266,11 @@ def _two_rows(formula: Formula, kinds: dict[str, Kind], found: Found) -> RawRows
     for name, kind in kinds.items():
         if kind == "text":
             codes = np.zeros(2, dtype=np.int64)
-            columns[name] = RawColumn(name, "text", codes, missing, found.text[name])
+            columns[name] = RawColumn(
+                name, "text", codes, missing, found.levels.text[name]
+            )
         elif kind == "flag":
             columns[name] = RawColumn(name, "flag", missing, missing)
         else:
             columns[name] = RawColumn(name, "number", np.ones(2), missing)
-    return RawRows(columns, 2, found.memory, False, formula.text)
-
-
-def levels_lost(
-    scan: Scan, kept: dict[str, Bool[np.ndarray, " _j"]]
-) -> dict[str, tuple[str, ...]]:
-    """Levels of text and grouping columns that some row has, and no row used."""
-    left: dict[str, set[str]] = {}
-    for factor in scan.factors.values():
-        for name in factor.atom.columns if scan.exact else ():
-            if scan.kinds[name] == "text":
-                left.setdefault(name, set(factor.levels))
-    for label, coder in scan.groups.items():
-        left.update(coder.used_levels(kept[label]))
-    lost = {
-        name: tuple(level for level in given if level not in left[name])
-        for name, given in scan.given.items()
-        if name in left
-    }
-    return {name: levels for name, levels in lost.items() if levels}
-
-
-def levels_unused(scan: Scan) -> dict[str, tuple[str, ...]]:
-    """Declared categories that no row has."""
-    found = {}
-    for name, levels in scan.text.items():
-        given = set(scan.given[name])
-        found[name] = tuple(level for level in levels if level not in given)
-    return {name: levels for name, levels in found.items() if levels}
+    return RawRows(columns, 2, found.memory, formula.text)

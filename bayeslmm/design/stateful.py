@@ -59,20 +59,6 @@ def check_poly(node: Call, n_values: int) -> None:
         )
 
 
-def poly_state(x: Float[np.ndarray, " n"], degree: int) -> tuple[float, ...]:
-    """Coefficients of the three-term recurrence: alpha, then squared norms."""
-    alpha: list[float] = []
-    norm: list[float] = []
-    for d in range(degree + 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # what check_powers is for
-            last = poly_basis(x, alpha, norm)[-1]
-            norm.append(float((last**2).sum()))
-            check_powers(norm)
-            if d < degree:
-                alpha.append(float((x * last**2).sum() / norm[-1]))
-    return (*alpha, *norm)
-
-
 def check_powers(norm: Sequence[float]) -> None:
     """Raise if the powers that poly() takes are beyond the range of numbers."""
     if not all(0.0 < square < np.inf for square in norm):

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.data.options import option
+from bayeslmm.design.coding import Coding
 from bayeslmm.design.evaluate import Described, NumericColumn
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.textual import textual_sentences
@@ -45,24 +46,25 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 MISSING = (-99, -98, -97, -88, -77, -999, -998, -997, -888, -777, -9999, -99999)
 MAYBE_MISSING = (-9, -8, -7, 99, 999, 9999, 99999, 999999)
 FAR = 2.0  # ranges of the other values
+# Levels of a grouping factor that are compared with each other.
+MOST_COMPARED = 200_000
 
 
-def find_traps(formula: Formula, variables: Mapping[str, Described]) -> tuple[str, ...]:
+def find_traps(coding: Coding) -> tuple[str, ...]:
     """Sentences on columns that may be read otherwise than they are meant.
 
     Parameters
     ----------
-    formula : Formula
-        Parsed formula.
-    variables : mapping
-        Its atoms, by label; of rows in batches the levels only, so that codes are not
-        looked for there.
+    coding : Coding
+        Variables and grouping factors of a formula; of rows in batches the levels only,
+        so that codes are not looked for there.
 
     Returns
     -------
     tuple of str
         One sentence each, without a full stop; none for most data.
     """
+    formula, variables = coding.formula, coding.variables
     found, texts = [], text_traps(formula, variables)
     for name in _plain_predictors(formula):
         column = variables.get(name)
@@ -75,7 +77,11 @@ def find_traps(formula: Formula, variables: Mapping[str, Described]) -> tuple[st
             found += _codes(name, column)
         found += missing_codes(name, column)
     response = formula.response.label
-    return (*found, *missing_codes(response, variables.get(response)))
+    found += missing_codes(response, variables.get(response))
+    for name, coder in coding.groups.items():
+        if len(coder.parts) == 1 and name not in variables:
+            found += alike_levels(name, coder.levels[:MOST_COMPARED])
+    return tuple(found)
 
 
 def text_traps(formula: Formula, variables: Mapping[str, Described]) -> dict[str, str]:

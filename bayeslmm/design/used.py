@@ -5,15 +5,14 @@ positions of the rows without missing values, and the account of the others.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.data.origin import notes_of, origin_of
-from bayeslmm.design.account import RowAccount
-from bayeslmm.design.frame import RawColumn, read_column, to_factor
+from bayeslmm.design.frame import RawColumn, read_column
 from bayeslmm.errors import DataError, FormulaError, nearest_names
 from bayeslmm.formula import Formula
 from bayeslmm.formula.nodes import names_in
@@ -122,41 +121,37 @@ def complete_rows(
                 f"{name!r} are missing, so there is nothing to fit. Check how it was "
                 f"read, or choose another response.{noted}"
             )
-    missing = np.logical_or.reduce([column.missing for column in columns.values()])
-    if missing.all():
-        counts = {name: int(column.missing.sum()) for name, column in columns.items()}
-        worst = ", ".join(
-            f"{name!r} {count}" for name, count in counts.items() if count
-        )
-        raise DataError(
-            f"Each of the {len(missing)} rows misses a value in some column (missing: "
-            f"{worst}). Leave a column out of the formula or fill it in.{noted}"
-        )
-    return np.flatnonzero(~missing)
+    n = len(next(iter(columns.values())).values)
+    kept = complete(list(columns.values()), n)
+    if not len(kept):
+        raise all_incomplete(n, missing_counts(columns), noted)
+    return kept
 
 
-def account_rows(
-    columns: Columns, formula: Formula, kept: Int[np.ndarray, " m"]
-) -> RowAccount:
-    """What was dropped: values per column, levels lost, categories never used."""
-    n_rows = len(next(iter(columns.values())).values)
-    missing = {name: int(column.missing.sum()) for name, column in columns.items()}
-    grouping = {name for t in formula.random for a in t.group for name in a.columns}
-    lost, unused = {}, {}
-    for name, column in columns.items():
-        if column.kind == "text":
-            given = set(to_factor(column).levels)
-            unused[name] = tuple(lv for lv in column.levels if lv not in given)
-        if len(kept) < n_rows and (column.kind == "text" or name in grouping):
-            left = set(to_factor(column.take(kept)).levels)
-            lost[name] = tuple(lv for lv in to_factor(column).levels if lv not in left)
-    return RowAccount(
-        n_rows,
-        len(kept),
-        {name: count for name, count in missing.items() if count},
-        {name: levels for name, levels in lost.items() if levels},
-        {name: levels for name, levels in unused.items() if levels},
+def complete(columns: list[RawColumn], n: int) -> Int[np.ndarray, " m"]:
+    """Rows without a missing value in any of the columns."""
+    incomplete = [column.missing for column in columns if column.missing.any()]
+    if not incomplete:
+        return np.arange(n)
+    return np.flatnonzero(~np.logical_or.reduce(incomplete))
+
+
+def all_incomplete(n: int, missing: Mapping[str, int], noted: str = "") -> DataError:
+    """The error for rows of which each misses a value."""
+    worst = ", ".join(f"{name!r} {count}" for name, count in missing.items())
+    return DataError(
+        f"Each of the {n} rows misses a value in some column (missing: {worst}). Leave "
+        f"a column out of the formula or fill it in.{noted}"
     )
+
+
+def missing_counts(columns: Columns) -> dict[str, int]:
+    """Number of missing values of each column that has some."""
+    return {
+        name: int(column.missing.sum())
+        for name, column in columns.items()
+        if column.missing.any()
+    }
 
 
 # --- weights --------------------------------------------------------------------------

@@ -13,24 +13,21 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool
 
-from bayeslmm.design.account import RowAccount
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.checks import check_scan_not_swapped, check_streamed
-from bayeslmm.design.coder import GroupCoder
+from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.coding import Coding, make_design
 from bayeslmm.design.digits import account_digits
 from bayeslmm.design.encode import empty_design
-from bayeslmm.design.frame import Kind
-from bayeslmm.design.groups import GroupIndex
-from bayeslmm.design.notes import mixed_columns, naming_causes
+from bayeslmm.design.notes import account_rows, mixed_columns, naming_causes
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.response import check_numeric
-from bayeslmm.design.scan import Scan, levels_lost, levels_unused, scan_source
+from bayeslmm.design.scan import Scan, scan_source
 from bayeslmm.design.source import Source, frame_source, open_source
 from bayeslmm.design.span import FixedPart
-from bayeslmm.design.traps import find_traps, text_traps
-from bayeslmm.design.used import check_weights_size
+from bayeslmm.design.traps import text_traps
+from bayeslmm.design.used import all_incomplete, check_weights_size
 from bayeslmm.errors import DataError, ModelError, check_made, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
@@ -181,7 +178,7 @@ def scan_for_sums(
     scan = scan_source(
         formula, source, weights=weights, threads=threads, progress=progress
     )
-    check_scan_not_swapped(scan)
+    check_not_swapped(formula, scan.coding.factors, scan.n_rows)
     check_numeric(formula.response.label, scan.coding.variables[formula.response.label])
     return scan
 
@@ -264,29 +261,17 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     layout = make_layout(skeleton.groups)
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
-    design = _streamed_design(scan, skeleton, tally, small, sums)
-    part, variables = FixedPart(scan.coding, scan.columns), scan.coding.variables
+    coding = _with_rows_only(scan.coding, tally)
+    design = _streamed_design(scan, coding, tally, small, sums)
+    part, variables = FixedPart(coding, scan.columns), coding.variables
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_causes(design.account.mixed, text_traps(scan.formula, variables)):
         design = account_digits(design, tally.given, integers)
-        check_streamed(design, part)
+        check_design(design, part, gaussian=True)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
-    kept = {
-        term.group: size > 0
-        for term, size in zip(design.groups, tally.moments.sizes, strict=True)
-    }
-    levels = {term.group: term.levels for term in design.groups}
-    recipe = Recipe(
-        design=design,
-        coding=scan.coding,
-        groups={
-            label: _group_index(coder, levels[label], kept[label])
-            for label, coder in scan.groups.items()
-        },
-        memory=scan.memory,
-    )
+    recipe = Recipe(design, coding)
     return recipe, condition_sums(design, sums, small, tally.columns)
 
 
@@ -312,11 +297,7 @@ def _check_complete(scan: Scan, tally: Tally) -> None:
             f"read only once: give a function that opens them anew, or a list."
         )
     if not tally.sums.n:
-        worst = ", ".join(f"{name!r} {n}" for name, n in tally.missing.items())
-        raise DataError(
-            f"Each of the {tally.n_rows} rows misses a value in some column (missing: "
-            f"{worst}). Leave a column out of the formula or fill it in."
-        )
+        raise all_incomplete(tally.n_rows, tally.missing)
 
 
 def _without_empty(
@@ -344,47 +325,37 @@ def _without_empty(
     return small, replace(sums, A=A, F=F, cells=tuple(cells))
 
 
-def _group_index(
-    coder: GroupCoder, levels: tuple[str, ...], kept: Bool[np.ndarray, " _j"]
-) -> GroupIndex:
-    """What finds the level of new rows, among the levels that are kept."""
-    kinds: tuple[Kind, ...] = tuple(part.kind for part in coder.parts)
-    if coder.cells is None:
-        return GroupIndex((levels,), kinds, np.arange(len(levels)), levels)
-    parts = tuple(part.levels for part in coder.parts)
-    return GroupIndex(parts, kinds, coder.cells.values[kept], levels)
+def _with_rows_only(coding: Coding, tally: Tally) -> Coding:
+    """The coding without the levels of grouping factors that no row used has."""
+    kept = {
+        bar.group_label: size > 0
+        for bar, size in zip(coding.formula.random, tally.moments.sizes, strict=True)
+    }
+    groups = {
+        label: coder.restricted(kept[label]) for label, coder in coding.groups.items()
+    }
+    return replace(coding, groups=groups)
 
 
 def _streamed_design(
-    scan: Scan, skeleton: Design, tally: Tally, layout: Layout, sums: Sums
+    scan: Scan, coding: Coding, tally: Tally, layout: Layout, sums: Sums
 ) -> Design:
     """The design without rows: levels that occur, moments, account."""
-    sizes = tally.moments.sizes
-    groups = tuple(
-        term
-        if (size > 0).all()
-        else replace(
-            term,
-            levels=tuple(np.array(term.levels, dtype=object)[size > 0].tolist()),
-        )
-        for term, size in zip(skeleton.groups, sizes, strict=True)
+    mixed = mixed_columns(scan.formula, coding.variables, scan.levels.given)
+    account = account_rows(
+        coding,
+        scan.levels,
+        sums.n,
+        tally.missing,
+        mixed,
+        n_rows=scan.n_rows,
+        origin=scan.origin,
     )
-    cells = {}
+    has_weights = scan.weights is not None
+    design = make_design(coding, account, source=scan.source, has_weights=has_weights)
+    groups, cells = design.groups, {}
     for (block, other), part in zip(block_pairs(layout), sums.cells, strict=True):
         pair = groups[block.terms[0]].group, groups[other.terms[0]].group
         cells[pair] = cells[pair[::-1]] = len(part.keys)
-    moments = replace(
-        tally.moments, sizes=tuple(size[size > 0] for size in sizes), cells=cells
-    )
-    kept = {t.group: size > 0 for t, size in zip(groups, sizes, strict=True)}
-    account = RowAccount(
-        scan.n_rows,
-        sums.n,
-        {name: n for name, n in tally.missing.items() if n},
-        levels_lost(scan, kept) if sums.n < scan.n_rows else {},
-        levels_unused(scan),
-        mixed_columns(scan.formula, scan.coding.variables, scan.given),
-        traps=find_traps(scan.formula, scan.coding.variables),
-        origin=scan.origin,
-    )
-    return replace(skeleton, groups=groups, account=account, recorded=moments)
+    sizes = tuple(size[size > 0] for size in tally.moments.sizes)
+    return replace(design, recorded=replace(tally.moments, sizes=sizes, cells=cells))

@@ -34,7 +34,7 @@ def new_trials(model: ModelSpec, newdata: object) -> Float[np.ndarray, " m"] | N
             "(1 gives the probability), or use kind='linear'."
         )
     columns = read_columns(frame, model.formula, tuple(atom.columns))
-    rows = RawRows(columns, len(frame), model.recipe.memory, False, model.formula.text)
+    rows = RawRows(columns, len(frame), model.recipe.coding.memory, model.formula.text)
     column = evaluate_atom(atom, rows)
     trials = column.values[:, 0] if isinstance(column, NumericColumn) else None
     if trials is None or not (trials >= 0.0).all() or (trials % 1.0 != 0.0).any():

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
+from bayeslmm.marginal.objective import Objective
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.newton import MAX_STEP, Curvature, newton_step
 
@@ -48,7 +49,7 @@ def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent
 
 
 def descend_from(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], known: Curvature
+    problem: Objective, theta: Float[np.ndarray, " m"], known: Curvature
 ) -> Descent | None:
     """By quasi-Newton steps from a theta with its curvature; None if they go astray.
 
@@ -135,7 +136,7 @@ def _descend_by_gradient(
 
     It works on theta times `steepness`: half the evaluations on InstEval.
     """
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     scale = problem.steepness()
 
     def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:

@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bayeslmm.marginal.objective import second_differences
 from bayeslmm.reml.boundary import (
     active_bounds,
     canonical,
@@ -120,9 +121,9 @@ def _starts(problem: ProfiledProblem) -> Iterator[Float[np.ndarray, " m"]]:
     for block in problem.blocks:
         own = np.arange(problem.m)[block.where][correlation[block.where]]
         together += [np.arange(problem.m) == at for at in own if own.size > 1]
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for scale in STARTS:
-        start = np.where(correlation, 1.0, scale) * problem.start()
+        start = np.where(correlation, 1.0, scale) * problem.start
         yield start
         for moved, end in product(together, (lower, upper)):
             yield np.where(moved, 0.4 * start + 0.6 * end, start)
@@ -142,7 +143,7 @@ def _is_better(one: Optimum, other: Optimum) -> bool:
 
 def is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
     """Whether anything stands at its boundary."""
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     at_bound = bool(((theta <= lower) | (theta >= upper)).any())
     return at_bound or bool(null_columns(problem, theta).any())
 
@@ -261,7 +262,7 @@ def _falls(
     either sign: only what has been seen to be lower is lower.
     """
     least = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for direction in curvature.vectors.T[curvature.values < -least]:
         step = curvature.frame @ direction
         for length in PROBES:
@@ -269,27 +270,6 @@ def _falls(
             if problem(trial)[0] < value - ENOUGH:
                 return True
     return False
-
-
-def steps(
-    problem: ProfiledProblem,
-    theta: Float[np.ndarray, " m"],
-    frame: Float[np.ndarray, "m f"],
-    size: float,
-) -> tuple[Float[np.ndarray, "f m"], Float[np.ndarray, "f m"], Float[np.ndarray, " f"]]:
-    """Theta a step up and down each column of a frame, within bounds, and how far."""
-    (lower, upper), along = problem.bounds(), frame.T
-    up = down = np.full(len(along), size)
-    if np.isfinite(lower).any() or np.isfinite(upper).any():
-        moves, falls = along != 0.0, along < 0.0
-        unit = np.where(moves, along, 1.0)
-        above = (np.where(falls, lower, upper) - theta) / unit
-        below = (theta - np.where(falls, upper, lower)) / unit
-        up = np.minimum(size, np.where(moves, above, np.inf).min(axis=1))
-        down = np.minimum(size, np.where(moves, below, np.inf).min(axis=1))
-        held = up + down == 0.0  # two angles at their ends, which are no kinks
-        up, down = np.where(held, size, up), np.where(held, size, down)
-    return theta + up[:, None] * along, theta - down[:, None] * along, up + down
 
 
 def _newton(
@@ -362,12 +342,11 @@ def curvature_at(
         beside a place where the criterion breaks down.
     """
     frame = problem.frame(theta, free)
-    ups, downs, far = steps(problem, theta, frame, DIFFERENCE)
-    _, gradients = problem.at(np.concatenate([ups, downs]))
-    found = (gradients[: len(far)] - gradients[len(far) :]) @ frame / far[:, None]
-    if not np.isfinite(found).all():
+    hessian = second_differences(
+        lambda thetas: problem.at(thetas)[1], theta, frame, DIFFERENCE, problem.bounds
+    )
+    if not np.isfinite(hessian).all():
         return None
-    hessian = 0.5 * (found + found.T)
     return Curvature(theta, frame, free, hessian, *np.linalg.eigh(hessian))
 
 
@@ -379,7 +358,7 @@ def _line_search(
     step: Float[np.ndarray, " m"],
 ) -> tuple[Float[np.ndarray, " m"], float, Float[np.ndarray, " m"]] | None:
     """First of the halved steps that lowers the criterion, or the gradient at a tie."""
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for halving in range(12):
         trial = np.clip(theta + 0.5**halving * step, lower, upper)
         trial_value, trial_gradient = problem(trial)
