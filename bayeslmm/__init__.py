@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         scan_rows as scan_rows,
         sum_partition as sum_partition,
     )
+    from bayeslmm.planning import Power as Power, power as power
     from bayeslmm.plots import (
         plot_fits as plot_fits,
         plot_forest as plot_forest,
@@ -77,6 +78,7 @@ _ROOM_OF = {
     "NotSavedError": "errors",
     "OutputError": "errors",
     "Posterior": "posterior",
+    "Power": "planning",
     "Prior": "priors",
     "PriorError": "errors",
     "Priors": "priors",
@@ -97,6 +99,7 @@ _ROOM_OF = {
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
+    "power": "planning",
     "read": "data",
     "reading": "comparison",
     "report": "reporting",

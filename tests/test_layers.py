@@ -28,7 +28,7 @@ ROOMS = (
     "reml",
     "posterior",
     "comparison",
-    "power",
+    "planning",  # `power` in DESIGN.md, which is the public function in it
     "plots",
     "reporting",
     "api",

@@ -1,4 +1,4 @@
-"""The commands: fit, explain, demo, warmup."""
+"""The commands: fit, explain, power, demo, warmup."""
 
 import io
 import os
@@ -7,11 +7,32 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from bayeslmm.cli.interrupts import INTERRUPTED, INTERRUPTS
+from bayeslmm.cli.options import (
+    Chains,
+    Data,
+    Decimal,
+    Draws,
+    Encoding,
+    Family,
+    Force,
+    FormulaText,
+    Matrices,
+    MethodName,
+    Missing,
+    Out,
+    Priors,
+    RemlOnly,
+    Seed,
+    Sep,
+    Sheet,
+    Tune,
+    Weights,
+)
 from bayeslmm.cli.stage import Stage
 from bayeslmm.errors import (
     BayesLMMError,
@@ -27,6 +48,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.api.model import Method, Model
     from bayeslmm.cli.run import Out as Folder
+    from bayeslmm.planning.targets import Test
 
 DEMO_FORMULA = "score ~ edu + (edu | classroom)"
 DEMO_SEED = 4
@@ -58,67 +80,6 @@ EXAMPLES = (
     "correlated.\n\n"
     "(x || g): not correlated.  (1 | a/b): b nested in a.  (1 | a) + (1 | b): crossed."
 )
-
-Data = Annotated[
-    Path,
-    typer.Argument(
-        help="File with one row per observation: CSV, TSV, Excel, Parquet, Feather, "
-        "Stata, SPSS."
-    ),
-]
-FormulaText = Annotated[
-    str, typer.Argument(help='lme4\'s grammar, in quotes: "y ~ x + (x | group)".')
-]
-Sep = Annotated[
-    str | None, typer.Option(help="What separates the columns of a text file.")
-]
-Decimal = Annotated[
-    str | None, typer.Option(help="Decimal mark of a text file, '.' or ','.")
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="Encoding of a text file: cp1252, utf-16, ...")
-]
-Missing = Annotated[
-    str | None,
-    typer.Option("--na", help='Missing values beside NA: "-,?"; "": empty cells only.'),
-]
-Sheet = Annotated[
-    str | None, typer.Option(help="Sheet of an Excel file; the first otherwise.")
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder for report.html, tables.csv, posterior.nc, figures."),
-]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Let --out be a folder with files of others."),
-]
-Priors = Annotated[
-    str, typer.Option(help="weak, flat, bambi, brms or boundary-avoiding.")
-]
-Draws = Annotated[int, typer.Option(min=1, help="Draws of each chain.")]
-Tune = Annotated[
-    int | None, typer.Option(min=0, help="Tuning steps; chosen by the sampler.")
-]
-Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
-Seed = Annotated[
-    int | None, typer.Option(min=0, help="Same seed, same draws. Random otherwise.")
-]
-Family = Annotated[
-    str, typer.Option(help="Of the response: gaussian, bernoulli, poisson, ...")
-]
-Weights = Annotated[
-    str | None, typer.Option(help="Column of precision weights, as in lme4.")
-]
-MethodName = Annotated[
-    str, typer.Option(help="auto, nuts, importance, quadrature or joint (PyMC).")
-]
-RemlOnly = Annotated[
-    bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
-]
-Matrices = Annotated[
-    bool, typer.Option("--matrices", help="Also the first rows of X and Z.")
-]
 
 
 def _version(asked: bool) -> bool:
@@ -214,6 +175,61 @@ def explain(
         table = _table(data, sep, decimal, encoding, na, sheet)
         model = _model(table, formula, priors, family, weights)
         typer.echo(explain_text(model, matrices=matrices))
+
+
+@app.command()
+def power(
+    data: Data,
+    formula: FormulaText,
+    effect: Annotated[str, typer.Option(help="What is to be found: x, dose, B - A.")],
+    value: Annotated[
+        list[str],
+        typer.Option(
+            "--set", help='Value of a parameter, "x=0.3", "1|g_sigma=0.5", "sigma=1".'
+        ),
+    ],
+    test: Annotated[
+        str, typer.Option(help="satterthwaite, kenward-roger, z, lrt or posterior.")
+    ] = "satterthwaite",
+    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
+    nsim: Annotated[int, typer.Option(min=1, help="Simulated studies.")] = 1000,
+    levels: Annotated[
+        list[str] | None,
+        typer.Option(help='Numbers of levels to try, "g=10,20,40".'),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = 1,
+    seed: Seed = None,
+    sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    na: Missing = None,
+    sheet: Sheet = None,
+) -> None:
+    """Power of a study with these rows, by simulation; the response is not needed.
+
+    bayeslmm power study.csv "y ~ x + (1 | g)" --effect x --set x=0.3
+    --set "1|g_sigma=0.5" --set sigma=1 --levels g=10,20,40
+    """
+    with _messages() as stage:
+        from bayeslmm.cli.planned import numbers, print_power, sizes
+        from bayeslmm.planning import power as by_simulation
+
+        stage.doing = f"reading {data.name}"
+        table = _table(data, sep, decimal, encoding, na, sheet)
+        stage.doing = "simulating studies"
+        found = by_simulation(
+            formula,
+            table,
+            effect=effect,
+            parameters=numbers(value),
+            test=cast("Test", test),
+            alpha=alpha,
+            nsim=nsim,
+            groups=sizes(levels or []),
+            seed=seed,
+            n_jobs=jobs,
+        )
+        print_power(_console(), found)
 
 
 @app.command()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import ModelError, is_choice
+from bayeslmm.errors import ModelError
+from bayeslmm.marginal.elimination import eliminate
 from bayeslmm.reml.kenward_roger import kenward_roger
+from bayeslmm.reml.late import Ended, ended_of
 from bayeslmm.reml.satterthwaite import FTest, Known, satterthwaite
 
 if TYPE_CHECKING:
@@ -49,22 +51,32 @@ def denominator(fit: "RemlFit", ddf: object) -> Denominator:
     ModelError
         If the name is unknown, or the method does not exist for this fit.
     """
-    if not is_choice(ddf, DDF):
-        raise ModelError(
-            f"Unknown ddf={ddf!r}. Options: 'satterthwaite', 'kenward-roger', 'z' "
-            f"(normal, variance parameters taken as known), 'residual' (n - p)."
-        )
-    key = f"ddf {ddf}"
+    name = check_ddf(ddf)
+    key = f"ddf {name}"
     if key not in fit.found:
-        fit.found[key] = _denominator(fit, str(ddf))
+        fit.found[key] = denominator_at(ended_of(fit), name)
     return fit.found[key]
 
 
-def _denominator(fit: "RemlFit", ddf: str) -> Denominator:
-    """The same, computed."""
+def check_ddf(ddf: object) -> Ddf:
+    """The name of a method; `ModelError` for any other."""
+    for name in DDF:
+        if isinstance(ddf, str) and ddf == name:
+            return name
+    raise ModelError(
+        f"Unknown ddf={ddf!r}. Options: 'satterthwaite', 'kenward-roger', 'z' "
+        f"(normal, variance parameters taken as known), 'residual' (n - p)."
+    )
+
+
+def denominator_at(ended: Ended, ddf: Ddf) -> Denominator:
+    """The same where a search has ended."""
     if ddf == "satterthwaite":
-        return satterthwaite(fit)
+        return satterthwaite(ended)
     if ddf == "kenward-roger":
-        return kenward_roger(fit)
-    n = math.inf if ddf == "z" else float(fit.design.n - fit.design.p)
-    return Known(fit.beta_cov, n)
+        return kenward_roger(ended)
+    problem, turn = ended.problem, ended.turn
+    stats = problem.statistics
+    gram = eliminate(stats, problem.factors(ended.optimum.theta)).G
+    covariance = turn @ np.linalg.inv(gram[:-1, :-1]) @ turn.T
+    return Known(covariance, math.inf if ddf == "z" else float(stats.n - stats.p))

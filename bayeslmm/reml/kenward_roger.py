@@ -1,7 +1,7 @@
 """Kenward and Roger's adjusted covariance of the fixed effects, and its tests.
 
-Takes a `RemlFit`; gives `Adjusted`: the covariance corrected for the error of the
-variance parameters, whose expected information gives the degrees of freedom and the
+Takes where a fit `Ended`; gives `Adjusted`: the covariance corrected for the error of
+the variance parameters, whose expected information gives the degrees of freedom and the
 scale of F.
 
 References
@@ -13,7 +13,6 @@ References
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -21,12 +20,9 @@ from jaxtyping import Float
 from bayeslmm.errors import ModelError
 from bayeslmm.marginal.linear import Change, LinearSums, linear_sums
 from bayeslmm.reml.criterion import ProfiledProblem
-from bayeslmm.reml.late import problem_of
+from bayeslmm.reml.late import Ended
 from bayeslmm.reml.satterthwaite import ROUNDING, FTest
 from bayeslmm.reml.thetas import ThetaBlock
-
-if TYPE_CHECKING:
-    from bayeslmm.reml.fit import RemlFit
 
 # A term of the match of moments below this is rounding.
 NOTHING = 1e-10
@@ -98,7 +94,7 @@ class Adjusted:
         return df, scale
 
 
-def kenward_roger(fit: "RemlFit") -> Adjusted:
+def kenward_roger(ended: Ended) -> Adjusted:
     """The adjusted covariance of the fixed effects, with what its tests need.
 
     Exact where the covariance is linear in its parameters: us, diag, hom diag, hom cs.
@@ -110,12 +106,12 @@ def kenward_roger(fit: "RemlFit") -> Adjusted:
     ModelError
         For a fit by ML, or if the random effects do not fit into memory.
     """
-    if fit.method != "REML":
+    if not ended.problem.restricted:
         raise ModelError(
             "Kenward-Roger adjusts a REML fit, and this one is by ML. Fit it with "
             "fit_reml(method='REML'), or use ddf='satterthwaite'."
         )
-    problem, theta = problem_of(fit), fit.optimum.theta
+    problem, theta, turn = ended.problem, ended.optimum.theta, ended.turn
     changes = [
         Change(t, slope)
         for t, block in enumerate(problem.blocks)
@@ -128,7 +124,6 @@ def kenward_roger(fit: "RemlFit") -> Adjusted:
     inner = sums.Q - np.einsum("ipq,qr,jrs->ijps", sums.P, C0, sums.P)
     total = np.tensordot(W, inner, 2)
     adjusted = C0 + C0 @ (total + total.T) @ C0
-    turn = fit.sigma / problem.conditioned.unit * problem.conditioned.coefficient_turn()
     return Adjusted(
         covariance=turn @ adjusted @ turn.T,
         unadjusted=turn @ C0 @ turn.T,

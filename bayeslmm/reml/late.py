@@ -5,7 +5,10 @@ the search ended. Whether any parameter has no standard error is said at the fit
 they are late only where that is known without them.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem
@@ -40,6 +43,28 @@ def late_information(fit: "RemlFit") -> Information:
 def late_effects(fit: "RemlFit") -> EffectsMean:
     """Fixed effects and BLUPs with their covariances."""
     return problem_of(fit).effects(fit.optimum.theta)
+
+
+class Ended(NamedTuple):
+    """Where a search has ended: criterion, optimum, and the residual SD in units of y.
+
+    All that degrees of freedom need to know of a fit.
+    """
+
+    problem: ProfiledProblem
+    optimum: Optimum
+    sigma: float
+
+    @property
+    def turn(self) -> Float[np.ndarray, "p p"]:
+        """Fixed effects of the data by those that have covariance (X'V0^-1X)^-1."""
+        conditioned = self.problem.conditioned
+        return self.sigma / conditioned.unit * conditioned.coefficient_turn()
+
+
+def ended_of(fit: "RemlFit") -> Ended:
+    """Where the search of a fit has ended."""
+    return Ended(problem_of(fit), fit.optimum, fit.sigma)
 
 
 def problem_of(fit: "RemlFit") -> ProfiledProblem:

@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.another import answer_design
-from bayeslmm.marginal.conditioning import reproduces
-from bayeslmm.marginal.responding import Responder
-from bayeslmm.reml.criterion import ProfiledProblem
+from bayeslmm.design.arrays import Design
+from bayeslmm.marginal import Profile
+from bayeslmm.marginal.conditioning import condition, reproduces
+from bayeslmm.marginal.responding import Responder, make_responder
+from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.reml.late import problem_of
-from bayeslmm.reml.optimise import minimise
+from bayeslmm.reml.late import Ended, problem_of
+from bayeslmm.reml.optimise import Optimum, minimise
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,24 @@ class Refitted:
 
 @dataclass(frozen=True, slots=True)
 class Refitter:
-    """Gives the estimates of any response of the rows of a fit.
+    """Gives the estimates of any response of some rows.
 
     Attributes
     ----------
-    fit : RemlFit
-        Where the searches start.
+    design : Design
+        The rows, with any response.
     responder : Responder
         What does not depend on y.
     problem : ProfiledProblem
-        The criterion of the fit.
+        The criterion, of any response.
+    near : Optimum or None
+        Where the searches start.
     """
 
-    fit: RemlFit
+    design: Design
     responder: Responder
     problem: ProfiledProblem
+    near: Optimum | None
 
     def __call__(self, y: Float[np.ndarray, " n"]) -> Refitted:
         """Estimates of a response.
@@ -82,23 +87,34 @@ class Refitter:
         DataError
             If y is no response of these rows.
         """
-        design = answer_design(self.fit.design, y)
+        ended, profile = self.search(y)
+        conditioned, restricted = ended.problem.conditioned, ended.problem.restricted
+        relative = ended.problem.data_factors(ended.optimum.theta)
+        shift = conditioned.criterion_shift(restricted=restricted)
+        return Refitted(
+            beta=conditioned.coefficients(profile.beta),
+            factors=tuple(ended.sigma * factor for factor in relative),
+            sigma=ended.sigma,
+            criterion=profile.criterion + shift,
+            converged=ended.optimum.converged,
+        )
+
+    def search(self, y: Float[np.ndarray, " n"]) -> tuple[Ended, Profile]:
+        """Where the search of a response ends, and the profile there."""
+        design = answer_design(self.design, y)
         conditioned = self.responder.respond(design)
         problem = replace(
             self.problem, conditioned=conditioned.unmoved(), calls=Counter()
         )
-        optimum = minimise(problem, self.fit.optimum)
+        optimum = minimise(problem, self.near)
+        if reproduces(design, conditioned):
+            optimum = replace(optimum, converged=False)
         profile = problem.profile(optimum.theta)
-        sigma = conditioned.unit * profile.sigma
-        relative = problem.data_factors(optimum.theta)
-        return Refitted(
-            beta=conditioned.coefficients(profile.beta),
-            factors=tuple(sigma * factor for factor in relative),
-            sigma=sigma,
-            criterion=profile.criterion
-            + conditioned.criterion_shift(restricted=problem.restricted),
-            converged=optimum.converged and not reproduces(design, conditioned),
-        )
+        return Ended(problem, optimum, conditioned.unit * profile.sigma), profile
+
+    def warmed(self, y: Float[np.ndarray, " n"]) -> "Refitter":
+        """The same, its searches starting where that of a response ends."""
+        return replace(self, near=self.search(y)[0].optimum)
 
 
 def make_refitter(fit: RemlFit) -> Refitter:
@@ -119,4 +135,12 @@ def make_refitter(fit: RemlFit) -> Refitter:
     DataError
         If the rows were read in batches.
     """
-    return Refitter(fit, fit.model.responder(), problem_of(fit))
+    responder = fit.model.responder()
+    return Refitter(fit.design, responder, problem_of(fit), fit.optimum)
+
+
+def design_refitter(design: Design, *, restricted: bool) -> Refitter:
+    """What fits a design to many responses, without a model or a first fit."""
+    conditioned = condition(design)
+    problem = profiled_problem(design, conditioned, restricted=restricted)
+    return Refitter(design, make_responder(design, conditioned), problem, None)

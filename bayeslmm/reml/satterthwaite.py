@@ -1,8 +1,8 @@
 """Satterthwaite's degrees of freedom, and tests with those that are given.
 
-Takes a `RemlFit`; gives `Moving`: the covariance C of the fixed effects with what the
-error of the variance parameters does to it, from which the degrees of freedom of any
-combination follow,
+Takes where a fit `Ended`; gives `Moving`: the covariance C of the fixed effects with
+what the error of the variance parameters does to it, from which the degrees of freedom
+of any combination follow,
 
     df(c) = 2 (c'Cc)**2 / var(c'Cc),
 
@@ -18,7 +18,6 @@ References
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -27,12 +26,9 @@ from bayeslmm.errors import ModelError
 from bayeslmm.marginal.elimination import eliminate, projections
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.information import FLAT
-from bayeslmm.reml.late import problem_of
+from bayeslmm.reml.late import Ended
 from bayeslmm.reml.newton import Curvature
-from bayeslmm.reml.optimise import curvature_at, free_parameters
-
-if TYPE_CHECKING:
-    from bayeslmm.reml.fit import RemlFit
+from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters
 
 # Degrees of freedom of an F test that differ by less are equal.
 EQUAL_DF = 1e-8
@@ -126,7 +122,7 @@ def _pooled_df(df: Float[np.ndarray, " r"]) -> float:
     return 2.0 * expected / (expected - len(df))
 
 
-def satterthwaite(fit: "RemlFit") -> Moving:
+def satterthwaite(ended: Ended) -> Moving:
     """The covariance of the fixed effects, and how it moves; see the module.
 
     What stands at its boundary is held there, as in lmerTest.
@@ -136,11 +132,10 @@ def satterthwaite(fit: "RemlFit") -> Moving:
     ModelError
         If the search did not converge.
     """
-    problem, theta = problem_of(fit), fit.optimum.theta
-    curvature = _curvature(fit, problem)
+    problem, theta, turn = ended.problem, ended.optimum.theta, ended.turn
+    curvature = _curvature(problem, ended.optimum)
     root = _theta_root(curvature)
     own = _covariance_slopes(problem, theta)  # (p, p), (m, p, p), relative
-    turn = fit.sigma / problem.conditioned.unit * problem.conditioned.coefficient_turn()
     covariance = turn @ own[0] @ turn.T
     log_sigma = problem.log_sigma_slope(theta)
     along = np.tensordot(root.T, own[1], 1)
@@ -151,9 +146,8 @@ def satterthwaite(fit: "RemlFit") -> Moving:
     return Moving(covariance, np.concatenate([moves, with_sigma[None]]))
 
 
-def _curvature(fit: "RemlFit", problem: ProfiledProblem) -> Curvature:
+def _curvature(problem: ProfiledProblem, optimum: Optimum) -> Curvature:
     """Curvature of the criterion at the estimates."""
-    optimum = fit.optimum
     if optimum.converged:
         free = free_parameters(problem, optimum.theta, optimum.gradient)
         found = optimum.curvature or curvature_at(problem, optimum.theta, free)

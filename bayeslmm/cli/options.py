@@ -1,0 +1,67 @@
+"""Arguments and options that several commands have, with their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="File with one row per observation: CSV, TSV, Excel, Parquet, Feather, "
+        "Stata, SPSS."
+    ),
+]
+FormulaText = Annotated[
+    str, typer.Argument(help='lme4\'s grammar, in quotes: "y ~ x + (x | group)".')
+]
+Sep = Annotated[
+    str | None, typer.Option(help="What separates the columns of a text file.")
+]
+Decimal = Annotated[
+    str | None, typer.Option(help="Decimal mark of a text file, '.' or ','.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Encoding of a text file: cp1252, utf-16, ...")
+]
+Missing = Annotated[
+    str | None,
+    typer.Option("--na", help='Missing values beside NA: "-,?"; "": empty cells only.'),
+]
+Sheet = Annotated[
+    str | None, typer.Option(help="Sheet of an Excel file; the first otherwise.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for report.html, tables.csv, posterior.nc, figures."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Let --out be a folder with files of others."),
+]
+Priors = Annotated[
+    str, typer.Option(help="weak, flat, bambi, brms or boundary-avoiding.")
+]
+Draws = Annotated[int, typer.Option(min=1, help="Draws of each chain.")]
+Tune = Annotated[
+    int | None, typer.Option(min=0, help="Tuning steps; chosen by the sampler.")
+]
+Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Same seed, same draws. Random otherwise.")
+]
+Family = Annotated[
+    str, typer.Option(help="Of the response: gaussian, bernoulli, poisson, ...")
+]
+Weights = Annotated[
+    str | None, typer.Option(help="Column of precision weights, as in lme4.")
+]
+MethodName = Annotated[
+    str, typer.Option(help="auto, nuts, importance, quadrature or joint (PyMC).")
+]
+RemlOnly = Annotated[
+    bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
+]
+Matrices = Annotated[
+    bool, typer.Option("--matrices", help="Also the first rows of X and Z.")
+]

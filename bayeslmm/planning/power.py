@@ -1,0 +1,340 @@
+"""Power by simulation: how often a test finds an effect that is there.
+
+Takes a model (or a formula with the rows of a study to come) and its parameters; draws
+responses, fits them all, and counts.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import (
+    ModelError,
+    check_count,
+    check_fraction,
+    check_progress,
+    check_seed,
+    shortened,
+)
+from bayeslmm.planning.sizes import repeated, resized
+from bayeslmm.planning.targets import (
+    PosteriorTarget,
+    Result,
+    Target,
+    Test,
+    make_target,
+    read_effect,
+)
+from bayeslmm.planning.truth import true_parameters
+from bayeslmm.reml.fit import RemlFit
+from bayeslmm.simulation import Parameters, simulate
+from bayeslmm.spec import ModelSpec
+from bayeslmm.tables import Table
+
+# Responses handed out together: some milliseconds of work for each message.
+CHUNK = 50
+# Seconds from which on "auto" shows a bar.
+LONG = 5.0
+# 95% of a Normal.
+WALD = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Power:
+    """Power of a test, for one size of the study or for several.
+
+    Attributes
+    ----------
+    effect, test : str
+        What was tested, and how.
+    alpha : float
+        Level of the test.
+    table : DataFrame
+        A row for each size: ``groups`` and ``rows`` as asked for, ``n`` rows in all,
+        ``power``, ``mcse`` (its Monte Carlo error), ``lower``, ``upper`` (Wilson's 95%
+        interval), ``estimate`` (mean over the studies), ``nsim``, ``failed`` (fits
+        that did not converge, which count as no finding).
+    p_values : tuple of ndarray, shape (nsim,)
+        Of each size.
+    """
+
+    effect: str
+    test: str
+    alpha: float
+    table: pd.DataFrame
+    p_values: tuple[Float[np.ndarray, " nsim"], ...]
+
+    def __repr__(self) -> str:
+        """The test in words, and the table."""
+        return (
+            f"Power to find {self.effect!r} by {self.test!r}, alpha {self.alpha:g}\n"
+            f"{self.table!r}"
+        )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return (
+            f"<p>Power to find <code>{_escaped(self.effect)}</code> by {self.test}, "
+            f"alpha {self.alpha:g}</p>{self.table.to_html(index=False)}"
+        )
+
+
+def power(
+    source: "ModelSpec | RemlFit | str",
+    data: object = None,
+    *,
+    effect: object,
+    parameters: Mapping[str, float] | None = None,
+    test: Test = "satterthwaite",
+    alpha: float = 0.05,
+    nsim: int = 1000,
+    groups: Mapping[str, int | Sequence[int]] | None = None,
+    rows: int | Sequence[int] | None = None,
+    seed: int | np.random.Generator | None = None,
+    n_jobs: int = 1,
+    progress: bool | Literal["auto"] = "auto",
+) -> Power:
+    """Power of a test by simulation: how often it finds an effect that is there.
+
+    Use it before a study. Responses are drawn from the model at given parameters, each
+    is fitted by REML, and the share of p values below ``alpha`` is the power.
+
+    Parameters
+    ----------
+    source : RemlFit, Model or str
+        A pilot fit, whose estimates are the parameters; a model; or a formula.
+    data : DataFrame, optional
+        With a formula: the rows of the study; its response need not be there.
+    effect : str, mapping or ndarray
+        What is to be found: a fixed effect (``"x"``), a combination as of
+        `RemlFit.contrast`, a term of several columns (``"dose"``), or an SD
+        (``"x|g_sigma"``).
+    parameters : mapping of str to float, optional
+        Values by the labels of ``summary``: ``{"x": 0.3, "1|g_sigma": 0.5, "sigma":
+        1.0}``. The intercept and correlations are 0 if not given; a pilot's estimates
+        hold where nothing is given.
+    test : {"satterthwaite", "kenward-roger", "z", "residual", "lrt", "posterior"}
+        How: t or F as of `RemlFit.summary`; the likelihood-ratio test (ML for fixed
+        effects; REML for an SD, with the boundary's mixture of chi-squares); twice the
+        posterior probability of the other sign, under the model's priors.
+    alpha : float, default 0.05
+        Level of the test.
+    nsim : int, default 1000
+        Simulated studies of each size.
+    groups : mapping of str to int or sequence, optional
+        Numbers of levels to try: ``{"g": [10, 20, 40]}``. Levels are repeated with
+        their rows under new names; needs `data`.
+    rows : int or sequence, optional
+        How many times each row is repeated; needs `data`.
+    seed : int or numpy.random.Generator, optional
+        Same seed, same answer, whatever `n_jobs` is.
+    n_jobs : int, default 1
+        Processes, through joblib: -1 for all cores. Inside
+        ``joblib.parallel_config("dask")`` a Dask cluster does the work.
+    progress : bool or "auto", default "auto"
+        Whether to show a bar; "auto" where it takes more than some seconds.
+
+    Returns
+    -------
+    Power
+        ``.table``, a row for each size of the study.
+
+    Raises
+    ------
+    ModelError
+        If a parameter is missing or impossible, or the test does not exist.
+
+    References
+    ----------
+    .. [1] Green and MacLeod (2016). Methods Ecol. Evol. 7(4).
+       https://doi.org/10.1111/2041-210X.12504
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, bayeslmm as lmm
+    >>> g, i = np.divmod(np.arange(100), 5)
+    >>> study = pd.DataFrame({"g": g, "x": i - 2.0})
+    >>> found = lmm.power(
+    ...     "y ~ x + (1 | g)",
+    ...     study,
+    ...     effect="x",
+    ...     parameters={"x": 0.2, "1|g_sigma": 0.5, "sigma": 1.0},
+    ...     nsim=200,
+    ...     seed=1,
+    ... )
+    >>> bool(0.6 < found.table["power"].iloc[0] < 1.0)
+    True
+    """
+    check_fraction(alpha, "alpha")
+    nsim = check_count(nsim, "nsim", 1)
+    check_seed(seed)
+    check_progress(progress)
+    rng = np.random.default_rng(seed)
+    pilot = _pilot(source)
+    lines, p_values, name = [], [], ""
+    for words, model in _studies(source, data, groups, rows):
+        wanted = read_effect(model, effect)
+        target = make_target(model, wanted, test)
+        truth = true_parameters(model.design, parameters, pilot)
+        results = _run(model, truth, target, nsim, rng, n_jobs, progress)
+        p = np.array([result.p for result in results])
+        lines.append({**words, "n": model.design.n, **_line(results, p, alpha)})
+        p_values.append(p)
+        name = wanted.name
+    return Power(name, str(test), alpha, Table(lines), tuple(p_values))
+
+
+def _pilot(source: object) -> dict[str, float] | None:
+    """Estimates of a pilot fit."""
+    if not isinstance(source, RemlFit):
+        return None
+    return {str(k): float(v) for k, v in source.summary()["estimate"].items()}
+
+
+def _studies(
+    source: "ModelSpec | RemlFit | str",
+    data: object,
+    groups: Mapping[str, int | Sequence[int]] | None,
+    rows: int | Sequence[int] | None,
+) -> Iterator[tuple[dict[str, int], ModelSpec]]:
+    """What each study is called, and its model."""
+    model = source.model if isinstance(source, RemlFit) else source
+    formula = model.formula.text if isinstance(model, ModelSpec) else model
+    if not isinstance(formula, str):
+        raise ModelError(
+            f"power takes a fit, a model or a formula with data, not a "
+            f"{type(source).__name__}: {shortened(source)}."
+        )
+    if data is None:
+        if not isinstance(model, ModelSpec) or groups or rows:
+            raise ModelError(
+                "power needs the rows of the study: give data=, a data frame with the "
+                "predictors and the grouping columns."
+            )
+        if model.family != "gaussian":
+            raise ModelError(f"power draws Gaussian responses, not {model.family!r}.")
+        yield {}, model
+        return
+    if not isinstance(data, pd.DataFrame):
+        raise ModelError(f"data must be a pandas data frame, not {shortened(data)}.")
+    asked = {name: _several(value) for name, value in (groups or {}).items()}
+    times = {} if rows is None else {"rows": _several(rows)}
+    for counts in product(*asked.values(), *times.values()):
+        sizes = dict(zip(asked, counts, strict=False))
+        frame = resized(data, sizes)
+        frame = repeated(frame, counts[-1]) if times else frame
+        words = dict(zip([*asked, *times], counts, strict=True))
+        yield words, ModelSpec(formula, _with_response(formula, frame))
+
+
+def _several(value: int | Sequence[int]) -> tuple[int, ...]:
+    """One number or several."""
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _with_response(formula: str, data: pd.DataFrame) -> pd.DataFrame:
+    """The rows with some response, which no study looks at."""
+    from bayeslmm.formula import parse_formula
+
+    names = parse_formula(formula).response.columns
+    noise = np.random.default_rng(0).normal(size=len(data))
+    return data.assign(**dict.fromkeys(names, noise))
+
+
+def _run(
+    model: ModelSpec,
+    truth: Parameters,
+    target: Target,
+    nsim: int,
+    rng: np.random.Generator,
+    n_jobs: int,
+    progress: bool | Literal["auto"],
+) -> list[Result]:
+    """All studies of one size, in chunks whose seeds do not depend on the processes."""
+    sizes = [CHUNK] * (nsim // CHUNK) + ([nsim % CHUNK] if nsim % CHUNK else [])
+    seeds = rng.spawn(len(sizes))
+    chunks = list(zip(sizes, seeds, strict=True))
+    target = _warmed(model.design, truth, target, rng)
+    if n_jobs == 1:
+        shown = _shown(chunks, progress)
+        found = [_chunk(model.design, truth, target, *one) for one in shown]
+    else:
+        from joblib import Parallel, delayed
+
+        tasks = (delayed(_chunk)(model.design, truth, target, *one) for one in chunks)
+        found = Parallel(n_jobs=n_jobs)(tasks) or []
+    return [result for part in found for result in part or ()]
+
+
+def _warmed(
+    design: Design, truth: Parameters, target: Target, rng: np.random.Generator
+) -> Target:
+    """The target, whose searches start where that of one such study has ended."""
+    if isinstance(target, PosteriorTarget):
+        return target
+    own = rng.spawn(1)[0]
+    return target.warmed(simulate(design, 1, own, **truth._asdict())[0])
+
+
+def _chunk(
+    design: Design,
+    truth: Parameters,
+    target: Target,
+    size: int,
+    rng: np.random.Generator,
+) -> list[Result]:
+    """Some studies."""
+    responses = simulate(design, size, rng, **truth._asdict())
+    return [target(y) for y in responses]
+
+
+def _line(
+    results: Sequence[Result], p: Float[np.ndarray, " nsim"], alpha: float
+) -> dict[str, float]:
+    """Power with its error, the mean estimate, and what failed."""
+    n = len(p)
+    share = float((p < alpha).sum()) / n
+    centre = (share + WALD**2 / (2 * n)) / (1 + WALD**2 / n)
+    half = WALD * math.sqrt(share * (1 - share) / n + WALD**2 / (4 * n**2))
+    half /= 1 + WALD**2 / n
+    return {
+        "power": share,
+        "mcse": math.sqrt(share * (1 - share) / n),
+        "lower": centre - half,
+        "upper": centre + half,
+        "estimate": float(np.nanmean([result.estimate for result in results])),
+        "nsim": n,
+        "failed": sum(not result.converged for result in results),
+    }
+
+
+def _shown(chunks: list, progress: bool | Literal["auto"]) -> Iterator:
+    """The chunks with a bar: if it is wanted, or if the first says it takes long."""
+    rest, start = iter(chunks), time.monotonic()
+    if progress == "auto":
+        yield next(rest)
+        left = (time.monotonic() - start) * (len(chunks) - 1)
+        progress = left > LONG
+    if progress:
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        total = len(chunks)
+        yield from track(rest, "simulated studies", total=total, console=console)
+    yield from rest
+
+
+def _escaped(text: str) -> str:
+    """Text that a page can hold."""
+    from html import escape
+
+    return escape(text)

@@ -1,0 +1,99 @@
+"""Parameters of a study to come, by the labels of `summary`.
+
+Takes a design with values by label, on top of the estimates of a pilot fit if there is
+one; gives `Parameters` to simulate from.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.covariance import angle_to_factor
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
+from bayeslmm.errors import ModelError, is_number, listed, nearest_names
+from bayeslmm.simulation import Parameters, sd_corr_to_factor
+
+
+def true_parameters(
+    design: Design,
+    given: Mapping[str, object] | None,
+    pilot: Mapping[str, float] | None = None,
+) -> Parameters:
+    """Values of every parameter.
+
+    Parameters
+    ----------
+    design : Design
+        Of the study.
+    given : mapping of str to float, optional
+        By label: ``{"x": 0.3, "1|g_sigma": 0.5, "sigma": 1.0}``. The intercept and
+        correlations are 0 unless they are given.
+    pilot : mapping of str to float, optional
+        Estimates that hold where nothing is given.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown, a value impossible, or one is missing.
+    """
+    known = {p.label: p for p in design.space.parameters}
+    values = dict(pilot or {})
+    for label, value in (given or {}).items():
+        if label not in known:
+            raise ModelError(
+                f"There is no parameter {str(label)!r}.{nearest_names(label, known)}"
+            )
+        if not is_number(value) or not np.isfinite(value):
+            raise ModelError(f"{label!r} must be a finite number, not {value!r}.")
+        values[label] = float(value)
+    optional = {p.label for p in known.values() if p.component == "corr"}
+    optional |= {"Intercept"} & set(known)
+    missing = [label for label in known if label not in {*values, *optional}]
+    if missing:
+        raise ModelError(
+            f"The study needs a value of {listed(missing)}: give parameters={{"
+            f"{missing[0]!r}: ...}}, or a fit, whose estimates are taken."
+        )
+    beta = np.zeros(design.p)
+    for p in known.values():
+        if p.component == "fixef":
+            beta[p.index[0]] = values.get(p.label, 0.0)
+    sigma = values["sigma"]
+    if not sigma > 0.0:
+        raise ModelError(f"'sigma' must be positive, not {sigma}.")
+    factors = tuple(
+        _factor(design, t, [p for p in known.values() if p.term == t], values)
+        for t in range(len(design.groups))
+    )
+    return Parameters(beta, factors, sigma)
+
+
+def _factor(
+    design: Design, t: int, own: list[Parameter], values: Mapping[str, float]
+) -> Float[np.ndarray, "k k"]:
+    """Root of the covariance of one bar term."""
+    term = design.groups[t]
+    sd, corr = np.zeros(term.k), np.eye(term.k)
+    shared = []
+    for p in own:
+        value = values.get(p.label, 0.0)
+        if p.component == "sd":
+            if value < 0.0:
+                raise ModelError(f"{p.label!r} is an SD: at least 0, not {value}.")
+            sd[list(p.index)] = value
+            if term.covariance.homogeneous:
+                sd[:] = value
+        else:
+            if abs(value) > 1.0:
+                raise ModelError(
+                    f"{p.label!r} is a correlation: between -1 and 1, not {value}."
+                )
+            corr[p.index] = corr[p.index[::-1]] = value
+            shared.append(value)
+    if term.covariance.is_shared(term.k) and not term.covariance.is_full(term.k):
+        angles = term.covariance.angles(np.array(shared), term.k)
+        free = np.append(sd[: term.covariance.n_sd(term.k)], angles)
+        return angle_to_factor(term.covariance, free, term.k)
+    return sd_corr_to_factor(sd, corr)
