@@ -25,6 +25,7 @@ from bayeslmm.design.space import (
 )
 from bayeslmm.formula.nodes import STRUCTURE_WORDS
 from bayeslmm.marginal.conditioning import condition
+from bayeslmm.posterior.agreement import joint_coordinates
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.margins import mean_sd, values_at
@@ -80,7 +81,8 @@ def test_every_coordinate_has_its_parameters(word: str) -> None:
     scales = (SDS,) if equal else tuple((label,) for label in SDS)
     partials = tuple((f"g_corr[{n}]",) if n else () for n in PARTIALS[word])
     wanted = (("sigma",), *scales, *partials, ("1|h_sigma",))
-    assert tuple(own.tells for own in space.coordinates) == wanted
+    tells = tuple(tuple(p.label for p in own.tells) for own in space.coordinates)
+    assert tells == wanted
     assert space.size == len(wanted)
     assert space.sigma == 0
     assert space.place("1|h_sigma") == space.size - 1
@@ -209,7 +211,7 @@ def test_the_search_sees_what_it_should() -> None:
 # --- one more coordinate --------------------------------------------------------------
 
 PHI = Parameter("phi", "sigma", "phi", bounds=POSITIVE, words="a parameter of tests")
-LOG_PHI = Coordinate("phi", "log_sd", None, ("phi",))
+LOG_PHI = Coordinate("phi", None, (PHI,))
 LOG_NORMAL = Prior("LogNormal", (("mu", 0.3), ("sigma", 0.4)))
 
 
@@ -318,6 +320,12 @@ def test_a_coordinate_more_moves_no_draw(
     apart = (table["median"] - other["median"]) / other["sd"]
     assert apart.abs().max() < 0.15  # Monte Carlo error of a median is about 0.02
     assert table.loc["phi", "median"] == pytest.approx(np.exp(0.3), rel=0.05)
+    target = make_target(model.design, model.conditioned, model.priors)
+    x = joint_coordinates(model.design, target, long.idata)
+    for label in ("phi", "sigma", "x|g_sigma"):
+        place = target.space.place(label)
+        own = np.log(long.draws(label)[:, ::10])
+        np.testing.assert_allclose(x[..., place], own, atol=1e-9)
     wide = long.varcorr()
     assert list(wide.index) == [*short.varcorr().index, "phi"]
     spread = (wide["median"] - short.varcorr()["median"]).abs()
