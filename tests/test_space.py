@@ -244,7 +244,7 @@ def test_a_coordinate_more_moves_no_density(
     design = with_structure(design, word)
     short = target_of(design)
     request.getfixturevalue("longer")
-    long = target_of(design, {"phi": LOG_NORMAL})
+    long = target_of(replace(design), {"phi": LOG_NORMAL})
     assert long.space.sigma == 1
     assert (long.compiled is None) == (short.compiled is None)
     x = short.start + rng.normal(0, 0.7, short.start.size)
@@ -273,6 +273,7 @@ def test_a_coordinate_more_moves_no_mode_and_no_tail(
     short = laplace(target_of(design))
     moments = find_tails(design, target_of(design)).moments
     request.getfixturevalue("longer")
+    design = replace(design)
     target = target_of(design, {"phi": LOG_NORMAL})
     long = laplace(target)
     np.testing.assert_allclose(long.mode[1:], short.mode, atol=1e-4)

@@ -170,8 +170,10 @@ class ProfiledProblem:
         d_factors: tuple[Float[np.ndarray, "_k _k"], ...],
     ) -> Float[np.ndarray, " m"]:
         """Gradient with respect to theta from those with respect to the factors."""
-        pairs = zip(self.blocks, d_factors, strict=True)
-        return self._joined([b.pullback(theta[b.where], d) for b, d in pairs], 0.0)
+        gradient = np.zeros(self.m)
+        for block, d_factor in zip(self.blocks, d_factors, strict=True):
+            gradient[block.where] = block.pullback(theta[block.where], d_factor)
+        return gradient
 
     def _joined(
         self, parts: Sequence[Float[np.ndarray, " _m"] | float], otherwise: float
@@ -204,10 +206,10 @@ class ProfiledProblem:
 
         `units` along the axes, but for terms with a shared correlation.
         """
-        found, places = np.eye(self.m), np.arange(self.m)
+        found = np.eye(self.m)
         for block in self.blocks:
             noise = block.n_levels / self.statistics.n  # error of an effect of a level
-            own = free & np.isin(places, places[block.where])
+            own = block.where.start + np.flatnonzero(free[block.where])
             columns = block.frame(theta[block.where], free[block.where], noise)
             found[block.where, own] = columns
         return found[:, free]
