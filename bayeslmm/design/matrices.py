@@ -30,10 +30,14 @@ MAX_BYTES = 8e9
 
 @dataclass(frozen=True, slots=True)
 class CodedTerm:
-    """A term and, for each of its atoms, whether it is coded by all its levels."""
+    """A term and, for each of its atoms, whether it is coded by all its levels.
+
+    If `plain`, the others are coded by treatment contrasts whatever the formula says.
+    """
 
     term: Term
     full: tuple[bool, ...]
+    plain: bool = False
 
     def contrasts(
         self, columns: Mapping[str, Described]
@@ -42,8 +46,10 @@ class CodedTerm:
         found = []
         for atom, full in zip(self.term.atoms, self.full, strict=True):
             column = columns[atom.label]
-            stands = full or not isinstance(column, AnyFactor)
-            found.append(None if stands else contrast_of(atom, column.levels))
+            if self.plain or full or not isinstance(column, AnyFactor):
+                found.append(None)
+            else:
+                found.append(contrast_of(atom, column.levels))
         return tuple(found)
 
 

@@ -52,8 +52,9 @@ def read_coding(asked: Node) -> AskedCoding | None:
     """The coding that a second argument of ``C()`` names, None if it names none."""
     name = asked.function if isinstance(asked, Call) else ""
     name = asked.name if isinstance(asked, Name) else name
-    known = {**_NAMES, **{kind: kind for kind in _NAMES.values()}}
-    kind: CodingName | None = known.get(name.removeprefix("contr."))
+    kind = _NAMES.get(name.removeprefix("contr."))
+    for known in _NAMES.values():
+        kind = known if name == known else kind
     if kind is None:
         return None
     given: list[tuple[str, Node]] = []
