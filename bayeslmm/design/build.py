@@ -28,6 +28,7 @@ from bayeslmm.design.response import (
 )
 from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import text_traps
+from bayeslmm.design.typical import typical_values
 from bayeslmm.design.used import (
     Columns,
     check_not_renamed,
@@ -103,7 +104,8 @@ def build_design(
         part = FixedPart(coding, tuple(map(str, frame.columns)))
         design = replace(design, rows=encoded)
         design = _checked(design, part, used, gaussian=gaussian)
-    return Recipe(design, coding, trials, response_levels)
+    typical = typical_values(formula, used)
+    return Recipe(design, coding, trials, response_levels, typical)
 
 
 def _checked(
