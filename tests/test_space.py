@@ -25,6 +25,7 @@ from bayeslmm.design.space import (
 )
 from bayeslmm.formula.nodes import STRUCTURE_WORDS
 from bayeslmm.marginal.conditioning import condition
+from bayeslmm.marginal.objective import Objective, second_differences
 from bayeslmm.posterior.agreement import joint_coordinates
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
@@ -35,6 +36,7 @@ from bayeslmm.posterior.tails import find_tails
 from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.posterior.visits import log_target
 from bayeslmm.priors import Prior, make_priors
+from bayeslmm.reml.criterion import profiled_problem
 
 # Same algebra by two routes.
 EXACT = 1e-10
@@ -167,6 +169,26 @@ def test_a_correlation_of_several_coordinates_has_no_place() -> None:
     mean, sd = mean_sd(lag, target, lattice)
     assert mean == pytest.approx(lattice.weights @ values, rel=EXACT)
     assert sd**2 == pytest.approx(lattice.weights @ (values - mean) ** 2, rel=EXACT)
+
+
+def test_both_sides_are_asked_the_same_way() -> None:
+    """REML's criterion and the posterior's density: value, gradient, effects."""
+    design = random_design(np.random.default_rng(9), effects=(2,))
+    target = target_of(design)
+    problem = profiled_problem(design, target.conditioned, restricted=True)
+    for side in (problem, target):
+        assert isinstance(side, Objective)
+        assert side.start.size == side.space.size
+        frame = np.eye(side.space.size)
+        curvature = second_differences(
+            lambda points, f=side: np.array([f(point)[1] for point in points]),
+            *(side.start, frame, 1e-4),
+        )
+        for at in frame:
+            ends = [side(side.start + sign * 1e-4 * at)[0] for sign in (1, -1)]
+            numeric = (sum(ends) - 2.0 * side(side.start)[0]) / 1e-8
+            assert at @ curvature @ at == pytest.approx(numeric, rel=1e-3, abs=1e-3)
+        assert side.effects(side.start).beta.shape == (design.p,)
 
 
 # --- nothing else knows ---------------------------------------------------------------
