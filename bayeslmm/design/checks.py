@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
-from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.coder import AtomCoder
 from bayeslmm.design.digits import Given, account_digits, check_sums
 from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
@@ -146,7 +146,7 @@ def _check_levels(design: Design, term: GroupTerm, *, gaussian: bool) -> None:
 
 def _check_labels(design: Design) -> None:
     """Raise if two parameters would have one name, as a and a column called a[q]."""
-    labels = [parameter.label for parameter in parameters(design)]
+    labels = design.space.labels
     for label in labels:
         if labels.count(label) > 1:
             raise DataError(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
+from bayeslmm.marginal.objective import Objective
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.newton import MAX_STEP, Curvature, newton_step
 
@@ -47,7 +48,7 @@ def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent
 
 
 def descend_from(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], known: Curvature
+    problem: Objective, theta: Float[np.ndarray, " m"], known: Curvature
 ) -> Descent | None:
     """By quasi-Newton steps from a theta with its curvature; None if they go astray.
 
@@ -133,7 +134,7 @@ def _descend_by_gradient(
 
     It works on theta times `steepness`: half the evaluations on InstEval.
     """
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     scale = problem.steepness()
 
     def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:

@@ -193,9 +193,9 @@ def _covariance_slopes(
     for block, (Q, _) in zip(
         stats.layout.blocks, projections(stats, done), strict=True
     ):
-        for t, start in zip(block.terms, block.starts, strict=True):
+        for t, span in block.parts:
             own, factor = problem.blocks[t], relative[t]
-            on_beta = Q[:, start : start + own.k, :-1] @ C0
+            on_beta = Q[:, span, :-1] @ C0
             between = np.einsum("jap,jbq->abpq", on_beta, on_beta)
             for i, slope in enumerate(own.slopes(theta[own.where])):
                 half = slope @ factor.T

@@ -152,9 +152,9 @@ def make_block(
     structure: Structure,
     basis: Float[np.ndarray, "k k"],
     n_levels: int,
-    first: int,
+    where: slice,
 ) -> ThetaBlock:
-    """The block of a term that begins at `first`; `basis` gives its safe columns."""
+    """The block of a term at its place in theta; `basis` gives its safe columns."""
     k = len(basis)
     structure = STRUCTURES[PLAIN] if structure.is_full(k) else structure
     lift = solve_triangular(basis, np.eye(k), lower=True)
@@ -162,5 +162,4 @@ def make_block(
     if structure.homogeneous:
         top = size.max()
         size = np.full(k, top * math.sqrt(np.square(size / top).mean()))
-    where = slice(first, first + structure.n_theta(k))
     return ThetaBlock(structure, k, n_levels, where, size, lift / size)
