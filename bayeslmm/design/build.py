@@ -27,6 +27,7 @@ from bayeslmm.design.response import (
 )
 from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import text_traps
+from bayeslmm.design.typical import typical_values
 from bayeslmm.design.used import (
     check_not_renamed,
     complete_rows,
@@ -105,7 +106,8 @@ def build_design(
             frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu"),
             gaussian=gaussian,
         )
-    return Recipe(design, coding, trials, response_levels)
+    typical = typical_values(formula, used)
+    return Recipe(design, coding, trials, response_levels, typical)
 
 
 def _read_response(

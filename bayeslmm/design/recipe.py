@@ -4,8 +4,8 @@ Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives
 rows of X and Z, and the levels, of a new data frame.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -68,12 +68,16 @@ class Recipe:
         Number of trials of a binomial response.
     response_levels : tuple of str
         The two levels of a response that is a factor, 0 and 1; else empty.
+    typical : mapping of str to tuple of float
+        Mean of each numeric column of the fixed part, or its two values; empty for
+        rows that were read in batches.
     """
 
     design: Design
     coding: Coding
     trials: Float[np.ndarray, " n"] | None = None
     response_levels: tuple[str, ...] = ()
+    typical: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def formula(self) -> Formula:

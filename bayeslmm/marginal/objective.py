@@ -5,7 +5,7 @@ best, and the log density of the posterior. Both are an `Objective` over the coo
 of a `ParameterSpace`. Curvature is taken of either in the same way.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,8 +15,6 @@ from bayeslmm.design.space import ParameterSpace
 from bayeslmm.marginal.effects import EffectsMean
 from bayeslmm.marginal.statistics import Statistics
 
-Function = Callable[[Float[np.ndarray, " m"]], tuple[float, Float[np.ndarray, " m"]]]
-"""Value and gradient at a point."""
 Bounds = tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
 
 
@@ -55,22 +53,24 @@ def steps(
     frame: Float[np.ndarray, "m f"],
     size: float,
     bounds: Bounds | None = None,
-) -> Iterator[tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], float]]:
+) -> tuple[Float[np.ndarray, "f m"], Float[np.ndarray, "f m"], Float[np.ndarray, " f"]]:
     """X a step up and down each column of a frame, within bounds, and how far."""
-    lower, upper = bounds or (np.full(x.size, -np.inf), np.full(x.size, np.inf))
-    for direction in frame.T:
-        above = np.where(direction < 0.0, lower, upper) - x
-        below = x - np.where(direction < 0.0, upper, lower)
-        moves = direction != 0.0
-        up = min(size, np.min(above[moves] / direction[moves]))
-        down = min(size, np.min(below[moves] / direction[moves]))
-        if up + down == 0.0:  # two angles at their ends, which are no kinks
-            up = down = size
-        yield x + up * direction, x - down * direction, up + down
+    along = frame.T
+    up = down = np.full(len(along), size)
+    if bounds is not None and np.isfinite(bounds).any():
+        (lower, upper), moves, falls = bounds, along != 0.0, along < 0.0
+        unit = np.where(moves, along, 1.0)
+        above = (np.where(falls, lower, upper) - x) / unit
+        below = (x - np.where(falls, upper, lower)) / unit
+        up = np.minimum(size, np.where(moves, above, np.inf).min(axis=1))
+        down = np.minimum(size, np.where(moves, below, np.inf).min(axis=1))
+        held = up + down == 0.0  # two angles at their ends, which are no kinks
+        up, down = np.where(held, size, up), np.where(held, size, down)
+    return x + up[:, None] * along, x - down[:, None] * along, up + down
 
 
 def second_differences(
-    function: Function,
+    gradients: Callable[[Float[np.ndarray, "r m"]], Float[np.ndarray, "r m"]],
     x: Float[np.ndarray, " m"],
     frame: Float[np.ndarray, "m f"],
     size: float,
@@ -78,11 +78,9 @@ def second_differences(
 ) -> Float[np.ndarray, "f f"]:
     """Hessian along the columns of a frame, by differences of the exact gradient.
 
-    Central, unless a bound is in the way.
+    Central, unless a bound is in the way; `gradients` takes all points at once.
     """
-    rows = [
-        frame.T @ (function(up)[1] - function(down)[1]) / far
-        for up, down, far in steps(x, frame, size, bounds)
-    ]
-    found = np.array(rows).reshape(frame.shape[1], frame.shape[1])
+    ups, downs, far = steps(x, frame, size, bounds)
+    slopes = gradients(np.concatenate([ups, downs])) @ frame
+    found = (slopes[: len(far)] - slopes[len(far) :]) / far[:, None]
     return 0.5 * (found + found.T)

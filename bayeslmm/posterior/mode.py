@@ -241,7 +241,12 @@ def negative_hessian(
     target: Objective, x: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, "m m"]:
     """Minus the Hessian at x, by central differences of the gradient."""
-    return -second_differences(target, x, np.eye(x.size), HESSIAN_STEP)
+
+    def gradients(points: Float[np.ndarray, "r m"]) -> Float[np.ndarray, "r m"]:
+        """Of the target, one after the other."""
+        return np.array([target(point)[1] for point in points]).reshape(points.shape)
+
+    return -second_differences(gradients, x, np.eye(x.size), HESSIAN_STEP)
 
 
 def whitening_basis(hessian: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:

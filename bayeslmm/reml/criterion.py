@@ -30,7 +30,9 @@ from bayeslmm.marginal import (
     profiled_gradient,
 )
 from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.objective import Bounds
+from bayeslmm.marginal.profile import profiles
 from bayeslmm.reml.thetas import ThetaBlock, make_block
 
 
@@ -50,6 +52,9 @@ class ProfiledProblem:
         One for each term.
     bounds : tuple of ndarray, shape (m,)
         Lower and upper bounds; infinite where the criterion is even.
+    linear : ndarray, shape (m, blocks, k, k), or None
+        Derivative of the relative factors of the blocks (`Layout.join`) by each theta;
+        None under shared correlations, in which they are not linear.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
@@ -59,6 +64,7 @@ class ProfiledProblem:
     space: ParameterSpace
     blocks: tuple[ThetaBlock, ...]
     bounds: Bounds
+    linear: Float[np.ndarray, "m b k k"] | None
     calls: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -106,11 +112,29 @@ class ProfiledProblem:
         self, theta: Float[np.ndarray, " m"]
     ) -> tuple[float, Float[np.ndarray, " m"]]:
         """Criterion with its gradient."""
+        if self.linear is not None:
+            values, gradients = self.at(theta[None])
+            return float(values[0]), gradients[0]
         self.calls["evaluations"] += 1
         criterion, d_factors = profiled_gradient(
             self.statistics, self.factors(theta), restricted=self.restricted
         )
         return criterion, self._pulled(theta, d_factors)
+
+    def at(
+        self, thetas: Float[np.ndarray, "r m"]
+    ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r m"]]:
+        """Criterion and gradient at several thetas, in one compiled call if linear."""
+        linear = self.linear
+        if linear is None:
+            found = [self(theta) for theta in thetas]
+            slopes = np.array([slope for _, slope in found]).reshape(thetas.shape)
+            return np.array([value for value, _ in found]), slopes
+        self.calls["evaluations"] += len(thetas)
+        flat = linear.reshape(self.m, -1)
+        points = (thetas @ flat).reshape(len(thetas), *linear.shape[1:])
+        values, slopes = profiles(self.statistics, points, restricted=self.restricted)
+        return values, slopes.reshape(len(thetas), flat.shape[1]) @ flat.T
 
     def with_curvature(
         self, theta: Float[np.ndarray, " m"]
@@ -254,7 +278,24 @@ def safe_problem(
     for block in blocks:
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    return ProfiledProblem(conditioned, restricted, space, blocks, (lower, upper))
+    linear = _linear(blocks, layout)
+    return ProfiledProblem(
+        conditioned, restricted, space, blocks, (lower, upper), linear
+    )
+
+
+def _linear(
+    blocks: Sequence[ThetaBlock], layout: Layout
+) -> Float[np.ndarray, "m b k k"] | None:
+    """Derivative of the factors of all blocks by each theta, where there is one."""
+    m, found = blocks[-1].where.stop, []
+    for block in blocks:
+        own, whole = block.linear(), np.zeros((m, block.k, block.k))
+        if own is None:
+            return None
+        whole[block.where] = own
+        found.append(whole)
+    return layout.join(found)
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:

@@ -5,6 +5,7 @@ L-BFGS-B, or by average information where an evaluation is dear. Neither is trus
 have arrived.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,15 +58,15 @@ def descend_from(
     """
     frame, inverse = known.frame, np.linalg.inv(known.hessian)
     value, gradient = problem(theta)
+    slope = gradient @ frame
     for _ in range(QUASI_NEWTON_STEPS):
-        slope = gradient @ frame
-        step = -inverse @ slope
+        step = -(inverse @ slope)
         promised = -0.5 * float(step @ slope)
         if not 0.0 <= promised < np.inf:
             return None
         if promised < ARRIVED:
             return Descent(theta, (value, gradient))
-        step *= min(1.0, MAX_STEP / float(np.linalg.norm(step)))
+        step *= min(1.0, MAX_STEP / math.sqrt(float(step @ step)))
         trial, found = theta + frame @ step, None
         for _ in range(HALVINGS):
             found = problem(trial)
@@ -76,7 +77,8 @@ def descend_from(
         else:
             return Descent(theta, (value, gradient))
         theta, (value, gradient) = trial, found
-        inverse = _updated(inverse, step, gradient @ frame - slope)
+        before, slope = slope, gradient @ frame
+        inverse = _updated(inverse, step, slope - before)
     return None
 
 

@@ -221,10 +221,8 @@ def _working_slopes(
         pairs = zip(kept, values, strict=True)
         return np.array([p.working(value) for p, value in pairs])
 
-    columns = [
-        (at(up) - at(down)) / far
-        for up, down, far in steps(theta, frame, DIFFERENCE, problem.bounds)
-    ]
+    found = steps(theta, frame, DIFFERENCE, problem.bounds)
+    columns = [(at(up) - at(down)) / far for up, down, far in zip(*found, strict=True)]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
     in_sigma = np.array([float(p.bounds == POSITIVE) for p in kept])
     slopes += np.outer(in_sigma, frame.T @ problem.log_sigma_slope(theta))

@@ -342,7 +342,9 @@ def curvature_at(
         beside a place where the criterion breaks down.
     """
     frame = problem.frame(theta, free)
-    hessian = second_differences(problem, theta, frame, DIFFERENCE, problem.bounds)
+    hessian = second_differences(
+        lambda thetas: problem.at(thetas)[1], theta, frame, DIFFERENCE, problem.bounds
+    )
     if not np.isfinite(hessian).all():
         return None
     return Curvature(theta, frame, free, hessian, *np.linalg.eigh(hessian))

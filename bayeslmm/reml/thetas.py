@@ -90,6 +90,22 @@ class ThetaBlock:
             d_factor = self.lift.T @ np.tril(d_factor)
         return angle_pullback(self.structure, theta, self.k, d_factor)
 
+    def linear(self) -> Float[np.ndarray, "m k k"] | None:
+        """Derivative of the factor by each theta where it is linear in them all."""
+        if self.is_shared:
+            return None
+        k, found = (
+            self.k,
+            np.zeros((self.where.stop - self.where.start, self.k, self.k)),
+        )
+        if self.structure.unstructured:
+            columns, rows = np.triu_indices(k)
+            found[np.arange(len(found)), rows, columns] = 1.0
+        else:
+            sds = np.minimum(np.arange(k), len(found) - 1)
+            found[sds, :, np.arange(k)] = self.lift.T
+        return found
+
     def slopes(self, theta: Float[np.ndarray, " m"]) -> list[Float[np.ndarray, "k k"]]:
         """Derivative of the factor with respect to each theta, by the pullback."""
         found = np.zeros((len(theta), self.k, self.k))
