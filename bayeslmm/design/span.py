@@ -20,6 +20,7 @@ from bayeslmm.design.products import (
     Matrix,
     Powers,
     Variable,
+    known_levels,
     matrix_columns,
     plain_variables,
 )
@@ -106,10 +107,6 @@ def make_span(part: FixedPart) -> Span:
     coding = part.coding.fixed
     atoms = {a.label: a for coded in coding for a in coded.term.atoms}
     plain = dict(plain_variables(atoms.values(), variables))
-    levels = {
-        label: column.levels
-        for label in atoms
-        if isinstance(column := variables[label], AnyFactor)
-    }
+    levels = known_levels(atoms.values(), variables)
     columns = matrix_columns(predictor.intercept, coding, variables, plain)
     return Span(Matrix(list(columns), levels), plain)
