@@ -6,6 +6,7 @@ sentences that say by which likelihood the models were compared.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ from bayeslmm.comparison.nested import (
     sds_tested,
 )
 from bayeslmm.errors import (
+    FitWarning,
     ModelError,
     check_count,
     check_flag,
