@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayeslmm.design import Design, Recipe, build_design
+from bayeslmm.design import Design, ParameterSpace, Recipe, build_design
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.another import answer_recipe, response_account
 from bayeslmm.design.arrays import rows_of
@@ -256,6 +256,11 @@ class ModelSpec:
                 f"model.sample(method='joint')."
             )
         return self._conditioned
+
+    @property
+    def space(self) -> ParameterSpace:
+        """Every parameter: its label, its range, which coordinate has it."""
+        return self.design.space
 
     def __repr__(self) -> str:
         """Formula, family and sizes on one line."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
 from bayeslmm import DataError, ModelError
+from bayeslmm.reml.criterion import profiled_problem
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reml.expense import say_if_long
 
@@ -109,10 +111,24 @@ def test_a_long_wait_is_said_before_it_begins(fits: Any, caplog: Any) -> None:
     import time
 
     with caplog.at_level(logging.WARNING, "bayeslmm"):
-        stats = fits[0].conditioned.statistics
+        model = fits[0]
+        problem = profiled_problem(model.design, model.conditioned, restricted=True)
+
+        class Slow:
+            """The criterion of many parameters, for which it is timed."""
+
+            space = SimpleNamespace(size=99)
+            statistics, start = problem.statistics, problem.start
+            effects = problem.effects
+
+            def __call__(self, x: np.ndarray) -> Any:
+                """Two milliseconds."""
+                time.sleep(0.002)
+                return problem(x)
+
         for count in (100, 1_000_000):
             assert not caplog.records
-            say_if_long(stats, 99, lambda: time.sleep(0.002), count, "REML of it")
+            say_if_long(Slow(), count, "REML of it")  # type: ignore[arg-type]
     assert "REML of it takes some" in caplog.text
 
 

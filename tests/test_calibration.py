@@ -17,7 +17,6 @@ from sampling import unchecked
 
 from bayeslmm import Model
 from bayeslmm.covariance import STRUCTURES, coordinates_to_factor
-from bayeslmm.design.arrays import parameters
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.posterior.target import make_target
 from bayeslmm.priors import Priors
@@ -140,7 +139,7 @@ def true_values(
 ) -> dict[str, float]:
     """Every parameter as the tables report it: SDs and correlations at x = 0."""
     found = {}
-    for parameter in parameters(model.design):
+    for parameter in model.design.space.parameters:
         if parameter.component == "fixef":
             found[parameter.label] = float(beta[parameter.index[0]])
         elif parameter.term is None:

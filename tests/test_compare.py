@@ -11,7 +11,6 @@ from sampling import sample_unchecked
 
 import bayeslmm as lmm
 from bayeslmm.comparison import prior_pull, shrinkage_covariances
-from bayeslmm.design import parameters
 from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.posterior import SamplingStatus
 from bayeslmm.posterior.tails import Missing
@@ -46,7 +45,7 @@ def test_comparison_has_both_summaries_in_the_order_of_the_parameters(slopes):
     reml, post = slopes
     table = lmm.compare(reml, post)
     classical, posterior = reml.summary(), post.summary()
-    labels = [p.label for p in parameters(reml.model.design)]
+    labels = [p.label for p in reml.model.design.space.parameters]
     assert list(table.index) == labels
     np.testing.assert_array_equal(table["reml"], classical["estimate"])
     np.testing.assert_array_equal(table["reml_lower"], classical["lower"])

@@ -116,8 +116,9 @@ def test_the_density_does_not_know_zero_or_unit(
     other = target_of(Model(formula, moved(data, shift * unit, unit, level, scale)))
     x = one.start + rng.normal(0.0, 0.7, one.start.size)
     step = np.zeros(x.size)
-    for i in one.scales:
-        step[i] = math.log(scale) - math.log(unit) * one.labels[i].startswith("x|")
+    for i in one.space.scales:
+        slope = one.space.told(i).variable.startswith("x|")
+        step[i] = math.log(scale) - math.log(unit) * slope
     value, gradient = one(x)
     found, slope = other(x + step)
     change = one.statistics.n * math.log(scale)
@@ -427,12 +428,12 @@ def test_the_prior_of_a_shared_correlation_is_the_one_used(
     # the density that is used: (1 - w^2)^2 over atanh w, w scaled to (-1, 1)
     target = target_of(model)
     term, x = target.terms[0], target.start.tolist()
-    at = term.last - 1
+    at = term.where.stop - 1
     z = np.linspace(-12.0, 12.0, 4001)
     values = []
     for point in z:
         x[at] = point
-        values.append(term.prior(x)[0])
+        values.append(term.corr_logp(x)[0])
     density = np.exp(np.array(values) - max(values))
     rho = low + (1.0 - low) * 0.5 * (1.0 + np.tanh(z))
     assert (density * rho).sum() / density.sum() == pytest.approx(mean, abs=1e-6)

@@ -71,8 +71,8 @@ def lowest_of_random_starts(fit: RemlFit) -> float:
     """Criterion that L-BFGS-B finds from ten random starts."""
     design, conditioned = fit.model.design, fit.model.conditioned
     problem = profiled_problem(design, conditioned, restricted=True)
-    rng, bounds = np.random.default_rng(7), list(zip(*problem.bounds(), strict=True))
-    inside = np.clip(problem.bounds(), -3.0, 3.1)
+    rng, bounds = np.random.default_rng(7), list(zip(*problem.bounds, strict=True))
+    inside = np.clip(problem.bounds, -3.0, 3.1)
     starts = rng.uniform(np.maximum(inside[0], 0.0), inside[1], (10, problem.m))
     found = [
         minimize(problem, start, jac=True, method="L-BFGS-B", bounds=bounds).fun

@@ -15,7 +15,6 @@ from sampling import sample_unchecked
 
 from bayeslmm import FitWarning, Model, ModelError, OutputError, Posterior
 from bayeslmm.datasets import simulate_classrooms
-from bayeslmm.design import parameters
 from bayeslmm.posterior.predictions import factor_draws
 
 # Same algebra by two routes.
@@ -58,9 +57,13 @@ def first_draw(post: Posterior) -> tuple[Array, list[Array], list[Array], float]
             own["kind|classroom"].to_numpy().T,
         ]
     )
-    sds = [post.draws(p.label)[0, 0] for p in parameters(design) if p.component == "sd"]
+    sds = [
+        post.draws(p.label)[0, 0]
+        for p in design.space.parameters
+        if p.component == "sd"
+    ]
     corr = np.eye(4)
-    for parameter in parameters(design):
+    for parameter in design.space.parameters:
         if parameter.component == "corr":
             i, j = parameter.index
             corr[i, j] = corr[j, i] = post.draws(parameter.label)[0, 0]
@@ -135,7 +138,7 @@ def test_a_slash_becomes_a_division_slash(data: pd.DataFrame, tmp_path: Path) ->
 def test_summary_is_arviz_under_our_labels(post: Posterior) -> None:
     """Same numbers as az.summary, all labels in order, unrounded."""
     table = post.summary(0.9, "hdi")
-    assert list(table.index) == [p.label for p in parameters(post.model.design)]
+    assert list(table.index) == [p.label for p in post.model.design.space.parameters]
     theirs = pd.DataFrame(
         az.summary(
             post.idata,

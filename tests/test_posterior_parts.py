@@ -92,7 +92,7 @@ def test_every_structure_is_rebuilt_from_its_parameters() -> None:
             term = replace(design.groups[0], structure=word)
             design = replace(design, groups=(term,))
             x = rng.normal(size=structure.n_theta(k) + 1)
-            own = TermTarget(structure, k, 1, len(x), (), 2.0, np.eye(k))
+            own = TermTarget(structure, k, slice(1, len(x)), 2.0, np.eye(k))
             factors = np.broadcast_to(own.factor(x.tolist()), (2, 5, k, k))
             root = factor_draws(design, tree_of(design, factors), 0)
             np.testing.assert_allclose(
@@ -107,7 +107,8 @@ def tree_of(design: Design, factors: Array, sigma: Array | None = None) -> Any:
     """Tree of parameters with the given covariance factors."""
     shape = factors.shape[:2]
     sigma = np.ones(shape) if sigma is None else sigma
-    draws = parameter_draws(design, np.ones((*shape, design.p)), [factors], sigma)
+    beta, scalars = np.ones((*shape, design.p)), {"sigma": sigma}
+    draws = parameter_draws(design, beta, [factors], scalars)
     return to_datatree(design, draws, {"diverging": np.zeros(shape, bool)}, {})
 
 

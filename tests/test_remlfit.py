@@ -5,7 +5,6 @@ import pytest
 from reml_cases import fit, toy
 
 from bayeslmm import DataError, ModelError
-from bayeslmm.design.arrays import parameters
 from bayeslmm.reml import predict as remlpredict, tables as remltables
 
 # The same algebra by two routes.
@@ -21,7 +20,7 @@ def sleep_fit(sleepstudy):
 
 
 def test_every_table_has_the_labels_in_order(sleep_fit):
-    labels = [parameter.label for parameter in parameters(sleep_fit.design)]
+    labels = [parameter.label for parameter in sleep_fit.design.space.parameters]
     assert sleep_fit.summary().index.to_list() == labels
     assert sleep_fit.confint().index.to_list() == labels
     assert sleep_fit.fixef().index.to_list() == labels[:2]

@@ -10,7 +10,7 @@ import pandas as pd
 from bayeslmm.comparison.reading import SMALL_DIFFERENCE
 from bayeslmm.comparison.table import Row, compare, interval_name, row_scale
 from bayeslmm.comparison.units import unit_words
-from bayeslmm.design.arrays import parameters
+from bayeslmm.design.space import SIGMA
 from bayeslmm.tables import Sentences
 from bayeslmm.tables.numbers import counted, listed, number, row
 
@@ -114,7 +114,7 @@ def _effects(table: pd.DataFrame, interval: str, model: "ModelSpec") -> str:
 def _levels(table: pd.DataFrame, interval: str, model: "ModelSpec") -> str:
     """SDs between levels beside the residual SD."""
     parts: dict[str, list[str]] = {}
-    for parameter in parameters(model.design):
+    for parameter in model.space.parameters:
         if parameter.component != "sd" or parameter.term is None:
             continue
         name = interval if not parts else None
@@ -131,9 +131,9 @@ def _levels(table: pd.DataFrame, interval: str, model: "ModelSpec") -> str:
     ]
     sentence = _some(groups)
     sentence = sentence[0].upper() + sentence[1:]
-    if "sigma" not in table.index:
+    if SIGMA.label not in table.index:
         return f"{sentence}."
-    return f"{sentence}; the residual SD is {_shown(table.loc['sigma'].to_dict())}."
+    return f"{sentence}; {SIGMA.words} is {_shown(table.loc[SIGMA.label].to_dict())}."
 
 
 def _in_effect(effect: str) -> str:

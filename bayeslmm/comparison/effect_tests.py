@@ -18,7 +18,6 @@ from scipy.optimize import minimize
 from scipy.special import digamma, gammaln
 
 from bayeslmm.comparison.pairs import check_same_model
-from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import check_fraction
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import t_columns
@@ -105,7 +104,7 @@ def _is_cheap(reml: "RemlFit") -> bool:
 
 def _of_posterior(reml: "RemlFit", post: "Posterior", prob: float) -> pd.DataFrame:
     """The matched t of each effect."""
-    labels = [p.label for p in parameters(reml.design) if p.component == "fixef"]
+    labels = [p.label for p in reml.model.space.fixed]
     found = [match_t(post.draws(label).ravel()) for label in labels]
     location, scale, df = (
         np.array([getattr(one, name) for one in found])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
 
@@ -76,8 +76,7 @@ def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
 
 def _first_difference(one: Design, other: Design) -> str:
     """What differs first between two designs; empty if nothing does."""
-    names = [parameter.label for parameter in parameters(one)]
-    other_names = [parameter.label for parameter in parameters(other)]
+    names, other_names = one.space.labels, other.space.labels
     if names != other_names:
         odd = [name for name in names if name not in other_names]
         odd += [name for name in other_names if name not in names]

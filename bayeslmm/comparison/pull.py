@@ -8,7 +8,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from bayeslmm.covariance import factor_to_sd_corr
-from bayeslmm.design.arrays import GroupTerm, Parameter, parameters
+from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import PriorError
 from bayeslmm.priors import Priors, beta_prior, scale_logp
 
@@ -43,7 +44,7 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
     estimates = reml.summary()
     fixed = _fixed_pull(reml, priors)
     found = {}
-    for parameter in parameters(reml.model.design):
+    for parameter in reml.model.space.parameters:
         estimate = float(estimates["estimate"][parameter.label])
         se = float(estimates["se"][parameter.label])
         if parameter.component == "fixef":
@@ -53,9 +54,7 @@ def prior_pull(reml: "RemlFit", priors: Priors) -> pd.Series:
         elif parameter.component == "corr":
             found[parameter.label] = _corr_slope(reml, priors, parameter) * se
         else:
-            found[parameter.label] = (
-                _scale_slope(priors, parameter, estimate, reml) * se
-            )
+            found[parameter.label] = _scale_slope(priors, parameter, estimate) * se
     return pd.Series(found, dtype=float, name="prior_pull")
 
 
@@ -117,22 +116,11 @@ def _fixed_pull(reml: "RemlFit", priors: Priors) -> np.ndarray:
     return reml.beta_cov @ prior.precision @ (prior.mean - reml.beta) / se
 
 
-def _scale_slope(
-    priors: Priors, parameter: Parameter, estimate: float, reml: "RemlFit"
-) -> float:
+def _scale_slope(priors: Priors, parameter: Parameter, estimate: float) -> float:
     """Slope of the log prior density of an SD at its estimate."""
     if not estimate > 0.0:
         return float("nan")
-    prior = priors.sigma
-    if parameter.term is not None:
-        of_term = priors.sd[parameter.term]
-        labels = [
-            p.label
-            for p in parameters(reml.model.design)
-            if p.term == parameter.term and p.component == "sd"
-        ]
-        # a homogeneous term has one prior for all its SDs
-        prior = of_term[min(labels.index(parameter.label), len(of_term) - 1)]
+    prior = priors.of(parameter)
     if prior.is_flat:
         return 0.0
     slope_in_log = scale_logp(prior)(float(np.log(estimate)))[1]

@@ -6,21 +6,14 @@ and what is needed to put new data the same way.
 """
 
 from bayeslmm.design.account import RowAccount
-from bayeslmm.design.arrays import (
-    Component,
-    Design,
-    EffectVariable,
-    FixedVariable,
-    GroupTerm,
-    Parameter,
-    parameters,
-)
+from bayeslmm.design.arrays import Design, EffectVariable, FixedVariable, GroupTerm
 from bayeslmm.design.build import build_design
 from bayeslmm.design.describe import describe_table
 from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.frame import FactorColumn
 from bayeslmm.design.recipe import NewGroup, NewRows, Recipe
 from bayeslmm.design.rows import Rows
+from bayeslmm.design.space import Component, Parameter, ParameterSpace
 
 __all__ = [
     "Component",
@@ -33,10 +26,10 @@ __all__ = [
     "NewRows",
     "NumericColumn",
     "Parameter",
+    "ParameterSpace",
     "Recipe",
     "RowAccount",
     "Rows",
     "build_design",
     "describe_table",
-    "parameters",
 ]

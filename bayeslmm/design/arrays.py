@@ -1,11 +1,10 @@
 """The design of a mixed model: what its rows are, and under which names.
 
-Takes names, levels and `Rows`; gives the `Design` from which every computation starts,
-and `parameters`, the one list of parameter names. Needs numpy only.
+Takes names, levels and `Rows`; gives the `Design` from which every computation starts.
+Needs numpy only.
 """
 
 from dataclasses import InitVar, dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -14,12 +13,11 @@ from bayeslmm.design.account import RowAccount
 from bayeslmm.design.centring import NO_PRODUCTS, Centring, Products
 from bayeslmm.design.moments import ColumnMoments, Moments, combined_moments
 from bayeslmm.design.rows import Rows, absence, rows_moments
+from bayeslmm.design.space import ParameterSpace, entry_label, parameter_space
 from bayeslmm.formula.nodes import StructureWord
 
 # A mean of less than this many SDs is rounding.
 NO_MEAN = 1e-12
-
-Component = Literal["fixef", "sd", "corr", "sigma"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +210,13 @@ class Design:
         names = [""] * self.p
         for variable in self.fixed:
             for i, column in enumerate(variable.columns):
-                names[column] = _label(variable.name, variable.coords, i)
+                names[column] = entry_label(variable.name, variable.coords, i)
         return tuple(names)
+
+    @property
+    def space(self) -> ParameterSpace:
+        """Every parameter, and where each stands in the vector of coordinates."""
+        return parameter_space(self.fixed, self.groups)
 
     @property
     def intercept(self) -> int | None:
@@ -242,82 +245,3 @@ def rows_of(design: Design, what: str) -> Rows:
     if design.rows is None:
         raise absence(design.source, what)
     return design.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One scalar parameter: its label everywhere, and where its draws live.
-
-    ``label`` is what ``az.summary`` prints, ``variable[coord]``. ``index`` is the
-    column of X (fixef), the effect (sd) or the effect pair ``(row, column)`` (corr) in
-    term number ``term`` of the design.
-    """
-
-    label: str
-    component: Component
-    variable: str
-    coord: str | None
-    group: str | None
-    term: int | None
-    index: tuple[int, ...]
-
-
-def parameters(design: Design) -> tuple[Parameter, ...]:
-    """Every parameter of the model: fixed effects, SDs, correlations, sigma.
-
-    Parameters
-    ----------
-    design : Design
-        Arrays of the model.
-
-    Returns
-    -------
-    tuple of Parameter
-        In the order in which every table shows them.
-    """
-    found: list[Parameter] = []
-    for variable in design.fixed:
-        for i, column in enumerate(variable.columns):
-            label = _label(variable.name, variable.coords, i)
-            coord = variable.coords[i] if variable.coords else None
-            found.append(
-                Parameter(label, "fixef", variable.name, coord, None, None, (column,))
-            )
-    for t, term in enumerate(design.groups):
-        found += _sd_parameters(t, term)
-        found += _corr_parameters(t, term)
-    found.append(Parameter("sigma", "sigma", "sigma", None, None, None, ()))
-    return tuple(found)
-
-
-def _sd_parameters(t: int, term: GroupTerm) -> list[Parameter]:
-    """SDs of one term, named as bambi names them."""
-    found = []
-    for variable in term.variables:
-        name = f"{variable.name}_sigma"
-        if term.covariance.homogeneous:
-            effect = variable.effects[0]
-            found.append(Parameter(name, "sd", name, None, term.group, t, (effect,)))
-            continue
-        for i, effect in enumerate(variable.effects):
-            coord = variable.coords[i] if variable.coords else None
-            label = _label(name, variable.coords, i)
-            found.append(Parameter(label, "sd", name, coord, term.group, t, (effect,)))
-    return found
-
-
-def _corr_parameters(t: int, term: GroupTerm) -> list[Parameter]:
-    """Correlations of one term, one variable ``<group>_corr``.
-
-    Named pairs, or what the structure calls those that pairs share (``rho``).
-    """
-    name, corr = f"{term.group}_corr", term.covariance.correlations
-    return [
-        Parameter(f"{name}[{own}]", "corr", name, own, term.group, t, pair)
-        for own, pair in zip(corr.names(term.effects), corr.pairs(term.k), strict=True)
-    ]
-
-
-def _label(name: str, coords: tuple[str, ...], i: int) -> str:
-    """``name`` for a scalar, ``name[coord]`` for an entry of a vector."""
-    return f"{name}[{coords[i]}]" if coords else name

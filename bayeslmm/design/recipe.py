@@ -4,8 +4,8 @@ Takes what `build_design` learnt (codings, levels, means of ``scale``) and gives
 rows of X and Z, and the levels, of a new data frame.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,7 +20,7 @@ from bayeslmm.design.evaluate import (
     RawRows,
     evaluate_atom,
 )
-from bayeslmm.design.frame import match_levels, open_frame
+from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
 from bayeslmm.design.used import read_columns
 from bayeslmm.errors import DataError, listed, nearest_names
 from bayeslmm.formula import Atom, Formula
@@ -68,12 +68,16 @@ class Recipe:
         Number of trials of a binomial response.
     response_levels : tuple of str
         The two levels of a response that is a factor, 0 and 1; else empty.
+    typical : mapping of str to tuple of float
+        Mean of each numeric column of the fixed part, or its two values; empty for
+        rows that were read in batches.
     """
 
     design: Design
     coding: Coding
     trials: Float[np.ndarray, " n"] | None = None
     response_levels: tuple[str, ...] = ()
+    typical: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def formula(self) -> Formula:
@@ -146,17 +150,14 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
-        found = encode_predictors(self.coding, columns, rows, random=random)
+        X, Zs, offset = encode_predictors(self.coding, columns, rows, random=random)
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
         }
-        terms = zip(found.Z, bars, strict=True)
-        return NewRows(
-            found.X,
-            tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms),
-            found.offset,
-        )
+        terms = zip(Zs, bars, strict=True)
+        new = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
+        return NewRows(X, new, offset)
 
     def _new_column(self, atom: Atom, rows: RawRows) -> Column:
         """One atom on new rows, a factor with the levels of the design."""
@@ -172,7 +173,8 @@ class Recipe:
             )
         if isinstance(column, NumericColumn) or isinstance(known, AnyNumeric):
             return column
-        matched = match_levels(atom.label, column, known.levels, known.kind)
+        recode = level_codes(atom.label, column, known.levels, known.kind)
+        matched = FactorColumn(recode[column.codes], known.levels, known.kind)
         codes = np.unique(column.codes[matched.codes < 0])
         if len(codes):
             unseen = [column.levels[code] for code in codes]

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import Rows
+from bayeslmm.design.space import SIGMA
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
 from bayeslmm.graph.names import Tensor, response_name
@@ -85,7 +86,9 @@ def marginal_model(model: ModelSpec) -> "pm.Model":
     products = make_products(design, at_reference(rows, priors))
     with pm.Model() as graph:
         factors = add_factors(design, priors)
-        sigma = add_scale("sigma", priors.sigma)
+        of_none = (p for p in model.space.variances if p.term is None)
+        scalars = {p.label: add_scale(p.label, priors.of(p)) for p in of_none}
+        sigma = scalars[SIGMA.label]
         logp = marginal_logp(design, products, factors, sigma, prior)
         pm.Potential(f"{response_name(design)}_marginal", logp)
     return graph

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bayeslmm.design.arrays import Design, FixedVariable, Parameter, parameters
+from bayeslmm.design.arrays import Design, FixedVariable
+from bayeslmm.design.space import Parameter
 from bayeslmm.priors import Priors
 
 DIVISION_SLASH = "\u2215"
@@ -132,7 +133,7 @@ def _taken(design: Design) -> set[str]:
 def by_variable(design: Design) -> dict[str, list[Parameter]]:
     """Scalar parameters by the posterior variable that holds them."""
     fixed, found = fixed_names(design), {}
-    for parameter in parameters(design):
+    for parameter in design.space.parameters:
         found.setdefault(held_by(parameter, fixed), []).append(parameter)
     return found
 

@@ -63,13 +63,15 @@ def profiles(
     profile is flat in sigma and beta, so the slopes are those of the log density at
     their best values (envelope theorem).
     """
-    values, slopes = np.empty(len(relative)), np.empty_like(relative)
+    values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     kernel, sums = stats.solver.kernels.profiles, stats.sums
     if kernel is not None:
         dof = degrees_left(sums, restricted=restricted)
-        points = relative[:, 0], dof, restricted
+        p, w = sums.p, sums.p + 1
+        room = np.empty(p), np.empty((p, p)), np.empty((w, w))
+        points = relative[:, 0], dof, restricted, room
         kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
-        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), slopes
+        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
     for r, padded in enumerate(relative):
         done = eliminate(stats, stats.layout.cut_square(padded))
         found = profile_given(sums, done.log_det, done.G, restricted=restricted)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, parameters
+from bayeslmm.design.arrays import Design
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.predictions import factor_draws
 from bayeslmm.reml.centred import centred_factors
@@ -20,10 +20,6 @@ def centred_draws(
     """Draws of every SD and correlation there, by label."""
     roots = [factor_draws(design, tree, t) for t in range(len(design.groups))]
     spreads = [sd_corr_draws(root) for root in centred_factors(design, roots)]
-    found = {}
-    for parameter in parameters(design):
-        if parameter.term is not None:
-            sd, corr = spreads[parameter.term]
-            values = sd if parameter.component == "sd" else corr
-            found[parameter.label] = values[..., *parameter.index]
-    return found
+    nothing = np.empty(0)
+    of_terms = (p for p in design.space.variances if p.term is not None)
+    return {p.label: p.read(nothing, spreads, {}) for p in of_terms}

@@ -1,12 +1,26 @@
-"""Linear combinations of the fixed effects of a posterior, draw by draw."""
+"""Linear combinations of the fixed effects of a posterior, draw by draw.
 
-from typing import TYPE_CHECKING
+Contrasts, marginal means and slopes, as methods of `Posterior`: the same rows as those
+of a REML fit, with draws instead of standard errors.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from jaxtyping import Float
 
 from bayeslmm.design.contrasts import make_contrasts
+from bayeslmm.design.grid import (
+    cell_columns,
+    make_grid,
+    pair_rows,
+    read_specification,
+    slope_grid,
+)
+from bayeslmm.errors import check_flag
 from bayeslmm.posterior.places import draws_at, places
-from bayeslmm.posterior.tables import IntervalKind, interval_bounds
+from bayeslmm.posterior.tables import IntervalKind, check_interval, interval_bounds
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
@@ -15,34 +29,178 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
 
 
-def contrast_table(
-    post: "Posterior", what: object, prob: float, kind: IntervalKind
-) -> "pd.DataFrame":
-    """Combinations of the fixed effects; see `Posterior.contrast`."""
-    import pandas as pd
+class Combinations:
+    """Combinations of the fixed effects of a `Posterior`."""
 
-    asked = make_contrasts(post.model.design, what)
+    __slots__ = ()
+
+    def contrast(
+        self, what: object, *, prob: float = 0.95, kind: IntervalKind = "eti"
+    ) -> "pd.DataFrame":
+        """Linear combinations of the fixed effects.
+
+        Parameters
+        ----------
+        what : str, mapping, sequence or ndarray
+            As for `RemlFit.contrast`: ``"Machine[B] - Machine[C]"``, ``"Days = 10"``,
+            weights by label, a list or a mapping of names to such, a matrix.
+        prob : float, default 0.95
+            Probability of the intervals.
+        kind : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+
+        Returns
+        -------
+        DataFrame
+            Index ``contrast``; columns ``mean``, ``median``, ``sd``, ``lower``,
+            ``upper`` (of the combination less the value after ``=``), ``p_above``:
+            posterior probability that it is positive.
+
+        Raises
+        ------
+        ModelError
+            If a label is unknown or a weight no number.
+        FormulaError
+            If a text is no linear combination; with a caret.
+        """
+        import pandas as pd
+
+        post = cast("Posterior", self)
+        asked = make_contrasts(post.model.design, what)
+        columns = _columns(post, asked.weights, asked.constants, prob, kind)
+        return Table(columns, index=pd.Index(asked.names, name="contrast"))
+
+    def emmeans(
+        self,
+        spec: str,
+        *,
+        at: Mapping[str, object] | None = None,
+        pairs: bool = False,
+        prob: float = 0.95,
+        kind: IntervalKind = "eti",
+    ) -> "pd.DataFrame":
+        """Estimated marginal means, as of `RemlFit.emmeans`, with draws.
+
+        Parameters
+        ----------
+        spec : str
+            Variables of the fixed part: ``"dose"``, ``"dose * sex"`` (all
+            combinations), ``"dose | sex"`` (of dose, within each sex).
+        at : mapping of str to values, optional
+            Values of some variables; the others as for `RemlFit.emmeans`.
+        pairs : bool, default False
+            Differences of the means. Their intervals need no adjustment for many
+            comparisons: each is what the model and its priors say of that difference.
+        prob : float, default 0.95
+            Probability of the intervals.
+        kind : {"eti", "hdi"}, default "eti"
+            Equal-tailed or highest density.
+
+        Returns
+        -------
+        DataFrame
+            A row for each combination: the variables, ``mean``, ``median``, ``sd``,
+            ``lower``, ``upper``; with ``pairs`` ``contrast``, the variables after
+            ``|``, the same and ``p_above``. Of the linear predictor: units of y for the
+            identity link, those of the link (log odds, logs) for others.
+
+        Raises
+        ------
+        ModelError
+            If a variable or level is unknown, or a number has no known mean.
+        """
+        return _means(cast("Posterior", self), spec, None, at, pairs, prob, kind)
+
+    def emtrends(
+        self,
+        spec: str,
+        variable: str,
+        *,
+        at: Mapping[str, object] | None = None,
+        pairs: bool = False,
+        prob: float = 0.95,
+        kind: IntervalKind = "eti",
+    ) -> "pd.DataFrame":
+        """Slopes by a numeric variable at combinations of others, with draws.
+
+        Parameters
+        ----------
+        spec, at, pairs, prob, kind
+            As for `emmeans`.
+        variable : str
+            Column of the data by which the slope is.
+
+        Returns
+        -------
+        DataFrame
+            As of `emmeans`; units of y per unit of the variable.
+
+        Raises
+        ------
+        ModelError
+            As `emmeans` raises it.
+        """
+        return _means(cast("Posterior", self), spec, variable, at, pairs, prob, kind)
+
+
+def _means(
+    post: "Posterior",
+    spec: object,
+    variable: str | None,
+    at: Mapping[str, object] | None,
+    pairs: object,
+    prob: float,
+    kind: IntervalKind,
+) -> "pd.DataFrame":
+    """Means, or slopes by a variable, or their differences."""
+    recipe = post.model.recipe
+    wanted = read_specification(recipe, spec)
+    if variable is None:
+        grid = make_grid(recipe, wanted, at)
+    else:
+        grid = slope_grid(recipe, wanted, variable, at)
+    if check_flag(pairs, "pairs"):
+        found = pair_rows(grid)
+        keys, rows = found.columns, (found.weights, found.constants)
+    else:
+        keys, rows = cell_columns(grid), (grid.weights, grid.constants)
+    columns = _columns(post, *rows, prob, kind)
+    if not pairs:
+        del columns["p_above"]
+    table = Table({**keys, **columns})
+    table.attrs = {"held": grid.held}
+    return table
+
+
+def _columns(
+    post: "Posterior",
+    weights: Float[np.ndarray, "l p"],
+    constants: Float[np.ndarray, " l"],
+    prob: float,
+    kind: IntervalKind,
+) -> dict[str, Float[np.ndarray, " l"]]:
+    """Location, spread and interval of combinations; NaN where they do not exist."""
+    check_interval(prob, kind)
     names, known = post.model.design.fixed_names, places(post.model.design, post.idata)
-    total = 0.0
-    for place, weights in enumerate(asked.weights.T):
-        if weights.any():
-            draws = draws_at(known, post.idata, names[place])
-            total = total + draws[..., None] * weights
-    values = np.asarray(total) + asked.constants
+    used = [place for place in range(len(names)) if weights[:, place].any()] or [0]
+    draws = np.stack([draws_at(known, post.idata, names[i]) for i in used], axis=-1)
+    values = draws @ weights[:, used].T + constants
     lower, upper = interval_bounds(values, prob, kind)
     mean, sd = values.mean(axis=(0, 1)), values.std(axis=(0, 1), ddof=1)
-    no_mean, no_sd = (
-        [any(names[i] in without for i in np.flatnonzero(row)) for row in asked.weights]
-        for without in (post.status.missing.mean, post.status.missing.sd)
-    )
-    return Table(
-        {
-            "mean": np.where(no_mean, np.nan, mean),
-            "median": np.median(values, axis=(0, 1)),
-            "sd": np.where(no_sd, np.nan, sd),
-            "lower": lower,
-            "upper": upper,
-            "p_above": (values > 0.0).mean(axis=(0, 1)),
-        },
-        index=pd.Index(asked.names, name="contrast"),
-    )
+    missing = post.status.missing
+    return {
+        "mean": np.where(_uses(weights, names, missing.mean), np.nan, mean),
+        "median": np.median(values, axis=(0, 1)),
+        "sd": np.where(_uses(weights, names, missing.sd), np.nan, sd),
+        "lower": lower,
+        "upper": upper,
+        "p_above": (values > 0.0).mean(axis=(0, 1)),
+    }
+
+
+def _uses(
+    weights: Float[np.ndarray, "l p"], names: Sequence[str], labels: Sequence[str]
+) -> list[bool]:
+    """Which combinations use a fixed effect of these labels."""
+    among = np.array([name in labels for name in names], bool)
+    return weights[:, among].any(axis=1).tolist()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm import covariance
-from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.fixed import beta_arrays
@@ -45,6 +45,8 @@ class Plan:
     ----------
     terms : ndarray of int, shape (t, 6)
         First coordinate, free SDs, whether correlated, block, start in it, effects.
+    sigma : ndarray of int, shape (1,)
+        Place of log sigma.
     forms : ndarray, shape (m, 4)
         Prior of each coordinate: kind, a, b, constant; see `kernels.coordinates`.
     tables : ndarray, shape (tables, 2, knots)
@@ -58,6 +60,7 @@ class Plan:
     """
 
     terms: Int[np.ndarray, "t 6"]
+    sigma: Int[np.ndarray, " 1"]
     forms: Float[np.ndarray, "m 4"]
     tables: Float[np.ndarray, "tables 2 knots"]
     start: Float[np.ndarray, " m"]
@@ -68,7 +71,7 @@ class Plan:
     def arrays(self) -> tuple[np.ndarray, ...]:
         """As a kernel takes it."""
         return (
-            *(self.terms, self.forms, self.tables, self.start),
+            *(self.terms, self.sigma, self.forms, self.tables, self.start),
             *(self.lift, self.unit),
         )
 
@@ -115,7 +118,7 @@ class CompiledTarget:
 
 
 def make_plan(
-    groups: tuple[GroupTerm, ...],
+    design: Design,
     conditioned: Conditioned,
     lifts: Sequence[Float[np.ndarray, "_k _k"]],
     priors: Priors,
@@ -125,27 +128,29 @@ def make_plan(
 
     `lifts` take the factor of each term to safe columns.
     """
-    if any(term.covariance.is_shared(term.k) for term in groups):
+    if any(term.covariance.is_shared(term.k) for term in design.groups):
         return None
-    statistics = conditioned.statistics
+    space, statistics = design.space, conditioned.statistics
     place = {
         t: (b, span.start)
         for b, block in enumerate(statistics.layout.blocks)
         for t, span in block.parts
     }
-    terms, forms, tables = [], [], []
-    forms.append(_scale_row(priors.sigma, tables))
-    for t, group in enumerate(groups):
-        own = group.covariance
-        n_sd, correlated = own.n_sd(group.k), int(own.n_corr(group.k) > 0)
-        terms.append((len(forms), n_sd, correlated, *place[t], group.k))
-        forms += [_scale_row(prior, tables) for prior in priors.sd[t]]
+    terms, tables, forms = [], [], np.zeros((space.size, 4))
+    for i in space.scales:
+        forms[i] = _scale_row(priors.of(space.told(i)), tables)
+    for t, group in enumerate(design.groups):
+        own, where, sds = group.covariance, space.of_term(t), space.scales_of(t)
+        n_sd, correlated = sds.stop - sds.start, int(where.stop > sds.stop)
+        terms.append((where.start, n_sd, correlated, *place[t], group.k))
         if correlated:
-            forms += _partial_rows(own.exponents(group.k, priors.corr_eta[t]))
+            exponents = own.exponents(group.k, priors.corr_eta[t])
+            forms[sds.stop : where.stop] = _partial_rows(exponents)
     knots = [table.knots for table in tables] or [np.zeros((2, 2))]
     return Plan(
         np.array(terms, np.int64),
-        np.array(forms),
+        np.array([space.sigma]),
+        forms,
         np.array(knots),
         start,
         statistics.layout.join(lifts),

@@ -5,27 +5,20 @@ random effects), gives a DataTree with the names, dimensions and coordinates of
 `graph.names`, the same that the joint model has.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, GroupTerm, Parameter
-from bayeslmm.graph.names import (
-    by_variable,
-    safe_name,
-)
-
-if TYPE_CHECKING:
-    pass
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.graph.names import by_variable, safe_name
 
 
 def parameter_draws(
     design: Design,
     beta: Float[np.ndarray, "chain draw p"],
     factors: Sequence[Float[np.ndarray, "chain draw _k _k"]],
-    sigma: Float[np.ndarray, "chain draw"],
+    scalars: Mapping[str, Float[np.ndarray, "chain draw"]],
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Draws of every scalar parameter, stacked by variable.
 
@@ -37,8 +30,8 @@ def parameter_draws(
         Fixed effects, units of y per unit of x.
     factors : sequence of ndarray, shape (chain, draw, k, k)
         Cholesky factor of each bar term's covariance.
-    sigma : ndarray, shape (chain, draw)
-        Residual SD, units of y.
+    scalars : dict of str to ndarray, shape (chain, draw)
+        Parameters of no term by label: ``sigma``, units of y.
 
     Returns
     -------
@@ -47,27 +40,17 @@ def parameter_draws(
     """
     spreads = [sd_corr_draws(factor) for factor in factors]
 
-    def one(parameter: Parameter) -> Float[np.ndarray, "chain draw"]:
-        """Draws of one scalar."""
-        if parameter.component == "sigma":
-            return sigma
-        if parameter.component == "fixef":
-            return beta[..., parameter.index[0]]
-        assert parameter.term is not None, "SDs and correlations belong to a term"
-        sd, corr = spreads[parameter.term]
-        return (sd if parameter.component == "sd" else corr)[..., *parameter.index]
-
-    return {
-        variable: np.stack([one(member) for member in members], axis=-1)
-        if members[0].coord is not None
-        else one(members[0])
-        for variable, members in by_variable(design).items()
-    }
+    found = {}
+    for variable, members in by_variable(design).items():
+        draws = [member.read(beta, spreads, scalars) for member in members]
+        vector = members[0].coord is not None
+        found[variable] = np.stack(draws, axis=-1) if vector else draws[0]
+    return found
 
 
 def sd_corr_draws(
-    factors: Float[np.ndarray, "chain draw k k"],
-) -> tuple[Float[np.ndarray, "chain draw k"], Float[np.ndarray, "chain draw k k"]]:
+    factors: Float[np.ndarray, "*s k k"],
+) -> tuple[Float[np.ndarray, "*s k"], Float[np.ndarray, "*s k k"]]:
     """SDs and correlations of the covariances that the factors are roots of."""
     sd = np.sqrt(np.sum(factors**2, axis=-1))
     rows = factors / sd[..., None]

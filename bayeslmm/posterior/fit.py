@@ -15,7 +15,7 @@ from jaxtyping import Float
 from bayeslmm.errors import OutputError, as_path, check_flag
 from bayeslmm.posterior import tables as tables
 from bayeslmm.posterior.centred import centred_draws
-from bayeslmm.posterior.combined import contrast_table
+from bayeslmm.posterior.combined import Combinations
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.responses import Responses
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Responses):
+class Posterior(Combinations, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes
@@ -128,37 +128,6 @@ class Posterior(Responses):
         table = self.summary(prob, kind)
         columns = ["mean", "median", "sd", "lower", "upper"]
         return table.loc[table["component"] == "fixef", columns]
-
-    def contrast(
-        self, what: object, *, prob: float = 0.95, kind: IntervalKind = "eti"
-    ) -> "pd.DataFrame":
-        """Linear combinations of the fixed effects.
-
-        Parameters
-        ----------
-        what : str, mapping, sequence or ndarray
-            As for `RemlFit.contrast`: ``"Machine[B] - Machine[C]"``, ``"Days = 10"``,
-            weights by label, a list or a mapping of names to such, a matrix.
-        prob : float, default 0.95
-            Probability of the intervals.
-        kind : {"eti", "hdi"}, default "eti"
-            Equal-tailed or highest density.
-
-        Returns
-        -------
-        DataFrame
-            Index ``contrast``; columns ``mean``, ``median``, ``sd``, ``lower``,
-            ``upper`` (of the combination less the value after ``=``), ``p_above``:
-            posterior probability that it is positive.
-
-        Raises
-        ------
-        ModelError
-            If a label is unknown or a weight no number.
-        FormulaError
-            If a text is no linear combination; with a caret.
-        """
-        return contrast_table(self, what, prob, kind)
 
     def varcorr(
         self,

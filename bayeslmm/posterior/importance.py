@@ -391,8 +391,8 @@ def importance_posterior(
         factor.reshape(chains, draws, *factor.shape[1:])
         for factor in target.factors(drawn.x.reshape(-1, m))
     ]
-    sigma = np.exp(drawn.x[..., 0])
-    posterior = parameter_draws(design, drawn.beta, factors, sigma)
+    scalars = target.space.scalars(drawn.x)
+    posterior = parameter_draws(design, drawn.beta, factors, scalars)
     for t, b in drawn.b.items():
         posterior |= effect_draws(design.groups[t], b)
     return posterior

@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.optimize import root_scalar
 from scipy.special import ndtr
 
-from bayeslmm.design.arrays import Parameter
+from bayeslmm.design.space import Parameter
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.smoothed import smoothed_quantiles
@@ -56,11 +56,13 @@ def mean_sd(
         return mean, math.sqrt(
             float(lattice.weights @ (variances + (means - mean) ** 2))
         )
-    if _is_coordinate(parameter, target):
-        margin = _margin(lattice, _coordinate_of(parameter, target))
-        values, weights = _natural(parameter, target, margin.nodes), margin.weights
-    else:
+    place = _coordinate_of(parameter, target)
+    if place is None:
         values, weights = values_at(parameter, target, lattice.x), lattice.weights
+    else:
+        margin = _margin(lattice, place)
+        values = _along(parameter, target, place, margin.nodes)
+        weights = margin.weights
     mean = float(weights @ values)
     return mean, math.sqrt(float(weights @ (values - mean) ** 2))
 
@@ -76,11 +78,12 @@ def quantiles(
         own = parameter.index[0]
         means, sds = lattice.beta[:, own], np.sqrt(lattice.beta_var[:, own])
         return _mixture_quantiles(lattice.weights, means, sds, probabilities)
-    if not _is_coordinate(parameter, target):
+    place = _coordinate_of(parameter, target)
+    if place is None:
         return _derived_quantiles(parameter, target, lattice, probabilities)
-    margin = _margin(lattice, _coordinate_of(parameter, target))
+    margin = _margin(lattice, place)
     at = np.array([margin.quantile(probability) for probability in probabilities])
-    return _natural(parameter, target, at).tolist()
+    return _along(parameter, target, place, at).tolist()
 
 
 def _mixture_quantiles(
@@ -120,36 +123,26 @@ def _margin(lattice: Lattice, axis: int) -> Margin:
     return Margin(nodes, weights, lambda probability: float(inverse(probability)))
 
 
-def _coordinate_of(parameter: Parameter, target: Target) -> int:
-    """The coordinate that an SD, correlation or sigma is a function of."""
-    if parameter.term is None:
-        return 0
-    term = target.terms[parameter.term]
-    n_sds = len(term.sd_logp)
-    if parameter.component == "corr":
-        return term.first + n_sds
-    return term.first + (parameter.index[0] if n_sds > 1 else 0)
+def _coordinate_of(parameter: Parameter, target: Target) -> int | None:
+    """The coordinate that an SD, correlation or sigma is a function of.
 
-
-def _is_coordinate(parameter: Parameter, target: Target) -> bool:
-    """Whether a parameter is a function of one coordinate alone.
-
-    Not so at the origin of the data where a term's priors refer to the means: there
-    the SDs and correlations of its intercept, and of lower orders, mix with the others.
+    None if there are several, as at the origin of the data where a term's priors refer
+    to the means: there the SDs and correlations of its intercept, and of lower orders,
+    mix with the others.
     """
+    place = target.space.place(parameter.label)
     if parameter.term is None:
-        return True
+        return place
     moved, own = target.conditioned.movers[parameter.term], list(parameter.index)
-    return bool((moved[own] == np.eye(len(moved))[own]).all())
+    return place if (moved[own] == np.eye(len(moved))[own]).all() else None
 
 
 def values_at(
     parameter: Parameter, target: Target, x: Float[np.ndarray, "n m"]
 ) -> Float[np.ndarray, " n"]:
-    """Values of an SD or a correlation of the data's columns at points."""
-    assert parameter.term is not None, "SDs and correlations belong to a term"
-    sd, corr = sd_corr_draws(target.factors(x)[parameter.term][None])
-    return (sd if parameter.component == "sd" else corr)[0][:, *parameter.index]
+    """Values of an SD or a correlation of the data's columns, or sigma, at points."""
+    spreads = [sd_corr_draws(factors) for factors in target.factors(x)]
+    return parameter.read(np.empty(0), spreads, target.space.scalars(x))
 
 
 def _derived_quantiles(
@@ -159,28 +152,22 @@ def _derived_quantiles(
     probabilities: tuple[float, ...],
 ) -> list[float]:
     """Quantiles of a function of several coordinates, on an unbounded scale."""
-    is_sd = parameter.component == "sd"
 
     def working(x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
-        """Log of an SD, atanh of a correlation."""
-        values = values_at(parameter, target, x)
-        return np.log(values) if is_sd else np.arctanh(np.clip(values, -1.0, 1.0))
+        """Values without bounds."""
+        return parameter.working(values_at(parameter, target, x))
 
-    assert parameter.term is not None, "SDs and correlations belong to a term"
-    term = target.terms[parameter.term]
-    axes = range(term.first, term.last)
+    assert parameter.term is not None, "others have a coordinate of their own"
+    where = target.space.of_term(parameter.term)
+    axes = range(where.start, where.stop)
     found = smoothed_quantiles(lattice, axes, working, probabilities)
-    return [math.exp(value) if is_sd else math.tanh(value) for value in found]
+    return parameter.natural(np.array(found)).tolist()
 
 
-def _natural(
-    parameter: Parameter, target: Target, coordinate: Float[np.ndarray, " n"]
+def _along(
+    parameter: Parameter, target: Target, place: int, values: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Values of a parameter at values of its coordinate; increasing."""
-    if parameter.component != "corr":
-        return np.exp(coordinate)
-    assert parameter.term is not None, "correlations belong to a term"
-    points = np.tile(target.start, (coordinate.size, 1))
-    points[:, _coordinate_of(parameter, target)] = coordinate
-    factors = target.factors(points)[parameter.term]
-    return sd_corr_draws(factors[None])[1][0][:, *parameter.index]
+    """A parameter at values of its coordinate; increasing."""
+    points = np.tile(target.start, (values.size, 1))
+    points[:, place] = values
+    return values_at(parameter, target, points)

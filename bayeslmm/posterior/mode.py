@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy import optimize
 
 from bayeslmm.errors import SamplingError
-from bayeslmm.marginal import profiled_criterion
+from bayeslmm.marginal.objective import Objective, second_differences
 from bayeslmm.posterior.target import Target
 from bayeslmm.reml.criterion import safe_problem
 from bayeslmm.reml.optimise import is_singular, minimise
@@ -134,7 +134,7 @@ def _unbounded(target: Target, ended: list[_Found]) -> str:
     runaway = ""
     if ended:
         off = np.flatnonzero(_runs_off(target, _highest(ended)))
-        runaway = ", ".join(repr(target.labels[i]) for i in off)
+        runaway = ", ".join(repr(target.space.coordinates[i].label) for i in off)
     return (
         f"The search for the posterior mode is unbounded in {runaway or 'x'}: the "
         "density keeps growing. Give it a proper prior, for example priors='weak', or "
@@ -181,20 +181,20 @@ def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
     found = []
     structures = [term.structure for term in target.terms]
     for restricted in (True, False):
-        problem = safe_problem(structures, target.conditioned, restricted=restricted)
-        optimum = minimise(problem)
-        relative = problem.factors(optimum.theta)
-        profile = profiled_criterion(
-            problem.statistics, relative, restricted=restricted
+        problem = safe_problem(
+            target.space, structures, target.conditioned, restricted=restricted
         )
+        optimum = minimise(problem)
+        profile = problem.profile(optimum.theta)
         if math.isfinite(profile.criterion) and profile.sigma > 0.0:
+            relative = problem.factors(optimum.theta)
             found.append(target.coordinates(relative, profile.sigma))
         if optimum.converged and not is_singular(problem, optimum.theta):
             break
     return [x for x in found if np.isfinite(x).all()]
 
 
-def _search(target: Target, start: Float[np.ndarray, " m"]) -> _Found:
+def _search(target: Objective, start: Float[np.ndarray, " m"]) -> _Found:
     """BFGS from a start."""
     found = optimize.minimize(
         lambda x: tuple(-part for part in target(x)),
@@ -238,16 +238,15 @@ def _newton(target: Target, x: Float[np.ndarray, " m"]) -> _Found | None:
 
 
 def negative_hessian(
-    target: Target, x: Float[np.ndarray, " m"]
+    target: Objective, x: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, "m m"]:
     """Minus the Hessian at x, by central differences of the gradient."""
-    rows = []
-    for i in range(x.size):
-        step = np.zeros(x.size)
-        step[i] = HESSIAN_STEP
-        rows.append((target(x - step)[1] - target(x + step)[1]) / (2 * HESSIAN_STEP))
-    hessian = np.array(rows)
-    return 0.5 * (hessian + hessian.T)
+
+    def gradients(points: Float[np.ndarray, "r m"]) -> Float[np.ndarray, "r m"]:
+        """Of the target, one after the other."""
+        return np.array([target(point)[1] for point in points]).reshape(points.shape)
+
+    return -second_differences(gradients, x, np.eye(x.size), HESSIAN_STEP)
 
 
 def whitening_basis(hessian: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m m"]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
 from bayeslmm.graph.sampling import SAMPLE_STATS, complete_chains
+from bayeslmm.marginal.objective import Objective
 from bayeslmm.posterior.compiled import callback_model
 from bayeslmm.posterior.mode import Laplace
 from bayeslmm.posterior.options import Options
@@ -128,7 +129,7 @@ def _nutpie_model(target: Target, normal: Laplace) -> "CompiledModel":
 
 
 def _whitened(
-    target: Target, normal: Laplace
+    target: Objective, normal: Laplace
 ) -> Callable[[Float[np.ndarray, " m"]], tuple[float, Float[np.ndarray, " m"]]]:
     """The target as a function of z, x = mode + basis z."""
     mode, basis, pull = normal.mode, normal.basis, normal.basis.T.copy()
@@ -141,7 +142,7 @@ def _whitened(
     return logp
 
 
-def _show_progress(target: Target, normal: Laplace, options: Options) -> bool:
+def _show_progress(target: Objective, normal: Laplace, options: Options) -> bool:
     """Whether to show a bar: as asked, or if the run is expected to be long."""
     if options.progress != "auto":
         return options.progress

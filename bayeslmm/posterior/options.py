@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from bayeslmm.design.arrays import parameters
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import (
     LARGEST_SEED,
@@ -79,7 +78,7 @@ def check_memory(model: ModelSpec, options: Options, *, joint: bool) -> None:
     among them if the joint model is sampled.
     """
     n_effects = sum(term.n_levels * term.k for term in model.design.groups)
-    n_parameters = len(parameters(model.design)) + (n_effects if joint else 0)
+    n_parameters = len(model.space.parameters) + (n_effects if joint else 0)
     n_draws = options.chains * (options.draws + (options.tune or 0))
     n_bytes, available = 2.0 * 8.0 * n_draws * n_parameters, available_bytes()
     if n_bytes > SHARE * available:
@@ -147,7 +146,7 @@ def choose_method(
         return "joint", f"{cause}, so the joint PyMC model is sampled."
     try:
         check_integrable(model.priors, model.design)
-        for prior in (model.priors.sigma, *(p for sds in model.priors.sd for p in sds)):
+        for prior in model.priors.scales:
             scale_logp(prior)
     except PriorError as error:
         if method != "auto":

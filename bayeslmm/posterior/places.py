@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, Parameter, parameters
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, is_choice, nearest_names
 from bayeslmm.graph.names import by_variable, fixed_names, held_by, safe_name
 
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def posterior_parameters(design: Design, tree: "xr.DataTree") -> tuple[Parameter, ...]:
-    """The parameters that have draws, in the order of `parameters`.
+    """The parameters that have draws, in the order of the space.
 
     A family other than the Gaussian has its own in place of sigma: ``alpha``, ``nu``.
     """
     held = tree["posterior"].data_vars
     fixed = fixed_names(design)
-    known = [p for p in parameters(design) if held_by(p, fixed) in held]
+    known = [p for p in design.space.parameters if held_by(p, fixed) in held]
     names = {held_by(p, fixed) for p in known}
     others = [
-        Parameter(str(name), "sigma", str(name), None, None, None, ())
+        Parameter(str(name), "sigma", str(name))
         for name, variable in held.items()
         if name not in names and variable.dims == ("chain", "draw")
     ]

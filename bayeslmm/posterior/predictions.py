@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import theta_to_factor
-from bayeslmm.design.arrays import Design, parameters, rows_of
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
 from bayeslmm.families import FAMILIES
@@ -245,11 +245,10 @@ def factor_draws(
 ) -> Float[np.ndarray, "chain draw k k"]:
     """A root of the covariance of term t, draw by draw, from SDs and correlations."""
     term = design.groups[t]
-    own = [p for p in parameters(design) if p.term == t]
     m = term.covariance.n_sd(term.k)  # of equal SDs the first says all
-    sds = [p for p in own if p.component == "sd"][:m]
-    corrs = [p for p in own if p.component == "corr"]
-    draws = np.stack([label_draws(design, tree, p.label) for p in sds + corrs], axis=-1)
+    sds, corrs = design.space.sds(t)[:m], design.space.corrs(t)
+    shown = [label_draws(design, tree, p.label) for p in (*sds, *corrs)]
+    draws = np.stack(shown, axis=-1)
     if not term.covariance.unstructured:
         flat = draws.reshape(-1, draws.shape[-1])
         roots = [theta_to_factor(term.covariance, theta, term.k) for theta in flat]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import parameters
 from bayeslmm.errors import (
     ModelError,
     check_fraction,
@@ -119,7 +118,7 @@ class Quadrature:
         ModelError
             If there is no such parameter, or the probability is out of range.
         """
-        found = {p.label: p for p in parameters(self.model.design)}
+        found = {p.label: p for p in self.model.space.parameters}
         if label not in found:
             raise ModelError(f"No parameter {label!r}.{nearest_names(label, found)}")
         check_fraction(probability, "probability")
@@ -283,14 +282,16 @@ def _table(
     """Mean, median, SD and interval of every parameter."""
     import pandas as pd
 
-    wanted = parameters(model.design)
+    from bayeslmm.tables.both import label_index
+
+    wanted = model.space.parameters
     ends = (0.5, 0.5 - 0.5 * prob, 0.5 + 0.5 * prob)
     rows = []
     for parameter in wanted:
         mean, sd = mean_sd(parameter, target, lattice)
         median, lower, upper = quantiles(parameter, target, lattice, ends)
         rows.append((parameter.component, mean, median, sd, lower, upper))
-    index = pd.Index([p.label for p in wanted], name="label")
+    index = label_index(wanted)
     columns = pd.Index(["component", "mean", "median", "sd", "lower", "upper"])
     return hide_missing(Table(rows, index, columns), index, tails.missing)
 
@@ -316,8 +317,7 @@ def _spread(table: "pd.DataFrame") -> Float[np.ndarray, " p"]:
 
 def _has_flat_prior(model: ModelSpec, target: Target) -> bool:
     """Whether a prior is improper, so that the evidence has no meaning."""
-    scales = [model.priors.sigma, *(p for term in model.priors.sd for p in term)]
-    if any(prior.is_flat for prior in scales):
+    if any(prior.is_flat for prior in model.priors.scales):
         return True
     n_proper = 0 if target.beta is None else target.beta.n_proper
     return n_proper < model.design.p

@@ -188,16 +188,12 @@ def _sample_marginal(
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
     missing = find_tails(model.design, target).missing
-    m = target.start.size
+    m = target.space.size
     tune = TUNE if options.tune is None else options.tune
     draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
-    say_if_long(
-        target.statistics,
-        m,
-        lambda: target(target.start),
-        (REML_EVALUATIONS + 2) * m + int(GRADIENTS_PER_DRAW * draws),
-        f"The posterior of {m} variance and {model.design.p} fixed parameters",
-    )
+    count = (REML_EVALUATIONS + 2) * m + int(GRADIENTS_PER_DRAW * draws)
+    what = f"The posterior of {m} variance and {model.design.p} fixed parameters"
+    say_if_long(target, count, what)
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
     if method == "importance" or (
@@ -387,7 +383,8 @@ def draw_posterior(
         np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
     ]
     beta = np.stack([own[0] for own in drawn])
-    posterior = parameter_draws(model.design, beta, by_term, np.exp(x[..., 0]))
+    scalars = target.space.scalars(x)
+    posterior = parameter_draws(model.design, beta, by_term, scalars)
     for t in kept:
         b = np.stack([own[1][t] for own in drawn])
         posterior |= effect_draws(model.design.groups[t], b)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.posterior.places import Place, places, posterior_parameters
@@ -215,7 +216,7 @@ def vcov_table(
 ) -> "pd.DataFrame":
     """Covariance of the draws of the fixed effects, NaN where there is none."""
     draws = beta_draws(design, tree).reshape(-1, design.p)
-    shown = [p for p in parameters(design) if p.component == "fixef"]
+    shown = design.space.fixed
     order = [p.index[0] for p in shown]
     covariance = np.atleast_2d(np.cov(draws[:, order], rowvar=False))
     without = [p.label in missing.sd for p in shown]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bayeslmm.design.arrays import Design, parameters
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import POSITIVE, Values
 from bayeslmm.errors import PriorError
-from bayeslmm.marginal import EffectsMean
 from bayeslmm.posterior.target import Target
 
 # Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
@@ -94,11 +94,11 @@ def find_tails(design: Design, target: Target) -> Tails:
     """
     slopes = _right_slopes(target)
     moments = np.zeros(target.start.size, int)
-    for i in target.scales:
+    for i in target.space.scales:
         moments[i] = sum(_exists(slopes[i], q) for q in (1.0, 2.0))
     growths = [
         (slopes[i], *_growth(design, target, i))
-        for i in target.scales
+        for i in target.space.scales
         if moments[i] < 2
     ]
     missing = Missing(
@@ -134,10 +134,11 @@ def rows_without(
     """
     slopes = _right_slopes(target)
     without = np.zeros((2, len(X)), bool)
-    for t, term in enumerate(target.terms):
+    for t in range(len(target.terms)):
         Z = unseen[t]
         rows = np.ones(len(X), bool) if Z is None else np.isfinite(Z).all(axis=1)
-        for i in range(term.first, term.first + len(term.sd_logp)):
+        sds = target.space.scales_of(t)
+        for i in range(sds.start, sds.stop):
             if _exists(slopes[i], 2.0) or not rows.any():
                 continue
             far, near = (
@@ -158,7 +159,7 @@ def _log_row_sizes(
     Z: Float[np.ndarray, "n k"] | None,
 ) -> Float[np.ndarray, " n"]:
     """Log SD of X beta, and of the effects of a new level of term t, at a point."""
-    cov = _effects(target, x).beta_cov
+    cov = target.effects(x).beta_cov
     variance = np.einsum("np,pq,nq->n", X, cov, X)
     if Z is not None:
         variance += np.square(Z @ target.factors(x[None])[t][0]).sum(axis=1)
@@ -184,14 +185,14 @@ def _exists(slope: float, power: float) -> bool:
 def _right_slopes(target: Target) -> dict[int, float]:
     """Slope of the log density far to the right, of the log of each SD."""
     slopes = {}
-    for i in target.scales:
+    for i in target.space.scales:
         step = np.zeros(target.start.size)
         step[i] = TAIL
         right = _slope(target, i, step)
         if not right < -FLAT_SLOPE:
-            raise PriorError(_improper_right(target.labels[i]))
+            raise PriorError(_improper_right(target.space.coordinates[i].label))
         if not any(_falls_left(target, i, step * share) for share in LOOKED_AT):
-            raise PriorError(_improper_left(target.labels[i]))
+            raise PriorError(_improper_left(target.space.coordinates[i].label))
         slopes[i] = right
     return slopes
 
@@ -230,13 +231,6 @@ def _tail_point(target: Target, i: int, back: float) -> Float[np.ndarray, " m"]:
     return point
 
 
-def _effects(target: Target, x: Float[np.ndarray, " m"]) -> EffectsMean:
-    """Distribution of the effects of the data given a point."""
-    safe = tuple(factor[0] for factor in target.safe_factors(x[None]))
-    sigma = float(target.safe_sigma(x))
-    return target.conditioned.effects(safe, sigma, target.beta)
-
-
 def _power(size: float, before: float) -> float:
     """Power of an SD that grew by e, 0 where it does not grow, or has no size."""
     if not math.isfinite(size) or not math.isfinite(before):
@@ -252,20 +246,19 @@ def _log_sizes(
     That of fixed effects and of effects of levels is their SD given the point, of the
     level that has most. A covariance is at most the product of its SDs.
     """
-    roots = target.factors(x[None])
-    sds = [_log(np.linalg.norm(root[0], axis=-1)) for root in roots]
-    effects = _effects(target, x)
+    sds = [np.linalg.norm(root[0], axis=-1) for root in target.factors(x[None])]
+    effects = target.effects(x)
     fixed = 0.5 * _log(np.diag(effects.beta_cov))
+    spreads, scalars = [(sd, sd) for sd in sds], target.space.scalars(x)
     sizes, variances = {}, {}
-    for p in parameters(design):
+    for p in design.space.parameters:
         if p.component == "fixef":
             sizes[p.label] = float(fixed[p.index[0]])
-            continue
-        own = x[:1] if p.term is None else sds[p.term][list(p.index)]
-        if p.component != "corr":
-            sizes[p.label] = float(own[0])
-            own = np.repeat(own, 2)
-        variances[p.label] = float(own.sum())
+        elif p.component == "corr" and p.term is not None:
+            variances[p.label] = float(_log(sds[p.term][list(p.index)]).sum())
+        elif p.bounds == POSITIVE:
+            size = float(_log(p.read(fixed, spreads, scalars)))
+            sizes[p.label], variances[p.label] = size, 2.0 * size
     for term, cov in zip(design.groups, effects.b_cov, strict=True):
         most = 0.5 * _log(np.einsum("jkk->jk", cov).max(axis=0))
         for effect, size in zip(term.effects, most, strict=True):
@@ -273,7 +266,7 @@ def _log_sizes(
     return sizes, variances
 
 
-def _log(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def _log(values: Values) -> Values:
     """Logarithms; minus infinity of what rounding made negative."""
     with np.errstate(divide="ignore"):
         return np.log(np.maximum(values, 0.0))

@@ -4,18 +4,17 @@ Takes a `Design` with its priors, gives its `Target`: value and gradient of
 
     log p(y | sigma, Sigma) + log p(sigma) + sum log p(sd) + sum log p(corr)
 
-over x = [log sigma, then per bar term: log SDs, atanh of the canonical partial
-correlations], with beta and b integrated out and all Jacobians included. SDs and
-correlations are those of the effects that the priors refer to: of columns less their
-means, or of the columns of the data. The likelihood is computed from cross-products in
-safe coordinates, to which one lower-triangular matrix takes the factor of each term.
-The samplers
-call a target tens of thousands of times: where `compiled` has a kernel for the model a
-call is compiled as a whole, else it goes through `covariance` term by term.
+over the coordinates x of the model's `ParameterSpace`, with beta and b integrated out
+and all Jacobians included. SDs and correlations are those of the effects that the
+priors refer to: of columns less their means, or of the columns of the data. The
+likelihood is computed from cross-products in safe coordinates, to which one
+lower-triangular matrix takes the factor of each term. The samplers call a target tens
+of thousands of times: where `compiled` has a kernel for the model a call is compiled as
+a whole, else it goes through `covariance` term by term.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +22,15 @@ from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm import covariance
-from bayeslmm.design.arrays import Design, GroupTerm, parameters
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import ParameterSpace
 from bayeslmm.errors import SamplingError
-from bayeslmm.marginal import BetaPrior, Statistics, log_density_gradient
+from bayeslmm.marginal import (
+    BetaPrior,
+    EffectsMean,
+    Statistics,
+    log_density_gradient,
+)
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import moved_moments, reproduces
@@ -48,45 +53,33 @@ MIN_SD_RATIO = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class TermTarget:
-    """One bar term: where its coordinates are and what their priors say.
+    """One bar term: where its coordinates are and the prior of its correlations.
 
-    ``sd_logp`` has one log density for each free SD, of log sd; ``eta`` is LKJ's;
-    ``lift`` takes the factor to safe columns, the unit of y included.
+    ``eta`` is LKJ's; ``lift`` takes the factor to safe columns, the unit of y included.
     """
 
     structure: covariance.Structure
     k: int
-    first: int
-    last: int
-    sd_logp: tuple[ScaleLogp, ...]
+    where: slice
     eta: float
     lift: Float[np.ndarray, "k k"]
 
     def factor(self, x: list[float]) -> Float[np.ndarray, "k k"]:
         """Cholesky factor of the covariance at all coordinates x."""
-        own = np.array(x[self.first : self.last])
+        own = np.array(x[self.where])
         return covariance.coordinates_to_factor(self.structure, own, self.k)
 
     def pullback(
         self, x: list[float], d_factor: Float[np.ndarray, "k k"]
-    ) -> list[float]:
+    ) -> Float[np.ndarray, " _m"]:
         """Gradient with respect to the term's coordinates from that to its factor."""
-        own = np.array(x[self.first : self.last])
-        pulled = covariance.coordinates_pullback(self.structure, own, self.k, d_factor)
-        return pulled.tolist()
+        own = np.array(x[self.where])
+        return covariance.coordinates_pullback(self.structure, own, self.k, d_factor)
 
-    def prior(self, x: list[float]) -> tuple[float, list[float]]:
-        """Log prior density of the term's coordinates, with its gradient."""
-        value, gradient = 0.0, [0.0] * (self.last - self.first)
-        for i, logp in enumerate(self.sd_logp):
-            one, gradient[i] = logp(x[self.first + i])
-            value += one
-        if self.last - self.first > len(self.sd_logp):
-            own = np.array(x[self.first : self.last])
-            one, slope = covariance.corr_logp(self.structure, own, self.k, self.eta)
-            value += one
-            gradient = [g + s for g, s in zip(gradient, slope.tolist(), strict=True)]
-        return value, gradient
+    def corr_logp(self, x: list[float]) -> tuple[float, Float[np.ndarray, " _m"]]:
+        """Log prior density of its partial correlations, with the gradient."""
+        own = np.array(x[self.where])
+        return covariance.corr_logp(self.structure, own, self.k, self.eta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +92,14 @@ class Target:
         The model in safe coordinates, each term at the origin of its priors.
     beta : BetaPrior or None
         Prior of the safe fixed effects that is integrated; None is flat.
-    sigma_logp : callable
-        Log prior density of log sigma.
+    space : ParameterSpace
+        What the entries of x are.
+    scale_logp : dict of int to callable
+        Log prior densities of the coordinates that are logs of SDs, by place.
     terms : tuple of TermTarget
         The bar terms, in the order of ``design.groups``.
     start : ndarray, shape (m,)
         Moment estimate: where searches begin; x far from it has density 0.
-    labels : tuple of str
-        What each coordinate is about (``edu|classroom_sigma``), for messages.
-    scales : tuple of int
-        Which coordinates are logarithms of SDs.
     plan : Plan or None
         Terms and priors in numbers, where the structures of all terms allow.
     compiled : CompiledTarget or None
@@ -117,11 +108,10 @@ class Target:
 
     conditioned: Conditioned
     beta: BetaPrior | None
-    sigma_logp: ScaleLogp
+    space: ParameterSpace
+    scale_logp: Mapping[int, ScaleLogp]
     terms: tuple[TermTarget, ...]
     start: Float[np.ndarray, " m"]
-    labels: tuple[str, ...]
-    scales: tuple[int, ...]
     plan: Plan | None
     compiled: CompiledTarget | None
 
@@ -141,21 +131,31 @@ class Target:
             if not abs(value - center) < FARTHEST:  # also NaN
                 return -math.inf, np.zeros(len(point))
         factors = tuple(term.lift @ term.factor(point) for term in self.terms)
-        sigma = math.exp(point[0]) / self.conditioned.unit
         total, d_factors, d_log_sigma = log_density_gradient(
-            self.statistics, factors, sigma, self.beta
+            self.statistics, factors, float(self.safe_sigma(x)), self.beta
         )
-        logp, slope = self.sigma_logp(point[0])
+        logp, gradient = self.log_prior(point)
         total += logp + self.conditioned.log_jacobian
-        gradient = [d_log_sigma + slope]
+        gradient[self.space.sigma] += d_log_sigma
         for term, d_factor in zip(self.terms, d_factors, strict=True):
-            logp, slopes = term.prior(point)
-            total += logp
-            pulled = term.pullback(point, term.lift.T @ np.tril(d_factor))
-            gradient += [p + s for p, s in zip(pulled, slopes, strict=True)]
+            lifted = term.lift.T @ np.tril(d_factor)
+            gradient[term.where] += term.pullback(point, lifted)
         if not math.isfinite(total):  # no positive definite factor, or no prior density
             return -math.inf, np.zeros(len(point))
-        return float(total), np.array(gradient)
+        return float(total), gradient
+
+    def log_prior(self, x: list[float]) -> tuple[float, Float[np.ndarray, " m"]]:
+        """Log prior density of all coordinates, with its gradient."""
+        total, gradient = 0.0, np.zeros(len(x))
+        for i, logp in self.scale_logp.items():
+            value, gradient[i] = logp(x[i])
+            total += value
+        for term in self.terms:
+            if term.structure.n_corr(term.k):
+                value, slopes = term.corr_logp(x)
+                total += value
+                gradient[term.where] += slopes
+        return total, gradient
 
     def factors(
         self, draws: Float[np.ndarray, "s m"]
@@ -180,28 +180,31 @@ class Target:
 
     def safe_sigma(self, draws: Float[np.ndarray, "*s m"]) -> Float[np.ndarray, "*s"]:
         """Residual SD in safe units at each point."""
-        return np.asarray(np.exp(draws[..., 0]) / self.conditioned.unit)
+        sigma = np.exp(draws[..., self.space.sigma])
+        return np.asarray(sigma / self.conditioned.unit)
+
+    def effects(self, x: Float[np.ndarray, " m"]) -> EffectsMean:
+        """Distribution of the effects of the data given x."""
+        safe = tuple(factor[0] for factor in self.safe_factors(x[None]))
+        return self.conditioned.effects(safe, float(self.safe_sigma(x)), self.beta)
 
     def coordinates(
         self, relative: Sequence[Float[np.ndarray, "_k _k"]], sigma: float
     ) -> Float[np.ndarray, " m"]:
         """The point of relative factors and a residual SD in safe coordinates."""
-        parts = [
-            covariance.factor_to_coordinates(
+        x = self.start.copy()
+        x[self.space.sigma] = math.log(sigma * self.conditioned.unit)
+        for t, (term, factor) in enumerate(zip(self.terms, relative, strict=True)):
+            x[term.where] = covariance.factor_to_coordinates(
                 term.structure,
                 np.linalg.solve(term.lift, sigma * factor),
                 self.least_sds(t, MIN_SD_RATIO),
             )
-            for t, (term, factor) in enumerate(zip(self.terms, relative, strict=True))
-        ]
-        log_sigma = math.log(sigma * self.conditioned.unit)
-        return np.concatenate([[log_sigma], *parts])
+        return x
 
     def least_sds(self, t: int, ratio: float) -> Float[np.ndarray, " s"]:
         """SDs of a term that are this share of the residual one, each in its unit."""
-        first = self.terms[t].first
-        last = first + len(self.terms[t].sd_logp)
-        return ratio * np.exp(self.start[first:last])
+        return ratio * np.exp(self.start[self.space.scales_of(t)])
 
     def prior_factors(
         self, draws: Float[np.ndarray, "s m"]
@@ -231,7 +234,7 @@ def make_target(design: Design, conditioned: Conditioned, priors: Priors) -> Tar
     Returns
     -------
     Target
-        Over log sigma and the coordinates of each bar term.
+        Over the coordinates of ``design.space``.
 
     Raises
     ------
@@ -245,33 +248,30 @@ def make_target(design: Design, conditioned: Conditioned, priors: Priors) -> Tar
         solve_triangular(basis, np.eye(len(basis)), lower=True) / conditioned.unit
         for basis in conditioned.bases
     ]
-    terms, first = [], 1
-    for t, group in enumerate(design.groups):
-        last = first + group.covariance.n_theta(group.k)
-        logps = tuple(scale_logp(prior) for prior in priors.sd[t])
-        eta = priors.corr_eta[t]
-        shape = group.covariance, group.k, first, last
-        terms.append(TermTarget(*shape, logps, eta, lifts[t]))
-        first = last
-    labels, scales = _coordinate_labels(design)
+    space = design.space
+    terms = [
+        TermTarget(
+            *(term.covariance, term.k, space.of_term(t)), priors.corr_eta[t], lifts[t]
+        )
+        for t, term in enumerate(design.groups)
+    ]
     beta = safe_beta_prior(priors, design, conditioned)
     start = start_point(design, conditioned)
-    plan = make_plan(design.groups, conditioned, lifts, priors, start)
+    plan = make_plan(design, conditioned, lifts, priors, start)
     return Target(
         conditioned=conditioned,
         beta=beta,
-        sigma_logp=scale_logp(priors.sigma),
+        space=space,
+        scale_logp={i: scale_logp(priors.of(space.told(i))) for i in space.scales},
         terms=tuple(terms),
         start=start,
-        labels=labels,
-        scales=scales,
         plan=plan,
         compiled=compile_target(plan, conditioned, beta),
     )
 
 
 def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, " m"]:
-    """Start of all searches: each part of the model with the SD of the residuals.
+    """Start of all searches: each column of Z moves y as much as the residuals do.
 
     Raises
     ------
@@ -283,36 +283,13 @@ def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, "
             f"The fixed effects reproduce {design.response!r} exactly, so no variance "
             "is left to estimate. Remove the predictor that equals the response."
         )
-    log_sd = math.log(conditioned.residual_sd)
-    start = [np.array([log_sd])]
-    for t, group in enumerate(design.groups):
+    space, start = design.space, np.zeros(design.space.size)
+    start[space.sigma] = log_sd = math.log(conditioned.residual_sd)
+    for t in range(len(design.groups)):
         columns = design.moments.Z[t]
         if not is_identity(conditioned.movers[t]):
             columns = moved_moments(design, t)
-        start.append(_term_start(group, columns.rms(), log_sd))
-    return np.concatenate(start)
-
-
-def _term_start(
-    group: GroupTerm, rms: Float[np.ndarray, " k"], log_sd: float
-) -> Float[np.ndarray, " m"]:
-    """SDs that give each column of Z the same share of y; correlations 0."""
-    start = np.zeros(group.covariance.n_theta(group.k))
-    m = group.covariance.n_sd(group.k)
-    start[:m] = log_sd - np.log(np.maximum(rms, 1e-300))[:m]
+        sds = space.scales_of(t)  # one if they are equal
+        share = np.log(np.maximum(columns.rms(), 1e-300))
+        start[sds] = log_sd - share[: sds.stop - sds.start]
     return start
-
-
-def _coordinate_labels(design: Design) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Label of each coordinate, and which of them are log SDs."""
-    labels, scales = ["sigma"], [0]
-    for t, group in enumerate(design.groups):
-        sds = [
-            p.label for p in parameters(design) if (p.component, p.term) == ("sd", t)
-        ]
-        n_sd = group.covariance.n_sd(group.k)  # fewer if they are equal
-        scales += range(len(labels), len(labels) + n_sd)
-        labels += sds[:n_sd]
-        n_corr = group.covariance.n_corr(group.k)
-        labels += [f"{group.group}_corr"] * n_corr
-    return tuple(labels), tuple(scales)

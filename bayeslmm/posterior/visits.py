@@ -36,8 +36,7 @@ def safe_point(
     That is the log prior density and the change of units.
     """
     point = x.tolist()
-    rest = target.sigma_logp(point[0])[0] + target.conditioned.log_jacobian
-    rest += sum(term.prior(point)[0] for term in target.terms)
+    rest = target.log_prior(point)[0] + target.conditioned.log_jacobian
     factors = tuple(term.lift @ term.factor(point) for term in target.terms)
     return factors, float(target.safe_sigma(x)), float(rest)
 

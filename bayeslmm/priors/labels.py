@@ -7,14 +7,10 @@ where that is.
 
 from dataclasses import dataclass
 
-from bayeslmm.design.arrays import (
-    Design,
-    Parameter,
-    parameters as design_parameters,
-)
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.families import FAMILIES
-from bayeslmm.priors.prior import Matrix, Prior
-from bayeslmm.priors.sets import PriorSet
+from bayeslmm.priors.prior import Matrix, Priors
 
 Row = tuple[str, str, str]
 
@@ -31,60 +27,49 @@ class References:
 
 
 def prior_rows(
-    base: PriorSet,
-    design: Design,
-    family: str,
-    auxiliary: tuple[tuple[str, Prior], ...],
-    references: References,
+    priors: Priors, corr_reason: str, design: Design, references: References
 ) -> tuple[Row, ...]:
     """Parameter, prior and reason, in the order of every table."""
     rows: dict[tuple[str, int | None], Row] = {}
-    for parameter in design_parameters(design):
+    for parameter in design.space.parameters:
         if parameter.component == "corr":  # one row for all of a term
-            key = parameter.variable, parameter.term
-            rows.setdefault(key, _corr_row(base, design, references, parameter))
+            key, t = (parameter.variable, parameter.term), _term_of(parameter)
+            row = _corr_row(priors, corr_reason, design, references, t)
+            rows.setdefault(key, row)
             continue
+        where = ""
         if parameter.component == "fixef":
-            prior = base.fixed[parameter.index[0]]
             where = _fixed_place(design, references, parameter.index[0])
         elif parameter.component == "sd":
-            prior, where = _sd_prior(base, design, references, parameter)
-        elif "sigma" in FAMILIES[family].others:
-            prior, where = base.sigma, ""
-        else:
+            where = _sd_place(design, references, parameter)
+        elif parameter.label not in FAMILIES[priors.family].others:
             continue
+        prior = priors.of(parameter)
         row = (parameter.label, str(prior), prior.reason + where)
         rows[parameter.label, parameter.term] = row
-    others = [(key, str(prior), prior.reason) for key, prior in auxiliary]
+    others = [(key, str(prior), prior.reason) for key, prior in priors.auxiliary]
     return (*rows.values(), *others)
 
 
-def _sd_prior(
-    base: PriorSet, design: Design, references: References, parameter: Parameter
-) -> tuple[Prior, str]:
-    """Prior of an SD, and for a lower order's where the predictors stand."""
+def _sd_place(design: Design, references: References, parameter: Parameter) -> str:
+    """Where the predictors stand at which the prior of an SD is meant."""
     t, effect = _term_of(parameter), parameter.index[0]
-    shared = design.groups[t].covariance.homogeneous
-    constant = design.groups[t].effects[effect] == "Intercept"
-    if constant:
-        where = _referred_to(design, references, t)
-    else:
-        moves = design.products.of_term(t).moves(effect)
-        where = _place(design, moves, at_mean=references.effects[t] is not None)
-    return base.sd[t][0 if shared else effect], where
+    if design.groups[t].effects[effect] == "Intercept":
+        return _referred_to(design, references, t)
+    moves = design.products.of_term(t).moves(effect)
+    return _place(design, moves, at_mean=references.effects[t] is not None)
 
 
 def _corr_row(
-    base: PriorSet, design: Design, references: References, parameter: Parameter
+    priors: Priors, corr_reason: str, design: Design, references: References, t: int
 ) -> Row:
     """The prior of the correlations of a term."""
-    t = _term_of(parameter)
     term = design.groups[t]
-    reason = base.corr_reason if term.covariance.unstructured else "symmetric"
+    reason = corr_reason if term.covariance.unstructured else "symmetric"
     where = ""
     if "Intercept" in term.effects:
         where = _referred_to(design, references, t)
-    text = term.covariance.prior_words(term.k, base.corr_eta[t])
+    text = term.covariance.prior_words(term.k, priors.corr_eta[t])
     return corr_name(design, t), text, reason + where
 
 

@@ -275,7 +275,7 @@ def _finish(
     where: References,
 ) -> Priors:
     """`Priors` of a set, with its printed rows."""
-    return Priors(
+    found = Priors(
         name,
         base.fixed,
         base.sd,
@@ -284,7 +284,7 @@ def _finish(
         centred,
         family,
         auxiliary,
-        prior_rows(base, design, family, auxiliary, where),
-        where.effects,
-        where.fixed,
+        references=where.effects,
+        fixed_reference=where.fixed,
     )
+    return replace(found, labels=prior_rows(found, base.corr_reason, design, where))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import PriorError
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -131,6 +132,20 @@ class Priors:
     labels: tuple[tuple[str, str, str], ...] = ()
     references: tuple[Matrix | None, ...] = ()
     fixed_reference: Matrix | None = None
+
+    def of(self, parameter: Parameter) -> Prior:
+        """Prior of a fixed effect, an SD, sigma or another parameter by its label."""
+        if parameter.component == "fixef":
+            return self.fixed[parameter.index[0]]
+        if parameter.term is None:
+            return {**dict(self.auxiliary), "sigma": self.sigma}[parameter.label]
+        own = self.sd[parameter.term]  # one for all SDs of a homogeneous term
+        return own[min(parameter.index[0], len(own) - 1)]
+
+    @property
+    def scales(self) -> tuple[Prior, ...]:
+        """Those of sigma and of all SDs."""
+        return (self.sigma, *(prior for own in self.sd for prior in own))
 
     @property
     def centered(self) -> tuple[bool, ...]:

@@ -8,7 +8,6 @@ a `ProfiledProblem`, an estimate and its flat directions; gives the columns of X
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.elimination import eliminate
 from bayeslmm.marginal.fixed import solve_beta
 from bayeslmm.reml.criterion import ProfiledProblem
@@ -62,8 +61,7 @@ def _log_variances(
     problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " p"]:
     """Logarithms of the variances of the data's fixed effects, the unit of y apart."""
-    stats, factors = problem.statistics, problem.factors(theta)
-    sigma = profiled_criterion(stats, factors, restricted=problem.restricted).sigma
-    safe = solve_beta(eliminate(stats, factors).G, sigma, None).covariance
+    done = eliminate(problem.statistics, problem.factors(theta))
+    safe = solve_beta(done.G, problem.profile(theta).sigma, None).covariance
     turn = problem.conditioned.coefficient_turn() / problem.conditioned.unit
     return np.log(np.einsum("ij,jk,ik->i", turn, safe, turn))

@@ -67,7 +67,7 @@ def active_bounds(
     gradient: Float[np.ndarray, " m"],
 ) -> Bool[np.ndarray, " m"]:
     """Parameters that a bound holds against the gradient."""
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     return ((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0))
 
 
@@ -88,7 +88,7 @@ def snap_candidates(
         candidate = theta.copy()
         candidate[choice] = 0.0
         yield candidate
-    for bound in problem.bounds():
+    for bound in problem.bounds:
         near = (theta != bound) & (np.abs(theta - bound) < TRY_BOUND)
         if near.any():
             yield np.where(near, bound, theta)
@@ -138,7 +138,7 @@ def escape_direction(
         return None
     direction = np.zeros(problem.m)
     direction[tried] = vectors[:, 0]
-    return np.where(problem.bounds()[0] == 0.0, np.abs(direction), direction)
+    return np.where(problem.bounds[0] == 0.0, np.abs(direction), direction)
 
 
 def _canonical_factor(factor: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:

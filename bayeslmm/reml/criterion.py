@@ -18,14 +18,21 @@ from jaxtyping import Bool, Float
 
 from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import ParameterSpace
 from bayeslmm.marginal import (
     Direction,
+    EffectsMean,
+    Profile,
     Statistics,
     log_sigma_gradient,
+    profiled_criterion,
     profiled_curvature,
     profiled_gradient,
 )
 from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.layout import Layout
+from bayeslmm.marginal.objective import Bounds
+from bayeslmm.marginal.profile import profiles
 from bayeslmm.reml.thetas import ThetaBlock, make_block
 
 
@@ -39,18 +46,25 @@ class ProfiledProblem:
         The design in safe coordinates.
     restricted : bool
         REML if true, ML if false.
+    space : ParameterSpace
+        Whose coordinates are where the entries of theta are; sigma has none.
     blocks : tuple of ThetaBlock
         One for each term.
-    limits : tuple of ndarray, shape (m,)
+    bounds : tuple of ndarray, shape (m,)
         Lower and upper bounds; infinite where the criterion is even.
+    linear : ndarray, shape (m, blocks, k, k), or None
+        Derivative of the relative factors of the blocks (`Layout.join`) by each theta;
+        None under shared correlations, in which they are not linear.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
 
     conditioned: Conditioned
     restricted: bool
+    space: ParameterSpace
     blocks: tuple[ThetaBlock, ...]
-    limits: tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
+    bounds: Bounds
+    linear: Float[np.ndarray, "m b k k"] | None
     calls: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -61,7 +75,12 @@ class ProfiledProblem:
     @property
     def m(self) -> int:
         """Number of variance parameters."""
-        return self.blocks[-1].where.stop
+        return self.space.size
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of the residual variance."""
+        return self.statistics.n - (self.statistics.p if self.restricted else 0)
 
     def factors(
         self, theta: Float[np.ndarray, " m"]
@@ -78,15 +97,44 @@ class ProfiledProblem:
             for t, block in enumerate(self.blocks)
         )
 
+    def profile(self, theta: Float[np.ndarray, " m"]) -> Profile:
+        """Criterion with the sigma and the fixed effects that are best there, safe."""
+        factors = self.factors(theta)
+        return profiled_criterion(self.statistics, factors, restricted=self.restricted)
+
+    def effects(self, theta: Float[np.ndarray, " m"]) -> EffectsMean:
+        """Fixed effects and BLUPs with their covariances, units of the data."""
+        sigma = self.profile(theta).sigma
+        safe = tuple(sigma * factor for factor in self.factors(theta))
+        return self.conditioned.effects(safe, sigma)
+
     def __call__(
         self, theta: Float[np.ndarray, " m"]
     ) -> tuple[float, Float[np.ndarray, " m"]]:
         """Criterion with its gradient."""
+        if self.linear is not None:
+            values, gradients = self.at(theta[None])
+            return float(values[0]), gradients[0]
         self.calls["evaluations"] += 1
         criterion, d_factors = profiled_gradient(
             self.statistics, self.factors(theta), restricted=self.restricted
         )
         return criterion, self._pulled(theta, d_factors)
+
+    def at(
+        self, thetas: Float[np.ndarray, "r m"]
+    ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r m"]]:
+        """Criterion and gradient at several thetas, in one compiled call if linear."""
+        linear = self.linear
+        if linear is None:
+            found = [self(theta) for theta in thetas]
+            slopes = np.array([slope for _, slope in found]).reshape(thetas.shape)
+            return np.array([value for value, _ in found]), slopes
+        self.calls["evaluations"] += len(thetas)
+        flat = linear.reshape(self.m, -1)
+        points = (thetas @ flat).reshape(len(thetas), *linear.shape[1:])
+        values, slopes = profiles(self.statistics, points, restricted=self.restricted)
+        return values, slopes.reshape(len(thetas), flat.shape[1]) @ flat.T
 
     def with_curvature(
         self, theta: Float[np.ndarray, " m"]
@@ -145,30 +193,27 @@ class ProfiledProblem:
         d_factors: tuple[Float[np.ndarray, "_k _k"], ...],
     ) -> Float[np.ndarray, " m"]:
         """Gradient with respect to theta from those with respect to the factors."""
-        gradient = np.empty(self.m)
+        gradient = np.zeros(self.m)
         for block, d_factor in zip(self.blocks, d_factors, strict=True):
             gradient[block.where] = block.pullback(theta[block.where], d_factor)
         return gradient
 
-    def bounds(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Lower and upper bounds; infinite where the criterion is even."""
-        return self.limits
-
     def correlations(self) -> Bool[np.ndarray, " m"]:
         """Which thetas are angles of correlations that pairs of effects share."""
-        return np.isfinite(self.bounds()[1])
+        return np.isfinite(self.bounds[1])
 
     def at_bounds(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """Theta with angles that stopped at `bounds` moved to the very end."""
-        lower, upper = self.bounds()
+        lower, upper = self.bounds
         moved = np.where((theta <= lower) & np.isfinite(upper), 0.0, theta)
         return np.where(theta >= upper, np.pi, moved)
 
     def units(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """What counts as one step at theta: 1, or the largest entry of its term."""
-        sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
-        lengths = [b.where.stop - b.where.start for b in self.blocks]
-        return np.where(self.correlations(), 1.0, np.repeat(sizes, lengths))
+        found = np.ones(self.m)
+        for block in self.blocks:
+            found[block.where] = max(1.0, np.abs(theta[block.where]).max())
+        return np.where(self.correlations(), 1.0, found)
 
     def frame(
         self, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
@@ -177,23 +222,28 @@ class ProfiledProblem:
 
         `units` along the axes, but for terms with a shared correlation.
         """
-        found, column = np.zeros((self.m, int(free.sum()))), 0
+        found, places = np.eye(self.m), np.arange(self.m)
         for block in self.blocks:
             noise = block.n_levels / self.statistics.n  # error of an effect of a level
-            own = block.frame(theta[block.where], free[block.where], noise)
-            found[block.where, column : column + own.shape[1]] = own
-            column += own.shape[1]
-        return found
+            own = free & np.isin(places, places[block.where])
+            columns = block.frame(theta[block.where], free[block.where], noise)
+            found[block.where, own] = columns
+        return found[:, free]
 
     def steepness(self) -> Float[np.ndarray, " m"]:
         """Roughly how steep the criterion is in each theta, the steepest being 1."""
-        levels = [b.n_levels for b in self.blocks]
-        lengths = [b.where.stop - b.where.start for b in self.blocks]
-        return np.repeat(np.sqrt(np.array(levels) / max(levels)), lengths)
+        most, found = max(b.n_levels for b in self.blocks), np.ones(self.m)
+        for block in self.blocks:
+            found[block.where] = np.sqrt(block.n_levels / most)
+        return found
 
+    @property
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
-        return np.concatenate([block.start() for block in self.blocks])
+        found = np.zeros(self.m)
+        for block in self.blocks:
+            found[block.where] = block.start()
+        return found
 
 
 def profiled_problem(
@@ -204,27 +254,48 @@ def profiled_problem(
     Terms stand at the origin of the data, so that factors are lower triangular there.
     """
     structures = [term.covariance for term in design.groups]
-    return safe_problem(structures, conditioned.unmoved(), restricted=restricted)
+    return safe_problem(
+        design.space, structures, conditioned.unmoved(), restricted=restricted
+    )
 
 
 def safe_problem(
+    space: ParameterSpace,
     structures: Sequence[Structure],
     conditioned: Conditioned,
     *,
     restricted: bool,
 ) -> ProfiledProblem:
     """The problem in given coordinates; structure of each term."""
-    layout, blocks = conditioned.statistics.layout, []
+    layout, space = conditioned.statistics.layout, space.profiled
     levels = {t: block.n_levels for block in layout.blocks for t in block.terms}
-    for t, (structure, basis) in enumerate(
-        zip(structures, conditioned.bases, strict=True)
-    ):
-        first = blocks[-1].where.stop if blocks else 0
-        blocks.append(make_block(structure, basis, levels[t], first))
-    lower, upper = np.array([pair for block in blocks for pair in block.bounds()]).T
+    pairs = enumerate(zip(structures, conditioned.bases, strict=True))
+    blocks = tuple(
+        make_block(structure, basis, levels[t], space.of_term(t))
+        for t, (structure, basis) in pairs
+    )
+    lower, upper = np.full(space.size, -np.inf), np.full(space.size, np.inf)
     for block in blocks:
+        lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    return ProfiledProblem(conditioned, restricted, tuple(blocks), (lower, upper))
+    linear = _linear(blocks, layout)
+    return ProfiledProblem(
+        conditioned, restricted, space, blocks, (lower, upper), linear
+    )
+
+
+def _linear(
+    blocks: Sequence[ThetaBlock], layout: Layout
+) -> Float[np.ndarray, "m b k k"] | None:
+    """Derivative of the factors of all blocks by each theta, where there is one."""
+    m, found = blocks[-1].where.stop, []
+    for block in blocks:
+        own, whole = block.linear(), np.zeros((m, block.k, block.k))
+        if own is None:
+            return None
+        whole[block.where] = own
+        found.append(whole)
+    return layout.join(found)
 
 
 def sd_positions(block: ThetaBlock) -> list[int]:

@@ -5,12 +5,14 @@ L-BFGS-B, or by average information where an evaluation is dear. Neither is trus
 have arrived.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
+from bayeslmm.marginal.objective import Objective
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.newton import MAX_STEP, Curvature, newton_step
 
@@ -47,7 +49,7 @@ def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent
 
 
 def descend_from(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"], known: Curvature
+    problem: Objective, theta: Float[np.ndarray, " m"], known: Curvature
 ) -> Descent | None:
     """By quasi-Newton steps from a theta with its curvature; None if they go astray.
 
@@ -56,15 +58,15 @@ def descend_from(
     """
     frame, inverse = known.frame, np.linalg.inv(known.hessian)
     value, gradient = problem(theta)
+    slope = gradient @ frame
     for _ in range(QUASI_NEWTON_STEPS):
-        slope = gradient @ frame
-        step = -inverse @ slope
+        step = -(inverse @ slope)
         promised = -0.5 * float(step @ slope)
         if not 0.0 <= promised < np.inf:
             return None
         if promised < ARRIVED:
             return Descent(theta, (value, gradient))
-        step *= min(1.0, MAX_STEP / float(np.linalg.norm(step)))
+        step *= min(1.0, MAX_STEP / math.sqrt(float(step @ step)))
         trial, found = theta + frame @ step, None
         for _ in range(HALVINGS):
             found = problem(trial)
@@ -75,7 +77,8 @@ def descend_from(
         else:
             return Descent(theta, (value, gradient))
         theta, (value, gradient) = trial, found
-        inverse = _updated(inverse, step, gradient @ frame - slope)
+        before, slope = slope, gradient @ frame
+        inverse = _updated(inverse, step, slope - before)
     return None
 
 
@@ -133,7 +136,7 @@ def _descend_by_gradient(
 
     It works on theta times `steepness`: half the evaluations on InstEval.
     """
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     scale = problem.steepness()
 
     def scaled(x: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:

@@ -1,6 +1,7 @@
 """Tests of the fixed effects of a REML fit: t of combinations, F of several at once."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,9 @@ def t_columns(
     }
 
 
-def t_quantile(level: float, df: Float[np.ndarray, " l"]) -> Float[np.ndarray, " l"]:
+def t_quantile(
+    level: float | Float[np.ndarray, " l"], df: Float[np.ndarray, " l"]
+) -> Float[np.ndarray, " l"]:
     """Quantiles of t; normal for infinitely many degrees of freedom."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(df), ndtri(level), stdtrit(df, level))
@@ -89,7 +92,7 @@ def contrast_table(
     check_fraction(prob, "prob")
     asked = make_contrasts(fit.design, what)
     known = denominator(fit, ddf)
-    _refuse_loose(fit, asked.weights, asked.names)
+    refuse_loose(fit, asked.weights, asked.names)
     values = asked.weights @ fit.beta + asked.constants
     if check_flag(joint, "joint"):
         test = known.test(asked.weights, values)
@@ -120,8 +123,8 @@ def _index(names: "list[str] | tuple[str, ...]", name: str) -> "pd.Index":
     return pd.Index(list(names), name=name)
 
 
-def _refuse_loose(
-    fit: "RemlFit", weights: Float[np.ndarray, "l p"], names: tuple[str, ...]
+def refuse_loose(
+    fit: "RemlFit", weights: Float[np.ndarray, "l p"], names: Sequence[str]
 ) -> None:
     """Raise if a combination needs a fixed effect that has no SE."""
     reasons = fit.information.reasons

@@ -11,9 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, is_choice, shortened, warn_user
-from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem, sd_positions
 from bayeslmm.reml.expense import REML_EVALUATIONS, say_if_long
@@ -82,17 +82,10 @@ def fit_reml(
     design = model.design
     restricted = method == "REML"
     problem = profiled_problem(design, model.conditioned, restricted=restricted)
-    say_if_long(
-        problem.statistics,
-        problem.m,
-        lambda: problem(problem.start()),
-        REML_EVALUATIONS * problem.m,
-        f"{method} of {problem.m} variance and {design.p} fixed parameters",
-    )
+    what = f"{method} of {problem.m} variance and {design.p} fixed parameters"
+    say_if_long(problem, REML_EVALUATIONS * problem.m, what)
     optimum = minimise(problem, None if start is None else start.optimum)
-    safe = problem.factors(optimum.theta)
-    profile = profiled_criterion(problem.statistics, safe, restricted=restricted)
-    conditioned = problem.conditioned
+    profile, conditioned = problem.profile(optimum.theta), problem.conditioned
     sigma = conditioned.unit * profile.sigma
     if not _collapsed(optimum):
         _check_residual(model, sigma)
@@ -106,9 +99,7 @@ def fit_reml(
     if not regular or problem.statistics.in_steps:  # dear to do again
         found = {
             "information": fit_information(problem, design, optimum, boundary),
-            "effects": conditioned.effects(
-                tuple(profile.sigma * factor for factor in safe), profile.sigma
-            ),
+            "effects": problem.effects(optimum.theta),
         }
         reasons = found["information"].reasons
     status = _status(design, method, problem, optimum, factors, boundary, reasons)

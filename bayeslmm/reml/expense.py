@@ -7,10 +7,10 @@ how busy the machine is.
 
 import logging
 import time
-from collections.abc import Callable
 
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.marginal import Statistics
+from bayeslmm.marginal.objective import Objective
 
 # NUTS in whitened coordinates takes about this many gradients for a draw.
 GRADIENTS_PER_DRAW = 8
@@ -38,36 +38,27 @@ FEW_PARAMETERS, FEW_COLUMNS = 20, 100
 REML_EVALUATIONS = 30
 
 
-def say_if_long(
-    stats: Statistics,
-    parameters: int,
-    evaluate: Callable[[], object],
-    count: int,
-    what: str,
-) -> None:
+def say_if_long(objective: Objective, count: int, what: str) -> None:
     """Say before a long wait how long it will be, from the time of one evaluation.
 
     Nothing is timed where the counts of operations leave no doubt.
 
     Parameters
     ----------
-    stats : Statistics
-        Cross-products of the design.
-    parameters : int
-        Variance parameters.
-    evaluate : callable
-        One evaluation of what is about to be evaluated many times.
+    objective : Objective
+        What is about to be evaluated many times.
     count : int
         How many times, more or less.
     what : str
         What is being done, and over how many parameters.
     """
-    few = parameters <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
+    stats = objective.statistics
+    few = objective.space.size <= FEW_PARAMETERS and stats.p <= FEW_COLUMNS
     if few and stats.seconds * count < WORTH_SAYING:
         return
-    each = _seconds(evaluate)
+    each = _seconds(objective)
     if each < 1.0:  # the first may have loaded kernels
-        each = _seconds(evaluate)
+        each = _seconds(objective)
     if each * count > WORTH_SAYING:
         logging.getLogger("bayeslmm").warning(
             "%s takes some %.0f s here: about %.0f evaluations of %.2g s each. Fewer "
@@ -79,10 +70,10 @@ def say_if_long(
         )
 
 
-def _seconds(evaluate: Callable[[], object]) -> float:
+def _seconds(objective: Objective) -> float:
     """Wall time of one evaluation."""
     started = time.perf_counter()
-    evaluate()
+    objective(objective.start)
     return time.perf_counter() - started
 
 

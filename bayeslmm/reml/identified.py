@@ -18,7 +18,8 @@ from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
 from bayeslmm.covariance import Structure
-from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.reml.entries import entry_positions, entry_products
@@ -112,7 +113,8 @@ def _change(
     entries = entry_positions(conditioned.statistics.layout)
     t = parameter.term
     if t is None:
-        return np.array([float(entry is None) for entry in entries])
+        is_sigma = parameter.label == SIGMA.label
+        return np.array([float(entry is None and is_sigma) for entry in entries])
     term, basis = design.groups[t], conditioned.bases[t]
     if parameter.component == "sd":
         own = np.zeros(term.k)

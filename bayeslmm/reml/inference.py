@@ -1,5 +1,6 @@
 """Intervals and tests of the fixed effects, as methods of `RemlFit`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from bayeslmm.reml.anova import anova_table
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
+from bayeslmm.reml.emmeans import Adjust, means_table
 from bayeslmm.reml.ranova import ranova_table
 from bayeslmm.reml.tables import fixef_table
 
@@ -105,6 +107,88 @@ class EffectTests:
             If a text is no linear combination; with a caret.
         """
         return contrast_table(self._fit(), what, ddf, prob, joint)
+
+    def emmeans(
+        self,
+        spec: str,
+        *,
+        at: Mapping[str, object] | None = None,
+        pairs: bool = False,
+        adjust: Adjust = "tukey",
+        prob: float = 0.95,
+        ddf: Ddf = "satterthwaite",
+    ) -> "pd.DataFrame":
+        """Estimated marginal means, as R's emmeans.
+
+        Parameters
+        ----------
+        spec : str
+            Variables of the fixed part: ``"dose"``, ``"dose * sex"`` (all
+            combinations), ``"dose | sex"`` (of dose, within each sex).
+        at : mapping of str to values, optional
+            Values of some variables, ``{"age": [20, 40], "sex": "f"}``. The others:
+            factors at all levels, each counted alike; numbers at their mean, or at both
+            of their values where they have two.
+        pairs : bool, default False
+            Differences of the means (within each combination after ``|``).
+        adjust : {"tukey", "holm", "none"}
+            Of p and intervals of differences, for their number within each combination
+            after ``|``. Intervals with Holm are Bonferroni's.
+        prob : float, default 0.95
+            Coverage of the intervals.
+        ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
+            Degrees of freedom, as in `summary`. emmeans' default is Kenward-Roger.
+
+        Returns
+        -------
+        DataFrame
+            A row for each combination: the variables, ``estimate``, ``se``, ``df``,
+            ``lower``, ``upper``, units of y. With ``pairs``: ``contrast``, the
+            variables after ``|``, ``estimate``, ``se``, ``df``, ``t``, ``p``,
+            ``lower``, ``upper``. ``attrs["held"]`` has the values of the others.
+
+        Raises
+        ------
+        ModelError
+            If a variable or level is unknown, or a number has no known mean.
+        """
+        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        return means_table(self._fit(), spec, at, **options)
+
+    def emtrends(
+        self,
+        spec: str,
+        variable: str,
+        *,
+        at: Mapping[str, object] | None = None,
+        pairs: bool = False,
+        adjust: Adjust = "tukey",
+        prob: float = 0.95,
+        ddf: Ddf = "satterthwaite",
+    ) -> "pd.DataFrame":
+        """Slopes by a numeric variable at combinations of others, as R's emtrends.
+
+        Parameters
+        ----------
+        spec : str
+            Where slopes are wanted: as for `emmeans`.
+        variable : str
+            Column of the data by which the slope is.
+        at, pairs, adjust, prob, ddf
+            As for `emmeans`.
+
+        Returns
+        -------
+        DataFrame
+            As of `emmeans`; units of y per unit of the variable.
+
+        Raises
+        ------
+        ModelError
+            As `emmeans` raises it.
+        """
+        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        return means_table(self._fit(), spec, at, variable=variable, **options)
 
     def anova(
         self, type: Literal[1, 2, 3] = 3, *, ddf: Ddf = "satterthwaite"

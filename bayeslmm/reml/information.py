@@ -11,7 +11,6 @@ A parameter at its boundary has no SE and is held there; neither has one that th
 do not identify. Both are NaN, with the reason.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,13 +18,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import null_space
 
-from bayeslmm.design.arrays import Design, Parameter, parameters
-from bayeslmm.marginal import profiled_criterion
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import POSITIVE, SIGMA, Parameter
+from bayeslmm.marginal.objective import steps
 from bayeslmm.reml.arbitrary import arbitrary_fixef
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.identified import flat_directions
 from bayeslmm.reml.newton import Curvature
-from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters, steps
+from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters
 from bayeslmm.reml.status import is_finite_corr, sd_corr
 
 # Step of the central differences, in relative SDs of scaled columns: the working
@@ -43,8 +43,6 @@ ROUNDING = 1e-9
 NOT_IDENTIFIED = "not identified by the data"
 # Why a fixed effect has none, if its variance has such a parameter in it.
 ARBITRARY = "goes with what is not identified"
-# Logarithm of the largest double.
-LARGEST = 709.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def fit_information(
     Information
         Covariance, SEs and the reasons where there are none.
     """
-    shown = tuple(p for p in parameters(design) if p.component != "fixef")
+    shown = design.space.variances
     if not optimum.converged:
         return _no_information(shown)
     reasons = {parameter.label: "on the boundary" for parameter in boundary}
@@ -115,15 +113,14 @@ def fit_information(
     for parameter in np.array(kept, object)[unknown]:
         reasons[parameter.label] = NOT_IDENTIFIED
     loose = np.flatnonzero(arbitrary_fixef(problem, optimum.theta, moves))
-    named = [p for p in parameters(design) if p.component == "fixef"]
-    reasons |= {p.label: ARBITRARY for p in named if p.index[0] in loose}
-    dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
-    found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * dof)
+    reasons |= {p.label: ARBITRARY for p in design.space.fixed if p.index[0] in loose}
+    found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * problem.dof)
     known = np.array(inside)[~unknown]
     covariance = np.full((len(shown), len(shown)), np.nan)
     covariance[np.ix_(known, known)] = found[np.ix_(~unknown, ~unknown)]
-    factors = _absolute_factors(problem, optimum.theta)
-    natural = np.array([_working_scale(design, p, factors)[1] for p in shown])
+    sigma = problem.conditioned.unit * problem.profile(optimum.theta).sigma
+    values = _values(problem, design, shown, optimum.theta, sigma)
+    natural = [p.slope(value) for p, value in zip(shown, values, strict=True)]
     se = np.sqrt(np.diag(covariance)) * natural
     return Information(tuple(p.label for p in shown), covariance, se, reasons)
 
@@ -209,21 +206,6 @@ def _theta_spread(
     return root, unknown, curvature.frame @ everywhere
 
 
-def working_value(component: str, estimate: float) -> float:
-    """Estimate on the scale of its interval: log of an SD, atanh of a correlation."""
-    with np.errstate(divide="ignore"):
-        if component == "corr":
-            return float(np.arctanh(estimate))
-        return float(np.log(estimate))
-
-
-def natural_value(component: str, working: float) -> float:
-    """Inverse of `working_value`."""
-    if component == "corr":
-        return math.tanh(working)
-    return math.exp(working) if working < LARGEST else math.inf
-
-
 def _working_slopes(
     problem: ProfiledProblem,
     design: Design,
@@ -235,44 +217,28 @@ def _working_slopes(
 
     def at(point: Float[np.ndarray, " m"]) -> Float[np.ndarray, " d"]:
         """Working values with sigma held at 1."""
-        factors = problem.data_factors(point), 1.0
-        return np.array([_working_scale(design, p, factors)[0] for p in kept])
+        values = _values(problem, design, kept, point, 1.0)
+        pairs = zip(kept, values, strict=True)
+        return np.array([p.working(value) for p, value in pairs])
 
-    columns = [
-        (at(up) - at(down)) / far
-        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
-    ]
+    found = steps(theta, frame, DIFFERENCE, problem.bounds)
+    columns = [(at(up) - at(down)) / far for up, down, far in zip(*found, strict=True)]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
-    in_sigma = np.array([float(p.component != "corr") for p in kept])
+    in_sigma = np.array([float(p.bounds == POSITIVE) for p in kept])
     slopes += np.outer(in_sigma, frame.T @ problem.log_sigma_slope(theta))
     return slopes, in_sigma
 
 
-Factors = tuple[tuple[Float[np.ndarray, "_k _k"], ...], float]
-
-
-def _absolute_factors(
-    problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
-) -> Factors:
-    """Relative factors for the data, with the sigma that belongs to them."""
-    safe = problem.factors(theta)
-    profile = profiled_criterion(
-        problem.statistics, safe, restricted=problem.restricted
-    )
-    sigma = problem.conditioned.unit * profile.sigma
-    return problem.data_factors(theta), sigma
-
-
-def _working_scale(
-    design: Design, parameter: Parameter, factors: Factors
-) -> tuple[float, float]:
-    """Working value of a parameter, and the derivative of the parameter by it."""
-    relative, sigma = factors
-    if parameter.term is None:
-        return math.log(sigma), sigma
-    sd, corr = sd_corr(design.groups[parameter.term], relative[parameter.term])
-    if parameter.component == "corr":
-        value = float(corr[parameter.index])
-        return working_value("corr", value), 1.0 - value**2
-    value = float(sd[parameter.index[0]]) * sigma
-    return working_value("sd", value), value
+def _values(
+    problem: ProfiledProblem,
+    design: Design,
+    shown: Sequence[Parameter],
+    theta: Float[np.ndarray, " m"],
+    sigma: float,
+) -> Float[np.ndarray, " d"]:
+    """Values of variance parameters at a theta and a sigma."""
+    pairs = zip(design.groups, problem.data_factors(theta), strict=True)
+    views = [sd_corr(term, factor) for term, factor in pairs]
+    spreads = [(sigma * sd, corr) for sd, corr in views]
+    scalars = {**problem.space.scalars(theta), SIGMA.label: sigma}
+    return np.array([p.read(np.empty(0), spreads, scalars) for p in shown], float)

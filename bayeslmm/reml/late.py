@@ -39,10 +39,7 @@ def late_information(fit: "RemlFit") -> Information:
 
 def late_effects(fit: "RemlFit") -> EffectsMean:
     """Fixed effects and BLUPs with their covariances."""
-    problem = problem_of(fit)
-    sigma = fit.sigma / problem.conditioned.unit
-    safe = problem.factors(fit.optimum.theta)
-    return problem.conditioned.effects(tuple(sigma * f for f in safe), sigma)
+    return problem_of(fit).effects(fit.optimum.theta)
 
 
 def problem_of(fit: "RemlFit") -> ProfiledProblem:

@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bayeslmm.marginal.objective import second_differences
 from bayeslmm.reml.boundary import (
     active_bounds,
     canonical,
@@ -120,9 +121,9 @@ def _starts(problem: ProfiledProblem) -> Iterator[Float[np.ndarray, " m"]]:
     for block in problem.blocks:
         own = np.arange(problem.m)[block.where][correlation[block.where]]
         together += [np.arange(problem.m) == at for at in own if own.size > 1]
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for scale in STARTS:
-        start = np.where(correlation, 1.0, scale) * problem.start()
+        start = np.where(correlation, 1.0, scale) * problem.start
         yield start
         for moved, end in product(together, (lower, upper)):
             yield np.where(moved, 0.4 * start + 0.6 * end, start)
@@ -142,7 +143,7 @@ def _is_better(one: Optimum, other: Optimum) -> bool:
 
 def is_singular(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> bool:
     """Whether anything stands at its boundary."""
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     at_bound = bool(((theta <= lower) | (theta >= upper)).any())
     return at_bound or bool(null_columns(problem, theta).any())
 
@@ -261,7 +262,7 @@ def _falls(
     either sign: only what has been seen to be lower is lower.
     """
     least = max(FLAT * float(curvature.values.max()), 10.0 * ENOUGH)
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for direction in curvature.vectors.T[curvature.values < -least]:
         step = curvature.frame @ direction
         for length in PROBES:
@@ -269,25 +270,6 @@ def _falls(
             if problem(trial)[0] < value - ENOUGH:
                 return True
     return False
-
-
-def steps(
-    problem: ProfiledProblem,
-    theta: Float[np.ndarray, " m"],
-    frame: Float[np.ndarray, "m f"],
-    size: float,
-) -> Iterator[tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], float]]:
-    """Theta a step up and down each column of a frame, within bounds, and how far."""
-    lower, upper = problem.bounds()
-    for direction in frame.T:
-        above = np.where(direction < 0.0, lower, upper) - theta
-        below = theta - np.where(direction < 0.0, upper, lower)
-        moves = direction != 0.0
-        up = min(size, np.min(above[moves] / direction[moves]))
-        down = min(size, np.min(below[moves] / direction[moves]))
-        if up + down == 0.0:  # two angles at their ends, which are no kinks
-            up = down = size
-        yield theta + up * direction, theta - down * direction, up + down
 
 
 def _newton(
@@ -360,14 +342,11 @@ def curvature_at(
         beside a place where the criterion breaks down.
     """
     frame = problem.frame(theta, free)
-    rows = [
-        frame.T @ (problem(up)[1] - problem(down)[1]) / far
-        for up, down, far in steps(problem, theta, frame, DIFFERENCE)
-    ]
-    found = np.array(rows).reshape(frame.shape[1], frame.shape[1])
-    if not np.isfinite(found).all():
+    hessian = second_differences(
+        lambda thetas: problem.at(thetas)[1], theta, frame, DIFFERENCE, problem.bounds
+    )
+    if not np.isfinite(hessian).all():
         return None
-    hessian = 0.5 * (found + found.T)
     return Curvature(theta, frame, free, hessian, *np.linalg.eigh(hessian))
 
 
@@ -379,7 +358,7 @@ def _line_search(
     step: Float[np.ndarray, " m"],
 ) -> tuple[Float[np.ndarray, " m"], float, Float[np.ndarray, " m"]] | None:
     """First of the halved steps that lowers the criterion, or the gradient at a tie."""
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
     for halving in range(12):
         trial = np.clip(theta + 0.5**halving * step, lower, upper)
         trial_value, trial_gradient = problem(trial)

@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize, root_scalar
 
-from bayeslmm.marginal import profiled_criterion
 from bayeslmm.reml.criterion import ProfiledProblem, sd_positions
 from bayeslmm.reml.turned import flat_theta, turned_problem
 
@@ -70,7 +69,8 @@ class DevianceProfile:
         tuple of float
             Units of the SD; 0 and infinity where the likelihood does not fall so far.
         """
-        lowest, sigma = self.problem(self.best)[0], self._sigma(self.best)
+        lowest, _ = self.problem(self.best)
+        sigma = self.problem.profile(self.best).sigma
         start = np.append(np.delete(self.best, self.at), math.log(sigma))
         log_estimate = math.log(float(self.best[self.at]) * sigma)
 
@@ -97,19 +97,11 @@ class DevianceProfile:
             math.inf if upper is None else self.scale * math.exp(upper),
         )
 
-    def _sigma(self, theta: Float[np.ndarray, " m"]) -> float:
-        """Best sigma at a theta, safe units."""
-        return profiled_criterion(
-            self.problem.statistics,
-            self.problem.factors(theta),
-            restricted=self.problem.restricted,
-        ).sigma
-
     def _lowest(
         self, held: float, start: Float[np.ndarray, " m"]
     ) -> tuple[float, Float[np.ndarray, " m"]]:
         """Deviance where the SD is held, and the rest of theta and log sigma there."""
-        lower, upper = self.problem.bounds()
+        lower, upper = self.problem.bounds
         free = np.arange(self.best.size) != self.at
         bounds = list(zip(lower[free], upper[free], strict=True))
         bounds.append((start[-1] - FARTHEST, start[-1] + FARTHEST))
@@ -145,9 +137,8 @@ class DevianceProfile:
         criterion, gradient = problem(theta)
         if not (math.isfinite(criterion) and np.isfinite(gradient).all()):
             return WALL, np.zeros_like(rest)
-        stats = problem.statistics
-        dof = stats.n - (stats.p if problem.restricted else 0)
-        apart = 2.0 * (math.log(self._sigma(theta)) - log_sigma)
+        dof = problem.dof
+        apart = 2.0 * (math.log(problem.profile(theta).sigma) - log_sigma)
         ratio = math.exp(min(apart, LARGEST))
         slope = gradient + 2.0 * dof * (ratio - 1.0) * problem.log_sigma_slope(theta)
         by_sigma = -theta[self.at] * slope[self.at] - 2.0 * dof * (ratio - 1.0)

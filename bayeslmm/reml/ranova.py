@@ -142,13 +142,17 @@ def lowest_without(fit: "RemlFit", one: Reduction) -> float:
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     if len(one.gone) == one.gone.shape[1]:
         best = flat_theta(problem, relative, fit.theta)
-        where = problem.blocks[one.term].where
-        return _lowest(problem, best, np.arange(where.start, where.stop))
+        return _lowest(problem, best, _places(problem, one.term))
     turned = turned_problem(problem, relative, fit.theta, one.term, one.gone)
     block = problem.blocks[one.term]
     column = np.triu_indices(block.k)[0]  # of theta, the lower triangle by columns
-    gone = block.where.start + np.flatnonzero(column < len(one.gone))
+    gone = _places(problem, one.term)[column < len(one.gone)]
     return _lowest(turned.problem, turned.best, gone)
+
+
+def _places(problem: ProfiledProblem, t: int) -> Int[np.ndarray, " m"]:
+    """Where theta of a term is."""
+    return np.arange(problem.m)[problem.blocks[t].where]
 
 
 def _lowest(
@@ -158,7 +162,7 @@ def _lowest(
     free = np.setdiff1d(np.arange(problem.m), gone)
     if not len(free):
         return problem(np.zeros(problem.m))[0]
-    lower, upper = problem.bounds()
+    lower, upper = problem.bounds
 
     def value(rest: Float[np.ndarray, " f"]) -> tuple[float, Float[np.ndarray, " f"]]:
         """Criterion with its gradient by what is free."""
@@ -174,7 +178,7 @@ def _lowest(
         minimize(
             value, point, jac=True, method="L-BFGS-B", bounds=bounds, options=TIGHT
         )
-        for point in (best[free], problem.start()[free])
+        for point in (best[free], problem.start[free])
     ]
     return float(min(end.fun for end in ends))
 

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.another import answer_design
-from bayeslmm.marginal import profiled_criterion
 from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.marginal.responding import Responder
 from bayeslmm.reml.criterion import ProfiledProblem
@@ -85,14 +84,11 @@ class Refitter:
         """
         design = answer_design(self.fit.design, y)
         conditioned = self.responder.respond(design)
-        restricted = self.problem.restricted
         problem = replace(
             self.problem, conditioned=conditioned.unmoved(), calls=Counter()
         )
         optimum = minimise(problem, self.fit.optimum)
-        profile = profiled_criterion(
-            problem.statistics, problem.factors(optimum.theta), restricted=restricted
-        )
+        profile = problem.profile(optimum.theta)
         sigma = conditioned.unit * profile.sigma
         relative = problem.data_factors(optimum.theta)
         return Refitted(
@@ -100,7 +96,7 @@ class Refitter:
             factors=tuple(sigma * factor for factor in relative),
             sigma=sigma,
             criterion=profile.criterion
-            + conditioned.criterion_shift(restricted=restricted),
+            + conditioned.criterion_shift(restricted=problem.restricted),
             converged=optimum.converged and not reproduces(design, conditioned),
         )
 

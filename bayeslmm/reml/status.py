@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.covariance import factor_to_sd_corr
-from bayeslmm.design.arrays import Design, GroupTerm, Parameter, parameters
+from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.space import Parameter
 
 # Products of two rounded rows miss 1 by a few units in the last place.
 CORR_ROUNDING = 1e-12
@@ -95,7 +96,7 @@ def boundary_parameters(
     """
     found = []
     views = [sd_corr(term, L) for term, L in zip(design.groups, factors, strict=True)]
-    for parameter in parameters(design):
+    for parameter in design.space.parameters:
         t = parameter.term
         if t is None:
             continue
@@ -131,7 +132,7 @@ def boundary_message(
     parts = []
     told = {p.term for p in boundary if p.component == "corr"}
     for t, (term, factor) in enumerate(zip(design.groups, factors, strict=True)):
-        parts += _sd_clauses(term, factor)
+        parts += _sd_clauses(term, factor, design.space.sds(t))
         parts += _corr_clauses(term, factor) if t in told else []
     if not parts:
         return ""
@@ -142,17 +143,19 @@ def boundary_message(
     )
 
 
-def _sd_clauses(term: GroupTerm, factor: Float[np.ndarray, "k k"]) -> list[str]:
+def _sd_clauses(
+    term: GroupTerm, factor: Float[np.ndarray, "k k"], sds: Sequence[Parameter]
+) -> list[str]:
     """What is said of SDs of 0."""
     sd, corr = sd_corr(term, factor)
-    zero = [e for e, value in zip(term.effects, sd, strict=True) if value == 0.0]
-    if len(zero) == term.k > 1:
+    if term.k > 1 and not sd.any():
         return [f"all SDs of {term.label} are estimated as 0"]
-    return [
-        f"the SD of {'1' if effect == 'Intercept' else effect}|{term.group} is "
-        f"estimated as 0 (its levels do not differ beyond the noise)"
-        for effect in zero
-    ] + (_shared_clauses(term, sd, corr) if zero else [])
+    zero = [
+        f"{p.words} is estimated as 0 (its levels do not differ beyond the noise)"
+        for p in sds
+        if sd[p.index] == 0.0
+    ]
+    return zero + (_shared_clauses(term, sd, corr) if zero else [])
 
 
 def _shared_clauses(

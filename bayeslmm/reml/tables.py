@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Parameter, parameters
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
 from bayeslmm.reml.effect_tests import effect_errors, t_columns
-from bayeslmm.reml.information import natural_value, working_value
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
@@ -41,25 +40,17 @@ def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
         sd_corr(term, factor)
         for term, factor in zip(fit.design.groups, fit.factors, strict=True)
     ]
-    found = []
-    for parameter in parameters(fit.design):
-        if parameter.component == "fixef":
-            found.append(fit.beta[parameter.index[0]])
-        elif parameter.term is None:
-            found.append(fit.sigma)
-        else:
-            sd, corr = views[parameter.term]
-            entries = sd if parameter.component == "sd" else corr
-            found.append(entries[parameter.index])
-    return np.array(found)
+    space = fit.design.space
+    scalars = {**space.profiled.scalars(fit.optimum.theta), SIGMA.label: fit.sigma}
+    return np.array([p.read(fit.beta, views, scalars) for p in space.parameters])
 
 
 def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
     """Every parameter: component, estimate, se, df, t, p, lower, upper."""
     check_fraction(prob, "prob")
-    shown = parameters(fit.design)
+    space = fit.design.space
+    shown, rest = space.parameters, space.variances
     fixed = _fixed_columns(fit, ddf, prob)
-    rest = [p for p in shown if p.component != "fixef"]
     values = estimates(fit)[-len(rest) :]
     spreads = np.sqrt(np.diag(fit.information.covariance))
     z = NormalDist().inv_cdf(0.5 + prob / 2)
@@ -92,7 +83,7 @@ def fixef_table(fit: "RemlFit", ddf: object) -> "pd.DataFrame":
 
 def fixef_tests(fit: "RemlFit", ddf: object, prob: float) -> "pd.DataFrame":
     """Fixed effects: estimate, se, df, t, p, lower, upper."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     return Table(_fixed_columns(fit, ddf, prob), index=label_index(shown))
 
 
@@ -100,14 +91,14 @@ def _fixed_columns(
     fit: "RemlFit", ddf: object, prob: float
 ) -> dict[str, Float[np.ndarray, " p"]]:
     """Tests of the fixed effects in the order of the tables."""
-    order = [p.index[0] for p in parameters(fit.design) if p.component == "fixef"]
+    order = [p.index[0] for p in fit.design.space.fixed]
     se, df = effect_errors(fit, ddf)
     return t_columns(fit.beta[order], se[order], df[order], prob)
 
 
 def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
     """Covariance of the fixed effects; NaN where they have no SE."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     order = [p.index[0] for p in shown]
     covariance = fit.beta_cov[np.ix_(order, order)].copy()
     loose = np.isnan(_fixed_se(fit))
@@ -117,7 +108,7 @@ def vcov_table(fit: "RemlFit") -> "pd.DataFrame":
 
 def _fixed_se(fit: "RemlFit") -> Float[np.ndarray, " p"]:
     """SEs of the fixed effects; NaN where they go with what is not identified."""
-    shown = [p for p in parameters(fit.design) if p.component == "fixef"]
+    shown = fit.design.space.fixed
     se = np.sqrt(np.diag(fit.beta_cov))[[p.index[0] for p in shown]]
     loose = [p.label in fit.information.reasons for p in shown]
     return np.where(loose, np.nan, se)
@@ -127,7 +118,7 @@ def varcorr_table(fit: "RemlFit", at: str) -> "pd.DataFrame":
     """SDs, correlations and sigma with their variances and covariances."""
     if is_at_mean(at):
         fit = replace(fit, factors=centred_factors(fit.design, fit.factors))
-    shown = [p for p in parameters(fit.design) if p.component != "fixef"]
+    shown = fit.design.space.variances
     values = estimates(fit)[-len(shown) :]
     moments = [
         _second_moment(fit, parameter, float(value))
@@ -210,11 +201,10 @@ def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, floa
     """Interval of half-width `reach` on the working scale of an SD or correlation."""
     if not np.isfinite(reach):
         return np.nan, np.nan
-    centre = working_value(parameter.component, value)
-    low, high = centre - reach, centre + reach
+    centre = parameter.working(value)
     return (
-        natural_value(parameter.component, low),
-        natural_value(parameter.component, high),
+        float(parameter.natural(centre - reach)),
+        float(parameter.natural(centre + reach)),
     )
 
 

@@ -90,6 +90,22 @@ class ThetaBlock:
             d_factor = self.lift.T @ np.tril(d_factor)
         return angle_pullback(self.structure, theta, self.k, d_factor)
 
+    def linear(self) -> Float[np.ndarray, "m k k"] | None:
+        """Derivative of the factor by each theta where it is linear in them all."""
+        if self.is_shared:
+            return None
+        k, found = (
+            self.k,
+            np.zeros((self.where.stop - self.where.start, self.k, self.k)),
+        )
+        if self.structure.unstructured:
+            columns, rows = np.triu_indices(k)
+            found[np.arange(len(found)), rows, columns] = 1.0
+        else:
+            sds = np.minimum(np.arange(k), len(found) - 1)
+            found[sds, :, np.arange(k)] = self.lift.T
+        return found
+
     def slopes(self, theta: Float[np.ndarray, " m"]) -> list[Float[np.ndarray, "k k"]]:
         """Derivative of the factor with respect to each theta, by the pullback."""
         found = np.zeros((len(theta), self.k, self.k))
@@ -152,9 +168,9 @@ def make_block(
     structure: Structure,
     basis: Float[np.ndarray, "k k"],
     n_levels: int,
-    first: int,
+    where: slice,
 ) -> ThetaBlock:
-    """The block of a term that begins at `first`; `basis` gives its safe columns."""
+    """The block of a term at its place in theta; `basis` gives its safe columns."""
     k = len(basis)
     structure = STRUCTURES[PLAIN] if structure.is_full(k) else structure
     lift = solve_triangular(basis, np.eye(k), lower=True)
@@ -162,5 +178,4 @@ def make_block(
     if structure.homogeneous:
         top = size.max()
         size = np.full(k, top * math.sqrt(np.square(size / top).mean()))
-    where = slice(first, first + structure.n_theta(k))
     return ThetaBlock(structure, k, n_levels, where, size, lift / size)

@@ -82,11 +82,13 @@ def flat_theta(
 ) -> Float[np.ndarray, " m"]:
     """Theta of an estimate, in safe columns that may have been turned."""
     turns = [np.eye(b.k) for b in problem.blocks] if turns is None else turns
-    found = [
-        _block_theta(b, problem.conditioned.spread(i), turns[i], relative[i], theta[i])
-        for i, b in enumerate(problem.blocks)
-    ]
-    return np.clip(np.concatenate(found), *problem.bounds())
+    found = np.zeros(problem.m)
+    for i, block in enumerate(problem.blocks):
+        spread = problem.conditioned.spread(i)
+        found[block.where] = _block_theta(
+            block, spread, turns[i], relative[i], theta[i]
+        )
+    return np.clip(found, *problem.bounds)
 
 
 def _block_theta(

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison import answer, compare, reading, unit_words
-from bayeslmm.design import parameters
 from bayeslmm.posterior.places import places
 from bayeslmm.priors import Prior
 from bayeslmm.priors.labels import corr_name
@@ -116,18 +115,9 @@ def _rows(model: "ModelSpec") -> dict[str, Any]:
 def _priors(model: "ModelSpec") -> dict[str, Any]:
     """Name of the set, and each prior with its arguments at full precision."""
     priors, found = model.priors, {}
-    for parameter in parameters(model.design):
-        if parameter.component == "fixef":
-            found[parameter.label] = _prior(priors.fixed[parameter.index[0]])
-    for t in range(len(model.design.groups)):
-        labels = [
-            p.label
-            for p in parameters(model.design)
-            if p.term == t and p.component == "sd"
-        ]
-        own = [_prior(prior) for prior in priors.sd[t]]
-        own *= len(labels) // len(own)  # one for all SDs of a homogeneous term
-        found |= dict(zip(labels, own, strict=True))
+    for parameter in model.space.parameters:
+        if parameter.component in ("fixef", "sd"):
+            found[parameter.label] = _prior(priors.of(parameter))
     corr = {
         corr_name(model.design, t): term.covariance.prior(term.k, priors.corr_eta[t])
         for t, term in enumerate(model.design.groups)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayeslmm.comparison import compare, effect_tests, unit_words
-from bayeslmm.design import describe_table, parameters
+from bayeslmm.design import describe_table
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _units(model: "ModelSpec") -> dict[str, str]:
     for term in model.design.groups:
         for effect in term.effects:
             found[effect] = _per(base, effect)
-    for p in parameters(model.design):
+    for p in model.space.parameters:
         if p.component == "fixef":
             found[p.label] = _per(base, p.label)
         elif p.component == "sd" and p.term is not None:

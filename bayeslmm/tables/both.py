@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, Parameter
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.tables.frame import Table, words
 
 Numbers = Mapping[str, Float[np.ndarray, " _m"]]

@@ -26,8 +26,8 @@ from bayeslmm.posterior.kernels.targets import (
 # Address and up to three lengths of an array; most arrays that a target takes.
 RECORD, MOST = 4, 24
 # The first arrays are the same for all kernels, the statistics follow.
-MODE, BASIS, OFFSET, TERMS, FORMS, TABLES, START, LIFT, UNIT = range(9)
-PRECISION, MEAN, CONSTANTS, WW, FIRST = range(9, 14)
+MODE, BASIS, OFFSET, TERMS, SIGMA, FORMS, TABLES, START, LIFT, UNIT = range(10)
+PRECISION, MEAN, CONSTANTS, WW, FIRST = range(10, 15)
 # What a callback returns: fine, a point that counts as divergent, another model's.
 DONE, IMPOSSIBLE, MISFIT = 0, 4, -1
 
@@ -102,7 +102,8 @@ def _common(head):
     at = RECORD * TERMS
     terms = carray(_pointer(head[at]), (head[at + 1], head[at + 2]), np.int64)
     priors = (_matrix(head, FORMS), _cube(head, TABLES), _vector(head, START))
-    plan = (terms, *priors, _cube(head, LIFT), _vector(head, UNIT))
+    safe = (_cube(head, LIFT), _vector(head, UNIT))
+    plan = (terms, _integers(head, SIGMA), *priors, *safe)
     prior = (_matrix(head, PRECISION), _vector(head, MEAN), _vector(head, CONSTANTS))
     return plan, prior, _matrix(head, WW)
 

@@ -1,6 +1,6 @@
 """The target of each solver of `marginal.solvers` as one compiled call.
 
-Takes coordinates x, the `plan` (terms, forms, tables, start, lift, unit), the Normal
+Takes coordinates x, the `plan` (of `compiled.Plan`, in its order), the Normal
 prior of beta (precision, mean, constants) and the arrays of `Statistics`; gives the log
 posterior density and, with `slope`, its gradient. Coordinates and priors are in the
 units of the data; `lift`, lower triangular for each block, takes their factors to the
@@ -35,7 +35,7 @@ def pooled_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
+    sigma, (precision, mean, constants) = _sigma(x, plan), prior
     logp, d_log_sigma = pooled_density(
         *(A, count, T, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -50,7 +50,7 @@ def pairs_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, 2, gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
+    sigma, (precision, mean, constants) = _sigma(x, plan), prior
     logp, d_log_sigma = pairs_density(
         *(A, F, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -65,7 +65,7 @@ def levels_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, 1, A.shape[1], gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
+    sigma, (precision, mean, constants) = _sigma(x, plan), prior
     logp, d_log_sigma = levels_density(
         *(A, F, WW, factors[0] / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d[0]),
@@ -80,7 +80,7 @@ def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
     factors, d, value = _begin(x, plan, sizes.size, sizes.max(), gradient)
     if value == -math.inf:
         return value
-    sigma, (precision, mean, constants) = math.exp(x[0]) / plan[5][0], prior
+    sigma, (precision, mean, constants) = _sigma(x, plan), prior
     logp, d_log_sigma = crossed_density(
         *(A, F, indptr, columns, B, R, Fr, block_of, start_of, sizes),
         *(WW, factors / sigma, sigma),
@@ -90,9 +90,15 @@ def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
 
 
 @compiled
+def _sigma(x, plan):
+    """Residual SD at x in safe units."""
+    return math.exp(x[plan[1][0]]) / plan[6][0]
+
+
+@compiled
 def _begin(x, plan, n_blocks, k, gradient):
     """Padded factors at x, zeros for their gradient, and the log prior density."""
-    terms, forms, tables, start, lift, _ = plan
+    terms, _, forms, tables, start, lift, _ = plan
     factors, d_factors = np.zeros((n_blocks, k, k)), np.zeros((n_blocks, k, k))
     if is_far(x, start):
         gradient[:] = 0.0
@@ -113,8 +119,8 @@ def _end(x, plan, factors, d_factors, value, d_log_sigma, slope, gradient):
         gradient[:] = 0.0
         return -math.inf
     if slope:
-        gradient[0] += d_log_sigma
-        lower_slopes(plan[4], d_factors)
+        gradient[plan[1][0]] += d_log_sigma
+        lower_slopes(plan[5], d_factors)
         spread(x, plan[0], factors)
         gather(x, plan[0], factors, d_factors, gradient)
     return value

@@ -1,0 +1,227 @@
+"""Marginal means, slopes and their differences: emmeans, definition, both sides."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sampling import sample_unchecked, unchecked
+
+import bayeslmm as lmm
+from bayeslmm import ModelError
+
+PEER = json.loads((Path(__file__).parent / "reference/emmeans.json").read_text())
+DDF = ("satterthwaite", "kenward-roger")
+DATA = {"rat": "rat_pup", "machines": "Machines", "sleep": "sleepstudy"}
+# Table of the reference: model, verb, arguments.
+CALLS = {
+    "rat_treatment": ("rat", "emmeans", ["treatment"], {}),
+    "rat_cells": ("rat", "emmeans", ["~ treatment * sex"], {}),
+    "rat_pairs_by": ("rat", "emmeans", ["treatment | sex"], {"pairs": True}),
+    "rat_pairs_holm": (
+        "rat",
+        "emmeans",
+        ["treatment * sex"],
+        {"pairs": True, "adjust": "holm"},
+    ),
+    "rat_pairs_none": (
+        "rat",
+        "emmeans",
+        ["pairwise ~ treatment"],
+        {"pairs": True, "adjust": "none"},
+    ),
+    "rat_at": ("rat", "emmeans", ["litsize:sex"], {"at": {"litsize": [8, 12]}}),
+    "machines": ("machines", "emmeans", ["Machine"], {}),
+    "machines_pairs": ("machines", "emmeans", ["Machine"], {"pairs": True}),
+    "sleep": ("sleep", "emmeans", ["late"], {}),
+    "sleep_days": (
+        "sleep",
+        "emmeans",
+        ["Days"],
+        {"at": {"Days": np.array([0, 5, 9]), "late": 1}},
+    ),
+    "sleep_trend": (
+        "sleep",
+        "emtrends",
+        ["Days", "Days"],
+        {"at": {"Days": [0, 5, 9], "late": 0}},
+    ),
+    "slopes": ("slopes", "emtrends", ["treatment", "litsize"], {}),
+    "slopes_pairs": ("slopes", "emtrends", ["treatment", "litsize"], {"pairs": True}),
+}
+
+
+@pytest.fixture(scope="module")
+def fit_of(public_data):
+    """REML fits of the reference models."""
+
+    @cache
+    def fit(name):
+        data = public_data(DATA.get(name, "rat_pup"))
+        if name == "sleep":
+            data = data.assign(late=(data["Days"] > 4).astype(float))
+        return lmm.Model(PEER["formulas"][name], data).fit_reml()
+
+    return fit
+
+
+@pytest.mark.parametrize("ddf", DDF)
+@pytest.mark.parametrize("name", CALLS)
+def test_every_figure_of_emmeans(name, ddf, fit_of):
+    model, verb, args, options = CALLS[name]
+    if name == "sleep_trend":  # a slope where Days stands, at each of three
+        tables = [
+            fit_of(model).emtrends("late", "Days", at={"Days": day, "late": 0}, ddf=ddf)
+            for day in (0, 5, 9)
+        ]
+        ours = pd.concat(tables)
+    else:
+        ours = getattr(fit_of(model), verb)(*args, ddf=ddf, **options)
+    peer = PEER["tables"][ddf][name]
+    value = next(k for k in ("emmean", "estimate", *peer) if k in peer or "trend" in k)
+    value = next((k for k in peer if k.endswith(".trend")), value)
+    names = {"estimate": value, "se": "SE", "df": "df"}
+    names |= {"lower": "lower.CL", "upper": "upper.CL"}
+    if "p" in ours:
+        names |= {"t": "t.ratio", "p": "p.value"}
+    # emtrends takes a difference from one side: 1e-3 of the range away on a parabola
+    step = 1e-3 if name == "sleep_trend" else 2e-4
+    for own, theirs in names.items():
+        rtol = 2e-3 if own in ("df", "p") else step
+        rtol = 5e-2 if (own, step) == ("p", 1e-3) else rtol
+        np.testing.assert_allclose(
+            ours[own], peer[theirs], rtol=rtol, atol=2e-5, err_msg=own
+        )
+    for key in ("treatment", "sex", "contrast", "Machine"):
+        if key in peer and key in ours:
+            theirs = [str(text).replace(" - ", " - ") for text in peer[key]]
+            assert ours[key].tolist() == theirs
+
+
+def test_a_mean_is_the_mean_of_predictions(fit_of):
+    """Averages of `predict` over the grid, a number at its mean."""
+    fit = fit_of("rat")
+    table = fit.emmeans("sex")
+    size = table.attrs["held"]["litsize"]
+    assert set(table.attrs["held"]) == {"treatment", "litsize"}
+    for sex, mean in zip(table["sex"], table["estimate"], strict=True):
+        rows = pd.DataFrame(
+            {
+                "treatment": ["Control", "High", "Low"],
+                "sex": sex,
+                "litsize": size[0],
+            }
+        )
+        predicted = fit.predict(rows, random=False)["estimate"]
+        assert predicted.mean() == pytest.approx(mean, rel=1e-12)
+
+
+def test_slopes_are_exact_derivatives(public_data):
+    """Of a parabola at a chosen place, and of a logarithm to a millionth."""
+    data = public_data("sleepstudy").assign(t=lambda d: d["Days"] + 1.0)
+    fit = lmm.Model("Reaction ~ log(t) + I(Days^2) + (1 | Subject)", data).fit_reml()
+    beta = fit.fixef()["estimate"]
+    found = fit.emtrends("t", "t", at={"t": 3.0, "Days": 2.0})
+    assert found["estimate"].tolist() == pytest.approx([beta["log(t)"] / 3.0], rel=1e-5)
+    found = fit.emtrends("t", "Days", at={"t": 3.0, "Days": 2.0})
+    assert found["estimate"].tolist() == pytest.approx([4.0 * beta["I(Days^2)"]])
+
+
+def test_levels_that_are_numbers_or_flags(public_data):
+    """factor(x) of integers, and a column of True and False."""
+    data = public_data("rat_pup").assign(
+        male=lambda d: d["sex"] == "Male", dose=lambda d: d["litsize"] // 6
+    )
+    fit = lmm.Model("weight ~ factor(dose) + male + (1 | litter)", data).fit_reml()
+    table = fit.emmeans("dose * male")
+    assert table["dose"].unique().tolist() == sorted(data["dose"].unique())
+    assert table["male"].unique().tolist() == [False, True]
+    one = fit.emmeans("male", at={"dose": 2, "male": True})
+    cell = table[(table["dose"] == 2) & table["male"]]
+    assert one["estimate"].tolist() == pytest.approx(cell["estimate"].tolist())
+
+
+@pytest.fixture(scope="module")
+def both(public_data):
+    """Both fits of the rats."""
+    model = lmm.Model(PEER["formulas"]["rat"], public_data("rat_pup"))
+    return model.fit_reml(), sample_unchecked(model, draws=500, chains=2, seed=1)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("verb", ["emmeans", "emtrends"])
+def test_both_sides_have_the_same_rows(verb, pairs, both):
+    args = ("treatment | sex",) + (("litsize",) if verb == "emtrends" else ())
+    ours, theirs = (getattr(fit, verb)(*args, pairs=pairs) for fit in both)
+    keys = ["contrast", "sex"] if pairs else ["treatment", "sex"]
+    assert ours[keys].to_numpy().tolist() == theirs[keys].to_numpy().tolist()
+    apart = np.abs(ours["estimate"] - theirs["mean"])
+    assert (apart < 0.3 * theirs["sd"] + 1e-9).all()
+    assert ("p_above" in theirs) == pairs
+    assert theirs.attrs == ours.attrs or pairs
+
+
+def test_draws_of_a_mean_are_those_of_its_combination(both):
+    _, post = both
+    table = post.emmeans("sex", at={"litsize": 10}, prob=0.8, kind="hdi")
+    text = (
+        "Intercept + 10 * litsize + treatment[High] / 3 + treatment[Low] / 3"
+        " + sex[Male] + treatment:sex[High, Male] / 3 + treatment:sex[Low, Male] / 3"
+    )
+    own = post.contrast(text, prob=0.8, kind="hdi")
+    male = table[table["sex"] == "Male"]
+    for column in ("mean", "median", "sd", "lower", "upper"):
+        assert male[column].tolist() == pytest.approx(own[column].tolist())
+
+
+def test_other_families_stand_on_the_scale_of_their_link(public_data):
+    data = public_data("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ factor(period) + (1 | herd)"
+    model = lmm.Model(formula, data, family="binomial")
+    post = sample_unchecked(model, draws=100, chains=2, seed=1)
+    table = post.emmeans("period")
+    first = post.draws("Intercept").mean()
+    assert table["mean"].iloc[0] == pytest.approx(first)
+    assert len(table) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f: f.emmeans("dose"), "no variable 'dose' in the fixed part"),
+        (lambda f: f.emmeans("litter"), "no variable 'litter' in the fixed part"),
+        (lambda f: f.emmeans("sex * sex"), "'sex' is named twice"),
+        (lambda f: f.emmeans(3), "must be text such as 'dose'"),
+        (lambda f: f.emmeans("sex", at={"sx": 1}), "at= names 'sx'.*'sex'"),
+        (lambda f: f.emmeans("sex", at={"sex": "male"}), "no level 'male'.*'Male'"),
+        (lambda f: f.emmeans("sex", at={"litsize": "x"}), "'litsize' is a number"),
+        (lambda f: f.emmeans("sex", at={"litsize": []}), "holds no values"),
+        (lambda f: f.emmeans("sex", at={"litsize": None}), "holds no values"),
+        (
+            lambda f: f.emmeans("sex", at={"litsize": np.arange(10**5)}),
+            "has 600000 rows",
+        ),
+        (lambda f: f.emmeans("litsize", pairs=True), "one value of 'litsize' only"),
+        (lambda f: f.emmeans("sex", pairs=True, adjust="x"), "Unknown adjust='x'"),
+        (lambda f: f.emmeans("sex", pairs=1), "pairs must be True or False"),
+        (lambda f: f.emmeans("sex", ddf="x"), "Unknown ddf='x'"),
+        (lambda f: f.emmeans("sex", prob=2), "prob must lie between"),
+        (lambda f: f.emtrends("sex", "treatment"), "no numeric variable 'treatment'"),
+        (lambda f: f.emtrends("sex", "size"), "no numeric variable 'size'"),
+    ],
+)
+def test_what_cannot_be_is_told(call, words, fit_of):
+    with unchecked(), pytest.raises(ModelError, match=words):
+        call(fit_of("rat"))
+
+
+def test_streamed_rows_need_the_values_of_numbers(tmp_path, public_data, fit_of):
+    public_data("rat_pup").to_parquet(tmp_path / "rats.parquet")
+    fit = lmm.Model(PEER["formulas"]["rat"], tmp_path / "rats.parquet").fit_reml()
+    with pytest.raises(ModelError, match="rows were read in batches"):
+        fit.emmeans("sex")
+    ours = fit.emmeans("sex", at={"litsize": 10.0})
+    theirs = fit_of("rat").emmeans("sex", at={"litsize": 10.0})
+    np.testing.assert_allclose(ours["se"], theirs["se"], rtol=1e-6)
