@@ -114,7 +114,7 @@ REFUSED = [
     ("y ~ poly(x, 2, degree=2) + (1|g)", "given 'degree' twice", 22),
     ("y ~ poly(raw=TRUE, x) + (1|g)", "Named arguments come after", 19),
     ("y ~ scale(x, center=z) + (1|g)", "TRUE, FALSE or a number", 20),
-    ("y ~ C(a, Sum) + (1|g)", "must be Treatment, the only coding", 9),
+    ("y ~ C(a, Summ) + (1|g)", "must be Treatment.*Sum, Helmert or Poly", 9),
     ("y ~ log(poly(x, 2)) + (1|g)", "poly\\(\\) cannot stand inside", 8),
     ("factor(y) ~ x + (1|g)", "factor\\(\\) cannot stand inside", 0),
     ("y ~ I(x = 3) + (1|g)", "written '=='", 10),

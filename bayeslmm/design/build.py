@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from bayeslmm.data.origin import notes_of, origin_of
-from bayeslmm.design.arrays import Design
-from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import code_columns, encode_rows, make_coding, make_design
-from bayeslmm.design.digits import account_digits, given_numbers
+from bayeslmm.design.digits import given_numbers
 from bayeslmm.design.evaluate import Column, RawRows
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.notes import account_rows, mixed_in_memory, naming_causes
@@ -30,7 +29,6 @@ from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import text_traps
 from bayeslmm.design.typical import typical_values
 from bayeslmm.design.used import (
-    Columns,
     check_not_renamed,
     complete_rows,
     missing_counts,
@@ -64,7 +62,7 @@ def build_design(
     Returns
     -------
     Recipe
-        ``design``, ``frame`` and what `Recipe.encode` needs for new data.
+        The design with its rows, and what `Recipe.encode` needs for new data.
 
     Raises
     ------
@@ -101,21 +99,15 @@ def build_design(
         design = make_design(coding, account, has_weights=weights is not None)
         own = read_weights(frame, weights, kept)
         encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
-        part = FixedPart(coding, tuple(map(str, frame.columns)))
-        design = replace(design, rows=encoded)
-        design = _checked(design, part, used, gaussian=gaussian)
+        design = checked_design(
+            replace(design, rows=encoded),
+            FixedPart(coding, tuple(map(str, frame.columns))),
+            given_numbers(formula, used),
+            frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu"),
+            gaussian=gaussian,
+        )
     typical = typical_values(formula, used)
     return Recipe(design, coding, trials, response_levels, typical)
-
-
-def _checked(
-    design: Design, part: FixedPart, used: Columns, *, gaussian: bool
-) -> Design:
-    """The design with an account of lost digits; raises if it can carry no model."""
-    integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
-    design = account_digits(design, given_numbers(part.formula, used), integers)
-    check_design(design, part, gaussian=gaussian)
-    return design
 
 
 def _read_response(

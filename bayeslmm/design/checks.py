@@ -10,7 +10,7 @@ from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.coder import AtomCoder
-from bayeslmm.design.digits import check_sums
+from bayeslmm.design.digits import Given, account_digits, check_sums
 from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.span import FixedPart
@@ -63,12 +63,36 @@ def _kind(coder: AtomCoder | None) -> str | None:
 # --- the design -----------------------------------------------------------------------
 
 
-def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
-    """Raise unless coefficients and variances can be told apart.
+def checked_design(
+    design: Design,
+    part: FixedPart,
+    given: Mapping[str, Given],
+    integers: frozenset[str],
+    *,
+    gaussian: bool,
+) -> Design:
+    """The design with an account of lost digits, if a model can be made of it.
 
-    `part` is the fixed part as the formula has it, for advice on what to write instead.
-    Where the rows are not in memory this is the first look at the response.
+    Parameters
+    ----------
+    design : Design
+        The design; where its rows are not in memory this is the first look at its
+        response.
+    part : FixedPart
+        The fixed part as the formula has it, for advice on what to write instead.
+    given : mapping
+        What `given_numbers` found of all rows.
+    integers : frozenset of str
+        Columns that are integers in the data.
+    gaussian : bool
+        Whether there is a residual variance.
+
+    Raises
+    ------
+    DataError
+        Unless coefficients and variances can be told apart.
     """
+    design = account_digits(design, given, integers)
     if design.rows is None:
         y = design.moments.y
         check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
@@ -79,6 +103,7 @@ def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
     if design.rows is None:
         check_sums(design)
     _check_full_rank(design, part)
+    return design
 
 
 def _dropped(design: Design) -> str:

@@ -113,9 +113,14 @@ def _contains(one: Term, other: Term, columns: Mapping[str, Described]) -> bool:
 
 
 def _averaged(recipe: Recipe) -> Hypotheses:
-    """Type 3, from the general form of estimable functions (Goodnight, as SAS)."""
+    """Type 3, from the general form of estimable functions (Goodnight, as SAS).
+
+    It does not depend on how factors are coded: rows are those of treatment coding,
+    turned to the columns that there are.
+    """
     spans, codings = _spans(recipe), recipe.coding.fixed
-    estimable, own_rows = _estimable(recipe)
+    relation, own_rows, turn = _estimable(recipe)
+    estimable = relation.copy()
     order = sorted(range(len(codings)), key=lambda i: -len(codings[i].term.atoms))
     for i in order:
         above = [
@@ -133,30 +138,35 @@ def _averaged(recipe: Recipe) -> Hypotheses:
         rows = estimable[own_rows][:, span].T
         size = np.abs(rows).max(axis=1, keepdims=True)
         rows = np.where(np.abs(rows) > ROUNDING * np.maximum(size, 1.0), rows, 0.0)
-        found[coding.term.label] = rows[np.abs(rows).max(axis=1) > ROUNDING]
+        found[coding.term.label] = rows[np.abs(rows).max(axis=1) > ROUNDING] @ turn
     return found
 
 
 def _estimable(
     recipe: Recipe,
-) -> tuple[Float[np.ndarray, "r p"], Int[np.ndarray, " p"]]:
-    """Columns of all levels as combinations of those of X, and which ones X has.
+) -> tuple[Float[np.ndarray, "r p"], Int[np.ndarray, " p"], Float[np.ndarray, "p p"]]:
+    """Columns of all levels as combinations of treatment columns; which those are.
 
-    The relation between the two codings is that of any rows in which all cells occur,
-    so the numeric variables are drawn, and nothing depends on their values.
+    And the coefficients of treatment columns from those of X. The relation between the
+    codings is that of any rows in which all cells occur, so the numeric variables are
+    drawn, and nothing depends on their values.
     """
     columns, n = _cells(recipe)
     fixed = recipe.formula.fixed
-    X = model_matrix(fixed, recipe.coding.fixed, columns, n)
+    treated = tuple(replace(coding, plain=True) for coding in recipe.coding.fixed)
+    X = model_matrix(fixed, treated, columns, n)
     all_levels = tuple(_all_levels(coding, columns) for coding in recipe.coding.fixed)
     whole = model_matrix(fixed, all_levels, columns, n)
     relation = np.linalg.lstsq(X, whole, rcond=None)[0]
+    own = model_matrix(fixed, recipe.coding.fixed, columns, n)
+    turn = np.linalg.lstsq(X, own, rcond=None)[0]
+    turn = np.where(np.abs(turn) > ROUNDING, turn, 0.0)
     at = [np.arange(int(fixed.intercept))]
     first = int(fixed.intercept)
     for coding, full in zip(recipe.coding.fixed, all_levels, strict=True):
         at.append(first + _held_levels(coding, columns))
         first += n_columns(full, columns)
-    return np.ascontiguousarray(relation.T), np.concatenate(at).astype(np.int64)
+    return np.ascontiguousarray(relation.T), np.concatenate(at).astype(np.int64), turn
 
 
 def _all_levels(coding: CodedTerm, columns: Mapping[str, Described]) -> CodedTerm:

@@ -2,10 +2,11 @@
 
 Takes the expanded terms and the evaluated atoms; gives the columns that R's
 ``model.matrix`` gives, in its order, and bambi's name for each. A factor in a term is
-coded by treatment contrasts (first level the reference) if the term without it is part
-of an earlier term, else by an indicator for each level; without an intercept the first
-factor gets all its levels. Ordered factors are coded the same way (R would give them
-polynomial contrasts, a rotation of the same columns).
+coded by contrasts (treatment with the first level as reference, unless ``C()`` says
+otherwise) if the term without it is part of an earlier term, else by an indicator for
+each level; without an intercept the first factor gets all its levels. Ordered factors
+are coded the same way (R would give them polynomial contrasts, a rotation of the same
+columns: ``C(f, Poly)`` asks for them).
 """
 
 import itertools
@@ -17,6 +18,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import EffectVariable
 from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
+from bayeslmm.design.factor_coding import Contrast, contrast_of
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, LinearPredictor, Term
@@ -28,10 +30,27 @@ MAX_BYTES = 8e9
 
 @dataclass(frozen=True, slots=True)
 class CodedTerm:
-    """A term and, for each of its atoms, whether it is coded by all its levels."""
+    """A term and, for each of its atoms, whether it is coded by all its levels.
+
+    If `plain`, the others are coded by treatment contrasts whatever the formula says.
+    """
 
     term: Term
     full: tuple[bool, ...]
+    plain: bool = False
+
+    def contrasts(
+        self, columns: Mapping[str, Described]
+    ) -> tuple[Contrast | None, ...]:
+        """Contrast of each atom; None for numbers and for indicators of levels."""
+        found = []
+        for atom, full in zip(self.term.atoms, self.full, strict=True):
+            column = columns[atom.label]
+            if self.plain or full or not isinstance(column, AnyFactor):
+                found.append(None)
+            else:
+                found.append(contrast_of(atom, column.levels))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +109,8 @@ def matrix_variables(
     start = len(found)
     for coding in coded:
         names = _column_names(coding, columns)
-        found += _group_names(names, start)
+        together = not any(coding.contrasts(columns))
+        found += _group_names(names, start, together=together)
         start += len(names)
     return tuple(found)
 
@@ -100,10 +120,13 @@ def _column_names(
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Name and levels of each column of a term, the first atom varying fastest."""
     parts: list[list[tuple[str, str | None]]] = []
-    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
+    given = zip(coding.term.atoms, coding.full, coding.contrasts(columns), strict=True)
+    for atom, full, contrast in given:
         column = columns[atom.label]
         if isinstance(column, AnyNumeric):
             parts.append([(name, None) for name in column.names])
+        elif contrast is not None:
+            parts.append([(atom.label, name) for name in contrast.names])
         else:
             levels = column.levels[0 if full else 1 :]
             parts.append([(atom.label, level) for level in levels])
@@ -116,18 +139,19 @@ def _column_names(
 
 
 def _group_names(
-    names: list[tuple[str, tuple[str, ...]]], start: int
+    names: list[tuple[str, tuple[str, ...]]], start: int, *, together: bool
 ) -> list[MatrixVariable]:
     """Neighbouring columns of one name as one variable.
 
     Where the columns of a name are apart (``poly(x, 2):f``) each is a scalar variable
-    of its own, so that variables and columns keep one order.
+    of its own, so that variables and columns keep one order; so it is where they are
+    not to be together, as bambi would make others of them.
     """
     groups = [
         (name, list(cells))
         for name, cells in itertools.groupby(enumerate(names, start), lambda c: c[1][0])
     ]
-    whole = len({name for name, _ in groups}) == len(groups)
+    whole = together and len({name for name, _ in groups}) == len(groups)
     found = []
     for name, cells in groups:
         at = tuple(column for column, _ in cells)
@@ -204,8 +228,9 @@ def _term_matrix(
 ) -> Float[np.ndarray, "n c"]:
     """Products of the atoms' columns, the first atom varying fastest."""
     product: np.ndarray | None = None
-    for atom, full in zip(coding.term.atoms, coding.full, strict=True):
-        block = _atom_matrix(columns[atom.label], full)
+    given = zip(coding.term.atoms, coding.full, coding.contrasts(columns), strict=True)
+    for atom, full, contrast in given:
+        block = _atom_matrix(columns[atom.label], full, contrast)
         if product is None:
             product = block
         else:
@@ -214,10 +239,14 @@ def _term_matrix(
     return product
 
 
-def _atom_matrix(column: Column, full: bool) -> Float[np.ndarray, "n c"]:
-    """Values of a numeric atom, or the indicators of the levels that are coded."""
+def _atom_matrix(
+    column: Column, full: bool, contrast: Contrast | None
+) -> Float[np.ndarray, "n c"]:
+    """Values of a numeric atom, or the columns of the levels that are coded."""
     if isinstance(column, NumericColumn):
         return column.values
+    if contrast is not None:
+        return contrast.values[column.codes]
     first = 0 if full else 1
     levels = np.arange(first, len(column.levels))
     return (column.codes[:, None] == levels).astype(float)

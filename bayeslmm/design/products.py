@@ -15,6 +15,7 @@ from jaxtyping import Float
 from bayeslmm.covariance import STRUCTURES
 from bayeslmm.design.centring import Centring, Entry, Products
 from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
+from bayeslmm.design.factor_coding import Contrast, contrast_of
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.matrices import CodedTerm
 from bayeslmm.design.stateful import is_raw_poly
@@ -59,11 +60,7 @@ def model_products(
     closed = [True, *(STRUCTURES[bar.structure].unstructured for bar in bars)]
     atoms = {a.label: a for coding in codings for c in coding for a in c.term.atoms}
     plain = dict(plain_variables(atoms.values(), columns))
-    levels = {
-        label: column.levels
-        for label, column in columns.items()
-        if isinstance(column, AnyFactor)
-    }
+    levels = known_levels(atoms.values(), columns)
     matrices = [
         Matrix(list(matrix_columns(intercept, coding, columns, plain)), levels)
         for intercept, coding in zip(intercepts, codings, strict=True)
@@ -95,6 +92,19 @@ def multiplied_values(
     return found
 
 
+def known_levels(
+    atoms: Iterable[Atom], columns: Mapping[str, Described]
+) -> "dict[str, Levels]":
+    """Levels of the factors among some atoms, with their contrasts."""
+    found = {}
+    for atom in atoms:
+        column = columns[atom.label]
+        if isinstance(column, AnyFactor):
+            own = column.levels
+            found[atom.label] = Levels(own, contrast_of(atom, own))
+    return found
+
+
 # --- columns as products --------------------------------------------------------------
 
 
@@ -109,10 +119,13 @@ def matrix_columns(
         yield frozenset(), frozenset()
     for coded in coding:
         parts = []
-        for atom, full in zip(coded.term.atoms, coded.full, strict=True):
+        contrasts = coded.contrasts(columns)
+        given = zip(coded.term.atoms, coded.full, contrasts, strict=True)
+        for atom, full, contrast in given:
             column = columns[atom.label]
             if isinstance(column, AnyFactor):
                 used = column.levels[0 if full else 1 :]
+                used = used if contrast is None else contrast.cells
                 parts.append([({}, {(atom.label, level)}) for level in used])
             else:
                 powers = [_powers(atom, i, plain) for i in range(len(column.names))]
@@ -175,12 +188,38 @@ def plain_variables(
 # --- combinations ---------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Levels of a factor, and its contrast where that is not of the first level."""
+
+    names: tuple[str, ...]
+    contrast: Contrast | None = None
+
+    def split(self, cell: str) -> tuple[float, dict[str, float]] | None:
+        """A level or contrast in terms of the whole and of others, None if it stands.
+
+        With treatment coding the first level is the whole less the others.
+        """
+        if self.contrast is None:
+            others = dict.fromkeys(self.names[1:], -1.0)
+            return (1.0, others) if cell == self.names[0] and others else None
+        cells = self.contrast.cells
+        if cell in self.names:
+            row = self.contrast.indicators()[self.names.index(cell)]
+            whole, weights = float(row[0]), dict(zip(cells, row[1:], strict=True))
+        else:
+            column = self.contrast.values[:, cells.index(cell)]
+            whole, weights = 0.0, dict(zip(self.names, column, strict=True))
+        found = {name: float(w) for name, w in weights.items() if w}
+        return None if found == {cell: 1.0} else (whole, found)
+
+
 @dataclass(slots=True)
 class Matrix:
     """The columns of a matrix as products, and the levels of the factors in them."""
 
     columns: list[tuple[Powers, Cells]]
-    levels: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, Levels]
     at: dict[tuple[Powers, Cells], int] = field(init=False)
     spans: set[tuple[Powers, frozenset[str]]] = field(init=False)
 
@@ -253,7 +292,7 @@ class Matrix:
     ) -> Combination | None:
         """Columns that add up to a product of powers and indicators, None if none do.
 
-        A level that treatment coding leaves out is the whole less the other levels; a
+        A level that the coding leaves out is a sum of the whole and what it has; a
         factor that only occurs in interactions is summed over its levels.
         """
         if (powers, cells) in self.at:
@@ -261,25 +300,25 @@ class Matrix:
         used = frozenset(label for label, _ in cells)
         if (powers, used) not in self.spans:
             return None
-        for label, level in cells:
-            others = [
-                self.combination(
-                    powers, cells - {(label, level)} | {(label, o)}, summed
-                )
-                for o in self.levels[label]
-                if o != level and level == self.levels[label][0] and label not in summed
+        for label, cell in cells:
+            split = None if label in summed else self.levels[label].split(cell)
+            if split is None:
+                continue
+            (whole, others), rest = split, cells - {(label, cell)}
+            inner = summed | {label}
+            parts = [
+                (weight, self.combination(powers, rest | {(label, other)}, inner))
+                for other, weight in others.items()
             ]
-            if others and all(other is not None for other in others):
-                whole = self.combination(
-                    powers, cells - {(label, level)}, summed | {label}
-                )
-                if whole is not None:
-                    return _sum([(1.0, whole), *((-1.0, o) for o in others if o)])
+            if whole and all(part is not None for _, part in parts):
+                parts.append((whole, self.combination(powers, rest, inner)))
+            if all(part is not None for _, part in parts):
+                return _sum(parts)
         for label in self.levels.keys() - used - summed:
             if (powers, used | {label}) in self.spans:
                 parts = [
                     self.combination(powers, cells | {(label, o)}, summed | {label})
-                    for o in self.levels[label]
+                    for o in self.levels[label].names
                 ]
                 if all(part is not None for part in parts):
                     return _sum([(1.0, part) for part in parts if part])

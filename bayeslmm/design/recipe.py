@@ -20,7 +20,7 @@ from bayeslmm.design.evaluate import (
     RawRows,
     evaluate_atom,
 )
-from bayeslmm.design.frame import match_levels, open_frame
+from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
 from bayeslmm.design.used import read_columns
 from bayeslmm.errors import DataError, listed, nearest_names
 from bayeslmm.formula import Atom, Formula
@@ -150,17 +150,14 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
-        found = encode_predictors(self.coding, columns, rows, random=random)
+        X, Zs, offset = encode_predictors(self.coding, columns, rows, random=random)
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
         }
-        terms = zip(found.Z, bars, strict=True)
-        return NewRows(
-            found.X,
-            tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms),
-            found.offset,
-        )
+        terms = zip(Zs, bars, strict=True)
+        new = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
+        return NewRows(X, new, offset)
 
     def _new_column(self, atom: Atom, rows: RawRows) -> Column:
         """One atom on new rows, a factor with the levels of the design."""
@@ -176,7 +173,8 @@ class Recipe:
             )
         if isinstance(column, NumericColumn) or isinstance(known, AnyNumeric):
             return column
-        matched = match_levels(atom.label, column, known.levels, known.kind)
+        recode = level_codes(atom.label, column, known.levels, known.kind)
+        matched = FactorColumn(recode[column.codes], known.levels, known.kind)
         codes = np.unique(column.codes[matched.codes < 0])
         if len(codes):
             unseen = [column.levels[code] for code in codes]

@@ -20,10 +20,11 @@ from bayeslmm.design.products import (
     Matrix,
     Powers,
     Variable,
+    known_levels,
     matrix_columns,
     plain_variables,
 )
-from bayeslmm.formula import Atom, Formula, LinearPredictor
+from bayeslmm.formula import Atom, LinearPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +43,13 @@ class FixedPart:
     taken: tuple[str, ...]
 
     @property
-    def formula(self) -> Formula:
-        """The formula."""
-        return self.coding.formula
-
-    @property
-    def variables(self) -> Mapping[str, Described]:
-        """Every atom by its label."""
-        return self.coding.variables
-
-    @property
     def factors(self) -> tuple[Atom, ...]:
         """Atoms of the fixed part that are factors."""
-        atoms = (a for term in self.formula.fixed.terms for a in term.atoms)
+        atoms = (a for term in self.coding.formula.fixed.terms for a in term.atoms)
         return tuple(
             atom
             for atom in dict.fromkeys(atoms)
-            if isinstance(self.variables[atom.label], AnyFactor)
+            if isinstance(self.coding.variables[atom.label], AnyFactor)
         )
 
 
@@ -112,14 +103,10 @@ class Span:
 
 def make_span(part: FixedPart) -> Span:
     """The span of a fixed part; of the variables only names and levels count."""
-    predictor, variables = part.formula.fixed, part.variables
+    predictor, variables = part.coding.formula.fixed, part.coding.variables
     coding = part.coding.fixed
     atoms = {a.label: a for coded in coding for a in coded.term.atoms}
     plain = dict(plain_variables(atoms.values(), variables))
-    levels = {
-        label: column.levels
-        for label in atoms
-        if isinstance(column := variables[label], AnyFactor)
-    }
+    levels = known_levels(atoms.values(), variables)
     columns = matrix_columns(predictor.intercept, coding, variables, plain)
     return Span(Matrix(list(columns), levels), plain)

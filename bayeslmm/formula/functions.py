@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bayeslmm.errors import nearest_names
+from bayeslmm.formula.codings import WANTED, read_coding
 from bayeslmm.formula.lexer import ParseError
 from bayeslmm.formula.nodes import (
     PRECEDENCE,
@@ -16,7 +17,6 @@ from bayeslmm.formula.nodes import (
     Binary,
     Call,
     Constant,
-    Name,
     Node,
     Number,
     String,
@@ -67,14 +67,15 @@ ALLOWED_FUNCTIONS: Mapping[str, FunctionRule] = MappingProxyType(
         ),
         "factor": FunctionRule("levels, whatever the column's type", outermost=True),
         "C": FunctionRule(
-            "levels with treatment contrasts", ("x", "contrast"), outermost=True
+            "levels under a coding: Treatment, Sum, Helmert, Poly",
+            ("x", "contrast"),
+            outermost=True,
         ),
         "offset": FunctionRule("known part of the mean", outermost=True),
     }
 )
 
 _COMPARISONS = ("==", "!=", "<", ">", "<=", ">=")
-_CONTRASTS = ("Treatment", "treatment", "contr.treatment")
 
 # What people write from habit, and what to write here.
 _INSTEAD = {
@@ -201,17 +202,13 @@ def _check_value(function: str, key: str, value: Node) -> None:
     flag = isinstance(value, Constant) and value.value is not None
     number = isinstance(value, Number)
     whole = isinstance(value, Number) and value.value >= 1 and value.value % 1 == 0
-    contrast = isinstance(value, Name) and value.name in _CONTRASTS
     fine, wanted = {
         "degree": (whole, "a whole number, 1 or more"),
         "raw": (flag, "TRUE or FALSE"),
         "center": (flag or number, "TRUE, FALSE or a number"),
         "scale": (flag or number, "TRUE, FALSE or a number"),
         "base": (number, "a number"),
-        "contrast": (
-            contrast,
-            "Treatment, the only coding there is (first level as reference)",
-        ),
+        "contrast": (read_coding(value) is not None, WANTED),
     }[key]
     if not fine:
         message = (

@@ -15,10 +15,8 @@ from jaxtyping import Bool
 
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import Coding, make_design
-from bayeslmm.design.digits import account_digits
-from bayeslmm.design.encode import empty_design
 from bayeslmm.design.notes import account_rows, mixed_columns, naming_causes
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import Recipe
@@ -216,7 +214,7 @@ def sum_source(
     scan: Scan, source: Source, *, plan: Plan, progress: Progress = "auto"
 ) -> Tally:
     """Second pass: sums of all batches, by several threads."""
-    skeleton = empty_design(scan)
+    skeleton = scan.design
     layout = make_layout(skeleton.groups)
     moved = FirstRows(skeleton)
     states = read_batches(
@@ -257,7 +255,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
         If rows were lost between the passes, or the design carries no model.
     """
     _check_complete(scan, tally)
-    skeleton = empty_design(scan)
+    skeleton = scan.design
     layout = make_layout(skeleton.groups)
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
@@ -266,8 +264,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     part, variables = FixedPart(coding, scan.columns), coding.variables
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_causes(design.account.mixed, text_traps(scan.formula, variables)):
-        design = account_digits(design, tally.given, integers)
-        check_design(design, part, gaussian=True)
+        design = checked_design(design, part, tally.given, integers, gaussian=True)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm, rows_of
 from bayeslmm.design.evaluate import AnyNumeric, Described
+from bayeslmm.design.factor_coding import Contrast
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.errors import check_flag
 from bayeslmm.families import FAMILIES
@@ -158,9 +159,12 @@ def column_meanings(model: "ModelSpec") -> tuple[str, ...]:
         at = _baseline(model, ())
         meanings.append(unit + (f" where {at}" if at else ""))
     for coding in model.recipe.coding.fixed:
+        given = zip(
+            coding.term.atoms, coding.full, coding.contrasts(columns), strict=True
+        )
         parts = [
-            _atom_meanings(atom.label, columns[atom.label], full)
-            for atom, full in zip(coding.term.atoms, coding.full, strict=True)
+            _atom_meanings(atom.label, columns[atom.label], full, contrast)
+            for atom, full, contrast in given
         ]
         at = _baseline(model, coding.term.atoms)
         meanings += [
@@ -173,30 +177,40 @@ def column_meanings(model: "ModelSpec") -> tuple[str, ...]:
 def _baseline(model: "ModelSpec", atoms: tuple[Atom, ...]) -> str:
     """Where a term of these atoms is read: what it interacts with, at its baseline.
 
-    Numbers at 0, factors at their first level; a factor that has all its levels coded
-    has no baseline.
+    Numbers at 0, factors at their first level or where their contrast is 0; a factor
+    that has all its levels coded has no baseline.
     """
     found = {}
     for coding in model.recipe.coding.fixed:
         if not set(atoms) < set(coding.term.atoms):
             continue
-        for atom, full in zip(coding.term.atoms, coding.full, strict=True):
-            column = model.recipe.coding.variables[atom.label]
+        columns = model.recipe.coding.variables
+        given = zip(
+            coding.term.atoms, coding.full, coding.contrasts(columns), strict=True
+        )
+        for atom, full, contrast in given:
+            column = columns[atom.label]
             if full or atom in atoms:
                 continue
-            if isinstance(column, AnyFactor):
+            if contrast is not None:
+                found[atom.label] = f"{atom.label} {contrast.zero}"
+            elif isinstance(column, AnyFactor):
                 found[atom.label] = f"{atom.label} is {column.levels[0]}"
             else:
                 found[atom.label] = f"{atom.label} = 0"
     return listed(found.values()) if found else ""
 
 
-def _atom_meanings(label: str, column: Described, full: bool) -> list[tuple[str, str]]:
+def _atom_meanings(
+    label: str, column: Described, full: bool, contrast: Contrast | None
+) -> list[tuple[str, str]]:
     """Kind and words of each column of one atom: slope, contrast or cell."""
     if isinstance(column, AnyNumeric):
         return [("slope", name) for name in column.names]
     if full:
         return [("cell", f"{label} is {level}") for level in column.levels]
+    if contrast is not None:
+        return [("contrast", f"{label} {words}") for words in contrast.words]
     reference = column.levels[0]
     return [
         ("contrast", f"{label} {level} less {reference}") for level in column.levels[1:]
