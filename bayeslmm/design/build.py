@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayeslmm.data.origin import notes_of, origin_of
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.aliasing import restrict_design
 from bayeslmm.design.checks import check_design, check_not_swapped
 from bayeslmm.design.coding import code_columns, encode_rows, make_coding, make_design
 from bayeslmm.design.digits import account_digits, given_numbers
@@ -30,7 +30,6 @@ from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import text_traps
 from bayeslmm.design.typical import typical_values
 from bayeslmm.design.used import (
-    Columns,
     check_not_renamed,
     complete_rows,
     missing_counts,
@@ -103,19 +102,15 @@ def build_design(
         encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
         part = FixedPart(coding, tuple(map(str, frame.columns)))
         design = replace(design, rows=encoded)
-        design = _checked(design, part, used, gaussian=gaussian)
+        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
+        design = account_digits(design, given_numbers(formula, used), integers)
+        aliasing = check_design(design, part, gaussian=gaussian)
+    if aliasing is not None:
+        coding = replace(coding, aliasing=aliasing)
+        kept_rows = replace(encoded, X=encoded.X[:, aliasing.kept])
+        design = replace(restrict_design(design, aliasing), rows=kept_rows)
     typical = typical_values(formula, used)
     return Recipe(design, coding, trials, response_levels, typical)
-
-
-def _checked(
-    design: Design, part: FixedPart, used: Columns, *, gaussian: bool
-) -> Design:
-    """The design with an account of lost digits; raises if it can carry no model."""
-    integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
-    design = account_digits(design, given_numbers(part.formula, used), integers)
-    check_design(design, part, gaussian=gaussian)
-    return design
 
 
 def _read_response(

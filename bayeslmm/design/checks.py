@@ -8,13 +8,19 @@ from collections.abc import Mapping
 
 from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
+from bayeslmm.design.aliasing import Aliasing
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.coder import AtomCoder
 from bayeslmm.design.digits import check_sums
-from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
+from bayeslmm.design.rank import (
+    MOST_NAMED,
+    Dependence,
+    dependence_of_moments,
+    dependence_of_rows,
+)
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.span import FixedPart
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import DataError, FormulaError, listed
 from bayeslmm.formula import Formula, Name
 
 # --- before the matrices are built ----------------------------------------------------
@@ -63,11 +69,12 @@ def _kind(coder: AtomCoder | None) -> str | None:
 # --- the design -----------------------------------------------------------------------
 
 
-def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
-    """Raise unless coefficients and variances can be told apart.
+def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> Aliasing | None:
+    """Raise unless some coefficients and the variances can be told apart.
 
     `part` is the fixed part as the formula has it, for advice on what to write instead.
-    Where the rows are not in memory this is the first look at the response.
+    Where the rows are not in memory this is the first look at the response. Gives the
+    columns that others determine, None if there are none.
     """
     if design.rows is None:
         y = design.moments.y
@@ -75,10 +82,12 @@ def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> None:
     for term in design.groups:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
-    _check_n_rows(design, part, gaussian=gaussian)
+    found = _dependence(design)
+    rank = design.p if found is None else len(found.kept)
+    _check_n_rows(design, part, rank, gaussian=gaussian)
     if design.rows is None:
         check_sums(design)
-    _check_full_rank(design, part)
+    return None if found is None else _drop(design, part, found)
 
 
 def _dropped(design: Design) -> str:
@@ -130,9 +139,11 @@ def _check_labels(design: Design) -> None:
             )
 
 
-def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
-    """Rows against fixed-effect coefficients."""
-    if design.n < design.p + gaussian:
+def _check_n_rows(
+    design: Design, part: FixedPart, rank: int, *, gaussian: bool
+) -> None:
+    """Rows against fixed-effect coefficients that can be told apart."""
+    if design.n < rank + gaussian:
         raise DataError(
             f"There are {design.n} rows for {design.p} fixed-effect coefficients "
             f"({', '.join(design.fixed_names[:6])}"
@@ -142,12 +153,25 @@ def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
         )
 
 
-def _check_full_rank(design: Design, part: FixedPart) -> None:
-    """Raise if fixed-effect columns repeat others, with formulas that would do."""
+def _dependence(design: Design) -> Dependence | None:
+    """Which fixed-effect columns repeat others, None if they have full rank."""
     names, intercept, turn = design.fixed_names, design.intercept, design.fixed_turn
     if design.rows is not None:
-        found = dependence_of_rows(design.rows.X, names, intercept, turn)
-    else:
-        found = dependence_of_moments(design.moments.X, names, intercept, turn)
-    if found is not None:
-        raise DataError(f"{found} {advise(design, part)}")
+        return dependence_of_rows(design.rows.X, names, intercept, turn)
+    return dependence_of_moments(design.moments.X, names, intercept, turn)
+
+
+def _drop(design: Design, part: FixedPart, found: Dependence) -> Aliasing:
+    """What is left without columns that repeat others, with formulas that would do."""
+    if not len(found.kept):
+        raise DataError(f"{found} Nothing can be estimated. {advise(design, part)}")
+    names = design.fixed_names
+    gone = [name for i, name in enumerate(names) if i not in set(found.kept.tolist())]
+    is_one = len(gone) == 1
+    sentence = (
+        f"{found} As lme4 does, {listed(gone, MOST_NAMED)} "
+        f"{'was' if is_one else 'were'} dropped, and the effects of the other columns "
+        f"are those of a model without {'it' if is_one else 'them'}."
+    )
+    advice = advise(design, part)
+    return Aliasing(names, found.kept, found.relation, sentence, advice)

@@ -153,7 +153,7 @@ def naming_causes(
 
 
 def warn_of_data(account: RowAccount) -> None:
-    """One warning for lost levels, for mixed columns, and for those that lost digits.
+    """One warning for lost levels, mixed columns, lost digits, dropped columns.
 
     Parameters
     ----------
@@ -168,6 +168,8 @@ def warn_of_data(account: RowAccount) -> None:
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
     said += map(coarse_sentence, account.coarse.items())
     said += [f"{trap[0].upper()}{trap[1:]}." for trap in account.traps]
+    if account.aliased:
+        said += [account.dependence, account.advice]
     if said:
         warn_user(" ".join(said), DataWarning)
 

@@ -103,8 +103,8 @@ class Recipe:
         Raises
         ------
         DataError
-            If a column is not there, a value is missing, or a predictor has a level
-            that the design has not.
+            If a column is not there, a value is missing, a predictor has a level
+            that the design has not, or the mean of a row is not estimable.
             An unseen level of a grouping factor is no error: its code is -1.
         """
         atoms = _fixed_atoms(self.formula)
@@ -150,7 +150,7 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
-        found = encode_predictors(self.coding, columns, rows, random=random)
+        found = encode_predictors(self.coding, columns, rows, random=random, new=True)
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
