@@ -18,12 +18,20 @@ from bayeslmm.design.evaluate import (
     Column,
     NumericColumn,
     RawRows,
+    argument_values,
     evaluate_atom,
 )
 from bayeslmm.design.frame import match_levels, open_frame
+from bayeslmm.design.splines import SPLINES, n_outside
 from bayeslmm.design.used import read_columns
-from bayeslmm.errors import DataError, listed, nearest_names
-from bayeslmm.formula import Atom, Formula
+from bayeslmm.errors import (
+    DataError,
+    DataWarning,
+    listed,
+    nearest_names,
+    warn_user,
+)
+from bayeslmm.formula import Atom, Call, Formula, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,7 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
+        self._warn_outside(labels, rows)
         found = encode_predictors(self.coding, columns, rows, random=random, new=True)
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
@@ -161,6 +170,22 @@ class Recipe:
             tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms),
             found.offset,
         )
+
+    def _warn_outside(self, atoms: Iterable[Atom], rows: RawRows) -> None:
+        """Say how many rows lie beyond the boundary knots of a spline."""
+        for atom in atoms:
+            node = atom.node
+            if not isinstance(node, Call) or node.function not in SPLINES:
+                continue
+            x = argument_values(node, rows)
+            n = n_outside(x, self.coding.memory[atom.label])
+            if n:
+                warn_user(
+                    f"{n} of {rows.n} values of {render(node.args[0])} in the new data "
+                    f"lie beyond the boundary knots of {atom.label}: the spline is "
+                    f"extrapolated there.",
+                    DataWarning,
+                )
 
     def _new_column(self, atom: Atom, rows: RawRows) -> Column:
         """One atom on new rows, a factor with the levels of the design."""
