@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayeslmm.api.both import Fit as Fit, fit as fit
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
+        anova as anova,
         compare as compare,
         effect_tests as effect_tests,
         reading as reading,
@@ -84,6 +85,7 @@ _ROOM_OF = {
     "SamplingError": "errors",
     "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
+    "anova": "comparison",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",

@@ -309,6 +309,33 @@ def test_pooling_and_description_need_no_rows(both):
     pd.testing.assert_frame_equal(both[1].describe(), both[0].describe())
 
 
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_frames_batches_and_new_data_have_the_same_rows(frame, parquet, formula):
+    """One coding: what is in memory, read again, or put the same way later."""
+    memory, streamed = (Model(formula, data, weights="w") for data in (frame, parquet))
+    rows, parts = memory.design.rows, list(streamed.read_rows())
+    for name in ("y", "X", "weights", "position"):
+        found = np.concatenate([getattr(part, name) for part in parts])
+        close(found, getattr(rows, name))
+    new = memory.recipe.encode(frame.iloc[rows.position])
+    close(new.X, rows.X)
+    if rows.offset is not None:
+        close(np.concatenate([part.offset for part in parts]), rows.offset)
+        close(new.offset, rows.offset)
+    for t, own in enumerate(new.groups):
+        for codes in (np.concatenate([part.codes[t] for part in parts]), own.codes):
+            np.testing.assert_array_equal(codes, rows.codes[t])
+        for Z in (np.concatenate([part.Z[t] for part in parts]), own.Z):
+            close(Z, rows.Z[t])
+
+
+def test_levels_alike_are_told_of_batches_too():
+    """Groups that differ in case only, which frames alone were looked at for."""
+    data = pd.DataFrame({"y": np.arange(40.0) % 7, "g": ["north", "North"] * 20})
+    with pytest.warns(DataWarning, match=r"'g' has the levels 'North' and 'north'"):
+        Model("y ~ 1 + (1 | g)", [data])
+
+
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_residuals_in_batches_are_those_of_memory(frame, parquet, formula):

@@ -6,6 +6,7 @@ reading of them in words; no figure.
 
 from bayeslmm.comparison.answer import answer
 from bayeslmm.comparison.effect_tests import effect_tests
+from bayeslmm.comparison.lrt import anova
 from bayeslmm.comparison.pairs import check_kind, check_same_model
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.reading import reading
@@ -14,6 +15,7 @@ from bayeslmm.comparison.table import compare
 from bayeslmm.comparison.units import unit_words
 
 __all__ = [
+    "anova",
     "answer",
     "check_kind",
     "check_same_model",

@@ -91,7 +91,7 @@ def _smallest(counted: Counted) -> list[Combinations]:
 
 def _count(design: Design, part: FixedPart, span: Span) -> Counted:
     """Combinations of the factors of each interaction."""
-    terms = part.formula.fixed.terms
+    terms = part.coding.formula.fixed.terms
     sets = {tuple(a for a in term.atoms if a in part.factors): None for term in terms}
     return {
         parts: count_combinations(design, part, span, parts)
@@ -106,7 +106,8 @@ def _count(design: Design, part: FixedPart, span: Span) -> Counted:
 def _chosen(trials: Trials, counted: Counted) -> Iterator[str]:
     """Formulas to offer: the best, then those that keep what it drops."""
     found = sorted(_search(trials, counted), key=lambda one: _cost(one, trials.part))
-    original = {a for term in trials.part.formula.fixed.terms for a in term.atoms}
+    fixed = trials.part.coding.formula.fixed
+    original = {atom for term in fixed.terms for atom in term.atoms}
     kept: set[Atom] = set()
     n_said = 0
     for one in found:
@@ -125,8 +126,8 @@ def _chosen(trials: Trials, counted: Counted) -> Iterator[str]:
 def _search(trials: Trials, counted: Counted) -> Iterator[Found]:
     """Every fixed part of full rank that the trials come upon."""
     part, seen = trials.part, set()
-    for base in bases(part.formula.fixed, part.factors, part.taken):
-        frame = Frame(part.variables)
+    for base in bases(part.coding.formula.fixed, part.factors, part.taken):
+        frame = Frame(part.coding.variables)
         if base.combined is not None:
             combined = trials.frame(counted.get(base.combined.parts), base.combined)
             if combined is None:
@@ -186,11 +187,11 @@ def _of(base: Base, terms: list[Term]) -> LinearPredictor:
 def _cost(found: Found, part: FixedPart) -> tuple[int, int, bool, int, list[int]]:
     """What is given up: effects, columns as they are, the intercept, short formulas."""
     predictor, combined = found.predictor, found.base.combined
-    written = {term: i for i, term in enumerate(part.formula.fixed.terms)}
+    written = {term: i for i, term in enumerate(part.coding.formula.fixed.terms)}
     return (
         found.lost,
         len(combined.parts) if combined else 0,
-        predictor.intercept != part.formula.fixed.intercept,
+        predictor.intercept != part.coding.formula.fixed.intercept,
         len(predictor.terms),
         [written.get(term, len(written)) for term in predictor.terms],
     )
@@ -201,7 +202,7 @@ def _cost(found: Found, part: FixedPart) -> tuple[int, int, bool, int, list[int]
 
 def _formula(found: Found, part: FixedPart) -> Formula | None:
     """The formula as a user would write it, read again; None if it says another."""
-    text = str(replace(part.formula, fixed=found.predictor))
+    text = str(replace(part.coding.formula, fixed=found.predictor))
     formula = parse_formula(text)
     same = set(formula.fixed.terms) == set(found.predictor.terms)
     return formula if same else None
@@ -216,7 +217,7 @@ def _is_tried(found: Found, formula: Formula, trials: Trials) -> bool:
 
 def _words(found: Found, trials: Trials) -> str:
     """What a formula keeps of the model, and the column that it needs."""
-    before = trials.part.formula.fixed.terms
+    before = trials.part.coding.formula.fixed.terms
     gone = [repr(t.label) for t in before if not _has(found, t)]
     names = " and ".join(gone) or "the intercept"
     said = "the same model"

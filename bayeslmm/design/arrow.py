@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from bayeslmm.data.numbers import decimal_numbers
 from bayeslmm.design.dictionaries import (
@@ -168,9 +168,3 @@ def read_raw(
     if kind == "flag" or str(array.type) == "bool":  # the first rows may be null
         return flag_column(name, array.cast("bool"))
     return number_column(name, array)  # nulls alone are missing numbers
-
-
-def finite_weights(column: RawColumn) -> Float[np.ndarray, " n"]:
-    """Weights as floats, NaN where missing."""
-    values = column.values.astype(float, copy=False)
-    return np.where(column.missing, np.nan, values) if column.missing.any() else values

@@ -12,9 +12,9 @@ import numpy as np
 
 from bayeslmm.data.origin import notes_of, origin_of
 from bayeslmm.design.aliasing import restrict_design
-from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import code_columns, encode_rows, make_coding, make_design
-from bayeslmm.design.digits import account_digits, given_numbers
+from bayeslmm.design.digits import given_numbers
 from bayeslmm.design.evaluate import Column, RawRows
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.notes import account_rows, mixed_in_memory, naming_causes
@@ -63,7 +63,7 @@ def build_design(
     Returns
     -------
     Recipe
-        ``design``, ``frame`` and what `Recipe.encode` needs for new data.
+        The design with its rows, and what `Recipe.encode` needs for new data.
 
     Raises
     ------
@@ -100,11 +100,13 @@ def build_design(
         design = make_design(coding, account, has_weights=weights is not None)
         own = read_weights(frame, weights, kept)
         encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
-        part = FixedPart(coding, tuple(map(str, frame.columns)))
-        design = replace(design, rows=encoded)
-        integers = frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu")
-        design = account_digits(design, given_numbers(formula, used), integers)
-        aliasing = check_design(design, part, gaussian=gaussian)
+        design, aliasing = checked_design(
+            replace(design, rows=encoded),
+            FixedPart(coding, tuple(map(str, frame.columns))),
+            given_numbers(formula, used),
+            frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu"),
+            gaussian=gaussian,
+        )
     if aliasing is not None:
         coding = replace(coding, aliasing=aliasing)
         kept_rows = replace(encoded, X=encoded.X[:, aliasing.kept])

@@ -11,7 +11,7 @@ from bayeslmm.design.advice import advise
 from bayeslmm.design.aliasing import Aliasing
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.coder import AtomCoder
-from bayeslmm.design.digits import check_sums
+from bayeslmm.design.digits import Given, account_digits, check_sums
 from bayeslmm.design.rank import (
     MOST_NAMED,
     Dependence,
@@ -69,13 +69,38 @@ def _kind(coder: AtomCoder | None) -> str | None:
 # --- the design -----------------------------------------------------------------------
 
 
-def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> Aliasing | None:
-    """Raise unless some coefficients and the variances can be told apart.
+def checked_design(
+    design: Design,
+    part: FixedPart,
+    given: Mapping[str, Given],
+    integers: frozenset[str],
+    *,
+    gaussian: bool,
+) -> tuple[Design, Aliasing | None]:
+    """The design with an account of lost digits, if a model can be made of it.
 
-    `part` is the fixed part as the formula has it, for advice on what to write instead.
-    Where the rows are not in memory this is the first look at the response. Gives the
-    columns that others determine, None if there are none.
+    And which columns of its fixed part others determine, None if there are none.
+
+    Parameters
+    ----------
+    design : Design
+        The design; where its rows are not in memory this is the first look at its
+        response.
+    part : FixedPart
+        The fixed part as the formula has it, for advice on what to write instead.
+    given : mapping
+        What `given_numbers` found of all rows.
+    integers : frozenset of str
+        Columns that are integers in the data.
+    gaussian : bool
+        Whether there is a residual variance.
+
+    Raises
+    ------
+    DataError
+        Unless some coefficients and the variances can be told apart.
     """
+    design = account_digits(design, given, integers)
     if design.rows is None:
         y = design.moments.y
         check_varies(design.response, float(y.low[0]), float(y.high[0]), design.n)
@@ -87,7 +112,7 @@ def check_design(design: Design, part: FixedPart, *, gaussian: bool) -> Aliasing
     _check_n_rows(design, part, rank, gaussian=gaussian)
     if design.rows is None:
         check_sums(design)
-    return None if found is None else _drop(design, part, found)
+    return design, None if found is None else _drop(design, part, found)
 
 
 def _dropped(design: Design) -> str:

@@ -23,7 +23,7 @@ from bayeslmm.design.evaluate import (
     factor_values,
     is_factor,
 )
-from bayeslmm.design.frame import FactorColumn, Kind, level_codes, recoded
+from bayeslmm.design.frame import FactorColumn, Kind, level_codes
 from bayeslmm.errors import DataError, repeated
 from bayeslmm.formula import Atom, Name
 
@@ -121,19 +121,14 @@ def find_groups(
     sizes = [len(factor.levels) for factor in given]
     check_combinations(coder.label, sizes)
     codes, cells = pd.factorize(_cell([factor.codes for factor in given], sizes))
-    pairs = list(zip(given, parts, strict=True))
     recodes = [
         level_codes(part.atom.label, factor, part.levels, part.kind)
-        for factor, part in pairs
+        for factor, part in zip(given, parts, strict=True)
     ]
     known = [
-        recoded(factor, recode, part.levels, part.kind).codes
-        for (factor, part), recode in zip(pairs, recodes, strict=True)
+        recode[factor.codes] for factor, recode in zip(given, recodes, strict=True)
     ]
-    names = tuple(
-        _names(factor, recode, part)
-        for (factor, part), recode in zip(pairs, recodes, strict=True)
-    )
+    names = tuple(map(_names, given, recodes, parts))
     labels = cell_labels(np.asarray(cells), names)
     seen = np.logical_and.reduce([own >= 0 for own in known])
     cell = np.where(seen, _cell(known, coder.sizes), -1)
@@ -142,13 +137,15 @@ def find_groups(
     return found, np.array(labels, dtype=object)[codes]
 
 
-def _names(factor: FactorColumn, recode: list[int], part: AtomCoder) -> tuple[str, ...]:
+def _names(
+    factor: FactorColumn, recode: Int[np.ndarray, " c"], part: AtomCoder
+) -> tuple[str, ...]:
     """Names of the levels of new data: those of the fit, of others one for a value.
 
     So the texts "77" and "77.0" are the same new level of what was numbers.
     """
     names = []
-    for level, code in zip(factor.levels, recode, strict=True):
+    for level, code in zip(factor.levels, recode[:-1], strict=True):
         number = number_in(level) if part.kind == "number" else None
         own = level if number is None else level_name(number)
         names.append(part.levels[code] if code >= 0 else own)

@@ -37,6 +37,8 @@ from bayeslmm.design.rows import Codes, Rows
 from bayeslmm.errors import DataError
 from bayeslmm.formula import Atom, Formula
 
+Matrix = Float[np.ndarray, "n _k"]
+
 
 @dataclass(frozen=True, slots=True)
 class Coding:
@@ -154,19 +156,6 @@ def make_design(
     return restrict_design(design, coding.aliasing)
 
 
-@dataclass(frozen=True, slots=True)
-class Predictors:
-    """The columns of some rows without their response.
-
-    ``X``, shape (n, p), of the columns kept; ``Z``, shape (n, k) for each bar term;
-    ``offset``, shape (n,), None without one.
-    """
-
-    X: Float[np.ndarray, "n p"]
-    Z: tuple[Float[np.ndarray, "n _k"], ...]
-    offset: Float[np.ndarray, " n"] | None
-
-
 def encode_predictors(
     coding: Coding,
     columns: Mapping[str, Column],
@@ -174,8 +163,8 @@ def encode_predictors(
     *,
     random: bool = True,
     new: bool = False,
-) -> Predictors:
-    """The columns of the matrices on some rows.
+) -> tuple[Matrix, tuple[Matrix, ...], Float[np.ndarray, " n"] | None]:
+    """X, Z of each bar term, and the offset (None without one) of some rows.
 
     Parameters
     ----------
@@ -197,14 +186,11 @@ def encode_predictors(
             coding.aliasing.check_estimable(X)
         X = X[:, coding.aliasing.kept]
     bars = coding.formula.random if random else ()
-    return Predictors(
-        X=X,
-        Z=tuple(
-            model_matrix(bar.predictor, own, columns, rows.n)
-            for bar, own in zip(bars, coding.effects, strict=False)
-        ),
-        offset=_sum_offsets(coding.formula, rows),
+    Z = tuple(
+        model_matrix(bar.predictor, own, columns, rows.n)
+        for bar, own in zip(bars, coding.effects, strict=False)
     )
+    return X, Z, _sum_offsets(coding.formula, rows)
 
 
 def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:
@@ -249,15 +235,15 @@ def encode_rows(
     weights : ndarray, shape (n,), or None
         Precision weights.
     """
-    found = encode_predictors(coding, columns, rows)
+    X, Z, offset = encode_predictors(coding, columns, rows)
     codes = {label: coder.codes(rows) for label, coder in coding.groups.items()}
     return Rows(
         y=y,
-        X=found.X,
-        Z=found.Z,
+        X=X,
+        Z=Z,
         codes=tuple(codes[bar.group_label] for bar in coding.formula.random),
         position=position,
         weights=weights,
-        offset=found.offset,
+        offset=offset,
         multiplied=multiplied_values(coding.products, columns, rows.n),
     )

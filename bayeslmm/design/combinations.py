@@ -53,7 +53,7 @@ def count_combinations(
     design: Design, part: FixedPart, span: Span, parts: tuple[Atom, ...]
 ) -> Combinations | None:
     """Combinations of the levels of `parts`, None if they cannot be counted."""
-    columns = [part.variables[atom.label] for atom in parts]
+    columns = [part.coding.variables[atom.label] for atom in parts]
     factors = [column for column in columns if isinstance(column, FactorColumn)]
     levels = [column.levels for column in columns if isinstance(column, AnyFactor)]
     codes = None

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from bayeslmm.design.account import RowAccount
-from bayeslmm.design.arrays import Design
-from bayeslmm.design.arrow import TextCodes, finite_weights, read_raw, slices
-from bayeslmm.design.coding import code_columns, encode_rows, make_design
+from bayeslmm.design.arrow import TextCodes, read_raw, slices
+from bayeslmm.design.coding import code_columns, encode_rows
 from bayeslmm.design.digits import Given, given_numbers
 from bayeslmm.design.evaluate import RawRows
-from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.questions import SLICE
 from bayeslmm.design.response import response_column
 from bayeslmm.design.rows import Rows
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
-from bayeslmm.design.used import check_weights, complete, missing_counts
+from bayeslmm.design.used import (
+    check_weights,
+    column_weights,
+    complete,
+    missing_counts,
+)
 from bayeslmm.errors import DataError
 
 
@@ -86,7 +87,8 @@ def _encode(scan: Scan, part: Batch, text: dict[str, TextCodes]) -> EncodedRows:
     columns = code_columns(formula, scan.coding.factors, rows)
     weights = None
     if scan.weights is not None:
-        weights = _weights(raw[scan.weights].take(kept), scan.weights)
+        weights = column_weights(raw[scan.weights].take(kept))
+        check_weights(weights, f"The weights column {scan.weights!r}")
     encoded = encode_rows(
         scan.coding,
         columns,
@@ -96,31 +98,3 @@ def _encode(scan: Scan, part: Batch, text: dict[str, TextCodes]) -> EncodedRows:
         weights=weights,
     )
     return EncodedRows(encoded, missing, part.n, given_numbers(formula, used))
-
-
-def _weights(column: RawColumn, name: str) -> Float[np.ndarray, " n"]:
-    """Weights of the rows, all of them positive."""
-    values = finite_weights(column)
-    check_weights(values, f"The weights column {name!r}")
-    return values
-
-
-def empty_design(scan: Scan) -> Design:
-    """The design of all rows of a source, without them.
-
-    Parameters
-    ----------
-    scan : Scan
-        What the first pass found.
-
-    Returns
-    -------
-    Design
-        Names, levels and structures.
-    """
-    return make_design(
-        scan.coding,
-        RowAccount(scan.n_rows, scan.n_rows),
-        source=scan.source,
-        has_weights=scan.weights is not None,
-    )

@@ -303,12 +303,13 @@ def used_levels(factor: FactorColumn) -> Bool[np.ndarray, " j"]:
     return np.bincount(present, minlength=len(factor.levels)) > 0
 
 
-def match_levels(
+def level_codes(
     name: str, factor: FactorColumn, levels: tuple[str, ...], kind: Kind
-) -> FactorColumn:
-    """The factor of new data recoded to the levels of the fit; -1 where it has none.
+) -> Int[np.ndarray, " c"]:
+    """Code that each level of new data has among those of the fit, -1 for none.
 
-    Where one was numbers and the other is text, ``"1.0"`` is the level ``1``.
+    The last entry, -1, is that of a value without a level. Where one was numbers and
+    the other is text, ``"1.0"`` is the level ``1``.
 
     Parameters
     ----------
@@ -326,25 +327,11 @@ def match_levels(
     DataError
         If numbers and text cannot be matched: flags, or two texts of one value.
     """
-    return recoded(factor, level_codes(name, factor, levels, kind), levels, kind)
-
-
-def recoded(
-    factor: FactorColumn, recode: list[int], levels: tuple[str, ...], kind: Kind
-) -> FactorColumn:
-    """The factor with the code that each of its levels has among other levels."""
-    return FactorColumn(np.array([*recode, -1])[factor.codes], levels, kind)
-
-
-def level_codes(
-    name: str, factor: FactorColumn, levels: tuple[str, ...], kind: Kind
-) -> list[int]:
-    """Code that each level of new data has among those of the fit, see above."""
     position = {level: code for code, level in enumerate(levels)}
     recode = [position.get(level, -1) for level in factor.levels]
     if -1 in recode and factor.kind != kind:
-        return _match_values(name, factor, levels, kind, recode)
-    return recode
+        recode = _match_values(name, factor, levels, kind, recode)
+    return np.array([*recode, -1])
 
 
 def _match_values(

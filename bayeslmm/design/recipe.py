@@ -21,7 +21,7 @@ from bayeslmm.design.evaluate import (
     argument_values,
     evaluate_atom,
 )
-from bayeslmm.design.frame import match_levels, open_frame
+from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
 from bayeslmm.design.splines import SPLINES, n_outside
 from bayeslmm.design.used import read_columns
 from bayeslmm.errors import (
@@ -159,17 +159,16 @@ class Recipe:
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
         self._warn_outside(labels, rows)
-        found = encode_predictors(self.coding, columns, rows, random=random, new=True)
+        X, Zs, offset = encode_predictors(
+            self.coding, columns, rows, random=random, new=True
+        )
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
         }
-        terms = zip(found.Z, bars, strict=True)
-        return NewRows(
-            found.X,
-            tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms),
-            found.offset,
-        )
+        terms = zip(Zs, bars, strict=True)
+        new = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
+        return NewRows(X, new, offset)
 
     def _warn_outside(self, atoms: Iterable[Atom], rows: RawRows) -> None:
         """Say how many rows lie beyond the boundary knots of a spline."""
@@ -201,7 +200,8 @@ class Recipe:
             )
         if isinstance(column, NumericColumn) or isinstance(known, AnyNumeric):
             return column
-        matched = match_levels(atom.label, column, known.levels, known.kind)
+        recode = level_codes(atom.label, column, known.levels, known.kind)
+        matched = FactorColumn(recode[column.codes], known.levels, known.kind)
         codes = np.unique(column.codes[matched.codes < 0])
         if len(codes):
             unseen = [column.levels[code] for code in codes]

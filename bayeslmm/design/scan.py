@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 
 from bayeslmm.data.origin import Origin
+from bayeslmm.design.account import RowAccount
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.arrow import TextCodes
-from bayeslmm.design.coding import Coding, make_coding, variable_atoms
+from bayeslmm.design.coding import Coding, make_coding, make_design, variable_atoms
 from bayeslmm.design.evaluate import (
     Described,
     NumericNames,
@@ -39,8 +41,8 @@ from bayeslmm.design.questions import (
 )
 from bayeslmm.design.reading import Progress, read_batches
 from bayeslmm.design.source import Source
-from bayeslmm.design.used import column_position
-from bayeslmm.errors import DataError, FormulaError, nearest_names
+from bayeslmm.design.used import unknown_column
+from bayeslmm.errors import DataError, nearest_names
 from bayeslmm.formula import Formula, Name
 
 
@@ -87,6 +89,16 @@ class Scan:
     def columns(self) -> tuple[str, ...]:
         """Columns that are read."""
         return tuple(self.kinds)
+
+    @property
+    def design(self) -> Design:
+        """The design of all rows of the source, without them."""
+        return make_design(
+            self.coding,
+            RowAccount(self.n_rows, self.n_rows),
+            source=self.source,
+            has_weights=self.weights is not None,
+        )
 
     def text_codes(self) -> dict[str, TextCodes]:
         """What codes the text of batches; one for each thread."""
@@ -167,12 +179,8 @@ def _needed_kinds(
     names = source.kinds
     for name in formula.columns:
         if name not in names:
-            raise FormulaError(
-                f"There is no column {name!r} in {source.name}."
-                f"{nearest_names(name, names)}",
-                formula.text,
-                column_position(formula, name),
-            )
+            near = nearest_names(name, names)
+            raise unknown_column(formula, name, source.name, near)
     if weights is not None and weights not in names:
         raise DataError(
             f"There is no column {weights!r} in {source.name} to take weights from."

@@ -24,7 +24,7 @@ from bayeslmm.design.products import (
     matrix_columns,
     plain_variables,
 )
-from bayeslmm.formula import Atom, Formula, LinearPredictor
+from bayeslmm.formula import Atom, LinearPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +43,13 @@ class FixedPart:
     taken: tuple[str, ...]
 
     @property
-    def formula(self) -> Formula:
-        """The formula."""
-        return self.coding.formula
-
-    @property
-    def variables(self) -> Mapping[str, Described]:
-        """Every atom by its label."""
-        return self.coding.variables
-
-    @property
     def factors(self) -> tuple[Atom, ...]:
         """Atoms of the fixed part that are factors."""
-        atoms = (a for term in self.formula.fixed.terms for a in term.atoms)
+        atoms = (a for term in self.coding.formula.fixed.terms for a in term.atoms)
         return tuple(
             atom
             for atom in dict.fromkeys(atoms)
-            if isinstance(self.variables[atom.label], AnyFactor)
+            if isinstance(self.coding.variables[atom.label], AnyFactor)
         )
 
 
@@ -113,7 +103,7 @@ class Span:
 
 def make_span(part: FixedPart) -> Span:
     """The span of a fixed part; of the variables only names and levels count."""
-    predictor, variables = part.formula.fixed, part.variables
+    predictor, variables = part.coding.formula.fixed, part.coding.variables
     coding = part.coding.fixed
     atoms = {a.label: a for coded in coding for a in coded.term.atoms}
     plain = dict(plain_variables(atoms.values(), variables))

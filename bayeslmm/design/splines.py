@@ -91,7 +91,7 @@ def spline_values(
     basis = _basis(knots, degree)
     if node.function == "bs":
         return basis(x)[:, first:]
-    at = np.clip(x, *ends)
+    at = np.clip(x, ends[0], ends[1])
     values = basis(at)[:, first:]
     outside = (x - at)[:, None]
     if outside.any():

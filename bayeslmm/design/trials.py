@@ -100,7 +100,7 @@ class Trials:
         self, predictor: LinearPredictor, coding: tuple[CodedTerm, ...], frame: Frame
     ) -> np.ndarray | None:
         """The combinations of the candidate's columns that have variables centred."""
-        formula = replace(self.part.formula, fixed=predictor, random=())
+        formula = replace(self.part.coding.formula, fixed=predictor, random=())
         products = model_products(formula, (coding,), frame.variables)
         known = dict(zip(self.design.products.names, self.design.centres, strict=True))
         if not all(name in known for name in products.names):
@@ -142,4 +142,4 @@ class Trials:
             if counted.codes is None
             else FactorColumn(counted.codes, levels)
         )
-        return Frame({**self.part.variables, label: column}, cells)
+        return Frame({**self.part.coding.variables, label: column}, cells)

@@ -33,13 +33,9 @@ def read_columns(
     """The columns of the given names, none of them infinite."""
     for name in names:
         if name not in frame.columns:
-            raise FormulaError(
-                f"There is no column {name!r} in the data."
-                f"{_nearest_columns(name, frame.columns)}"
-                f"{notes_of(frame.to_native())}",
-                formula.text,
-                column_position(formula, name),
-            )
+            near = _nearest_columns(name, frame.columns)
+            noted = notes_of(frame.to_native())
+            raise unknown_column(formula, name, "the data", f"{near}{noted}")
     columns = {name: read_column(frame, name) for name in names}
     for name, column in columns.items():
         if column.values.dtype.kind == "f":
@@ -96,10 +92,15 @@ def _nearest_columns(name: str, columns: Sequence[object]) -> str:
     )
 
 
-def column_position(formula: Formula, name: str) -> int | None:
-    """Where the formula first uses a column."""
+def unknown_column(
+    formula: Formula, name: str, where: str, advice: str
+) -> FormulaError:
+    """The error for a column that is not there, at its first use in the formula."""
     uses = (use for atom in formula.atoms for use in names_in(atom.node))
-    return next((use.position for use in uses if use.name == name), None)
+    at = next((use.position for use in uses if use.name == name), None)
+    return FormulaError(
+        f"There is no column {name!r} in {where}.{advice}", formula.text, at
+    )
 
 
 def complete_rows(
@@ -219,7 +220,7 @@ def _weight_values(
             raise DataError(
                 f"{label} does not hold numbers but {column.kind}. Choose another."
             )
-        return np.where(column.missing, np.nan, column.values.astype(float))
+        return column_weights(column)
     try:
         given = np.asarray(weights)
         if given.dtype.kind == "c":
@@ -236,6 +237,12 @@ def _weight_values(
             f"name of a column, which is text."
         )
     return values
+
+
+def column_weights(column: RawColumn) -> Float[np.ndarray, " n"]:
+    """Weights of a column as floats, NaN where missing."""
+    values = column.values.astype(float, copy=False)
+    return np.where(column.missing, np.nan, values) if column.missing.any() else values
 
 
 def check_weights_size(log_weights: float, n: int, label: str) -> None:

@@ -7,7 +7,6 @@ allocated.
 from dataclasses import dataclass
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.encode import empty_design
 from bayeslmm.design.memory import available_bytes, check_fits
 from bayeslmm.design.scan import Scan
 from bayeslmm.marginal.dense import dense_bytes
@@ -70,7 +69,7 @@ def make_plan(scan: Scan, threads: int) -> Plan:
     DataError
         If the statistics themselves are beyond memory.
     """
-    skeleton = empty_design(scan)
+    skeleton = scan.design
     layout = make_layout(skeleton.groups)
     w = skeleton.p + 1
     own = 8.0 * sum(b.n_levels * b.k * (b.k + w) for b in layout.blocks)

@@ -16,10 +16,8 @@ from jaxtyping import Bool
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.aliasing import restrict_design, restrict_moments
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.checks import check_design, check_not_swapped
+from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import Coding, make_design
-from bayeslmm.design.digits import account_digits
-from bayeslmm.design.encode import empty_design
 from bayeslmm.design.notes import account_rows, mixed_columns, naming_causes
 from bayeslmm.design.reading import Progress, n_threads, read_batches
 from bayeslmm.design.recipe import Recipe
@@ -217,7 +215,7 @@ def sum_source(
     scan: Scan, source: Source, *, plan: Plan, progress: Progress = "auto"
 ) -> Tally:
     """Second pass: sums of all batches, by several threads."""
-    skeleton = empty_design(scan)
+    skeleton = scan.design
     layout = make_layout(skeleton.groups)
     moved = FirstRows(skeleton)
     states = read_batches(
@@ -258,7 +256,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
         If rows were lost between the passes, or the design carries no model.
     """
     _check_complete(scan, tally)
-    skeleton = empty_design(scan)
+    skeleton = scan.design
     layout = make_layout(skeleton.groups)
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
@@ -267,8 +265,9 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     part, variables = FixedPart(coding, scan.columns), coding.variables
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_causes(design.account.mixed, text_traps(scan.formula, variables)):
-        design = account_digits(design, tally.given, integers)
-        aliasing = check_design(design, part, gaussian=True)
+        design, aliasing = checked_design(
+            design, part, tally.given, integers, gaussian=True
+        )
     columns = tally.columns
     if aliasing is not None:
         coding = replace(coding, aliasing=aliasing)

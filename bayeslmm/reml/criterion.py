@@ -54,7 +54,8 @@ class ProfiledProblem:
         Lower and upper bounds; infinite where the criterion is even.
     linear : ndarray, shape (m, blocks, k, k), or None
         Derivative of the relative factors of the blocks (`Layout.join`) by each theta;
-        None under shared correlations, in which they are not linear.
+        None under shared correlations, in which they are not linear, and where no
+        compiled call gives the criterion.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
@@ -124,7 +125,7 @@ class ProfiledProblem:
     def at(
         self, thetas: Float[np.ndarray, "r m"]
     ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r m"]]:
-        """Criterion and gradient at several thetas, in one compiled call if linear."""
+        """Criterion and gradient at several thetas, in one compiled call if it can."""
         linear = self.linear
         if linear is None:
             found = [self(theta) for theta in thetas]
@@ -278,7 +279,8 @@ def safe_problem(
     for block in blocks:
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    linear = _linear(blocks, layout)
+    quick = conditioned.statistics.solver.kernels.profiles is not None
+    linear = _linear(blocks, layout) if quick else None
     return ProfiledProblem(
         conditioned, restricted, space, blocks, (lower, upper), linear
     )

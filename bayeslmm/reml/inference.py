@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
+
 from bayeslmm.reml.anova import anova_table
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
 from bayeslmm.reml.emmeans import Adjust, means_table
+from bayeslmm.reml.ranova import ranova_table
 from bayeslmm.reml.tables import fixef_table
 
 if TYPE_CHECKING:
@@ -218,3 +221,38 @@ class EffectTests:
            https://doi.org/10.18637/jss.v082.i13
         """
         return anova_table(self._fit(), type, ddf)
+
+    def ranova(
+        self, *, nsim: int = 10_000, seed: int | np.random.Generator | None = 0
+    ) -> "pd.DataFrame":
+        """A test of each random term, left out or reduced, as lmerTest's ``ranova``.
+
+        ``(1 | g)`` is left out; ``(x | g)`` is reduced to ``(1 | g)``, and in general a
+        term loses each part of it in turn that no interaction contains. A structure
+        such as ``cs()`` is left out as a whole. The criterion is the fit's own.
+
+        Parameters
+        ----------
+        nsim : int, default 10_000
+            Draws from the exact null distribution, for a REML fit whose random part is
+            one term with one effect, such as ``(1 | g)``; 0 for none.
+        seed : int or numpy.random.Generator, default 0
+            Of these draws.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``, first ``<none>`` for the fit; columns ``npar``, ``loglik``,
+            ``aic``, ``chisq``, ``df``, ``p`` (chi-square, too large where an SD of 0 is
+            tested), ``p_mixture`` (of the equal mixture with df - 1 and df for one SD
+            with its correlations; NaN for several SDs), and, where it exists,
+            ``p_exact``. Each is the chance of a larger statistic.
+
+        References
+        ----------
+        .. [1] Stram and Lee (1994). Biometrics 50(4).
+           https://doi.org/10.2307/2533455
+        .. [2] Crainiceanu and Ruppert (2004). J. R. Stat. Soc. B 66(1).
+           https://doi.org/10.1111/j.1467-9868.2004.00438.x
+        """
+        return ranova_table(self._fit(), nsim, seed)

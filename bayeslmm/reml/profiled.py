@@ -13,17 +13,15 @@ is +-1. With sigma_hat the best sigma at a relative factor, the deviance at anot
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, root_scalar
 
-from bayeslmm.marginal.routes import make_statistics
-from bayeslmm.marginal.sums import turn_sums
-from bayeslmm.reml.criterion import ProfiledProblem, ThetaBlock, sd_positions
+from bayeslmm.reml.criterion import ProfiledProblem, sd_positions
+from bayeslmm.reml.turned import flat_theta, turned_problem
 
 # Natural log units of an SD: how far limits are searched, and to what they are found.
 FARTHEST, FOUND = 40.0, 1e-5
@@ -168,46 +166,16 @@ def sd_profile(
     t, effect : int
         The term, and the effect whose SD it is.
     """
-    conditioned, block = problem.conditioned, problem.blocks[t]
-    turns = [np.eye(b.k) for b in problem.blocks]
-    size = 1.0 / float(block.size[effect])
-    if block.structure.unstructured:
-        row = conditioned.spread(t)[effect]
-        turns[t], length = np.linalg.qr(row[:, None], mode="complete")
-        size = float(abs(length[0, 0]))
-        turns[t] = turns[t] * np.sign(length[0, 0])
-    stats = conditioned.statistics
-    sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
-    turned = replace(conditioned, statistics=make_statistics(sums, stats.layout))
-    found = replace(problem, conditioned=turned)
-    best = np.concatenate(
-        [
-            _block_theta(b, conditioned.spread(i), turns[i], relative[i], theta[i])
-            for i, b in enumerate(problem.blocks)
-        ]
-    )
+    block, unit = problem.blocks[t], problem.conditioned.unit
     places = sd_positions(block)
-    at = places[0] if block.structure.unstructured else places[effect % len(places)]
-    best = np.clip(best, *found.bounds)
-    return DevianceProfile(found, at, conditioned.unit * size, best)
-
-
-def _block_theta(
-    block: ThetaBlock,
-    spread: Float[np.ndarray, "k k"],
-    turn: Float[np.ndarray, "k k"],
-    relative: Float[np.ndarray, "k k"],
-    theta: Float[np.ndarray, " m"],
-) -> Float[np.ndarray, " m"]:
-    """Theta of a term in turned safe columns."""
     if block.structure.unstructured:
-        factor = turn.T @ solve_triangular(spread, relative, lower=True)
-        lower = np.linalg.qr(factor.T, mode="r").T
-        signs = np.where(np.diag(lower) < 0.0, -1.0, 1.0)
-        return (lower * signs).T[np.triu_indices(block.k)]
-    m = block.structure.n_sd(block.k)
-    corr = np.nan_to_num(theta[m:])  # that of SDs of 0 is anything
-    return block.from_relative(np.broadcast_to(theta[:m], (block.k,)), corr)
+        own = np.eye(block.k)[[effect]]
+        found = turned_problem(problem, relative, theta, t, own)
+        scale = unit * float(found.lead[0, 0])
+        return DevianceProfile(found.problem, places[0], scale, found.best)
+    best = flat_theta(problem, relative, theta)
+    scale = unit / float(block.size[effect])
+    return DevianceProfile(problem, places[effect % len(places)], scale, best)
 
 
 def _crossing(

@@ -7,6 +7,7 @@ in the table each parameter has three digits, and a column over levels or rows t
 decimals that its spread supports, for each effect. What was rounded stays as it is.
 """
 
+import html
 import shutil
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -42,6 +43,14 @@ OWN: dict[str, Callable[[float], str]] = {
     "num_df": degrees,
     "den_df": degrees,
     "p": p_value,
+    "p_mixture": p_value,
+    "p_exact": p_value,
+    "p_boot": p_value,
+    **dict.fromkeys(
+        ("loglik", "deviance", "aic", "aicc", "bic"), lambda value: number(value, 1)
+    ),
+    "chisq": lambda value: number(value, 2),
+    "zeta": lambda value: number(value, 2),
     "difference_in_se": lambda value: number(value, 2),
     "mcse_mean": lambda value: significant(value, 2),
     "error": lambda value: significant(value, 2),
@@ -64,15 +73,17 @@ class Table(pd.DataFrame):
         shown, cut = _shown(self)
         width = shutil.get_terminal_size().columns
         text = shown.to_string(line_width=width)
-        return f"{text}\n\n{_size(self)}" if cut else text
+        return "\n".join([text, *(["", _size(self)] if cut else []), *_notes(self)])
 
     def _repr_html_(self) -> str | None:
         """The same for notebooks."""
         if not pd.get_option("display.notebook_repr_html"):
             return None
         shown, cut = _shown(self)
-        html = shown.to_html(notebook=True)
-        return f"{html}\n<p>{_size(self)}</p>" if cut else html
+        below = [_size(self)] if cut else []
+        below += [html.escape(note) for note in _notes(self)]
+        table = shown.to_html(notebook=True)
+        return "\n".join([table, *(f"<p>{line}</p>" for line in below)])
 
 
 def words(values: np.ndarray) -> pd.Series:
@@ -86,6 +97,11 @@ def words(values: np.ndarray) -> pd.Series:
 def square_table(labels: Sequence[str], values: Float[np.ndarray, "p p"]) -> Table:
     """A matrix with the same labels on both sides."""
     return Table(values, index=pd.Index(labels, name="label"), columns=list(labels))
+
+
+def _notes(table: Table) -> Sequence[str]:
+    """Sentences that belong to a table."""
+    return table.attrs.get("notes", ())
 
 
 def _size(table: Table) -> str:

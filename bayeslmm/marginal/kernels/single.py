@@ -70,70 +70,62 @@ def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient
 
 
 @compiled
-def pooled_profiles(A, count, T, WW, factors, dof, restricted, values, slopes):
-    """Profiled criteria and their slopes by the relative factors, at several of them.
+def pooled_profiles(A, count, T, WW, factors, dof, restricted, room, values, slopes):
+    """Profiled criteria at several relative factors, and minus half their slopes.
 
-    ``dof`` are the rows, under REML (`restricted`) less the fixed effects.
+    ``dof`` are the rows, under REML (`restricted`) less the fixed effects; ``room`` are
+    arrays for beta, its covariance, and the weights of the gradient.
     """
-    beta, C, K = _empty_profile(WW.shape[0])
+    beta, C, K = room
     for r in range(values.size):
         G = WW.copy()
         log_det = pooled_gram(A, count, T, factors[r], G)
-        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        mirror_in_place(G)
+        log_det_beta, scale = solve_profile(G, dof, restricted, beta, C, K)
+        values[r] = profile_value(log_det, log_det_beta, scale, dof, restricted)
         pooled_gradient(A, count, T, factors[r], K, scale, slopes[r])
-        slopes[r] *= -2.0
 
 
 @compiled
-def pairs_profiles(A, F, WW, factors, dof, restricted, values, slopes):
+def pairs_profiles(A, F, WW, factors, dof, restricted, room, values, slopes):
     """As `pooled_profiles`, for two effects as structure of arrays."""
-    beta, C, K = _empty_profile(WW.shape[0])
+    beta, C, K = room
     N = np.empty((4, A.shape[1]))
     for r in range(values.size):
         G = WW.copy()
         log_det = pairs_gram(A, F, factors[r], G, N)
-        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        mirror_in_place(G)
+        log_det_beta, scale = solve_profile(G, dof, restricted, beta, C, K)
+        values[r] = profile_value(log_det, log_det_beta, scale, dof, restricted)
+        for c in range(beta.size):  # under ML beta is at its best, and not integrated
+            for d in range(beta.size):
+                C[c, d] = scale * C[c, d] if restricted else 0.0
         pairs_gradient(A, F, N, factors[r], beta, C, scale, slopes[r])
-        slopes[r] *= -2.0
 
 
 @compiled
-def levels_profiles(A, F, WW, factors, dof, restricted, values, slopes):
+def levels_profiles(A, F, WW, factors, dof, restricted, room, values, slopes):
     """As `pooled_profiles`, level by level, any number of effects."""
-    beta, C, K = _empty_profile(WW.shape[0])
+    beta, C, K = room
     root, U = np.empty_like(A), np.empty_like(F)
     Q, D = np.empty_like(F), np.empty_like(A)
-    slopes[:] = 0.0
     for r in range(values.size):
-        G, k = WW.copy(), A.shape[1]
+        G = WW.copy()
         log_det = eliminate_lead(A, F, factors[r], G, root, U)
-        values[r], scale = _profile(G, log_det, dof, restricted, beta, C, K)
+        mirror_in_place(G)
+        log_det_beta, scale = solve_profile(G, dof, restricted, beta, C, K)
+        values[r] = profile_value(log_det, log_det_beta, scale, dof, restricted)
         lead_projections(A, F, factors[r], root, U, Q, D)
-        sum_gradient(Q, D, factors[r], K, 0, k, scale, slopes[r])
-        slopes[r] *= -2.0
+        sum_gradient(Q, D, factors[r], K, 0, A.shape[1], scale, slopes[r])
 
 
 @compiled
-def _empty_profile(w):
-    """Arrays for beta, its covariance, and the weights of the gradient."""
-    return np.empty(w - 1), np.empty((w - 1, w - 1)), np.empty((w, w))
-
-
-@compiled
-def _profile(G, log_det, dof, restricted, beta, C, K):
-    """Criterion and sigma squared at their best; beta, C and K are filled.
-
-    C is the covariance of beta under REML, and 0 under ML, which has beta at its best.
-    """
-    mirror_in_place(G)
-    log_det_beta, scale = solve_profile(G, dof, restricted, beta, C, K)
-    for c in range(beta.size):
-        for d in range(beta.size):
-            C[c, d] = scale * C[c, d] if restricted else 0.0
+def profile_value(log_det, log_det_beta, scale, dof, restricted):
+    """The criterion but for its constants; NaN where there is no sigma."""
     if not scale > 0.0:
-        return np.nan, np.nan
+        return np.nan
     value = log_det + dof * math.log(scale)
-    return value + (log_det_beta if restricted else 0.0), scale
+    return value + log_det_beta if restricted else value
 
 
 @compiled
