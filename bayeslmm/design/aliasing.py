@@ -89,9 +89,11 @@ def restrict_design(design: Design, aliasing: Aliasing) -> Design:
                 coord = f"[{variable.coords[i]}]" if variable.coords else ""
                 name = f"{variable.name}{coord}"
                 fixed.append(FixedVariable(name, (place[column],)))
+    coarse = design.account.coarse
     account = replace(
         design.account,
         aliased=aliasing.dropped,
+        coarse={k: c for k, c in coarse.items() if k not in aliasing.dropped},
         dependence=aliasing.sentence,
         advice=aliasing.advice,
     )
