@@ -15,7 +15,7 @@ from bayeslmm.reml.effect_tests import effect_errors, t_columns
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
-from bayeslmm.reml.status import sd_corr
+from bayeslmm.reml.status import read_parameters
 from bayeslmm.tables import Table, square_table
 from bayeslmm.tables.both import (
     label_index,
@@ -36,13 +36,9 @@ NEAR_ZERO = 0.75
 
 def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     """Estimate of every parameter, in the order of the tables."""
-    views = [
-        sd_corr(term, factor)
-        for term, factor in zip(fit.design.groups, fit.factors, strict=True)
-    ]
     space = fit.design.space
     scalars = {**space.profiled.scalars(fit.optimum.theta), SIGMA.label: fit.sigma}
-    return np.array([p.read(fit.beta, views, scalars) for p in space.parameters])
+    return read_parameters(fit.design, space.parameters, fit.factors, scalars, fit.beta)
 
 
 def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
