@@ -217,8 +217,9 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
 def coarse_sentence(entry: tuple[str, CoarseColumn]) -> str:
     """Sentence on a column that has lost digits to being far from zero."""
     name, column = entry
+    share = column.step / max(column.sd, 1e-300)
     return (
-        f"{column.words(name)}, {column.step / max(column.sd, 1e-300):.1g} SD: its rows were "
+        f"{column.words(name)}, {share:.1g} SD: its rows were "
         f"rounded to that before anything was fitted. If these digits matter, "
         f"subtract a constant from {name!r} where it is still exact, before it is "
         f"stored."
