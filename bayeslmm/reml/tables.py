@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
@@ -36,13 +37,25 @@ NEAR_ZERO = 0.75
 
 def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     """Estimate of every parameter, in the order of the tables."""
+    theta = fit.optimum.theta
+    return estimates_of(fit.design, fit.beta, fit.factors, fit.sigma, theta)
+
+
+def estimates_of(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    factors: tuple[Float[np.ndarray, "_k _k"], ...],
+    sigma: float,
+    theta: Float[np.ndarray, " m"],
+) -> Float[np.ndarray, " d"]:
+    """The same from where a search ended."""
     views = [
         sd_corr(term, factor)
-        for term, factor in zip(fit.design.groups, fit.factors, strict=True)
+        for term, factor in zip(design.groups, factors, strict=True)
     ]
-    space = fit.design.space
-    scalars = {**space.profiled.scalars(fit.optimum.theta), SIGMA.label: fit.sigma}
-    return np.array([p.read(fit.beta, views, scalars) for p in space.parameters])
+    space = design.space
+    scalars = {**space.profiled.scalars(theta), SIGMA.label: sigma}
+    return np.array([p.read(beta, views, scalars) for p in space.parameters])
 
 
 def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
