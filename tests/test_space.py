@@ -25,6 +25,8 @@ from bayeslmm.design.space import (
 )
 from bayeslmm.formula.nodes import STRUCTURE_WORDS
 from bayeslmm.marginal.conditioning import condition
+from bayeslmm.marginal.objective import Objective, second_differences
+from bayeslmm.posterior.agreement import joint_coordinates
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.margins import mean_sd, values_at
@@ -34,6 +36,7 @@ from bayeslmm.posterior.tails import find_tails
 from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.posterior.visits import log_target
 from bayeslmm.priors import Prior, make_priors
+from bayeslmm.reml.criterion import profiled_problem
 
 # Same algebra by two routes.
 EXACT = 1e-10
@@ -80,7 +83,8 @@ def test_every_coordinate_has_its_parameters(word: str) -> None:
     scales = (SDS,) if equal else tuple((label,) for label in SDS)
     partials = tuple((f"g_corr[{n}]",) if n else () for n in PARTIALS[word])
     wanted = (("sigma",), *scales, *partials, ("1|h_sigma",))
-    assert tuple(own.tells for own in space.coordinates) == wanted
+    tells = tuple(tuple(p.label for p in own.tells) for own in space.coordinates)
+    assert tells == wanted
     assert space.size == len(wanted)
     assert space.sigma == 0
     assert space.place("1|h_sigma") == space.size - 1
@@ -167,6 +171,26 @@ def test_a_correlation_of_several_coordinates_has_no_place() -> None:
     assert sd**2 == pytest.approx(lattice.weights @ (values - mean) ** 2, rel=EXACT)
 
 
+def test_both_sides_are_asked_the_same_way() -> None:
+    """REML's criterion and the posterior's density: value, gradient, effects."""
+    design = random_design(np.random.default_rng(9), effects=(2,))
+    target = target_of(design)
+    problem = profiled_problem(design, target.conditioned, restricted=True)
+    for side in (problem, target):
+        assert isinstance(side, Objective)
+        assert side.start.size == side.space.size
+        frame = np.eye(side.space.size)
+        curvature = second_differences(
+            lambda points, f=side: np.array([f(point)[1] for point in points]),
+            *(side.start, frame, 1e-4),
+        )
+        for at in frame:
+            ends = [side(side.start + sign * 1e-4 * at)[0] for sign in (1, -1)]
+            numeric = (sum(ends) - 2.0 * side(side.start)[0]) / 1e-8
+            assert at @ curvature @ at == pytest.approx(numeric, rel=1e-3, abs=1e-3)
+        assert side.effects(side.start).beta.shape == (design.p,)
+
+
 # --- nothing else knows ---------------------------------------------------------------
 
 KNOWING = {"x", "point", "theta", "start", "mode", "gradient", "draws"}
@@ -209,7 +233,7 @@ def test_the_search_sees_what_it_should() -> None:
 # --- one more coordinate --------------------------------------------------------------
 
 PHI = Parameter("phi", "sigma", "phi", bounds=POSITIVE, words="a parameter of tests")
-LOG_PHI = Coordinate("phi", "log_sd", None, ("phi",))
+LOG_PHI = Coordinate("phi", None, (PHI,))
 LOG_NORMAL = Prior("LogNormal", (("mu", 0.3), ("sigma", 0.4)))
 
 
@@ -242,7 +266,7 @@ def test_a_coordinate_more_moves_no_density(
     design = with_structure(design, word)
     short = target_of(design)
     request.getfixturevalue("longer")
-    long = target_of(design, {"phi": LOG_NORMAL})
+    long = target_of(replace(design), {"phi": LOG_NORMAL})
     assert long.space.sigma == 1
     assert (long.compiled is None) == (short.compiled is None)
     x = short.start + rng.normal(0, 0.7, short.start.size)
@@ -271,6 +295,7 @@ def test_a_coordinate_more_moves_no_mode_and_no_tail(
     short = laplace(target_of(design))
     moments = find_tails(design, target_of(design)).moments
     request.getfixturevalue("longer")
+    design = replace(design)
     target = target_of(design, {"phi": LOG_NORMAL})
     long = laplace(target)
     np.testing.assert_allclose(long.mode[1:], short.mode, atol=1e-4)
@@ -318,6 +343,12 @@ def test_a_coordinate_more_moves_no_draw(
     apart = (table["median"] - other["median"]) / other["sd"]
     assert apart.abs().max() < 0.15  # Monte Carlo error of a median is about 0.02
     assert table.loc["phi", "median"] == pytest.approx(np.exp(0.3), rel=0.05)
+    target = make_target(model.design, model.conditioned, model.priors)
+    x = joint_coordinates(model.design, target, long.idata)
+    for label in ("phi", "sigma", "x|g_sigma"):
+        place = target.space.place(label)
+        own = np.log(long.draws(label)[:, ::10])
+        np.testing.assert_allclose(x[..., place], own, atol=1e-9)
     wide = long.varcorr()
     assert list(wide.index) == [*short.varcorr().index, "phi"]
     spread = (wide["median"] - short.varcorr()["median"]).abs()

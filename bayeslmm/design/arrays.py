@@ -136,8 +136,11 @@ class Design:
     source: str = "the data"
     has_weights: bool = False
     recorded: InitVar[Moments | None] = None
-    # Not part of the value: keeps the moments once they have been computed.
+    # Not part of the value: moments and parameters once they have been computed.
     _kept: list[Moments] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )
+    _spaces: list[ParameterSpace] = field(
         init=False, repr=False, compare=False, default_factory=list
     )
 
@@ -216,7 +219,9 @@ class Design:
     @property
     def space(self) -> ParameterSpace:
         """Every parameter, and where each stands in the vector of coordinates."""
-        return parameter_space(self.fixed, self.groups)
+        if not self._spaces:
+            self._spaces.append(parameter_space(self.fixed, self.groups))
+        return self._spaces[0]
 
     @property
     def intercept(self) -> int | None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bayeslmm.design.arrays import FixedVariable, GroupTerm
 
 Component = Literal["fixef", "sd", "corr", "sigma"]
-Kind = Literal["log_sd", "partial"]
 Values = Any
 """A number, or an array of them."""
 
@@ -101,22 +100,16 @@ class Coordinate:
     ----------
     label : str
         What it is about, for messages.
-    kind : {"log_sd", "partial"}
-        Log of an SD, or atanh of a partial correlation.
     term : int or None
         Number of the bar term it belongs to.
-    tells : tuple of str
-        Labels of the parameters that are functions of it alone.
+    tells : tuple of Parameter
+        The parameters that are functions of it alone: equal SDs, of which it is the
+        log, or a correlation; none if it is a further partial correlation.
     """
 
     label: str
-    kind: Kind
     term: int | None
-    tells: tuple[str, ...]
-
-    def natural(self, x: Values) -> Values:
-        """The SD or the partial correlation."""
-        return np.exp(x) if self.kind == "log_sd" else np.tanh(x)
+    tells: tuple[Parameter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,24 +156,21 @@ class ParameterSpace:
     def scales(self) -> tuple[int, ...]:
         """Places of the logs of SDs, that of sigma among them."""
         pairs = enumerate(self.coordinates)
-        return tuple(i for i, own in pairs if own.kind == "log_sd")
+        return tuple(i for i, c in pairs if c.tells and c.tells[0].bounds == POSITIVE)
 
     @property
     def sigma(self) -> int:
         """Place of the log of the residual SD."""
-        place = self.place(SIGMA.label)
-        assert place is not None, "it is in x"
-        return place
+        return self.coordinates.index(LOG_SIGMA)
 
     def place(self, label: str) -> int | None:
         """Place of the coordinate that alone decides a parameter; None without one."""
-        pairs = enumerate(self.coordinates)
-        return next((i for i, own in pairs if label in own.tells), None)
+        pairs = ((i, p) for i, own in enumerate(self.coordinates) for p in own.tells)
+        return next((i for i, p in pairs if p.label == label), None)
 
     def told(self, place: int) -> Parameter:
         """What the coordinate at a place decides; of equal parameters the first."""
-        (label, *_) = self.coordinates[place].tells
-        return next(p for p in self.parameters if p.label == label)
+        return self.coordinates[place].tells[0]
 
     def of_term(self, t: int) -> slice:
         """Places of the coordinates of bar term number t: SDs, then correlations."""
@@ -193,17 +183,17 @@ class ParameterSpace:
     def scalars(self, x: Float[np.ndarray, "*s m"]) -> dict[str, Values]:
         """Parameters of no term by label, at points: sigma, in units of y."""
         return {
-            label: own.natural(x[..., i])
+            p.label: p.natural(x[..., i])
             for i, own in enumerate(self.coordinates)
             if own.term is None
-            for label in own.tells
+            for p in own.tells
         }
 
     @property
     def profiled(self) -> "ParameterSpace":
         """The same without a coordinate for sigma, where that is at its best."""
-        kept = (own for own in self.coordinates if SIGMA.label not in own.tells)
-        return replace(self, coordinates=tuple(kept))
+        kept = tuple(own for own in self.coordinates if own != LOG_SIGMA)
+        return replace(self, coordinates=kept)
 
 
 def _span(places: Iterable[int]) -> slice:
@@ -213,7 +203,7 @@ def _span(places: Iterable[int]) -> slice:
 
 
 SIGMA = Parameter("sigma", "sigma", "sigma", bounds=POSITIVE, words="the residual SD")
-LOG_SIGMA = Coordinate(SIGMA.label, "log_sd", None, (SIGMA.label,))
+LOG_SIGMA = Coordinate(SIGMA.label, None, (SIGMA,))
 
 
 def parameter_space(
@@ -302,9 +292,8 @@ def _coordinates(
     """
     found, shared = [], term.covariance.homogeneous
     for i in range(term.covariance.n_sd(term.k)):
-        tells = tuple(p.label for p in sds if shared or p.index == (i,))
-        found.append(Coordinate(tells[0], "log_sd", t, tells))
+        tells = tuple(p for p in sds if shared or p.index == (i,))
+        found.append(Coordinate(tells[0].label, t, tells))
     for i, corr in enumerate(corrs):
-        tells = () if i else (corr.label,)
-        found.append(Coordinate(corr.variable, "partial", t, tells))
+        found.append(Coordinate(corr.variable, t, () if i else (corr,)))
     return found

@@ -15,7 +15,6 @@ from bayeslmm.marginal.elimination import Elimination, eliminate, projections
 from bayeslmm.marginal.fixed import BetaPrior, beta_arrays, draw_beta, solve_beta
 from bayeslmm.marginal.layout import left
 from bayeslmm.marginal.levels import draw_levels
-from bayeslmm.marginal.likelihood import lead_or_all
 from bayeslmm.marginal.statistics import Factors, Statistics
 
 
@@ -159,7 +158,7 @@ def _draw_fixed(
     beta, rest_b = np.empty((len(z), stats.p)), np.empty((len(z), stats.m))
     kernel = stats.solver.kernels.fixed
     if kernel is not None:
-        given = (stats.WW, lead_or_all(relative, 1), sigma)
+        given = (stats.WW, relative if stats.m else relative[:, 0], sigma)
         last = (beta, rest_b) if stats.m else (beta,)
         own = (*beta_arrays(stats.sums, prior), z, *last)
         kernel(*stats.solver.arrays, *given, *own)

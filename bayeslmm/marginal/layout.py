@@ -110,6 +110,8 @@ class Layout:
         self, of_blocks: Iterable[Float[np.ndarray, "..."]], *, square: bool
     ) -> tuple[Float[np.ndarray, "..."], ...]:
         """Along the last axis, or along the last two."""
+        if self.n_terms == 1:
+            return tuple(of_blocks)
         found = {}
         for block, own in zip(self.blocks, of_blocks, strict=True):
             for t, span in block.parts:

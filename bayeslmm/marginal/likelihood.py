@@ -98,9 +98,9 @@ def _density(
     precision, mean, constants = beta_arrays(stats.sums, prior)
     fixed = (precision, mean, tuple(constants.tolist()))
     relative = stats.layout.join(factors) / sigma
-    slopes = np.zeros_like(relative)
-    own = (lead_or_all(relative, 0), sigma, *fixed, slope, lead_or_all(slopes, 0))
-    value, d_log_sigma = kernel(*arrays, stats.WW, *own)
+    slopes = np.zeros(relative.shape)
+    at, out = (relative, slopes) if stats.m else (relative[0], slopes[0])
+    value, d_log_sigma = kernel(*arrays, stats.WW, at, sigma, *fixed, slope, out)
     return value, stats.layout.cut_square(slopes), d_log_sigma
 
 
@@ -138,10 +138,3 @@ def gram(
     log_det = kernel(*stats.solver.arrays, stats.lead.join(relative), G)
     blocked.mirror_in_place(G)
     return log_det, G
-
-
-def lead_or_all(
-    padded: Float[np.ndarray, "..."], axis: int
-) -> Float[np.ndarray, "..."]:
-    """Factors of the blocks as kernels take them: without that axis for one block."""
-    return padded.squeeze(axis) if padded.shape[axis] == 1 else padded

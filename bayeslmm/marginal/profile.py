@@ -48,38 +48,37 @@ def profiled_criterion(
 def profiled_gradient(
     stats: Statistics, relative: Factors, *, restricted: bool = True
 ) -> tuple[float, Slopes]:
-    """Profiled criterion with its gradient with respect to each Lambda_t."""
-    points = stats.layout.join(relative)[None]
-    values, slopes = profiles(stats, points, restricted=restricted)
-    return float(values[0]), stats.layout.cut_square(slopes[0])
+    """Profiled criterion with its gradient with respect to each Lambda_t.
+
+    The profile is flat in sigma and beta, so the gradient is that of the log density
+    at their best values (envelope theorem).
+    """
+    if stats.solver.kernels.profiles is not None:
+        points = stats.layout.join(relative)[None]
+        values, slopes = profiles(stats, points, restricted=restricted)
+        return float(values[0]), stats.layout.cut_square(slopes[0])
+    done = eliminate(stats, relative)
+    found = profile_given(stats.sums, done.log_det, done.G, restricted=restricted)
+    projected = projections(stats, done)
+    own = factor_gradients(stats, done, projected, found.weight, found.sigma)
+    return found.criterion, tuple(-2.0 * found.sigma * d for d in own)
 
 
 def profiles(
     stats: Statistics, relative: Float[np.ndarray, "r b k k"], *, restricted: bool
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
-    """Profiled criterion and its slopes at r points, in one compiled call if there is.
+    """The same at r points in one call, of a solver that has one.
 
-    Points and slopes are relative factors of the blocks, padded (`Layout.join`). The
-    profile is flat in sigma and beta, so the slopes are those of the log density at
-    their best values (envelope theorem).
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`).
     """
-    values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     kernel, sums = stats.solver.kernels.profiles, stats.sums
-    if kernel is not None:
-        dof = degrees_left(sums, restricted=restricted)
-        p, w = sums.p, sums.p + 1
-        room = np.empty(p), np.empty((p, p)), np.empty((w, w))
-        points = relative[:, 0], dof, restricted, room
-        kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
-        return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
-    for r, padded in enumerate(relative):
-        done = eliminate(stats, stats.layout.cut_square(padded))
-        found = profile_given(sums, done.log_det, done.G, restricted=restricted)
-        projected = projections(stats, done)
-        own = factor_gradients(stats, done, projected, found.weight, found.sigma)
-        values[r] = found.criterion
-        slopes[r] = -2.0 * found.sigma * stats.layout.join(own)
-    return values, slopes
+    assert kernel is not None, "the caller has asked"
+    dof, p = degrees_left(sums, restricted=restricted), sums.p
+    values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
+    room = np.empty(p), np.empty((p, p)), np.empty((p + 1, p + 1))
+    points = relative[:, 0], dof, restricted, room
+    kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
+    return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
 
 
 def profiled_curvature(

@@ -7,7 +7,7 @@ Seconds are of one core of 2026, measured on 20 designs, InstEval among them; th
 largest error of their sum was a factor of 1.6.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -58,8 +58,8 @@ class Pooled:
     ) -> "Pooled":
         """The same for another response."""
         del Fr
-        arrays = (*self.arrays[:2], pooled_products(self.alike, F))
-        return replace(self, arrays=arrays)
+        A, count, _ = self.arrays
+        return Pooled(self.alike, (A, count, pooled_products(self.alike, F)))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk: each different A."""

@@ -8,7 +8,7 @@ the largest grouping factor.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -74,10 +74,11 @@ class Statistics:
         WW[-1], WW[:, -1] = Wy, Wy
         for own, y in zip(F, Fy, strict=True):
             own[:, :, -1] = y
-        sums = replace(self.sums, WW=WW, F=F)
-        Fr = rest_columns(sums, self.layout)
+        old, layout = self.sums, self.layout
+        sums = Sums(old.n, old.log_weights, WW, old.A, F, old.cells)
+        Fr = rest_columns(sums, layout)
         solver = self.solver.respond(F[0], Fr)
-        return replace(self, sums=sums, Fr=Fr, solver=solver)
+        return Statistics(sums, layout, *self.coupling, self.R, Fr, solver)
 
     @property
     def seconds(self) -> float:

@@ -69,9 +69,13 @@ def joint_coordinates(
     design: Design, target: Target, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw m"]:
     """Coordinates of some draws of every chain of the joint model of a target."""
-    sigma = label_draws(design, tree, "sigma")
-    thin = max(1, sigma.shape[1] // LOOKED_AT)
-    parts = [np.log(sigma[:, ::thin, None])]
+    space, sizes = target.space, tree["posterior"].sizes
+    thin = max(1, sizes["draw"] // LOOKED_AT)
+    x = np.tile(target.start, (sizes["chain"], -(-sizes["draw"] // thin), 1))
+    for i, own in enumerate(space.coordinates):
+        if own.term is None:
+            draws = label_draws(design, tree, space.told(i).label)
+            x[..., i] = space.told(i).working(draws[:, ::thin])
     for t, term in enumerate(target.terms):
         root = factor_draws(design, tree, t)[:, ::thin]
         moved = np.linalg.solve(target.conditioned.reference(t), root)
@@ -83,8 +87,8 @@ def joint_coordinates(
             )
             for factor in lower.reshape(-1, term.k, term.k)
         ]
-        parts.append(np.array(own).reshape(*lower.shape[:2], -1))
-    return np.concatenate(parts, axis=-1)
+        x[..., term.where] = np.array(own).reshape(*lower.shape[:2], -1)
+    return x
 
 
 def log_densities(

@@ -9,6 +9,7 @@ sign leaves the covariance as it is). Such SDs need no bound: 0 is an ordinary
 stationary point, a minimum if the boundary is the estimate, a saddle if it is not.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,7 +55,8 @@ class ProfiledProblem:
         Lower and upper bounds; infinite where the criterion is even.
     linear : ndarray, shape (m, blocks, k, k), or None
         Derivative of the relative factors of the blocks (`Layout.join`) by each theta;
-        None under shared correlations, in which they are not linear.
+        None under shared correlations, in which they are not linear, and where no
+        compiled call gives the criterion.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
@@ -124,7 +126,7 @@ class ProfiledProblem:
     def at(
         self, thetas: Float[np.ndarray, "r m"]
     ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r m"]]:
-        """Criterion and gradient at several thetas, in one compiled call if linear."""
+        """Criterion and gradient at several thetas, in one compiled call if it can."""
         linear = self.linear
         if linear is None:
             found = [self(theta) for theta in thetas]
@@ -198,6 +200,15 @@ class ProfiledProblem:
             gradient[block.where] = block.pullback(theta[block.where], d_factor)
         return gradient
 
+    def _joined(
+        self, parts: Sequence[Float[np.ndarray, " _m"] | float], otherwise: float
+    ) -> Float[np.ndarray, " m"]:
+        """What each block has for its part of theta, in its place."""
+        found = np.full(self.m, otherwise)
+        for block, own in zip(self.blocks, parts, strict=True):
+            found[block.where] = own
+        return found
+
     def correlations(self) -> Bool[np.ndarray, " m"]:
         """Which thetas are angles of correlations that pairs of effects share."""
         return np.isfinite(self.bounds[1])
@@ -210,10 +221,8 @@ class ProfiledProblem:
 
     def units(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """What counts as one step at theta: 1, or the largest entry of its term."""
-        found = np.ones(self.m)
-        for block in self.blocks:
-            found[block.where] = max(1.0, np.abs(theta[block.where]).max())
-        return np.where(self.correlations(), 1.0, found)
+        sizes = [max(1.0, np.abs(theta[b.where]).max()) for b in self.blocks]
+        return np.where(self.correlations(), 1.0, self._joined(sizes, 1.0))
 
     def frame(
         self, theta: Float[np.ndarray, " m"], free: Bool[np.ndarray, " m"]
@@ -222,28 +231,23 @@ class ProfiledProblem:
 
         `units` along the axes, but for terms with a shared correlation.
         """
-        found, places = np.eye(self.m), np.arange(self.m)
+        found = np.eye(self.m)
         for block in self.blocks:
             noise = block.n_levels / self.statistics.n  # error of an effect of a level
-            own = free & np.isin(places, places[block.where])
+            own = block.where.start + np.flatnonzero(free[block.where])
             columns = block.frame(theta[block.where], free[block.where], noise)
             found[block.where, own] = columns
         return found[:, free]
 
     def steepness(self) -> Float[np.ndarray, " m"]:
         """Roughly how steep the criterion is in each theta, the steepest being 1."""
-        most, found = max(b.n_levels for b in self.blocks), np.ones(self.m)
-        for block in self.blocks:
-            found[block.where] = np.sqrt(block.n_levels / most)
-        return found
+        levels = [b.n_levels for b in self.blocks]
+        return self._joined([math.sqrt(n / max(levels)) for n in levels], 1.0)
 
     @property
     def start(self) -> Float[np.ndarray, " m"]:
         """Every effect as large as the noise, no correlation."""
-        found = np.zeros(self.m)
-        for block in self.blocks:
-            found[block.where] = block.start()
-        return found
+        return self._joined([block.start() for block in self.blocks], 0.0)
 
 
 def profiled_problem(
@@ -278,7 +282,8 @@ def safe_problem(
     for block in blocks:
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    linear = _linear(blocks, layout)
+    quick = conditioned.statistics.solver.kernels.profiles is not None
+    linear = _linear(blocks, layout) if quick else None
     return ProfiledProblem(
         conditioned, restricted, space, blocks, (lower, upper), linear
     )

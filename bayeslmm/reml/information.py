@@ -26,7 +26,7 @@ from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.identified import flat_directions
 from bayeslmm.reml.newton import Curvature
 from bayeslmm.reml.optimise import Optimum, curvature_at, free_parameters
-from bayeslmm.reml.status import is_finite_corr, sd_corr
+from bayeslmm.reml.status import is_finite_corr, read_parameters
 
 # Step of the central differences, in relative SDs of scaled columns: the working
 # parameters and log sigma_hat are smooth there on a scale of about 1.
@@ -237,8 +237,6 @@ def _values(
     sigma: float,
 ) -> Float[np.ndarray, " d"]:
     """Values of variance parameters at a theta and a sigma."""
-    pairs = zip(design.groups, problem.data_factors(theta), strict=True)
-    views = [sd_corr(term, factor) for term, factor in pairs]
-    spreads = [(sigma * sd, corr) for sd, corr in views]
+    factors = [sigma * factor for factor in problem.data_factors(theta)]
     scalars = {**problem.space.scalars(theta), SIGMA.label: sigma}
-    return np.array([p.read(np.empty(0), spreads, scalars) for p in shown], float)
+    return read_parameters(design, shown, factors, scalars)

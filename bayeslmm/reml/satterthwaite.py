@@ -146,8 +146,7 @@ def satterthwaite(fit: "RemlFit") -> Moving:
     along = np.tensordot(root.T, own[1], 1)
     moves = turn @ along @ turn.T
     moves += 2.0 * (root.T @ log_sigma)[:, None, None] * covariance
-    dof = problem.statistics.n - (problem.statistics.p if problem.restricted else 0)
-    with_sigma = 2.0 * covariance / math.sqrt(2.0 * dof)
+    with_sigma = 2.0 * covariance / math.sqrt(2.0 * problem.dof)
     return Moving(covariance, np.concatenate([moves, with_sigma[None]]))
 
 

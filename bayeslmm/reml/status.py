@@ -5,7 +5,7 @@ which parameters lie on the boundary of what is possible (an SD of 0, a correlat
 +-1), and what that means for the reader.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ CORR_ROUNDING = 1e-12
 # A shared correlation this near to an end of its range is there.
 EDGE = 1e-12
 
+NOTHING = np.empty(0)
 # The correlation next to 1.
 INSIDE = float(np.nextafter(1.0, 0.0))
 
@@ -72,6 +73,18 @@ def sd_corr(
     end = 1.0 if _rank(factor) < len(sd) else INSIDE
     corr[edge] = end * np.sign(corr[edge])
     return sd, corr
+
+
+def read_parameters(
+    design: Design,
+    shown: Sequence[Parameter],
+    factors: Sequence[Float[np.ndarray, "_k _k"]],
+    scalars: Mapping[str, float],
+    beta: Float[np.ndarray, " p"] = NOTHING,
+) -> Float[np.ndarray, " d"]:
+    """Values of some parameters, `beta` if fixed effects are among them."""
+    views = [sd_corr(term, L) for term, L in zip(design.groups, factors, strict=True)]
+    return np.array([p.read(beta, views, scalars) for p in shown], float)
 
 
 def is_finite_corr(

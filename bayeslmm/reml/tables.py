@@ -16,7 +16,7 @@ from bayeslmm.reml.effect_tests import effect_errors, t_columns
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
-from bayeslmm.reml.status import sd_corr
+from bayeslmm.reml.status import read_parameters
 from bayeslmm.tables import Table, square_table
 from bayeslmm.tables.both import (
     label_index,
@@ -49,13 +49,9 @@ def estimates_of(
     theta: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, " d"]:
     """The same from where a search ended."""
-    views = [
-        sd_corr(term, factor)
-        for term, factor in zip(design.groups, factors, strict=True)
-    ]
     space = design.space
     scalars = {**space.profiled.scalars(theta), SIGMA.label: sigma}
-    return np.array([p.read(beta, views, scalars) for p in space.parameters])
+    return read_parameters(design, space.parameters, factors, scalars, beta)
 
 
 def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":
