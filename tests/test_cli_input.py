@@ -214,7 +214,6 @@ BAD_FORMULAS = {
     "score ~ edu + (1 | row)": "60 levels for 60 rows",
     "constant ~ edu + (1 | classroom)": "constant",
     "text ~ edu + (1 | classroom)": "not numeric",
-    "score ~ edu + double + (1 | classroom)": "linearly dependent",
     "score ~ factor(row) * edu + (1 | classroom)": "60 rows for",
     'score ~ __import__("os") + (1 | classroom)': "runs no code",
 }

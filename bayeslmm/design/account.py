@@ -50,8 +50,10 @@ class RowAccount:
     ``unused_levels`` the declared categories that no row had in the first place;
     ``mixed`` the predictors that are text, and so factors, though most values are
     numbers; ``coarse`` the columns that have lost digits to being far from zero;
-    ``traps`` sentences on other columns that may be meant otherwise. ``origin`` is the
-    file, None for a frame that came from none.
+    ``traps`` sentences on other columns that may be meant otherwise; ``aliased`` the
+    fixed-effect columns that were dropped because others determine them, with the
+    ``dependence`` and the ``advice`` in words. ``origin`` is the file, None for a frame
+    that came from none.
     """
 
     n_rows: int
@@ -62,6 +64,9 @@ class RowAccount:
     mixed: dict[str, MixedColumn] = field(default_factory=dict)
     coarse: dict[str, CoarseColumn] = field(default_factory=dict)
     traps: tuple[str, ...] = ()
+    aliased: tuple[str, ...] = ()
+    dependence: str = ""
+    advice: str = ""
     # Of the file, not of the rows: the same rows are equal wherever they were read.
     origin: Origin | None = field(default=None, compare=False)
 

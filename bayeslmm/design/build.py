@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayeslmm.data.origin import notes_of, origin_of
+from bayeslmm.design.aliasing import restrict_design
 from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import code_columns, encode_rows, make_coding, make_design
 from bayeslmm.design.digits import given_numbers
@@ -99,13 +100,17 @@ def build_design(
         design = make_design(coding, account, has_weights=weights is not None)
         own = read_weights(frame, weights, kept)
         encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
-        design = checked_design(
+        design, aliasing = checked_design(
             replace(design, rows=encoded),
             FixedPart(coding, tuple(map(str, frame.columns))),
             given_numbers(formula, used),
             frozenset(n for n, c in used.items() if c.values.dtype.kind in "iu"),
             gaussian=gaussian,
         )
+    if aliasing is not None:
+        coding = replace(coding, aliasing=aliasing)
+        kept_rows = replace(encoded, X=encoded.X[:, aliasing.kept])
+        design = replace(restrict_design(design, aliasing), rows=kept_rows)
     typical = typical_values(formula, used)
     return Recipe(design, coding, trials, response_levels, typical)
 

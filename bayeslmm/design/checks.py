@@ -8,13 +8,19 @@ from collections.abc import Mapping
 
 from bayeslmm.data.numbers import is_whole
 from bayeslmm.design.advice import advise
+from bayeslmm.design.aliasing import Aliasing
 from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.coder import AtomCoder
 from bayeslmm.design.digits import Given, account_digits, check_sums
-from bayeslmm.design.rank import dependence_of_moments, dependence_of_rows
+from bayeslmm.design.rank import (
+    MOST_NAMED,
+    Dependence,
+    dependence_of_moments,
+    dependence_of_rows,
+)
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.span import FixedPart
-from bayeslmm.errors import DataError, FormulaError
+from bayeslmm.errors import DataError, FormulaError, listed
 from bayeslmm.formula import Formula, Name
 
 # --- before the matrices are built ----------------------------------------------------
@@ -70,8 +76,10 @@ def checked_design(
     integers: frozenset[str],
     *,
     gaussian: bool,
-) -> Design:
+) -> tuple[Design, Aliasing | None]:
     """The design with an account of lost digits, if a model can be made of it.
+
+    And which columns of its fixed part others determine, None if there are none.
 
     Parameters
     ----------
@@ -90,7 +98,7 @@ def checked_design(
     Raises
     ------
     DataError
-        Unless coefficients and variances can be told apart.
+        Unless some coefficients and the variances can be told apart.
     """
     design = account_digits(design, given, integers)
     if design.rows is None:
@@ -99,11 +107,12 @@ def checked_design(
     for term in design.groups:
         _check_levels(design, term, gaussian=gaussian)
     _check_labels(design)
-    _check_n_rows(design, part, gaussian=gaussian)
+    found = _dependence(design)
+    rank = design.p if found is None else len(found.kept)
+    _check_n_rows(design, part, rank, gaussian=gaussian)
     if design.rows is None:
         check_sums(design)
-    _check_full_rank(design, part)
-    return design
+    return design, None if found is None else _drop(design, part, found)
 
 
 def _dropped(design: Design) -> str:
@@ -155,9 +164,11 @@ def _check_labels(design: Design) -> None:
             )
 
 
-def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
-    """Rows against fixed-effect coefficients."""
-    if design.n < design.p + gaussian:
+def _check_n_rows(
+    design: Design, part: FixedPart, rank: int, *, gaussian: bool
+) -> None:
+    """Rows against fixed-effect coefficients that can be told apart."""
+    if design.n < rank + gaussian:
         raise DataError(
             f"There are {design.n} rows for {design.p} fixed-effect coefficients "
             f"({', '.join(design.fixed_names[:6])}"
@@ -167,12 +178,25 @@ def _check_n_rows(design: Design, part: FixedPart, *, gaussian: bool) -> None:
         )
 
 
-def _check_full_rank(design: Design, part: FixedPart) -> None:
-    """Raise if fixed-effect columns repeat others, with formulas that would do."""
+def _dependence(design: Design) -> Dependence | None:
+    """Which fixed-effect columns repeat others, None if they have full rank."""
     names, intercept, turn = design.fixed_names, design.intercept, design.fixed_turn
     if design.rows is not None:
-        found = dependence_of_rows(design.rows.X, names, intercept, turn)
-    else:
-        found = dependence_of_moments(design.moments.X, names, intercept, turn)
-    if found is not None:
-        raise DataError(f"{found} {advise(design, part)}")
+        return dependence_of_rows(design.rows.X, names, intercept, turn)
+    return dependence_of_moments(design.moments.X, names, intercept, turn)
+
+
+def _drop(design: Design, part: FixedPart, found: Dependence) -> Aliasing:
+    """What is left without columns that repeat others, with formulas that would do."""
+    if not len(found.kept):
+        raise DataError(f"{found} Nothing can be estimated. {advise(design, part)}")
+    names = design.fixed_names
+    gone = [name for i, name in enumerate(names) if i not in set(found.kept.tolist())]
+    is_one = len(gone) == 1
+    sentence = (
+        f"{found} As lme4 does, {listed(gone, MOST_NAMED)} "
+        f"{'was' if is_one else 'were'} dropped, and the effects of the other columns "
+        f"are those of a model without {'it' if is_one else 'them'}."
+    )
+    advice = advise(design, part)
+    return Aliasing(names, found.kept, found.relation, sentence, advice)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.account import RowAccount
+from bayeslmm.design.aliasing import Aliasing, restrict_design
 from bayeslmm.design.arrays import Design, FixedVariable, GroupTerm
 from bayeslmm.design.centring import Products
 from bayeslmm.design.coder import AtomCoder, GroupCoder, coded_column
@@ -62,6 +63,8 @@ class Coding:
         Coder of every grouping factor, by its label.
     memory : dict
         What scale(), center() and poly() learnt.
+    aliasing : Aliasing or None
+        Which columns of X are kept, None if all are.
     """
 
     formula: Formula
@@ -72,6 +75,7 @@ class Coding:
     factors: Mapping[str, AtomCoder]
     groups: Mapping[str, GroupCoder]
     memory: Memory
+    aliasing: Aliasing | None = None
 
 
 def make_coding(
@@ -137,7 +141,7 @@ def make_design(
                 variables=tuple(effect_variable(v, bar.group_label) for v in found),
             )
         )
-    return Design(
+    design = Design(
         fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
         groups=tuple(terms),
         response=formula.response.label,
@@ -147,10 +151,18 @@ def make_design(
         source=source,
         has_weights=has_weights,
     )
+    if coding.aliasing is None:
+        return design
+    return restrict_design(design, coding.aliasing)
 
 
 def encode_predictors(
-    coding: Coding, columns: Mapping[str, Column], rows: RawRows, *, random: bool = True
+    coding: Coding,
+    columns: Mapping[str, Column],
+    rows: RawRows,
+    *,
+    random: bool = True,
+    new: bool = False,
 ) -> tuple[Matrix, tuple[Matrix, ...], Float[np.ndarray, " n"] | None]:
     """X, Z of each bar term, and the offset (None without one) of some rows.
 
@@ -164,9 +176,16 @@ def encode_predictors(
         The rows, for offsets.
     random : bool
         Whether the bar terms are wanted.
+    new : bool
+        Whether the rows are not those of the fit, so that their means may not be
+        estimable, which is a `DataError`.
     """
-    bars = coding.formula.random if random else ()
     X = model_matrix(coding.formula.fixed, coding.fixed, columns, rows.n)
+    if coding.aliasing is not None:
+        if new:
+            coding.aliasing.check_estimable(X)
+        X = X[:, coding.aliasing.kept]
+    bars = coding.formula.random if random else ()
     Z = tuple(
         model_matrix(bar.predictor, own, columns, rows.n)
         for bar, own in zip(bars, coding.effects, strict=False)

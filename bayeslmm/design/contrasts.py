@@ -115,6 +115,7 @@ def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
 
 def _row(design: Design, what: object) -> Combination:
     """One combination."""
+    _check_not_dropped(design, what)
     places = coefficient_places(design)
     if isinstance(what, str):
         return parse_combination(what, places, design.p)
@@ -134,6 +135,16 @@ def _row(design: Design, what: object) -> Combination:
     if matrix is None or matrix.shape != (1, design.p):
         raise ModelError(_unreadable(what))
     return _from_array(matrix[0])
+
+
+def _check_not_dropped(design: Design, what: object) -> None:
+    """Raise if a combination names a column that others determine."""
+    for name in design.account.aliased:
+        if isinstance(what, str | Mapping) and name in what:
+            raise ModelError(
+                f"{name!r} is not estimable: it was dropped, as other columns of the "
+                f"data determine it. {design.account.dependence}"
+            )
 
 
 def _matrix(what: object) -> Float[np.ndarray, "l p"] | None:

@@ -23,6 +23,7 @@ from bayeslmm.design.frame import (
     to_factor,
     to_flag_factor,
 )
+from bayeslmm.design.splines import SPLINES, spline_values
 from bayeslmm.design.stateful import (
     is_raw_poly,
     poly_degree,
@@ -44,7 +45,7 @@ from bayeslmm.formula import (
 from bayeslmm.formula.nodes import render
 
 Memory = dict[str, tuple[float, ...]]
-"""What ``scale``, ``center`` and ``poly`` learnt, by the text of the call."""
+"""What ``scale``, ``poly``, ``bs`` and their kin learnt, by the text of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +319,8 @@ def _call(node: Call, rows: RawRows) -> np.ndarray:
         return _scale(node, x, rows)
     if name == "poly":
         return _poly(node, x, rows)
+    if name in SPLINES:
+        return spline_values(node, np.asarray(x), rows.memory[render(node)])
     value = np.asarray(FUNCTIONS[name](x))
     base = setting(node, 1, "base", None) if name == "log" else None
     return value if base is None else np.asarray(value / np.log(base))

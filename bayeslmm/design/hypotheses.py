@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
 from bayeslmm.design.frame import AnyFactor, FactorColumn
 from bayeslmm.design.matrices import CodedTerm, model_matrix, n_columns
+from bayeslmm.design.rank import dependent_columns, moments_tolerance, normalised
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.formula import Term
 
@@ -57,6 +58,8 @@ def term_hypotheses(recipe: Recipe, kind: int) -> Hypotheses:
     spans, found = _spans(recipe), {}
     root = recipe.design.moments.X.root()
     for coding, own in zip(recipe.coding.fixed, spans, strict=True):
+        if not len(own):  # all of its columns were dropped
+            continue
         later = _later(recipe, coding.term, own, kind)
         if kind == 2 and len(later) == len(own):  # adjusted for all others
             found[coding.term.label] = np.eye(recipe.design.p)[own]
@@ -84,11 +87,19 @@ def _later(
 
 
 def _spans(recipe: Recipe) -> list[Int[np.ndarray, " l"]]:
-    """Columns of X of each term."""
+    """Columns of X of each term; none of one whose columns were all dropped."""
+    aliasing = recipe.coding.aliasing
+    kept = np.arange(recipe.design.p) if aliasing is None else aliasing.kept
+    return _places(recipe, kept)
+
+
+def _places(recipe: Recipe, kept: Int[np.ndarray, " r"]) -> list[Int[np.ndarray, " l"]]:
+    """Places of the columns of each term among those kept."""
     first, found = int(recipe.formula.fixed.intercept), []
     for coding in recipe.coding.fixed:
         width = n_columns(coding, recipe.coding.variables)
-        found.append(np.arange(first, first + width))
+        own = (kept >= first) & (kept < first + width)
+        found.append(np.flatnonzero(own))
         first += width
     return found
 
@@ -118,9 +129,9 @@ def _averaged(recipe: Recipe) -> Hypotheses:
     It does not depend on how factors are coded: rows are those of treatment coding,
     turned to the columns that there are.
     """
-    spans, codings = _spans(recipe), recipe.coding.fixed
-    relation, own_rows, turn = _estimable(recipe)
-    estimable = relation.copy()
+    codings = recipe.coding.fixed
+    estimable, own_rows, kept, turn = _estimable(recipe)
+    spans = _places(recipe, kept)
     order = sorted(range(len(codings)), key=lambda i: -len(codings[i].term.atoms))
     for i in order:
         above = [
@@ -128,13 +139,15 @@ def _averaged(recipe: Recipe) -> Hypotheses:
             for j, coding in enumerate(codings)
             if _contains(coding.term, codings[i].term, recipe.coding.variables)
         ]
-        if above:
+        if above and len(spans[i]):
             basis = estimable[:, np.concatenate(above)]
             target = estimable[:, spans[i]]
             fitted = basis @ np.linalg.lstsq(basis, target, rcond=None)[0]
             estimable[:, spans[i]] = target - fitted
     found = {}
     for coding, span in zip(codings, spans, strict=True):
+        if not len(span):
+            continue
         rows = estimable[own_rows][:, span].T
         size = np.abs(rows).max(axis=1, keepdims=True)
         rows = np.where(np.abs(rows) > ROUNDING * np.maximum(size, 1.0), rows, 0.0)
@@ -144,12 +157,17 @@ def _averaged(recipe: Recipe) -> Hypotheses:
 
 def _estimable(
     recipe: Recipe,
-) -> tuple[Float[np.ndarray, "r p"], Int[np.ndarray, " p"], Float[np.ndarray, "p p"]]:
-    """Columns of all levels as combinations of treatment columns; which those are.
+) -> tuple[
+    Float[np.ndarray, "a r"],
+    Int[np.ndarray, " r"],
+    Int[np.ndarray, " r"],
+    Float[np.ndarray, "r r"],
+]:
+    """Columns of all levels as combinations of treatment columns, and which those are.
 
-    And the coefficients of treatment columns from those of X. The relation between the
-    codings is that of any rows in which all cells occur, so the numeric variables are
-    drawn, and nothing depends on their values.
+    Which treatment columns the data keep, and their coefficients from those of X. The
+    relation between the codings is that of any rows in which all cells occur, so the
+    numeric variables are drawn, and nothing depends on their values.
     """
     columns, n = _cells(recipe)
     fixed = recipe.formula.fixed
@@ -157,16 +175,29 @@ def _estimable(
     X = model_matrix(fixed, treated, columns, n)
     all_levels = tuple(_all_levels(coding, columns) for coding in recipe.coding.fixed)
     whole = model_matrix(fixed, all_levels, columns, n)
-    relation = np.linalg.lstsq(X, whole, rcond=None)[0]
     own = model_matrix(fixed, recipe.coding.fixed, columns, n)
-    turn = np.linalg.lstsq(X, own, rcond=None)[0]
-    turn = np.where(np.abs(turn) > ROUNDING, turn, 0.0)
+    to_whole = np.linalg.lstsq(X, whole, rcond=None)[0]
+    to_own = _rounded(np.linalg.lstsq(own, X, rcond=None)[0])
+    kept, aliasing = np.arange(X.shape[1]), recipe.coding.aliasing
+    if aliasing is not None:
+        to_own = aliasing.relation @ to_own
+        root, _ = normalised(recipe.design.moments.X.root() @ to_own)
+        gone = dependent_columns(root, moments_tolerance(X.shape[1]))
+        kept = np.setdiff1d(kept, [j for j, _ in gone])
+    turn = np.linalg.inv(to_own[:, kept])
     at = [np.arange(int(fixed.intercept))]
     first = int(fixed.intercept)
     for coding, full in zip(recipe.coding.fixed, all_levels, strict=True):
         at.append(first + _held_levels(coding, columns))
         first += n_columns(full, columns)
-    return np.ascontiguousarray(relation.T), np.concatenate(at).astype(np.int64), turn
+    own_rows = np.concatenate(at).astype(np.int64)[kept]
+    relation = _rounded(turn @ to_own @ to_whole)
+    return np.ascontiguousarray(relation.T), own_rows, kept, _rounded(turn)
+
+
+def _rounded(matrix: Float[np.ndarray, "r c"]) -> Float[np.ndarray, "r c"]:
+    """What is rounding made 0."""
+    return np.where(np.abs(matrix) > ROUNDING, matrix, 0.0)
 
 
 def _all_levels(coding: CodedTerm, columns: Mapping[str, Described]) -> CodedTerm:

@@ -23,8 +23,10 @@ from bayeslmm.design.evaluate import (
 from bayeslmm.design.frame import RawColumn
 from bayeslmm.design.moments import ColumnMoments, column_moments
 from bayeslmm.design.source import Batch
+from bayeslmm.design.splines import check_df, n_quantiles, needs_quantiles
 from bayeslmm.design.stateful import poly_basis
-from bayeslmm.formula import Atom, Call, Name
+from bayeslmm.errors import DataError
+from bayeslmm.formula import Atom, Call, Name, render
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,6 +155,42 @@ class PolyLearner:
 
 
 @dataclass(slots=True)
+class SplineLearner:
+    """Range of the argument of bs() or ns(), and its values if knots are quantiles.
+
+    These are kept for the rows of a frame alone: of batches nothing but sums is.
+    """
+
+    node: Call
+    low: float = np.inf
+    high: float = -np.inf
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def see(self, view: View) -> None:
+        """Take in some rows."""
+        assert view.rows is not None  # a formula with bs() reads all its columns
+        check_df(self.node)
+        x = argument_values(self.node, view.rows)
+        if not len(x):
+            return
+        self.low, self.high = min(self.low, x.min()), max(self.high, x.max())
+        if not needs_quantiles(self.node):
+            return
+        if view.batch is not None:
+            raise DataError(
+                f"The knots of {render(self.node)} are quantiles of all rows, which "
+                f"rows that are read in batches do not give. Write them down, "
+                f"{self.node.function}({render(self.node.args[0])}, knots = c(...)): "
+                f"{n_quantiles(self.node)} of them have as many columns."
+            )
+        self.values = x
+
+    def add(self, other: "SplineLearner") -> None:
+        """Take in what another thread has seen."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
+
+@dataclass(slots=True)
 class CellLearner:
     """Combinations of levels that occur, for a grouping factor of several columns."""
 
@@ -170,4 +208,11 @@ class CellLearner:
 
 
 # What sees every run of rows of one thread, and is added to the others' of its kind.
-Learner = TextLearner | NumberLearner | ScaleLearner | PolyLearner | CellLearner
+Learner = (
+    TextLearner
+    | NumberLearner
+    | ScaleLearner
+    | PolyLearner
+    | SplineLearner
+    | CellLearner
+)

@@ -153,7 +153,7 @@ def naming_causes(
 
 
 def warn_of_data(account: RowAccount) -> None:
-    """One warning for lost levels, for mixed columns, and for those that lost digits.
+    """One warning for lost levels, mixed columns, lost digits, dropped columns.
 
     Parameters
     ----------
@@ -168,6 +168,8 @@ def warn_of_data(account: RowAccount) -> None:
     said = [*_lost(account), *map(mixed_sentence, account.mixed.items())]
     said += map(coarse_sentence, account.coarse.items())
     said += [f"{trap[0].upper()}{trap[1:]}." for trap in account.traps]
+    if account.aliased:
+        said += [account.dependence, account.advice]
     if said:
         warn_user(" ".join(said), DataWarning)
 
@@ -215,8 +217,9 @@ def mixed_sentence(entry: tuple[str, MixedColumn]) -> str:
 def coarse_sentence(entry: tuple[str, CoarseColumn]) -> str:
     """Sentence on a column that has lost digits to being far from zero."""
     name, column = entry
+    share = column.step / max(column.sd, 1e-300)
     return (
-        f"{column.words(name)}, {column.step / column.sd:.1g} SD: its rows were "
+        f"{column.words(name)}, {share:.1g} SD: its rows were "
         f"rounded to that before anything was fitted. If these digits matter, "
         f"subtract a constant from {name!r} where it is still exact, before it is "
         f"stored."

@@ -37,10 +37,12 @@ from bayeslmm.design.learn import (
     NumberLearner,
     PolyLearner,
     ScaleLearner,
+    SplineLearner,
     TextLearner,
     View,
 )
 from bayeslmm.design.source import Batch
+from bayeslmm.design.splines import SPLINES, spline_state
 from bayeslmm.design.stateful import (
     check_poly,
     check_powers,
@@ -54,7 +56,7 @@ from bayeslmm.formula import Atom, Call, Formula, Name, Node, render
 
 # Rows that are encoded at a time: their columns stay in the second-level cache.
 SLICE = 1 << 16
-STATEFUL = ("scale", "center", "poly")
+STATEFUL = ("scale", "center", "poly", *SPLINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def _is_ready(node: Node, found: Found) -> bool:
 
 def _call_learner(call: Call, found: Found) -> Callable[[], Learner]:
     """The learner of the next step of a call."""
+    if call.function in SPLINES:
+        return partial(SplineLearner, call)
     if call.function != "poly":
         return partial(ScaleLearner, call)
     alpha, norm = found.poly.get(render(call), ((), ()))
@@ -293,6 +297,10 @@ def answer(key: str, learner: Learner, exact: bool, found: Found) -> None:
         m = learner.moments
         found.memory[render(learner.node)] = scale_state(
             learner.node, m.n, float(m.mean[0]), float(m.sd()[0])
+        )
+    elif isinstance(learner, SplineLearner):
+        found.memory[render(learner.node)] = spline_state(
+            learner.node, learner.values, float(learner.low), float(learner.high)
         )
     elif isinstance(learner, PolyLearner):
         _answer_poly(key.removeprefix("call "), learner, found)

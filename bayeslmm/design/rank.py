@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.moments import ColumnMoments
 
@@ -23,32 +23,48 @@ SURELY_INDEPENDENT = 1e-8
 # root of cross-products has an error of the root of the machine epsilon.
 VANISHED, VANISHED_IN_ROOT = 1e-13, 3e-7
 
+# A coefficient of a column that is dropped this near to a whole number is that.
+ROUNDING = 1e-7
+
 # Columns, and addends of one, that a message names.
 MOST_NAMED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dependence:
     """Columns without an effect of their own.
 
-    ``zero`` are columns that are zero in every row; if there are none, ``repeats`` has
-    each column that earlier ones determine, written in terms of these.
+    Attributes
+    ----------
+    zero : tuple of str
+        Columns that are zero in every row.
+    repeats : tuple of str
+        Each other column that earlier ones determine, written in terms of these.
+    kept : ndarray of int, shape (r,)
+        The columns that are left.
+    relation : ndarray, shape (r, p)
+        Every column in terms of these.
     """
 
     zero: tuple[str, ...]
-    repeats: tuple[str, ...] = ()
+    repeats: tuple[str, ...]
+    kept: Int[np.ndarray, " r"]
+    relation: Float[np.ndarray, "r p"]
 
     def __str__(self) -> str:
         """What was seen, and why it cannot be."""
+        said = []
         if self.zero:
-            return (
+            said.append(
                 f"{_some(tuple(map(repr, self.zero)), ', ')}: zero in every row used, "
                 f"so there is no effect to estimate."
             )
-        return (
-            f"Fixed-effect columns are linearly dependent: {_some(self.repeats, '; ')}."
-            f" Their effects cannot be told apart."
-        )
+        if self.repeats:
+            said.append(
+                f"Fixed-effect columns are linearly dependent: "
+                f"{_some(self.repeats, '; ')}. Their effects cannot be told apart."
+            )
+        return " ".join(said)
 
 
 def _some(said: tuple[str, ...], between: str) -> str:
@@ -71,9 +87,6 @@ def dependence_of_rows(
     """
     if not names:
         return None
-    size = np.abs(X).max(axis=0)  # first, so that no square over- or underflows
-    if (size == 0.0).any():
-        return _zero(size, names)
     center = np.zeros(len(names))
     if intercept is not None:
         low, high = X.min(axis=0), X.max(axis=0)
@@ -87,7 +100,13 @@ def dependence_of_rows(
     if not found:
         return None
     raw, length = normalised(X)
-    return _repeats(found, np.linalg.qr(raw, mode="r"), length, names)
+    root = np.linalg.qr(raw, mode="r")
+    own, moved, spread = (raw, np.zeros(len(names)), length)
+    if intercept is not None:
+        own, spread = normalised(X - center)
+        moved = np.where(np.arange(len(names)) == intercept, 0.0, center)
+    relation = _relation(found, np.linalg.qr(own, mode="r"), spread, moved, intercept)
+    return _repeats(found, root, length, names, relation)
 
 
 def dependence_of_moments(
@@ -99,8 +118,6 @@ def dependence_of_moments(
     """The same from means and centred cross-products, where rows are not in memory."""
     if not names:
         return None
-    if (X.size == 0.0).any():
-        return _zero(X.size, names)
     scaled, length = moved_root(X, intercept)
     if turn is not None:
         scaled = combined(scaled, length[:, None] * turn, VANISHED_IN_ROOT)
@@ -108,7 +125,12 @@ def dependence_of_moments(
     if not found:
         return None
     raw, length = normalised(math.sqrt(X.n) * X.root())
-    return _repeats(found, raw, length, names)
+    own, spread, moved = raw, length, np.zeros(len(names))
+    if intercept is not None:
+        own, spread = moved_root(X, intercept)
+        moved = np.where(X.constant, 0.0, X.mean)
+    relation = _relation(found, own, spread, moved, intercept)
+    return _repeats(found, raw, length, names, relation)
 
 
 def moved_root(
@@ -186,9 +208,31 @@ def dependent_columns(
     return dependent
 
 
-def _zero(size: Float[np.ndarray, " p"], names: tuple[str, ...]) -> Dependence:
-    """Columns that are zero in every row."""
-    return Dependence(tuple(names[i] for i in np.flatnonzero(size == 0.0)))
+def _relation(
+    dependent: list[tuple[int, Bool[np.ndarray, " p"]]],
+    root: Float[np.ndarray, "r p"],
+    length: Float[np.ndarray, " p"],
+    mean: Float[np.ndarray, " p"],
+    intercept: int | None,
+) -> Float[np.ndarray, "k p"]:
+    """Every column in terms of those that earlier ones do not determine.
+
+    From any rows with the products of the columns of length 1 less their means, which
+    the intercept takes up.
+    """
+    p = root.shape[1]
+    gone = [j for j, _ in dependent]
+    kept = np.setdiff1d(np.arange(p), gone)
+    found = np.zeros((len(kept), p))
+    found[np.arange(len(kept)), kept] = 1.0
+    own = np.linalg.lstsq(root[:, kept], root[:, gone], rcond=None)[0]
+    own *= length[gone] / np.where(length[kept] > 0.0, length[kept], 1.0)[:, None]
+    if intercept is not None:
+        at = int(np.flatnonzero(kept == intercept)[0])
+        own[at] += mean[gone] - mean[kept] @ own
+    whole = np.round(own)
+    found[:, gone] = np.where(np.abs(own - whole) < ROUNDING, whole, own)
+    return found
 
 
 def _repeats(
@@ -196,12 +240,16 @@ def _repeats(
     root: Float[np.ndarray, "r p"],
     length: Float[np.ndarray, " p"],
     names: tuple[str, ...],
+    relation: Float[np.ndarray, "k p"],
 ) -> Dependence:
     """Dependent columns, given any matrix with the cross-products of all."""
-    first = dependent[:MOST_NAMED]
+    zero = tuple(names[j] for j, _ in dependent if length[j] == 0.0)
+    repeated = [(j, before) for j, before in dependent if length[j] > 0.0]
+    first = repeated[:MOST_NAMED]
     said = [_combination(j, before, root, length, names) for j, before in first]
-    others = [repr(names[j]) for j, _ in dependent[MOST_NAMED:]]
-    return Dependence((), (*said, *others))
+    others = [repr(names[j]) for j, _ in repeated[MOST_NAMED:]]
+    kept = np.setdiff1d(np.arange(len(names)), [j for j, _ in dependent])
+    return Dependence(zero, (*said, *others), kept, relation)
 
 
 def _combination(

@@ -18,12 +18,20 @@ from bayeslmm.design.evaluate import (
     Column,
     NumericColumn,
     RawRows,
+    argument_values,
     evaluate_atom,
 )
 from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
+from bayeslmm.design.splines import SPLINES, n_outside
 from bayeslmm.design.used import read_columns
-from bayeslmm.errors import DataError, listed, nearest_names
-from bayeslmm.formula import Atom, Formula
+from bayeslmm.errors import (
+    DataError,
+    DataWarning,
+    listed,
+    nearest_names,
+    warn_user,
+)
+from bayeslmm.formula import Atom, Call, Formula, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +111,8 @@ class Recipe:
         Raises
         ------
         DataError
-            If a column is not there, a value is missing, or a predictor has a level
-            that the design has not.
+            If a column is not there, a value is missing, a predictor has a level
+            that the design has not, or the mean of a row is not estimable.
             An unseen level of a grouping factor is no error: its code is -1.
         """
         atoms = _fixed_atoms(self.formula)
@@ -150,7 +158,10 @@ class Recipe:
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
-        X, Zs, offset = encode_predictors(self.coding, columns, rows, random=random)
+        self._warn_outside(labels, rows)
+        X, Zs, offset = encode_predictors(
+            self.coding, columns, rows, random=random, new=True
+        )
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
@@ -158,6 +169,22 @@ class Recipe:
         terms = zip(Zs, bars, strict=True)
         new = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
         return NewRows(X, new, offset)
+
+    def _warn_outside(self, atoms: Iterable[Atom], rows: RawRows) -> None:
+        """Say how many rows lie beyond the boundary knots of a spline."""
+        for atom in atoms:
+            node = atom.node
+            if not isinstance(node, Call) or node.function not in SPLINES:
+                continue
+            x = argument_values(node, rows)
+            n = n_outside(x, self.coding.memory[atom.label])
+            if n:
+                warn_user(
+                    f"{n} of {rows.n} values of {render(node.args[0])} in the new data "
+                    f"lie beyond the boundary knots of {atom.label}: the spline is "
+                    f"extrapolated there.",
+                    DataWarning,
+                )
 
     def _new_column(self, atom: Atom, rows: RawRows) -> Column:
         """One atom on new rows, a factor with the levels of the design."""

@@ -65,6 +65,18 @@ ALLOWED_FUNCTIONS: Mapping[str, FunctionRule] = MappingProxyType(
             ("degree", "raw"),
             outermost=True,
         ),
+        "bs": FunctionRule(
+            "B-spline, R's bs()",
+            ("x", "df"),
+            ("df", "knots", "degree", "intercept", "Boundary.knots"),
+            outermost=True,
+        ),
+        "ns": FunctionRule(
+            "natural spline, R's ns()",
+            ("x", "df"),
+            ("df", "knots", "intercept", "Boundary.knots"),
+            outermost=True,
+        ),
         "factor": FunctionRule("levels, whatever the column's type", outermost=True),
         "C": FunctionRule(
             "levels under a coding: Treatment, Sum, Helmert, Poly",
@@ -203,6 +215,13 @@ def _check_value(function: str, key: str, value: Node) -> None:
     number = isinstance(value, Number)
     whole = isinstance(value, Number) and value.value >= 1 and value.value % 1 == 0
     fine, wanted = {
+        "df": (whole, "a whole number, 1 or more"),
+        "knots": (_is_numbers(value), "a number or c() of numbers"),
+        "Boundary.knots": (
+            _is_numbers(value) and isinstance(value, Call) and len(value.args) == 2,
+            "two numbers, c(low, high)",
+        ),
+        "intercept": (flag, "TRUE or FALSE"),
         "degree": (whole, "a whole number, 1 or more"),
         "raw": (flag, "TRUE or FALSE"),
         "center": (flag or number, "TRUE, FALSE or a number"),
@@ -215,6 +234,16 @@ def _check_value(function: str, key: str, value: Node) -> None:
             f"{key!r} of {function}() must be {wanted}; it was given {render(value)}."
         )
         raise ParseError(message, value.position)
+
+
+def _is_numbers(node: Node) -> bool:
+    """Whether a node is a number, perhaps with a sign, or ``c()`` of such."""
+    if isinstance(node, Call):
+        plain = node.function == "c" and node.args and not node.keywords
+        return bool(plain) and all(_is_numbers(argument) for argument in node.args)
+    if isinstance(node, Unary):
+        return isinstance(node.operand, Number)
+    return isinstance(node, Number)
 
 
 def _unknown_function(node: Call) -> str:

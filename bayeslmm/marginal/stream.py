@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.again import Rereader
+from bayeslmm.design.aliasing import restrict_design, restrict_moments
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import Coding, make_design
@@ -264,12 +265,24 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     part, variables = FixedPart(coding, scan.columns), coding.variables
     integers = frozenset(n for n, kind in scan.kinds.items() if kind == "integer")
     with naming_causes(design.account.mixed, text_traps(scan.formula, variables)):
-        design = checked_design(design, part, tally.given, integers, gaussian=True)
+        design, aliasing = checked_design(
+            design, part, tally.given, integers, gaussian=True
+        )
+    columns = tally.columns
+    if aliasing is not None:
+        coding = replace(coding, aliasing=aliasing)
+        moments = design.moments
+        own = replace(moments, X=restrict_moments(moments.X, aliasing))
+        design = replace(restrict_design(design, aliasing), recorded=own)
+        at = np.append(aliasing.kept, sums.p)
+        F = tuple(np.ascontiguousarray(one[:, :, at]) for one in sums.F)
+        sums = replace(sums, WW=sums.WW[np.ix_(at, at)], F=F)
+        columns = replace(columns, origin=columns.origin[at])
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
     recipe = Recipe(design, coding)
-    return recipe, condition_sums(design, sums, small, tally.columns)
+    return recipe, condition_sums(design, sums, small, columns)
 
 
 def check_streamable(family: str, source: Source) -> None:

@@ -101,6 +101,8 @@ def account_lines(account: RowAccount) -> list[str]:
         for name, column in account.coarse.items()
     ]
     lines += account.traps
+    if account.aliased:
+        lines.append(account.dependence)
     if account.origin is not None:
         lines += _origin_lines(account.origin)
     return lines

@@ -171,6 +171,9 @@ def column_meanings(model: "ModelSpec") -> tuple[str, ...]:
             _cell_meaning(cell[::-1], unit, at)
             for cell in itertools.product(*reversed(parts))
         ]
+    aliasing = model.recipe.coding.aliasing
+    if aliasing is not None:
+        meanings = [meanings[i] for i in aliasing.kept]
     return tuple(meanings)
 
 

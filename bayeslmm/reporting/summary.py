@@ -108,6 +108,7 @@ def _rows(model: "ModelSpec") -> dict[str, Any]:
         "mixed": {name: column.others for name, column in account.mixed.items()},
         "coarse": {name: column.step for name, column in account.coarse.items()},
         "traps": account.traps,
+        "dropped_columns": account.aliased,
         "checksums": None if account.origin is None else account.origin.checksums,
     }
 
