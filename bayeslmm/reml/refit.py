@@ -34,6 +34,8 @@ class Refitted:
         Cholesky factors of the covariances of each bar term, units of y.
     sigma : float
         Residual SD, units of y.
+    theta : ndarray, shape (m,)
+        Where the search ended, safe coordinates.
     criterion : float
         Minus twice the maximised (restricted) log likelihood.
     converged : bool
@@ -43,6 +45,7 @@ class Refitted:
     beta: Float[np.ndarray, " p"]
     factors: tuple[Float[np.ndarray, "_k _k"], ...]
     sigma: float
+    theta: Float[np.ndarray, " m"]
     criterion: float
     converged: bool
 
@@ -95,6 +98,7 @@ class Refitter:
             beta=conditioned.coefficients(profile.beta),
             factors=tuple(ended.sigma * factor for factor in relative),
             sigma=ended.sigma,
+            theta=ended.optimum.theta,
             criterion=profile.criterion + shift,
             converged=ended.optimum.converged,
         )
