@@ -155,7 +155,7 @@ def chunks(part: slice) -> Iterator[slice]:
 def turn_sums(
     sums: Sums,
     layout: Layout,
-    turn: Float[np.ndarray, "w w"],
+    turn: Float[np.ndarray, "w v"],
     bases: Sequence[Float[np.ndarray, "_k _k"]],
 ) -> Sums:
     """Sums of ``[X y] turn`` and ``Z_t basis_t`` from those of [X y] and Z_t.
@@ -166,8 +166,8 @@ def turn_sums(
         Sums of the columns of the data.
     layout : Layout
         Blocks of the model.
-    turn : ndarray, shape (w, w)
-        New columns of [X y] in terms of the old.
+    turn : ndarray, shape (w, v)
+        New columns of [X y] in terms of the old; may be fewer.
     bases : sequence of ndarray, shape (k_t, k_t)
         The same for every bar term.
 

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from bayeslmm.errors import ModelError
 from bayeslmm.reml.anova import anova_table
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
 from bayeslmm.reml.emmeans import Adjust, means_table
 from bayeslmm.reml.ranova import ranova_table
 from bayeslmm.reml.tables import fixef_table
+
+IntervalMethod = Literal["wald", "profile", "boot"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,30 +31,96 @@ class EffectTests:
         return cast("RemlFit", self)
 
     def interval(
-        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+        self,
+        prob: float = 0.95,
+        *,
+        method: IntervalMethod = "wald",
+        ddf: Ddf = "satterthwaite",
+        criterion: Literal["REML", "ML"] | None = None,
+        nsim: int = 1000,
+        seed: int | np.random.Generator | None = None,
     ) -> "pd.DataFrame":
-        """Wald intervals of every parameter.
+        """Intervals of every parameter.
 
         Parameters
         ----------
         prob : float, default 0.95
             Coverage.
+        method : {"wald", "profile", "boot"}, default "wald"
+            Estimate and SE; where the likelihood, everything else at its best, has
+            fallen by the quantile of a chi-square; percentiles of the estimates of
+            responses simulated from the fit.
         ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
-            Degrees of freedom of the fixed effects, as in `summary`; ``"z"`` gives
-            those of lme4's ``confint(method = "Wald")``.
+            Degrees of freedom of the fixed effects of ``"wald"``, as in `summary`;
+            ``"z"`` gives those of lme4's ``confint(method = "Wald")``.
+        criterion : {"REML", "ML"}, optional
+            Whose profile; by default the fit's. lme4's is of ML for any fit. Fixed
+            effects are always profiled by ML: REML integrates them out.
+        nsim : int, default 1000
+            Responses of the bootstrap.
+        seed : int or numpy.random.Generator, optional
+            Of these.
 
         Returns
         -------
         DataFrame
-            Index ``label``; columns ``lower``, ``upper``, as in `summary`.
+            Index ``label``; columns ``lower``, ``upper``. Where a profile reaches the
+            end of the parameter space (0 for an SD, +-1 for a correlation) that is the
+            limit. ``attrs["notes"]``, shown below, say so, and how many fits of the
+            bootstrap did not converge.
+
+        Raises
+        ------
+        ModelError
+            If an option is unknown, or nearly no fit of the bootstrap converged.
         """
+        from bayeslmm.reml.intervals import boot_intervals, profile_intervals
+
+        if method == "profile":
+            return profile_intervals(self._fit(), prob, criterion)
+        if method == "boot":
+            return boot_intervals(self._fit(), prob, nsim, seed)
+        if method != "wald":
+            raise ModelError(
+                f"Unknown method={method!r}. Options: 'wald', 'profile', 'boot'."
+            )
         return self._fit().summary(prob, ddf=ddf).loc[:, ["lower", "upper"]]
 
     def confint(
-        self, prob: float = 0.95, *, ddf: Ddf = "satterthwaite"
+        self,
+        prob: float = 0.95,
+        *,
+        method: IntervalMethod = "wald",
+        ddf: Ddf = "satterthwaite",
+        criterion: Literal["REML", "ML"] | None = None,
+        nsim: int = 1000,
+        seed: int | np.random.Generator | None = None,
     ) -> "pd.DataFrame":
         """The same as `interval`, as R has it."""
-        return self.interval(prob, ddf=ddf)
+        return self.interval(
+            prob, method=method, ddf=ddf, criterion=criterion, nsim=nsim, seed=seed
+        )
+
+    def profile(
+        self, *, criterion: Literal["REML", "ML"] | None = None
+    ) -> "pd.DataFrame":
+        """Profile-likelihood curves of every parameter, as lme4's ``profile``.
+
+        Parameters
+        ----------
+        criterion : {"REML", "ML"}, optional
+            As for `interval`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``, long; columns ``value`` (rising for each label) and
+            ``zeta``, the signed root of the fall of twice the log likelihood, 0 at the
+            estimate; a straight line where a Wald interval is right.
+        """
+        from bayeslmm.reml.intervals import profile_table
+
+        return profile_table(self._fit(), criterion)
 
     def fixef(self, *, ddf: Ddf = "satterthwaite") -> "pd.DataFrame":
         """Fixed effects with their tests.

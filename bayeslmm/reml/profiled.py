@@ -1,13 +1,11 @@
-"""Profile-likelihood limits of one SD, where a Wald interval means nothing.
+"""Profile likelihood of one parameter: limits, and the curve.
 
 Near 0 the log of an SD has no normal likelihood: an SE of the size of the SD puts the
-upper Wald limit anywhere. Takes a `ProfiledProblem` and an estimate; gives the values
-of the SD at which twice the (restricted) log likelihood, everything else at its best,
-has fallen by a given amount.
+upper Wald limit anywhere. Takes a parameter as `held` holds it and an estimate; gives
+the values at which twice the (restricted) log likelihood, everything else at its best,
+has fallen by a given amount, and the fall on the way.
 
-The columns of an unstructured term are turned so that the SD is the first pivot of its
-factor: the other entries stay free of bounds, and nothing is lost where a correlation
-is +-1. With sigma_hat the best sigma at a relative factor, the deviance at another is
+With sigma_hat the best sigma at a relative factor, the deviance at another is
 ``criterion + dof (log(sigma^2 / sigma_hat^2) + sigma_hat^2 / sigma^2 - 1)``.
 """
 
@@ -21,10 +19,11 @@ from jaxtyping import Float
 from scipy.optimize import minimize, root_scalar
 
 from bayeslmm.reml.criterion import ProfiledProblem, sd_positions
+from bayeslmm.reml.held import FARTHEST, Held, HeldEffect, HeldSd
 from bayeslmm.reml.turned import flat_theta, turned_problem
 
-# Natural log units of an SD: how far limits are searched, and to what they are found.
-FARTHEST, FOUND = 40.0, 1e-5
+# To how much of a working unit limits are found.
+FOUND = 1e-5
 # A pivot below the first, relative to sigma, is also tried from the second: it may be
 # wanted once another SD is held, and the criterion is even in it.
 SMALL, LIFTED = 0.01, 0.2
@@ -33,31 +32,33 @@ WALL = 1e100
 # Logarithm below which an exponential is finite.
 LARGEST = 700.0
 TIGHT = {"ftol": 1e-13, "gtol": 1e-7, "maxiter": 300}
+# Between points of a curve: zeta; first step, working units; points a side.
+STEP, FIRST, MOST = 0.4, 0.1, 40
 
 
 @dataclass(frozen=True, slots=True)
 class DevianceProfile:
-    """The deviance over one SD, everything else at its best.
+    """The deviance over one parameter, everything else at its best.
 
     Attributes
     ----------
-    problem : ProfiledProblem
-        The criterion; its first pivot of the term, or one of its SDs, is the one held.
-    at : int
-        Position of that in theta.
+    held : Held
+        The parameter.
     scale : float
-        The SD, units of y per unit of the column, where theta and sigma are 1.
+        Its value, units of the data, where the held one is 1.
     best : ndarray, shape (m,)
         Theta at the estimate.
+    estimate : float
+        Its working value there; a small SD for one of 0.
     """
 
-    problem: ProfiledProblem
-    at: int
+    held: Held
     scale: float
     best: Float[np.ndarray, " m"]
+    estimate: float
 
     def limits(self, fall: float) -> tuple[float, float]:
-        """Lower and upper limit of the SD.
+        """Lower and upper limit.
 
         Parameters
         ----------
@@ -67,83 +68,122 @@ class DevianceProfile:
         Returns
         -------
         tuple of float
-            Units of the SD; 0 and infinity where the likelihood does not fall so far.
+            Units of the data; the end of the parameter space where the likelihood does
+            not fall so far.
         """
-        lowest, _ = self.problem(self.best)
-        sigma = self.problem.profile(self.best).sigma
-        start = np.append(np.delete(self.best, self.at), math.log(sigma))
-        log_estimate = math.log(float(self.best[self.at]) * sigma)
+        ends = []
+        for edge, step in zip(self.held.edges, (-1.0, 1.0), strict=True):
+            if math.isfinite(edge) and self.fall_at(edge) <= fall:
+                ends.append(self.scale * edge)
+                continue
+            at = _crossing(self._falls(fall), self.estimate, step)
+            found = step * math.inf if at is None else self.held.natural(at)
+            if at is None and math.isfinite(edge):
+                found = edge
+            ends.append(self.scale * found)
+        return ends[0], ends[1]
 
-        def search(step: float) -> float | None:
-            """Where the profile has fallen, downward or upward, log of theta sigma."""
-            last = start
+    def curve(self, most: float) -> tuple[list[float], list[float]]:
+        """Values, and the signed root of the fall there, until it is `most`."""
+        sides = []
+        for edge, sign in zip(self.held.edges, (-1.0, 1.0), strict=True):
+            fall, at, zeta, step = self._falls(0.0), self.estimate, 0.0, FIRST
+            side: list[tuple[float, float]] = []
+            while zeta < most and len(side) < MOST:
+                at += sign * step
+                new = math.sqrt(max(fall(at), 0.0))
+                step *= min(max(STEP / max(new - zeta, 1e-6), 0.25), 2.0)
+                zeta = new
+                side.append((self.held.natural(at), sign * zeta))
+            if zeta < most and math.isfinite(edge):
+                side.append((edge, sign * math.sqrt(max(self.fall_at(edge), 0.0))))
+            sides.append(side)
+        middle = (self.held.natural(self.estimate), 0.0)
+        points = [*reversed(sides[0]), middle, *sides[1]]
+        return [self.scale * value for value, _ in points], [z for _, z in points]
 
-            @cache  # a second search from elsewhere may end elsewhere
-            def excess(log_held: float) -> float:
-                """Fall of the profile, less the one wanted."""
-                nonlocal last
-                if log_held == log_estimate:
-                    return -fall
-                value, last = self._lowest(math.exp(log_held), last)
-                return value - lowest - fall
+    def fall_at(self, value: float) -> float:
+        """Fall of the profile at a held value."""
+        return self._lowest(value, self.held.start(self.best))[0] - self._top()
 
-            return _crossing(excess, log_estimate, step)
+    def _top(self) -> float:
+        """Deviance at the estimate."""
+        return self.held.problem(self.best)[0]
 
-        at_zero = self._lowest(0.0, start)[0] - lowest
-        lower = None if at_zero <= fall else search(-1.0)
-        upper = search(1.0)
-        return (
-            0.0 if lower is None else self.scale * math.exp(lower),
-            math.inf if upper is None else self.scale * math.exp(upper),
-        )
+    def _falls(self, fall: float) -> Callable[[float], float]:
+        """Fall of the profile over the working value, less the one wanted."""
+        last, lowest = self.held.start(self.best), self._top()
+
+        @cache  # a second search from elsewhere may end elsewhere
+        def excess(working: float) -> float:
+            """The same; starts where the last search ended."""
+            nonlocal last
+            if working == self.estimate:
+                return -fall
+            value, last = self._lowest(self.held.natural(working), last)
+            return value - lowest - fall
+
+        return excess
 
     def _lowest(
-        self, held: float, start: Float[np.ndarray, " m"]
-    ) -> tuple[float, Float[np.ndarray, " m"]]:
-        """Deviance where the SD is held, and the rest of theta and log sigma there."""
-        lower, upper = self.problem.bounds
-        free = np.arange(self.best.size) != self.at
-        bounds = list(zip(lower[free], upper[free], strict=True))
-        bounds.append((start[-1] - FARTHEST, start[-1] + FARTHEST))
+        self, value: float, start: Float[np.ndarray, " r"]
+    ) -> tuple[float, Float[np.ndarray, " r"]]:
+        """Deviance where the parameter is held, and the rest there."""
+        held = self.held
+        problem = held.held_problem(value) if isinstance(held, HeldEffect) else None
         found = [
             minimize(
-                lambda rest: self._deviance(held, rest),
+                lambda rest: self._deviance(value, rest, problem),
                 point,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=bounds,
+                bounds=held.bounds(start),
                 options=TIGHT,
             )
             for point in self._starts(start)
         ]
+        if not found:
+            return self._deviance(value, start, problem)[0], start
         best = min(found, key=lambda end: end.fun)
         return float(best.fun), np.asarray(best.x)
 
-    def _starts(self, start: Float[np.ndarray, " m"]) -> list[Float[np.ndarray, " m"]]:
-        """Where to begin: where the last search ended, and with no SD near 0."""
-        pivots = [at for b in self.problem.blocks for at in sd_positions(b)]
-        places = [at - (at > self.at) for at in pivots if at != self.at]
+    def _starts(self, start: Float[np.ndarray, " r"]) -> list[Float[np.ndarray, " r"]]:
+        """Where to begin: where the last search ended, the estimate, no SD near 0.
+
+        From the last point alone, far from here, a line search may break down.
+        """
+        if not len(start):
+            return []
+        estimate = self.held.start(self.best)
+        known = [start] if np.array_equal(start, estimate) else [start, estimate]
+        slope = self.held.place(0.5, start).slope[:-1]
+        pivots = [at for b in self.held.problem.blocks for at in sd_positions(b)]
+        places = [int(slope[at].argmax()) for at in pivots if slope[at].max() == 1.0]
         small = [at for at in places if abs(start[at]) < SMALL]
         lifted = start.copy()
         lifted[small] = LIFTED
-        return [start, lifted] if small else [start]
+        return [*known, lifted] if small else known
 
     def _deviance(
-        self, held: float, rest: Float[np.ndarray, " m"]
-    ) -> tuple[float, Float[np.ndarray, " m"]]:
-        """Deviance with its gradient over the rest of theta and log sigma."""
-        problem, log_sigma = self.problem, float(rest[-1])
-        theta = np.insert(rest[:-1], self.at, held * math.exp(-log_sigma))
+        self,
+        value: float,
+        rest: Float[np.ndarray, " r"],
+        problem: ProfiledProblem | None,
+    ) -> tuple[float, Float[np.ndarray, " r"]]:
+        """Deviance with its gradient over the rest."""
+        place = self.held.place(value, rest)
+        problem, theta = problem or place.problem, place.theta
         criterion, gradient = problem(theta)
         if not (math.isfinite(criterion) and np.isfinite(gradient).all()):
             return WALL, np.zeros_like(rest)
+        if place.log_sigma is None:
+            return criterion, gradient @ place.slope[:-1]
         dof = problem.dof
-        apart = 2.0 * (math.log(problem.profile(theta).sigma) - log_sigma)
+        apart = 2.0 * (math.log(problem.profile(theta).sigma) - place.log_sigma)
         ratio = math.exp(min(apart, LARGEST))
         slope = gradient + 2.0 * dof * (ratio - 1.0) * problem.log_sigma_slope(theta)
-        by_sigma = -theta[self.at] * slope[self.at] - 2.0 * dof * (ratio - 1.0)
-        value = criterion + dof * (ratio - 1.0 - apart)
-        return value, np.append(np.delete(slope, self.at), by_sigma)
+        whole = np.append(slope, -2.0 * dof * (ratio - 1.0))
+        return criterion + dof * (ratio - 1.0 - apart), whole @ place.slope
 
 
 def sd_profile(
@@ -168,14 +208,16 @@ def sd_profile(
     """
     block, unit = problem.blocks[t], problem.conditioned.unit
     places = sd_positions(block)
+    at, best = places[effect % len(places)], flat_theta(problem, relative, theta)
+    scale = unit / float(block.size[effect])
     if block.structure.unstructured:
         own = np.eye(block.k)[[effect]]
         found = turned_problem(problem, relative, theta, t, own)
+        problem, best, at = found.problem, found.best, places[0]
         scale = unit * float(found.lead[0, 0])
-        return DevianceProfile(found.problem, places[0], scale, found.best)
-    best = flat_theta(problem, relative, theta)
-    scale = unit / float(block.size[effect])
-    return DevianceProfile(problem, places[effect % len(places)], scale, best)
+    sigma = problem.profile(best).sigma
+    estimate = math.log(max(float(best[at]), 1e-3) * sigma)
+    return DevianceProfile(HeldSd(problem, at), scale, best, estimate)
 
 
 def _crossing(

@@ -32,6 +32,8 @@ class Refitted:
         Cholesky factors of the covariances of each bar term, units of y.
     sigma : float
         Residual SD, units of y.
+    theta : ndarray, shape (m,)
+        Where the search ended, safe coordinates.
     criterion : float
         Minus twice the maximised (restricted) log likelihood.
     converged : bool
@@ -41,6 +43,7 @@ class Refitted:
     beta: Float[np.ndarray, " p"]
     factors: tuple[Float[np.ndarray, "_k _k"], ...]
     sigma: float
+    theta: Float[np.ndarray, " m"]
     criterion: float
     converged: bool
 
@@ -95,6 +98,7 @@ class Refitter:
             beta=conditioned.coefficients(profile.beta),
             factors=tuple(sigma * factor for factor in relative),
             sigma=sigma,
+            theta=optimum.theta,
             criterion=profile.criterion
             + conditioned.criterion_shift(restricted=problem.restricted),
             converged=optimum.converged and not reproduces(design, conditioned),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
@@ -36,9 +37,21 @@ NEAR_ZERO = 0.75
 
 def estimates(fit: "RemlFit") -> Float[np.ndarray, " d"]:
     """Estimate of every parameter, in the order of the tables."""
-    space = fit.design.space
-    scalars = {**space.profiled.scalars(fit.optimum.theta), SIGMA.label: fit.sigma}
-    return read_parameters(fit.design, space.parameters, fit.factors, scalars, fit.beta)
+    theta = fit.optimum.theta
+    return estimates_of(fit.design, fit.beta, fit.factors, fit.sigma, theta)
+
+
+def estimates_of(
+    design: Design,
+    beta: Float[np.ndarray, " p"],
+    factors: tuple[Float[np.ndarray, "_k _k"], ...],
+    sigma: float,
+    theta: Float[np.ndarray, " m"],
+) -> Float[np.ndarray, " d"]:
+    """The same from where a search ended."""
+    space = design.space
+    scalars = {**space.profiled.scalars(theta), SIGMA.label: sigma}
+    return read_parameters(design, space.parameters, factors, scalars, beta)
 
 
 def summary_table(fit: "RemlFit", prob: float, ddf: object) -> "pd.DataFrame":

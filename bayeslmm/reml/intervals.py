@@ -1,0 +1,218 @@
+"""Intervals by profile likelihood and by parametric bootstrap, and profile curves.
+
+Takes a `RemlFit`, gives tables indexed by its labels, with sentences about what was
+done below them.
+"""
+
+import math
+import warnings
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.design.space import Parameter
+from bayeslmm.errors import (
+    FitWarning,
+    ModelError,
+    check_count,
+    check_fraction,
+    check_seed,
+    is_choice,
+)
+from bayeslmm.reml.held import HeldCorrelation, HeldShared, HeldSigma, held_effect
+from bayeslmm.reml.late import problem_of
+from bayeslmm.reml.profiled import DevianceProfile, sd_profile
+from bayeslmm.reml.refit import make_refitter
+from bayeslmm.reml.tables import estimates, estimates_of
+from bayeslmm.reml.turned import flat_theta, turned_problem
+from bayeslmm.simulation import simulate
+from bayeslmm.tables import Table
+from bayeslmm.tables.both import label_index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslmm.reml.fit import RemlFit
+
+# Chance outside the curves of `profile_table`, as lme4's alphamax.
+FARTHEST_ALPHA = 0.01
+FIXED_BY_ML = (
+    "Fixed effects: profile of the ML criterion; the REML criterion has none of them, "
+    "for they are integrated out."
+)
+
+
+def profile_intervals(
+    fit: "RemlFit", prob: float, criterion: str | None
+) -> "pd.DataFrame":
+    """Profile-likelihood limits of every parameter."""
+    check_fraction(prob, "prob")
+    fall = NormalDist().inv_cdf(0.5 + prob / 2) ** 2
+    shown, profiles, notes = _profiles(fit, criterion)
+    bounds = [
+        (math.nan, math.nan) if one is None else one.limits(fall) for one in profiles
+    ]
+    for parameter, one, pair in zip(shown, profiles, bounds, strict=True):
+        if one is None:
+            continue
+        for word, value, edge in zip(
+            ("lower", "upper"), pair, one.held.edges, strict=True
+        ):
+            if math.isfinite(edge) and value == one.scale * edge:
+                notes.append(
+                    f"{parameter.label}: the {word} limit is the end of what it can "
+                    f"be; the likelihood does not fall far enough before."
+                )
+    lower, upper = np.array(bounds).T
+    return _table({"lower": lower, "upper": upper}, shown, notes)
+
+
+def profile_table(fit: "RemlFit", criterion: str | None) -> "pd.DataFrame":
+    """Profile curves, long by parameter."""
+    import pandas as pd
+
+    shown, profiles, notes = _profiles(fit, criterion)
+    most = NormalDist().inv_cdf(1.0 - FARTHEST_ALPHA / 2.0)
+    parts = []
+    for parameter, one in zip(shown, profiles, strict=True):
+        if one is not None:
+            values, zeta = one.curve(most)
+            index = pd.Index([parameter.label] * len(zeta), name="label")
+            parts.append(pd.DataFrame({"value": values, "zeta": zeta}, index=index))
+    table = Table(pd.concat(parts))
+    table.attrs["notes"] = tuple(notes)
+    return table
+
+
+def boot_intervals(
+    fit: "RemlFit", prob: float, nsim: object, seed: int | np.random.Generator | None
+) -> "pd.DataFrame":
+    """Percentiles of the estimates of simulated responses."""
+    check_fraction(prob, "prob")
+    nsim = check_count(nsim, "nsim", 2)
+    check_seed(seed)
+    found, failed = boot_estimates(fit, nsim, seed)
+    ends = [0.5 - prob / 2, 0.5 + prob / 2]
+    notes = [f"Percentiles of the estimates of {len(found):,} simulated responses."]
+    if failed:
+        notes.append(
+            f"{failed} of {nsim:,} simulated responses have no fit that converged, and "
+            f"are left out."
+        )
+    if len(found) < 2:
+        raise ModelError(f"{failed} of {nsim} bootstrap fits did not converge.")
+    lower, upper = np.nanquantile(found, ends, axis=0)
+    return _table({"lower": lower, "upper": upper}, fit.design.space.parameters, notes)
+
+
+def boot_estimates(
+    fit: "RemlFit", nsim: int, seed: int | np.random.Generator | None
+) -> tuple[Float[np.ndarray, "s d"], int]:
+    """Estimates of simulated responses, and how many fits did not converge."""
+    refitter = make_refitter(fit)
+    ends = [refitter(y) for y in simulate(fit, nsim, seed)]
+    kept = [
+        estimates_of(fit.design, end.beta, end.factors, end.sigma, end.theta)
+        for end in ends
+        if end.converged
+    ]
+    wide = np.array(kept).reshape(len(kept), len(fit.design.space.parameters))
+    return wide, nsim - len(kept)
+
+
+def _table(
+    columns: dict[str, Float[np.ndarray, " d"]],
+    shown: tuple[Parameter, ...],
+    notes: list[str],
+) -> Table:
+    """Columns by label, with sentences."""
+    table = Table(columns, index=label_index(shown))
+    table.attrs["notes"] = tuple(notes)
+    return table
+
+
+def _profiles(
+    fit: "RemlFit", criterion: str | None
+) -> tuple[tuple[Parameter, ...], list[DevianceProfile | None], list[str]]:
+    """Every parameter with its profile, None where there is none; what is said."""
+    if criterion is not None and not is_choice(criterion, ("REML", "ML")):
+        raise ModelError(
+            f"Unknown criterion={criterion!r}. Options: 'REML', 'ML', or None for the "
+            f"fit's own."
+        )
+    method = criterion or fit.method
+    shown, by_ml = fit.design.space.parameters, _by(fit, "ML")
+    own = by_ml if method == "ML" else _by(fit, method)
+    notes = [f"Profile of the {method} criterion."]
+    if method == "REML" and fit.design.p:
+        notes.append(FIXED_BY_ML)
+    found = []
+    for parameter, value in zip(shown, estimates(own), strict=True):
+        if parameter.component == "fixef":
+            found.append(_of_effect(by_ml, parameter))
+        else:
+            found.append(_of_scale(own, parameter, float(value)))
+        if found[-1] is None:
+            notes.append(f"{parameter.label}: no profile; the bootstrap has limits.")
+    return shown, found, notes
+
+
+def _by(fit: "RemlFit", method: str) -> "RemlFit":
+    """The fit by a criterion."""
+    if fit.method == method:
+        return fit
+    from bayeslmm.reml.estimate import fit_reml
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        return fit_reml(fit.model, method="ML" if method == "ML" else "REML", start=fit)
+
+
+def _of_effect(fit: "RemlFit", parameter: Parameter) -> DevianceProfile | None:
+    """Profile of a fixed effect."""
+    column = parameter.index[0]
+    se, problem = math.sqrt(fit.beta_cov[column, column]), problem_of(fit)
+    if not se > 0.0 or parameter.label in fit.information.reasons:
+        return None
+    relative = tuple(factor / fit.sigma for factor in fit.factors)
+    best = flat_theta(problem, relative, fit.theta)
+    estimate = float(fit.beta[column]) / se
+    return DevianceProfile(held_effect(problem, column, se), 1.0, best, estimate)
+
+
+def _of_scale(
+    fit: "RemlFit", parameter: Parameter, value: float
+) -> DevianceProfile | None:
+    """Profile of an SD, a correlation or sigma."""
+    problem = problem_of(fit)
+    relative = tuple(factor / fit.sigma for factor in fit.factors)
+    if parameter.component == "sd" and parameter.term is not None:
+        effect = parameter.index[0]
+        return sd_profile(problem, relative, fit.theta, parameter.term, effect)
+    best = flat_theta(problem, relative, fit.theta)
+    if parameter.component == "sigma":
+        unit = problem.conditioned.unit
+        held, at = HeldSigma(problem), math.log(fit.sigma / unit)
+        return DevianceProfile(held, unit, best, at)
+    t = parameter.term
+    if t is None or not math.isfinite(value):
+        return None
+    block = problem.blocks[t]
+    places = np.arange(problem.m)[block.where]
+    inside = min(max(value, -1.0 + 1e-9), 1.0 - 1e-9)
+    if block.structure.unstructured:
+        pair = np.eye(block.k)[list(parameter.index)]
+        found = turned_problem(problem, relative, fit.theta, t, pair)
+        corner = (int(places[0]), int(places[1]), int(places[block.k]))
+        held = HeldCorrelation(found.problem, corner, found.lead)
+        return DevianceProfile(held, 1.0, found.best, math.atanh(inside))
+    if block.structure.n_corr(block.k) != 1:
+        return None
+    edges = (block.structure.low(block.k) + 1e-9, 1.0 - 1e-9)
+    middle, half = 0.5 * (edges[0] + edges[1]), 0.5 * (edges[1] - edges[0])
+    at = math.atanh(min(max((value - middle) / half, -1.0 + 1e-9), 1.0 - 1e-9))
+    return DevianceProfile(
+        HeldShared(problem, int(places[-1]), t, edges), 1.0, best, at
+    )
