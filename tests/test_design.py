@@ -154,6 +154,7 @@ def test_functions_are_evaluated():
 
 def test_every_allowed_function_is_evaluated():
     elsewhere = {"I", "scale", "center", "poly", "factor", "C", "offset"}
+    elsewhere |= {"bs", "ns"}
     assert set(FUNCTIONS) | elsewhere == set(ALLOWED_FUNCTIONS)
 
 

@@ -73,7 +73,6 @@ def test_a_cell_of_a_row_that_is_left_out_is_said(form):
 @pytest.mark.parametrize(
     ("formula", "change", "words"),
     [
-        ("y ~ x + h + (1 | g)", lambda d: d.assign(h=d["x"] + "h"), "dependent"),
         (FORMULA, lambda d: d.head(12), "12 rows for 12 fixed-effect coefficients"),
         (FORMULA, lambda d: d.assign(y=d["y"].where(d.index < 12)), "12 rows for 12"),
         ("y ~ w + (x | g)", lambda d: d.head(48), "number of random effects must be <"),
@@ -83,6 +82,13 @@ def test_an_error_names_the_cell_that_made_a_factor(form, formula, change, words
     said = rf"(?s){words}.*The likely cause: .* of .*'x' are numbers.*'\.'.*to_numeric"
     with pytest.raises(DataError, match=said):
         Model(formula, form(change(mixed())))
+
+
+def test_a_dropped_column_is_said_with_the_cell_that_made_a_factor():
+    data = mixed()
+    said = r"(?s)'x' are numbers.*to_numeric.*dependent.*dropped"
+    with pytest.warns(DataWarning, match=said):
+        Model("y ~ x + h + (1 | g)", data.assign(h=data["x"] + "h"))
 
 
 def test_both_are_one_warning():
