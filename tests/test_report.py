@@ -266,6 +266,7 @@ def test_summary_has_the_numbers_of_both_fits_in_full(fits):
         "mixed": {},
         "coarse": {},
         "traps": [],
+        "dropped_columns": [],
         "checksums": None,
     }
     assert found["groups"] == {"classroom": 12}
