@@ -14,13 +14,13 @@ import pytest
 from helpers import dense_Z
 from sampling import unchecked
 
+import bayeslmm as lmm
 from bayeslmm import DataError, FitWarning, FormulaError, Model, ModelError
 from bayeslmm.marginal import linear
 from bayeslmm.marginal.elimination import eliminate
-from bayeslmm.reml.ddf import denominator
+from bayeslmm.reml.ddf import denominator, denominator_at
 from bayeslmm.reml.kenward_roger import kenward_roger
 from bayeslmm.reml.late import ended_of
-from bayeslmm.reml.satterthwaite import satterthwaite
 
 REFERENCE = Path(__file__).parent / "reference"
 PEER = json.loads((REFERENCE / "lmertest.json").read_text())
@@ -206,12 +206,13 @@ def test_kenward_roger_is_the_textbooks(term):
         warnings.simplefilter("ignore", FitWarning)
         fit = Model(f"y ~ x + {term}", data, weights=weights).fit_reml()
     adjusted, plain, W, moves = dense_kenward_roger(fit, LINEAR[term])
-    ours = kenward_roger(ended_of(fit))
-    np.testing.assert_allclose(ours.unadjusted, plain, rtol=1e-7)
-    np.testing.assert_allclose(ours.covariance, adjusted, rtol=1e-7)
+    ended = ended_of(fit)
+    ours, turn = kenward_roger(ended), ended.turn
+    np.testing.assert_allclose(turn @ ours.unadjusted @ turn.T, plain, rtol=1e-7)
+    np.testing.assert_allclose(turn @ ours.covariance @ turn.T, adjusted, rtol=1e-7)
     # W and the moves are in another basis; what they say of a contrast is not
     for c in np.eye(2):
-        mine = c @ ours.moves @ c
+        mine = c @ turn @ ours.moves @ turn.T @ c
         dense = c @ moves @ c
         assert mine @ ours.W @ mine == pytest.approx(dense @ W @ dense, rel=1e-7)
 
@@ -280,7 +281,7 @@ def test_satterthwaite_is_the_textbooks(term, method):
         inner = X.T @ np.linalg.inv(covariance(point)) @ X
         return c @ np.linalg.inv(inner) @ c
 
-    known = satterthwaite(ended_of(fit))
+    known = denominator(fit, "satterthwaite")
     for c in (*np.eye(2), np.array([1.0, -0.7])):
         slope = [
             (variance(phi + a, c) - variance(phi - a, c)) / (2 * step) for a in units
@@ -301,6 +302,30 @@ def test_the_routes_of_one_and_of_several_factors_agree():
     for level, other in np.ndindex(stats.lead.n_levels, stats.lead.n_levels):
         expected = within[level] if level == other else np.zeros((2, 2))
         np.testing.assert_allclose(among[level, :, other], expected, atol=1e-9)
+
+
+def test_nothing_depends_on_what_was_in_memory(monkeypatch):
+    """Roots of levels are filled below their diagonal only."""
+    data, _ = experiment(np.random.default_rng(3), crossed=False, n=80)
+    fit = Model("y ~ x + (x | g)", data).fit_reml()
+    before = denominator(fit, "kenward-roger").covariance
+
+    def full_of_nan(pattern, **options):
+        """Memory in which something was."""
+        return np.full_like(pattern, np.nan, **options)
+
+    monkeypatch.setattr(np, "empty_like", full_of_nan)
+    found = denominator_at(ended_of(fit), "kenward-roger").covariance
+    np.testing.assert_array_equal(found, before)
+
+
+def test_a_model_without_fixed_effects_has_no_tests():
+    data, _ = experiment(np.random.default_rng(5), crossed=False)
+    fit = Model("y ~ 0 + (1 | g)", data).fit_reml()
+    for ddf in ("satterthwaite", "kenward-roger", "z", "residual"):
+        assert len(fit.summary(ddf=ddf)) == 2
+        assert not len(fit.fixef(ddf=ddf))
+    assert not len(lmm.effect_tests(fit))
 
 
 def test_a_random_part_that_is_not_there_leaves_the_residual_degrees_of_freedom():

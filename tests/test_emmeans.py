@@ -142,6 +142,80 @@ def test_levels_that_are_numbers_or_flags(public_data):
     assert one["estimate"].tolist() == pytest.approx(cell["estimate"].tolist())
 
 
+def moved(data, shift, scale):
+    """The same rows with another zero and unit of x."""
+    return data.assign(x=data["x"] * scale + shift)
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """Twelve groups, a number, a factor."""
+    rng = np.random.default_rng(1)
+    n, g = 120, np.repeat(np.arange(12), 10)
+    x, h = rng.normal(size=n), np.where(rng.random(n) < 0.5, "u", "v")
+    y = 1.0 + 0.5 * x + rng.normal(size=12)[g] + rng.normal(size=n)
+    return pd.DataFrame({"y": y, "x": x, "h": h, "g": g.astype(str)})
+
+
+@pytest.mark.parametrize("ddf", DDF)
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(2006.0, 1.0), (1e6, 1.0), (1e8, 1.0), (0, 1e-4), (0, 1e5)]
+)
+def test_means_and_slopes_move_with_nothing_else(shift, scale, ddf, trial):
+    """The zero and the unit of x: means, their errors and differences stay."""
+    fits = [
+        lmm.Model("y ~ x * h + (1 | g)", data).fit_reml()
+        for data in (trial, moved(trial, shift, scale))
+    ]
+    columns = ["estimate", "se", "df", "lower", "upper"]
+    for options in ({}, {"pairs": True}):
+        one, other = (f.emmeans("h", ddf=ddf, **options)[columns] for f in fits)
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    one, other = (f.emtrends("h", "x", ddf=ddf)[columns] for f in fits)
+    other = other * np.array([scale, scale, 1.0, scale, scale])
+    np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    one, other = (f.anova(1, ddf=ddf).loc["h"] for f in fits)
+    assert other["den_df"] == pytest.approx(one["den_df"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(2006.0, 1.0), (1e6, 1.0), (0, 1e-4)])
+def test_slopes_of_curves_do_not_depend_on_the_zero_of_x(shift, scale, trial):
+    """A step of the range, not of the size of the values."""
+    one, other = (
+        lmm.Model("y ~ poly(x, 3) + (1 | g)", data).fit_reml().emtrends("x", "x")
+        for data in (trial, moved(trial, shift, scale))
+    )
+    assert scale * other["estimate"][0] == pytest.approx(one["estimate"][0], rel=1e-4)
+    assert other["x"][0] == pytest.approx(scale * one["x"][0] + shift)
+
+
+def test_a_number_that_is_compared_stays_a_number(trial):
+    """I(x > 0) is True or False; x has a mean."""
+    fit = lmm.Model("y ~ I(x > 0) + h + (1 | g)", trial).fit_reml()
+    assert fit.emmeans("h").attrs["held"]["x"] == (pytest.approx(trial["x"].mean()),)
+    above = fit.emmeans("h", at={"x": 1.0})["estimate"]
+    below = fit.emmeans("h", at={"x": -1.0})["estimate"]
+    effect = fit.fixef()["estimate"].iloc[1]
+    assert (above - below).tolist() == pytest.approx([effect, effect])
+
+
+def test_a_cell_without_rows_has_no_mean(trial):
+    """As emmeans' nonEst: the others stay."""
+    data = trial.assign(f=np.tile(list("abc"), 40))
+    data = data[~((data["f"] == "a") & (data["h"] == "v"))]
+    with pytest.warns(lmm.DataWarning):
+        model = lmm.Model("y ~ f * h + (1 | g)", data)
+    fit, post = model.fit_reml(), sample_unchecked(model, draws=50, chains=2, seed=1)
+    cells = fit.emmeans("f * h")
+    missing = (cells["f"] == "a") & (cells["h"] == "v")
+    assert cells["estimate"].isna().tolist() == missing.tolist()
+    assert cells["se"].isna().tolist() == missing.tolist()
+    assert fit.emmeans("f")["estimate"].isna().tolist() == [True, False, False]
+    drawn = post.emmeans("f | h", pairs=True)
+    assert drawn["median"].isna().tolist() == [False] * 3 + [True, True, False]
+    assert drawn["p_above"].isna().tolist() == drawn["median"].isna().tolist()
+
+
 @pytest.fixture(scope="module")
 def both(public_data):
     """Both fits of the rats."""

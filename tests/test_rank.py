@@ -78,8 +78,7 @@ def test_effects_that_are_not_estimable_are_refused_by_name():
     new = pd.DataFrame({"a": ["p", "q"], "b": ["z", "z"], "g": ["g1", "g1"]})
     with pytest.raises(DataError, match=r"1 of the 2.*number 2.*'a:b\[q, z\]'"):
         fit.predict(new)
-    with pytest.raises(DataError, match=r"'a:b\[q, z\]'"):
-        fit.emmeans("a | b")
+    assert fit.emmeans("a | b")["estimate"].isna().sum() == 1  # emmeans' nonEst
     with pytest.raises(ModelError, match=r"'a:b\[q, z\]' is not estimable.*dropped"):
         fit.contrast("a:b[q, z] - a[q]")
     np.testing.assert_allclose(

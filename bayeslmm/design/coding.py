@@ -7,6 +7,7 @@ Takes a formula and what is known of its variables, with rows or without; gives 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -162,7 +163,7 @@ def encode_predictors(
     rows: RawRows,
     *,
     random: bool = True,
-    new: bool = False,
+    new: bool | Literal["nan"] = False,
 ) -> tuple[Matrix, tuple[Matrix, ...], Float[np.ndarray, " n"] | None]:
     """X, Z of each bar term, and the offset (None without one) of some rows.
 
@@ -176,15 +177,18 @@ def encode_predictors(
         The rows, for offsets.
     random : bool
         Whether the bar terms are wanted.
-    new : bool
+    new : bool or "nan"
         Whether the rows are not those of the fit, so that their means may not be
-        estimable, which is a `DataError`.
+        estimable: a `DataError`, or rows of NaN.
     """
     X = model_matrix(coding.formula.fixed, coding.fixed, columns, rows.n)
     if coding.aliasing is not None:
-        if new:
+        loose = coding.aliasing.loose(X).any(axis=1) if new == "nan" else None
+        if new is True:
             coding.aliasing.check_estimable(X)
         X = X[:, coding.aliasing.kept]
+        if loose is not None:
+            X[loose] = np.nan
     bars = coding.formula.random if random else ()
     Z = tuple(
         model_matrix(bar.predictor, own, columns, rows.n)

@@ -24,11 +24,15 @@ from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.typical import fixed_columns
 from bayeslmm.errors import ModelError, listed, nearest_names, shortened
+from bayeslmm.formula.nodes import Call, Name
 
 # Rows of a grid beyond which something else was meant.
 MOST_ROWS = 100_000
-# Step of the difference that gives a slope, as a share of the range of the values.
+# Step of the difference that gives a slope, as a share of the range of the data.
 STEP = 1e-3
+
+# Functions whose levels are those of the column.
+CODED = ("factor", "as.factor", "ordered", "C")
 
 Values = tuple[float | int | str | bool, ...]
 
@@ -124,20 +128,23 @@ def make_grid(
     """
     values = _all_values(recipe, at)
     frame = _frame(values)
-    rows = recipe.encode(frame, random=False)
-    names = list(spec.names)
-    # the first variable varies fastest, as in emmeans
-    turned = itertools.product(*(values[name] for name in reversed(names)))
-    cells = [cell[::-1] for cell in turned]
+    rows = recipe.encode(frame, random=False, estimable=False)
+    names, cells = list(spec.names), _cells(spec, values)
     inside = _inside(frame, names, cells)
     offset = np.zeros(len(frame)) if rows.offset is None else rows.offset
     return Grid(
         spec=spec,
-        cells=tuple(cells),
+        cells=cells,
         weights=np.array([rows.X[own].mean(axis=0) for own in inside]),
         constants=np.array([offset[own].mean() for own in inside]),
         held={name: own for name, own in values.items() if name not in names},
     )
+
+
+def _cells(spec: Specification, values: Mapping[str, Values]) -> tuple[Values, ...]:
+    """Combinations of the variables, the first varying fastest, as in emmeans."""
+    turned = itertools.product(*(values[name] for name in reversed(spec.names)))
+    return tuple(cell[::-1] for cell in turned)
 
 
 def slope_grid(
@@ -148,8 +155,8 @@ def slope_grid(
 ) -> Grid:
     """The same for slopes by a numeric variable, by a central difference.
 
-    Exact for straight lines and parabolas; elsewhere right to a millionth of the
-    range of the values.
+    Exact for straight lines and parabolas; elsewhere over a five hundredth of the
+    range of the data, whose square is what it errs by.
     """
     values = _all_values(recipe, at)
     own = values.get(variable)
@@ -160,17 +167,22 @@ def slope_grid(
             f"{recipe.formula.text!r}.{nearest_names(variable, numbers)}"
         )
     centre = np.array(own, dtype=float)
-    step = STEP * max(float(np.ptp(centre)), float(np.abs(centre).max()), 1.0) / 2.0
+    known = recipe.typical.get(variable)
+    spread = 0.0 if known is None else known.spread
+    step = STEP * (
+        spread or float(np.ptp(centre)) or float(np.abs(centre).max()) or 1.0
+    )
     ends = [
         make_grid(recipe, spec, {**(at or {}), variable: (centre + move).tolist()})
         for move in (step, -step)
     ]
     above, below = ends
+    far = (centre + step)[0] - (centre - step)[0]  # what is left of it in doubles
     return Grid(
         spec=spec,
-        cells=above.cells,
-        weights=(above.weights - below.weights) / (2.0 * step),
-        constants=(above.constants - below.constants) / (2.0 * step),
+        cells=_cells(spec, values),
+        weights=(above.weights - below.weights) / far,
+        constants=(above.constants - below.constants) / far,
         held={**above.held, variable: own},
     )
 
@@ -193,7 +205,7 @@ def _all_values(recipe: Recipe, at: Mapping[str, object] | None) -> dict[str, Va
         elif known is not None:
             found[name] = known
         elif name in recipe.typical:
-            found[name] = recipe.typical[name]
+            found[name] = recipe.typical[name].values
         else:
             raise ModelError(
                 f"The mean of {name!r} is not known, as rows were read in batches. "
@@ -212,7 +224,10 @@ def _levels(recipe: Recipe, name: str) -> Values | None:
     """Levels of a column that is a factor in the fixed part, as the data have them."""
     for atom in (a for term in recipe.formula.fixed.terms for a in term.atoms):
         column = recipe.coding.variables[atom.label]
-        if atom.columns == (name,) and isinstance(column, AnyFactor):
+        whole = isinstance(atom.node, Name) or (
+            isinstance(atom.node, Call) and atom.node.function in CODED
+        )
+        if whole and atom.columns == (name,) and isinstance(column, AnyFactor):
             if column.kind == "number":
                 return tuple(float(level) for level in column.levels)
             if column.kind == "flag":

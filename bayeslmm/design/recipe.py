@@ -6,6 +6,7 @@ rows of X and Z, and the levels, of a new data frame.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ from bayeslmm.design.evaluate import (
 )
 from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
 from bayeslmm.design.splines import SPLINES, n_outside
+from bayeslmm.design.typical import Typical
 from bayeslmm.design.used import read_columns
 from bayeslmm.errors import (
     DataError,
@@ -76,23 +78,25 @@ class Recipe:
         Number of trials of a binomial response.
     response_levels : tuple of str
         The two levels of a response that is a factor, 0 and 1; else empty.
-    typical : mapping of str to tuple of float
-        Mean of each numeric column of the fixed part, or its two values; empty for
-        rows that were read in batches.
+    typical : mapping of str to Typical
+        Where each numeric column of the fixed part is; empty for rows that were read
+        in batches.
     """
 
     design: Design
     coding: Coding
     trials: Float[np.ndarray, " n"] | None = None
     response_levels: tuple[str, ...] = ()
-    typical: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    typical: Mapping[str, Typical] = field(default_factory=dict)
 
     @property
     def formula(self) -> Formula:
         """The formula."""
         return self.coding.formula
 
-    def encode(self, new_data: object, *, random: bool = True) -> NewRows:
+    def encode(
+        self, new_data: object, *, random: bool = True, estimable: bool = True
+    ) -> NewRows:
         """Put new data into the columns of the design.
 
         Parameters
@@ -102,6 +106,8 @@ class Recipe:
             ``random`` is False, of the grouping factors. The response is not needed.
         random : bool
             Whether to encode the bar terms too.
+        estimable : bool
+            Whether a row whose mean is not estimable is an error; else its X is NaN.
 
         Returns
         -------
@@ -130,7 +136,7 @@ class Recipe:
                     f"drop those rows."
                 )
         rows = RawRows(columns, len(frame), self.coding.memory, self.formula.text)
-        return self._encode_rows(rows, random=random)
+        return self._encode_rows(rows, random=random, new=estimable or "nan")
 
     def _check_there(
         self, given: Sequence[object], names: Iterable[str], *, random: bool
@@ -150,7 +156,9 @@ class Recipe:
             f"needs.{advice}"
         )
 
-    def _encode_rows(self, rows: RawRows, *, random: bool) -> NewRows:
+    def _encode_rows(
+        self, rows: RawRows, *, random: bool, new: Literal[True, "nan"]
+    ) -> NewRows:
         """X, bar terms and offset on rows that are complete."""
         bars = self.formula.random if random else ()
         predictors = [self.formula.fixed, *(bar.predictor for bar in bars)]
@@ -160,15 +168,15 @@ class Recipe:
         }
         self._warn_outside(labels, rows)
         X, Zs, offset = encode_predictors(
-            self.coding, columns, rows, random=random, new=True
+            self.coding, columns, rows, random=random, new=new
         )
         groups = {
             bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
             for bar in bars
         }
         terms = zip(Zs, bars, strict=True)
-        new = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
-        return NewRows(X, new, offset)
+        found = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
+        return NewRows(X, found, offset)
 
     def _warn_outside(self, atoms: Iterable[Atom], rows: RawRows) -> None:
         """Say how many rows lie beyond the boundary knots of a spline."""

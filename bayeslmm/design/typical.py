@@ -1,6 +1,7 @@
 """Typical values of the numbers of the fixed part, where means are read off."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +12,17 @@ from bayeslmm.formula import Formula
 FIRST = 2048
 
 
+class Typical(NamedTuple):
+    """Mean of a numeric column, or its two values, and the range of the values."""
+
+    values: tuple[float, ...]
+    spread: float
+
+
 def typical_values(
     formula: Formula, used: Mapping[str, RawColumn]
-) -> dict[str, tuple[float, ...]]:
-    """Mean of each numeric column of the fixed part, or its two values.
+) -> dict[str, Typical]:
+    """Where each numeric column of the fixed part is.
 
     Parameters
     ----------
@@ -34,7 +42,8 @@ def typical_values(
         if len(distinct) <= 2:
             distinct = np.unique(values)
         two = 0 < len(distinct) <= 2
-        found[name] = tuple(distinct.tolist()) if two else (float(values.mean()),)
+        at = tuple(distinct.tolist()) if two else (float(values.mean()),)
+        found[name] = Typical(at, float(np.ptp(values)) if values.size else 0.0)
     return found
 
 

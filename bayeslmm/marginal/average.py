@@ -133,7 +133,7 @@ def _gram(
 ) -> Float[np.ndarray, "i c"]:
     """``Q'V0^-1[Q X y]`` for the working vectors Q, by the factorisation at hand."""
     factor = done.factors[0]
-    U = np.linalg.solve(done.lead.root * np.tri(stats.lead.k), factor.T @ lead_F)
+    U = np.linalg.solve(done.lead.lower, factor.T @ lead_F)
     gram = np.hstack([own, with_xy])
     gram -= np.einsum("jki,jkc->ic", U, np.concatenate([U, done.lead.U], axis=2))
     reduced, factors = rest_F.copy(), done.factors[1:]

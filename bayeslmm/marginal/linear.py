@@ -100,8 +100,7 @@ def linear_sums(
     if stats.rest:
         among = _between_blocks(stats, relative)
     else:
-        root = done.lead.root * np.tri(stats.lead.k)
-        among = _within_levels(stats, done.lead.factor, root)
+        among = _within_levels(stats, done.lead.factor, done.lead.lower)
     i, p = len(changes) + 1, stats.p
     traces, Q, P = np.empty((i, i)), np.empty((i, i, p, p)), np.empty((i, p, p))
     for a, one in enumerate(own):
@@ -134,8 +133,9 @@ def _product(
     one: Float[np.ndarray, "j k p"], other: Float[np.ndarray, "j k p"]
 ) -> Float[np.ndarray, "p p"]:
     """Sum over levels and effects of products of columns."""
-    p = one.shape[2]
-    return one.reshape(-1, p).T @ other.reshape(-1, p)
+    rows = one.shape[0] * one.shape[1]
+    p = one.shape[2]  # 0 without fixed effects
+    return one.reshape(rows, p).T @ other.reshape(rows, p)
 
 
 # Z'V0^-1Z: of each level of the only block, or of all levels by pairs of blocks.

@@ -285,12 +285,18 @@ class Lead:
 
     ``root`` (J, k, k) and ``U`` (J, k, w) are the factor of each level and
     ``root^-1 Lambda'F``; ``V`` (nnz, k) is ``root^-1 Lambda'B`` for each coupling.
+    Above its diagonal ``root`` is not filled: whatever was in memory.
     """
 
     factor: Float[np.ndarray, "k k"]
     root: Float[np.ndarray, "j k k"]
     U: Float[np.ndarray, "j k w"]
     V: Float[np.ndarray, "nnz k"]
+
+    @property
+    def lower(self) -> Float[np.ndarray, "j k k"]:
+        """The roots with 0 above the diagonal."""
+        return np.tril(self.root)
 
 
 # --- sums in the layout of the kernels ------------------------------------------------

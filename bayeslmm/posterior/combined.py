@@ -194,7 +194,9 @@ def _columns(
         "sd": np.where(_uses(weights, names, missing.sd), np.nan, sd),
         "lower": lower,
         "upper": upper,
-        "p_above": (values > 0.0).mean(axis=(0, 1)),
+        "p_above": np.where(
+            np.isnan(weights).any(axis=1), np.nan, (values > 0.0).mean(axis=(0, 1))
+        ),
     }
 
 

@@ -5,6 +5,7 @@ with what is known of its own error, from which t and F tests of any combination
 """
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -43,7 +44,40 @@ class Denominator(Protocol):
         ...
 
 
-def denominator(fit: "RemlFit", ddf: object) -> Denominator:
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The tests of safe fixed effects, asked of those of the data's columns.
+
+    A combination is turned before anything is squared: far from zero its variance is
+    a difference of terms that are larger than it by many orders of magnitude.
+    """
+
+    safe: Denominator
+    turn: Float[np.ndarray, "p p"]
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "p p"]:
+        """Covariance of the fixed effects of the data."""
+        return self.turn @ self.safe.covariance @ self.turn.T
+
+    def variances(self, contrasts: Float[np.ndarray, "l p"]) -> Float[np.ndarray, " l"]:
+        """Variance of each combination."""
+        rows = contrasts @ self.turn
+        found = np.einsum("lp,pq,lq->l", rows, self.safe.covariance, rows)
+        return np.maximum(found, 0.0)
+
+    def df(self, contrast: Float[np.ndarray, " p"]) -> float:
+        """Degrees of freedom of the t test of one combination."""
+        return self.safe.df(contrast @ self.turn)
+
+    def test(
+        self, contrasts: Float[np.ndarray, "l p"], values: Float[np.ndarray, " l"]
+    ) -> FTest:
+        """F test that combinations, estimated as `values`, are all 0."""
+        return self.safe.test(contrasts @ self.turn, values)
+
+
+def denominator(fit: "RemlFit", ddf: object) -> Turned:
     """Degrees of freedom by name; kept with the fit.
 
     Raises
@@ -69,14 +103,18 @@ def check_ddf(ddf: object) -> Ddf:
     )
 
 
-def denominator_at(ended: Ended, ddf: Ddf) -> Denominator:
+def denominator_at(ended: Ended, ddf: Ddf) -> Turned:
     """The same where a search has ended."""
+    return Turned(_safe(ended, ddf), ended.turn)
+
+
+def _safe(ended: Ended, ddf: Ddf) -> Denominator:
+    """Of the safe fixed effects."""
     if ddf == "satterthwaite":
         return satterthwaite(ended)
     if ddf == "kenward-roger":
         return kenward_roger(ended)
-    problem, turn = ended.problem, ended.turn
-    stats = problem.statistics
-    gram = eliminate(stats, problem.factors(ended.optimum.theta)).G
-    covariance = turn @ np.linalg.inv(gram[:-1, :-1]) @ turn.T
-    return Known(covariance, math.inf if ddf == "z" else float(stats.n - stats.p))
+    stats = ended.problem.statistics
+    gram = eliminate(stats, ended.problem.factors(ended.optimum.theta)).G
+    n = math.inf if ddf == "z" else float(stats.n - stats.p)
+    return Known(np.linalg.inv(gram[:-1, :-1]), n)

@@ -76,10 +76,11 @@ def effect_errors(
     p = fit.design.p
     if fit.status.converged or ddf != "satterthwaite":
         known = denominator(fit, ddf)
-        variance, df = known.covariance, np.array([known.df(row) for row in np.eye(p)])
+        one = np.eye(p)
+        variance, df = known.variances(one), np.array([known.df(row) for row in one])
     else:
-        variance, df = fit.beta_cov, np.full(p, np.nan)
-    se = np.sqrt(np.maximum(np.diag(variance), 0.0))
+        variance, df = np.diag(fit.beta_cov), np.full(p, np.nan)
+    se = np.sqrt(np.maximum(variance, 0.0))
     reasons = fit.information.reasons
     loose = np.array([name in reasons for name in fit.design.fixed_names], bool)
     return np.where(loose, np.nan, se), np.where(loose, np.nan, df)
@@ -98,9 +99,9 @@ def contrast_table(
         check_consistent(asked)
         test = known.test(asked.weights, values)
         return f_table(["; ".join(asked.names)], [test], "contrast")
-    variance = np.einsum("lp,pq,lq->l", asked.weights, known.covariance, asked.weights)
+    variance = known.variances(asked.weights)
     df = np.array([known.df(row) for row in asked.weights])
-    columns = t_columns(values, np.sqrt(np.maximum(variance, 0.0)), df, prob)
+    columns = t_columns(values, np.sqrt(variance), df, prob)
     return Table(columns, index=_index(asked.names, "contrast"))
 
 

@@ -90,9 +90,9 @@ def _tested(
     known = denominator(fit, ddf)
     refuse_loose(fit, grid.weights, [str(cell) for cell in grid.cells])
     estimate = grid.weights @ fit.beta + grid.constants
-    variance = np.einsum("cp,pq,cq->c", grid.weights, known.covariance, grid.weights)
+    variance = known.variances(grid.weights)
     df = np.array([known.df(row) for row in grid.weights])
-    return t_columns(estimate, np.sqrt(np.maximum(variance, 0.0)), df, prob)
+    return t_columns(estimate, np.sqrt(variance), df, prob)
 
 
 def _adjusted(

@@ -95,7 +95,7 @@ class Adjusted:
 
 
 def kenward_roger(ended: Ended) -> Adjusted:
-    """The adjusted covariance of the fixed effects, with what its tests need.
+    """The adjusted covariance of safe fixed effects, with what its tests need.
 
     Exact where the covariance is linear in its parameters: us, diag, hom diag, hom cs.
     For the others (several SDs under shared correlations, ar1, toep) second derivatives
@@ -111,7 +111,7 @@ def kenward_roger(ended: Ended) -> Adjusted:
             "Kenward-Roger adjusts a REML fit, and this one is by ML. Fit it with "
             "fit_reml(method='REML'), or use ddf='satterthwaite'."
         )
-    problem, theta, turn = ended.problem, ended.optimum.theta, ended.turn
+    problem, theta = ended.problem, ended.optimum.theta
     changes = [
         Change(t, slope)
         for t, block in enumerate(problem.blocks)
@@ -125,10 +125,10 @@ def kenward_roger(ended: Ended) -> Adjusted:
     total = np.tensordot(W, inner, 2)
     adjusted = C0 + C0 @ (total + total.T) @ C0
     return Adjusted(
-        covariance=turn @ adjusted @ turn.T,
-        unadjusted=turn @ C0 @ turn.T,
+        covariance=adjusted,
+        unadjusted=C0,
         W=W,
-        moves=turn @ moves @ turn.T,
+        moves=moves,
     )
 
 

@@ -53,7 +53,7 @@ class Moving:
     Attributes
     ----------
     covariance : ndarray, shape (p, p)
-        Covariance of the fixed effects at the estimates.
+        Covariance of the fixed effects at the estimates, of safe columns.
     moves : ndarray, shape (s, p, p)
         Its change along independent errors of the variance parameters, one SD each.
     """
@@ -123,7 +123,7 @@ def _pooled_df(df: Float[np.ndarray, " r"]) -> float:
 
 
 def satterthwaite(ended: Ended) -> Moving:
-    """The covariance of the fixed effects, and how it moves; see the module.
+    """The covariance of safe fixed effects, and how it moves; see the module.
 
     What stands at its boundary is held there, as in lmerTest.
 
@@ -132,14 +132,12 @@ def satterthwaite(ended: Ended) -> Moving:
     ModelError
         If the search did not converge.
     """
-    problem, theta, turn = ended.problem, ended.optimum.theta, ended.turn
+    problem, theta = ended.problem, ended.optimum.theta
     curvature = _curvature(problem, ended.optimum)
     root = _theta_root(curvature)
-    own = _covariance_slopes(problem, theta)  # (p, p), (m, p, p), relative
-    covariance = turn @ own[0] @ turn.T
+    covariance, slopes = _covariance_slopes(problem, theta)
     log_sigma = problem.log_sigma_slope(theta)
-    along = np.tensordot(root.T, own[1], 1)
-    moves = turn @ along @ turn.T
+    moves = np.tensordot(root.T, slopes, 1)
     moves += 2.0 * (root.T @ log_sigma)[:, None, None] * covariance
     with_sigma = 2.0 * covariance / math.sqrt(2.0 * problem.dof)
     return Moving(covariance, np.concatenate([moves, with_sigma[None]]))
