@@ -14,7 +14,7 @@ from scipy.linalg import null_space
 from scipy.special import chdtrc
 
 from bayeslmm.design.arrays import Design, FixedVariable, rows_of
-from bayeslmm.design.contrasts import make_contrasts
+from bayeslmm.design.contrasts import check_consistent, make_contrasts
 from bayeslmm.design.hypotheses import term_hypotheses
 from bayeslmm.errors import ModelError, SamplingError
 from bayeslmm.reml.ddf import DDF, Ddf, check_ddf, denominator_at
@@ -65,6 +65,7 @@ def read_effect(model: ModelSpec, effect: object) -> Wanted:
         if effect in terms and effect not in design.fixed_names:
             return Wanted(effect, terms[effect], np.zeros(len(terms[effect])))
     found = make_contrasts(design, effect)
+    check_consistent(found)
     return Wanted("; ".join(found.names), found.weights, found.constants)
 
 
