@@ -334,6 +334,38 @@ def test_rows_in_batches(sleepstudy, tmp_path):
         pd.testing.assert_frame_equal(one.ranova(), two.ranova(), rtol=1e-7)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_other_data_in_batches(far, sleepstudy, tmp_path):
+    """Weights and columns are compared by their sums, however far from zero."""
+    data = sleepstudy.assign(
+        Days=lambda d: d["Days"] + far,
+        late=lambda d: (d["Days"] - far > 4.0).astype(float),
+        w=1.0 + np.arange(len(sleepstudy)) % 3,
+        v=1.0 + np.arange(len(sleepstudy)) // 2 % 3,
+    )
+    rng = np.random.default_rng(1)
+    other = data.assign(Days=rng.permutation(data["Days"]))
+    data.to_parquet(tmp_path / "one.parquet")
+    other.to_parquet(tmp_path / "other.parquet")
+    texts = "Reaction ~ Days + (1 | Subject)", "Reaction ~ late + Days + (1 | Subject)"
+
+    def fit(text, name="one", weights=None):
+        return Model(
+            text, str(tmp_path / f"{name}.parquet"), weights=weights
+        ).fit_reml()
+
+    small = fit(texts[0], weights="w")
+    assert len(lmm.anova(small, fit(texts[1], weights="w"))) == 2
+    assert len(lmm.anova(small, fit("Reaction ~ (1 | Subject)", weights="w"))) == 2
+    for weights in ("v", None):  # of the same logarithms, or none
+        with pytest.raises(ModelError, match="their weights differ"):
+            lmm.anova(small, fit(texts[1], weights=weights))
+    with pytest.raises(
+        ModelError, match=r"they have other values, or orders, of 'Days' \("
+    ):
+        lmm.anova(small, fit(texts[1], "other", "w"))
+
+
 def test_laws_of_shift_scale_and_order(sleepstudy):
     """Chi-squares do not see units of y and x, nor the order of rows and terms."""
     text = "Reaction ~ Days + ({} | Subject)"

@@ -480,6 +480,42 @@ def test_a_contrast_that_cannot_be_read_is_told(machines, what, words):
         machines.contrast(what)
 
 
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger", "z", "residual"])
+def test_hypotheses_that_contradict_each_other_are_told(machines, ddf):
+    def joint(*what):
+        return machines.contrast(list(what), ddf=ddf, joint=True)
+
+    for what in (
+        ("Machine[B] = 1", "Machine[B] = 2"),
+        ("Machine[B] = 1", "Machine[C] = 1", "1e6 * Machine[B] = 1e6 * Machine[C] + 1"),
+    ):
+        with pytest.raises(ModelError, match=r"'Machine\[B\] = 1'.* contradict each"):
+            joint(*what)
+        assert len(machines.contrast(list(what), ddf=ddf)) == len(what)
+    one = joint("Machine[B] = 1", "Machine[C] = 3")
+    two = joint("Machine[B] = 1", "Machine[C] = 3", "3 * Machine[B] = Machine[C]")
+    assert two.iloc[0].tolist() == pytest.approx(one.iloc[0].tolist())
+
+
+def test_names_as_r_has_them(public_data):
+    """Of flags, and of products of numbers and factors."""
+    data = public_data("Machines").assign(
+        flag=lambda d: d["score"].rank() % 2 == 0, x=lambda d: np.sin(d.index)
+    )
+    fit = Model("score ~ flag * x + x : Machine + (1 | Worker)", data).fit_reml()
+    for ours, theirs in {
+        "flag[True]": "flagTRUE",
+        "flag:x[True]": "flagTRUE:x",
+        "x:Machine[B]": "x:MachineB",
+    }.items():
+        one, two = fit.contrast(ours), fit.contrast(theirs)
+        assert one.to_numpy().tolist() == two.to_numpy().tolist()
+    assert (
+        fit.contrast("flagTrue")["df"].tolist()
+        == fit.contrast("flagTRUE")["df"].tolist()
+    )
+
+
 def test_methods_that_do_not_exist_are_told(machines, public_data):
     with (
         unchecked(),

@@ -249,6 +249,7 @@ def test_draws_of_a_mean_are_those_of_its_combination(both):
         assert male[column].tolist() == pytest.approx(own[column].tolist())
 
 
+@pytest.mark.slow
 def test_other_families_stand_on_the_scale_of_their_link(public_data):
     data = public_data("cbpp")
     formula = "cbind(incidence, size - incidence) ~ factor(period) + (1 | herd)"

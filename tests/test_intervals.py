@@ -159,6 +159,7 @@ def test_the_end_of_the_parameter_space_is_said(fit_of):
     assert tuple(score.loc["classroom_corr[Intercept:edu]"]) == (-1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_shared_correlations(sleepstudy):
     """Of `cs` with two effects the same as unstructured; of three, its rho."""
     data = sleepstudy.assign(late=(sleepstudy["Days"] > 4).astype(float))

@@ -117,6 +117,14 @@ def test_what_needs_the_rows_is_an_error_that_says_so(results):
         saved.plot_shrinkage()
     with pytest.raises(ModelError, match=r"prob=0\.9 were not saved"):
         saved.reml.summary(prob=0.9)
+    for verb in (saved.reml.interval, saved.reml.confint):
+        with pytest.raises(ModelError, match=r"method='profile' were not saved, only"):
+            verb(method="profile", criterion="ML")
+        with pytest.raises(ModelError, match=r"method='boot' were not saved, only"):
+            verb(method="boot", nsim=10, seed=1)
+        with pytest.raises(ModelError, match=r"ddf='z' were not saved, only Satterth"):
+            verb(ddf="z")
+        assert verb(method="wald").equals(saved.reml.summary()[["lower", "upper"]])
     assert not hasattr(saved, "model")
     assert copy.copy(saved).formula == FORMULA
 

@@ -87,6 +87,18 @@ def test_effects_that_are_not_estimable_are_refused_by_name():
     assert len(fit.emmeans("b", at={"a": "p"})) == 3
 
 
+def test_a_dropped_name_within_another_refuses_its_own_alone():
+    """'ag' was dropped, 'age' was not."""
+    data = DATA.assign(age=DATA.x, ag=3.0 * DATA.x, g_age=DATA.x**2)
+    fit = quiet("y ~ age + g_age + ag + (1 | g)", data).fit_reml()
+    assert fit.design.account.aliased == ("ag",)
+    for what in ("age", "g_age - age", {"age": 2.0}):
+        assert np.isfinite(fit.contrast(what)["estimate"]).all()
+    for what in ("ag", "age - 2 * ag = 1", {"ag": 1.0}):
+        with pytest.raises(ModelError, match=r"'ag' is not estimable: it was dropped"):
+            fit.contrast(what)
+
+
 def test_a_dropped_repeat_does_not_stand_in_the_way():
     """New rows in which z = 2 x still are estimable, others are not."""
     fit = quiet("y ~ x + z + (1 | g)", DATA.assign(z=2.0 * DATA.x + 1.0)).fit_reml()

@@ -353,7 +353,9 @@ def test_residuals_in_batches_are_those_of_memory(frame, parquet, formula):
     pd.testing.assert_frame_equal(whole, table, rtol=EXACT, atol=EXACT)
 
 
-@pytest.mark.parametrize("keep", ["all", "summary"])
+@pytest.mark.parametrize(
+    "keep", [pytest.param("all", marks=pytest.mark.slow), "summary"]
+)
 def test_residuals_of_a_posterior_in_batches(both, keep):
     memory, streamed = both
     post = memory.sample(draws=20, tune=50, chains=2, seed=1, keep=keep)

@@ -135,7 +135,7 @@ def _check(fits: Sequence[RemlFit]) -> None:
         )
     first = fits[0].model
     for fit in fits[1:]:
-        difference = data_difference(first.design, fit.model.design)
+        difference = data_difference(first, fit.model)
         if difference:
             raise ModelError(
                 f"Likelihoods of different data cannot be compared: {difference} "

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import listed
+from bayeslmm.spec import ModelSpec
 
 # What a projection leaves of a column, relative to its size, that is rounding.
 ROUNDING = 1e-7
@@ -25,31 +26,67 @@ WITHIN = {
 }
 
 
-def data_difference(one: Design, other: Design) -> str:
+def data_difference(first: ModelSpec, second: ModelSpec) -> str:
     """What differs first in the data of two models; empty if nothing does.
 
     Parameters
     ----------
-    one, other : Design
-        Arrays of the models.
+    first, second : ModelSpec
+        The models. If the rows of one were read in batches, their sums are compared.
     """
+    one, other = first.design, second.design
     if one.n != other.n:
         return f"one uses {one.n} rows, the other {other.n}"
     if one.response != other.response:
         return f"their responses are {one.response!r} and {other.response!r}"
     a, b = one.rows, other.rows
     if a is None or b is None:
-        if not _close(one.moments.y, other.moments.y):
-            return f"their responses {one.response!r} differ in value"
-        if not _close(one.moments.net, other.moments.net):
-            return "their offsets differ"
-        return "" if one.has_weights == other.has_weights else "their weights differ"
+        return _sums_difference(first, second)
     if not np.array_equal(a.y, b.y):
         return f"their responses {one.response!r} differ in value or order of rows"
     if not np.array_equal(a.net, b.net):
         return "their offsets differ"
     w, v = (np.ones(r.n) if r.weights is None else r.weights for r in (a, b))
     return "" if np.array_equal(w, v) else "their weights differ"
+
+
+def _sums_difference(first: ModelSpec, second: ModelSpec) -> str:
+    """What differs first in the sums over the rows; orders of rows are not seen."""
+    one, other = first.design, second.design
+    if not _close(one.moments.y, other.moments.y):
+        return f"their responses {one.response!r} differ in value"
+    if not _close(one.moments.net, other.moments.net):
+        return "their offsets differ"
+    logs = [m.conditioned.statistics.log_weights / one.n for m in (first, second)]
+    if abs(logs[0] - logs[1]) > ROUNDING * max(1.0, *np.abs(logs)):
+        return "their weights differ"
+    names = [name for name in one.fixed_names if name in other.fixed_names]
+    centred = "Intercept" in names  # then shifts of columns change no likelihood
+    ours, theirs = (_products(m, names, centred=centred) for m in (first, second))
+    size = np.sqrt(np.maximum(np.diagonal(ours), np.diagonal(theirs)))
+    apart = np.abs(ours - theirs) > ROUNDING * np.outer(size, size)
+    if apart[-1, -1]:
+        return "their weights differ"
+    odd = np.flatnonzero((apart[-1] | np.diagonal(apart))[:-1])
+    if not len(odd):
+        return ""
+    return f"they have other values, or orders, of {listed(names[i] for i in odd)}"
+
+
+def _products(
+    model: ModelSpec, names: list[str], *, centred: bool
+) -> Float[np.ndarray, "c c"]:
+    """``[X y]'W[X y]`` of some columns, moved if `centred`, and y less its offset."""
+    design, conditioned = model.design, model.conditioned
+    p, root = design.p, conditioned.root
+    turn = np.zeros((p + 1, p + 1))
+    turn[:p] = np.column_stack([root, root @ conditioned.beta])
+    turn[p, p] = conditioned.unit
+    if not centred and conditioned.intercept is not None:
+        means = np.append(conditioned.means, 0.0)
+        turn += np.outer(turn[:, conditioned.intercept], means)
+    turn = turn[:, [*map(design.fixed_names.index, names), p]]
+    return turn.T @ conditioned.statistics.WW @ turn
 
 
 def same_fixed(one: Design, other: Design) -> bool:

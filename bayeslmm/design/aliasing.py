@@ -88,7 +88,8 @@ def restrict_design(design: Design, aliasing: Aliasing) -> Design:
             if column in place:
                 coord = f"[{variable.coords[i]}]" if variable.coords else ""
                 name = f"{variable.name}{coord}"
-                fixed.append(FixedVariable(name, (place[column],)))
+                cells = variable.cells[i : i + 1]
+                fixed.append(FixedVariable(name, (place[column],), cells=cells))
     coarse = design.account.coarse
     account = replace(
         design.account,

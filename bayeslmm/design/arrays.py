@@ -20,17 +20,23 @@ from bayeslmm.formula.nodes import StructureWord
 NO_MEAN = 1e-12
 
 
+# What a column stands for: the atoms of its term, factors with the level of each.
+Cell = tuple[tuple[str, str | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FixedVariable:
     """One fixed-effect variable under bambi's name, with the columns of X it owns.
 
     ``coords`` is empty for a scalar; else it has one entry for each column, and the
-    labels of the columns are ``name[coord]``.
+    labels of the columns are ``name[coord]``. ``cells`` has one entry for each column
+    where it comes from a term.
     """
 
     name: str
     columns: tuple[int, ...]
     coords: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

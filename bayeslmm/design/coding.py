@@ -143,7 +143,7 @@ def make_design(
             )
         )
     design = Design(
-        fixed=tuple(FixedVariable(v.name, v.columns, v.coords) for v in fixed),
+        fixed=tuple(FixedVariable(v.name, v.columns, v.coords, v.cells) for v in fixed),
         groups=tuple(terms),
         response=formula.response.label,
         account=account,

@@ -12,8 +12,13 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import ModelError, is_number, nearest_names, shortened
+from bayeslmm.errors import ModelError, is_number, listed, nearest_names, shortened
 from bayeslmm.formula.linear import Combination, parse_combination
+
+# How R writes the levels of a flag.
+LOGICAL = {"True": "TRUE", "False": "FALSE"}
+# Constants that leave the span of the combinations by a smaller share are rounding.
+ROUNDING = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +41,14 @@ class Contrasts:
 
 
 def coefficient_places(design: Design) -> dict[str, int]:
-    """Place of each fixed effect by its label, and by R's name where that is clear."""
+    """Place of each fixed effect by its label, and by R's name, ``x:fb``."""
     found: dict[str, int] = {}
     for variable in design.fixed:
-        atoms = variable.name.split(":")
-        for coord, place in zip(variable.coords, variable.columns, strict=False):
-            levels = coord.split(", ")
-            if len(levels) == len(atoms):
-                named = (a + level for a, level in zip(atoms, levels, strict=True))
-                found.setdefault(":".join(named), place)
+        for cell, place in zip(variable.cells, variable.columns, strict=False):
+            levels = [(atom, level or "") for atom, level in cell]
+            for words in ({}, LOGICAL):
+                atoms = (atom + words.get(level, level) for atom, level in levels)
+                found.setdefault(":".join(atoms), place)
     if design.intercept is not None:
         found["(Intercept)"] = design.intercept
     return found | {label: place for place, label in enumerate(design.fixed_names)}
@@ -89,6 +93,22 @@ def make_contrasts(design: Design, what: object) -> Contrasts:
     return Contrasts(tuple(name for name, _ in named), weights, constants)
 
 
+def check_consistent(asked: Contrasts) -> None:
+    """Raise `ModelError` unless all combinations can be 0 at once."""
+    columns = np.abs(asked.weights).max(axis=0)
+    rows = asked.weights / np.where(columns > 0.0, columns, 1.0)
+    unit = np.linalg.norm(rows, axis=1)
+    rows, constants = rows / unit[:, None], asked.constants / unit
+    vectors, sizes, _ = np.linalg.svd(rows, full_matrices=False)
+    span = vectors[:, sizes > ROUNDING * sizes[0]]
+    left = constants - span @ (span.T @ constants)
+    if np.abs(left).max() > ROUNDING * np.abs(constants).max():
+        raise ModelError(
+            f"The hypotheses {listed(asked.names)} contradict each other: no values of "
+            f"the fixed effects meet all of them, so there is no joint test."
+        )
+
+
 def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
     """Names and rows of all that is asked for."""
     if isinstance(what, str):
@@ -115,12 +135,14 @@ def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
 
 def _row(design: Design, what: object) -> Combination:
     """One combination."""
-    _check_not_dropped(design, what)
-    places = coefficient_places(design)
+    dropped = design.account.aliased
+    width = design.p + len(dropped)  # dropped columns are read, and then refused
+    places = {label: design.p + i for i, label in enumerate(dropped)}
+    places |= coefficient_places(design)
     if isinstance(what, str):
-        return parse_combination(what, places, design.p)
+        return _estimable(design, parse_combination(what, places, width))
     if isinstance(what, Mapping):
-        weights = np.zeros(design.p)
+        weights = np.zeros(width)
         for label, weight in what.items():
             if label not in places:
                 raise ModelError(
@@ -130,21 +152,23 @@ def _row(design: Design, what: object) -> Combination:
             if not is_number(weight):
                 raise ModelError(f"The weight of {label!r} is {weight!r}, no number.")
             weights[places[label]] += float(weight)
-        return Combination(weights, 0.0)
+        return _estimable(design, Combination(weights, 0.0))
     matrix = _matrix(what)
     if matrix is None or matrix.shape != (1, design.p):
         raise ModelError(_unreadable(what))
     return _from_array(matrix[0])
 
 
-def _check_not_dropped(design: Design, what: object) -> None:
-    """Raise if a combination names a column that others determine."""
-    for name in design.account.aliased:
-        if isinstance(what, str | Mapping) and name in what:
+def _estimable(design: Design, found: Combination) -> Combination:
+    """A combination without the columns that others determine; they must not be in."""
+    kept, dropped = np.split(found.weights, [design.p])
+    for name, weight in zip(design.account.aliased, dropped, strict=True):
+        if weight != 0.0:
             raise ModelError(
                 f"{name!r} is not estimable: it was dropped, as other columns of the "
                 f"data determine it. {design.account.dependence}"
             )
+    return Combination(kept, found.constant)
 
 
 def _matrix(what: object) -> Float[np.ndarray, "l p"] | None:

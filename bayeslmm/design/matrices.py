@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import EffectVariable
+from bayeslmm.design.arrays import Cell, EffectVariable
 from bayeslmm.design.evaluate import AnyNumeric, Column, Described, NumericColumn
 from bayeslmm.design.factor_coding import Contrast, contrast_of
 from bayeslmm.design.frame import AnyFactor
@@ -58,11 +58,13 @@ class MatrixVariable:
     """Columns of a model matrix that are one variable for bambi.
 
     ``coords`` is empty for a scalar; else one level, or combination, for each column.
+    ``cells`` says what each column stands for; empty for the intercept.
     """
 
     name: str
     columns: tuple[int, ...]
     coords: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,17 +110,15 @@ def matrix_variables(
     found = [MatrixVariable("Intercept", (0,))] if predictor.intercept else []
     start = len(found)
     for coding in coded:
-        names = _column_names(coding, columns)
+        cells = _column_cells(coding, columns)
         together = not any(coding.contrasts(columns))
-        found += _group_names(names, start, together=together)
-        start += len(names)
+        found += _group_cells(cells, start, together=together)
+        start += len(cells)
     return tuple(found)
 
 
-def _column_names(
-    coding: CodedTerm, columns: Mapping[str, Described]
-) -> list[tuple[str, tuple[str, ...]]]:
-    """Name and levels of each column of a term, the first atom varying fastest."""
+def _column_cells(coding: CodedTerm, columns: Mapping[str, Described]) -> list[Cell]:
+    """What each column of a term stands for, the first atom varying fastest."""
     parts: list[list[tuple[str, str | None]]] = []
     given = zip(coding.term.atoms, coding.full, coding.contrasts(columns), strict=True)
     for atom, full, contrast in given:
@@ -130,16 +130,11 @@ def _column_names(
         else:
             levels = column.levels[0 if full else 1 :]
             parts.append([(atom.label, level) for level in levels])
-    names = []
-    for cell in itertools.product(*reversed(parts)):
-        cell = cell[::-1]
-        levels = tuple(level for _, level in cell if level is not None)
-        names.append((":".join(name for name, _ in cell), levels))
-    return names
+    return [cell[::-1] for cell in itertools.product(*reversed(parts))]
 
 
-def _group_names(
-    names: list[tuple[str, tuple[str, ...]]], start: int, *, together: bool
+def _group_cells(
+    cells: list[Cell], start: int, *, together: bool
 ) -> list[MatrixVariable]:
     """Neighbouring columns of one name as one variable.
 
@@ -148,21 +143,27 @@ def _group_names(
     not to be together, as bambi would make others of them.
     """
     groups = [
-        (name, list(cells))
-        for name, cells in itertools.groupby(enumerate(names, start), lambda c: c[1][0])
+        (name, list(own))
+        for name, own in itertools.groupby(
+            enumerate(cells, start), lambda c: ":".join(atom for atom, _ in c[1])
+        )
     ]
     whole = together and len({name for name, _ in groups}) == len(groups)
     found = []
-    for name, cells in groups:
-        at = tuple(column for column, _ in cells)
-        coords = tuple(", ".join(levels) for _, (_, levels) in cells)
+    for name, group in groups:
+        at, own = (tuple(part) for part in zip(*group, strict=True))
+        coords = tuple(
+            ", ".join(level for _, level in cell if level is not None) for cell in own
+        )
         if not any(coords):
-            found.append(MatrixVariable(name, at))
+            found.append(MatrixVariable(name, at, cells=own))
         elif whole:
-            found.append(MatrixVariable(name, at, coords))
+            found.append(MatrixVariable(name, at, coords, own))
         else:
-            labels = zip(at, coords, strict=True)
-            found += [MatrixVariable(f"{name}[{coord}]", (c,)) for c, coord in labels]
+            found += [
+                MatrixVariable(f"{name}[{coord}]", (c,), cells=(cell,))
+                for c, coord, cell in zip(at, coords, own, strict=True)
+            ]
     return found
 
 

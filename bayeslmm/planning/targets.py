@@ -20,7 +20,7 @@ from bayeslmm.design.arrays import (
     GroupTerm,
     rows_of,
 )
-from bayeslmm.design.contrasts import make_contrasts
+from bayeslmm.design.contrasts import check_consistent, make_contrasts
 from bayeslmm.design.hypotheses import term_hypotheses
 from bayeslmm.errors import ModelError, SamplingError, is_choice
 from bayeslmm.reml.ddf import DDF, Ddf, check_ddf, denominator_at
@@ -73,6 +73,7 @@ def read_effect(model: ModelSpec, effect: object) -> Wanted:
         if effect in terms and effect not in design.fixed_names:
             return Wanted(effect, terms[effect], np.zeros(len(terms[effect])))
     found = make_contrasts(design, effect)
+    check_consistent(found)
     return Wanted("; ".join(found.names), found.weights, found.constants)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
-from bayeslmm.design.contrasts import make_contrasts
+from bayeslmm.design.contrasts import check_consistent, make_contrasts
 from bayeslmm.errors import ModelError, check_flag, check_fraction
 from bayeslmm.reml.ddf import denominator
 from bayeslmm.reml.satterthwaite import FTest
@@ -96,6 +96,7 @@ def contrast_table(
     refuse_loose(fit, asked.weights, asked.names)
     values = asked.weights @ fit.beta + asked.constants
     if check_flag(joint, "joint"):
+        check_consistent(asked)
         test = known.test(asked.weights, values)
         return f_table(["; ".join(asked.names)], [test], "contrast")
     variance = known.variances(asked.weights)

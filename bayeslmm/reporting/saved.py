@@ -28,6 +28,7 @@ from bayeslmm.posterior.tables import (
 )
 from bayeslmm.posterior.tails import Missing
 from bayeslmm.reml.ddf import Ddf
+from bayeslmm.reml.inference import IntervalMethod
 from bayeslmm.reml.status import FitStatus
 
 if TYPE_CHECKING:
@@ -79,25 +80,44 @@ class SavedReml:
     ) -> "pd.DataFrame":
         """The table of `RemlFit.summary`; only with the ``prob`` that was saved."""
         if ddf != "satterthwaite":
-            raise ModelError(
-                f"Tests with ddf={ddf!r} were not saved, only Satterthwaite's. Fit "
-                "again for others."
-            )
+            raise _only_saved(f"Tests with ddf={ddf!r}", "Satterthwaite's")
         check_fraction(prob, "prob")
         if prob != PROB:
-            raise ModelError(
-                f"Intervals with prob={prob} were not saved, only those of {PROB}. "
-                "Fit again for others."
-            )
+            raise _only_saved(f"Intervals with prob={prob}", f"those of {PROB}")
         return self._table.reindex(columns=["component", *TESTED, "lower", "upper"])
 
-    def interval(self, prob: float = PROB) -> "pd.DataFrame":
-        """The columns ``lower`` and ``upper`` of `summary`."""
-        return self.summary(prob).loc[:, ["lower", "upper"]]
+    def interval(
+        self,
+        prob: float = PROB,
+        *,
+        method: IntervalMethod = "wald",
+        ddf: Ddf = "satterthwaite",
+        criterion: Literal["REML", "ML"] | None = None,  # noqa: ARG002
+        nsim: int = 1000,  # noqa: ARG002
+        seed: int | np.random.Generator | None = None,  # noqa: ARG002
+    ) -> "pd.DataFrame":
+        """The columns ``lower`` and ``upper`` of `summary`: Wald's alone were saved.
 
-    def confint(self, prob: float = PROB) -> "pd.DataFrame":
+        Of Wald's, ``criterion``, ``nsim`` and ``seed`` say nothing.
+        """
+        if method != "wald":
+            raise _only_saved(f"Intervals with method={method!r}", "Wald's")
+        return self.summary(prob, ddf=ddf).loc[:, ["lower", "upper"]]
+
+    def confint(
+        self,
+        prob: float = PROB,
+        *,
+        method: IntervalMethod = "wald",
+        ddf: Ddf = "satterthwaite",
+        criterion: Literal["REML", "ML"] | None = None,
+        nsim: int = 1000,
+        seed: int | np.random.Generator | None = None,
+    ) -> "pd.DataFrame":
         """The same as `interval`, as R has it."""
-        return self.interval(prob)
+        return self.interval(
+            prob, method=method, ddf=ddf, criterion=criterion, nsim=nsim, seed=seed
+        )
 
     def fixef(self) -> "pd.DataFrame":
         """Fixed effects: ``estimate``, ``se``, ``df``, ``t``, ``p``."""
@@ -294,6 +314,11 @@ def saved_posterior(
         tuple(Place(*place) for place in found["places"]),
         (diagnosis["ok"], tuple(diagnosis["messages"])),
     )
+
+
+def _only_saved(what: str, saved: str) -> ModelError:
+    """The error for numbers of another kind than those in the folder."""
+    return ModelError(f"{what} were not saved, only {saved}. Fit again for others.")
 
 
 def _levels(table: "pd.DataFrame | None") -> "pd.DataFrame":
