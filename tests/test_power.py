@@ -345,6 +345,7 @@ def test_fits_that_are_no_pilots_are_told(tmp_path):
         ({"effect": "1|g_sigma", "test": "lrt"}, "is the only random effect"),
         ({"effect": "1|g_sigma", "test": "z"}, "is tested by test='lrt' alone"),
         ({"effect": "x = 1", "test": "lrt"}, "compares with 0"),
+        ({"effect": ["x = 1", "x = 2"]}, "contradict each other"),
         ({"seed": -1}, "seed must be"),
         ({"data": None}, "power needs the rows of the study"),
         ({"data": [1]}, "must be a pandas data frame"),
