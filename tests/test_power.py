@@ -161,15 +161,8 @@ def test_terms_and_sds_are_tested(public_data):
 
 
 def test_the_posterior_finds_what_its_interval_leaves_out():
-    found = lmm.power(
-        FORMULA,
-        study(),
-        effect="x",
-        parameters={**STUDY, "x": 1.2},
-        test="posterior",
-        nsim=4,
-        seed=9,
-    )
+    options = {"effect": "x", "parameters": {**STUDY, "x": 1.2}, "nsim": 4, "seed": 9}
+    found = lmm.power(FORMULA, study(), test="posterior", **options)
     assert found.table["power"][0] == 1.0
 
 
