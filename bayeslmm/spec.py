@@ -5,7 +5,7 @@ every room to the right takes.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -293,3 +293,26 @@ class ModelSpec:
                 f"predict()."
             )
         return self._rereader.read(self.recipe)
+
+
+def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelSpec:
+    """The model of other rows: the same formula, family and rule for the priors.
+
+    Parameters
+    ----------
+    model : ModelSpec
+        Whose formula, family and priors hold.
+    data : DataFrame or other table
+        The other rows.
+    weights : str, optional
+        Column of `data` with precision weights.
+    """
+    rule, center = model._prior_rule
+    return ModelSpec(
+        model.formula.text,
+        data,
+        priors=cast("str | Mapping[str, object]", rule),
+        family=model.family,
+        weights=weights,
+        center_predictors=center,
+    )

@@ -189,14 +189,23 @@ def power(
         ),
     ],
     test: Annotated[
-        str, typer.Option(help="satterthwaite, kenward-roger, z, lrt or posterior.")
-    ] = "satterthwaite",
+        str | None,
+        typer.Option(
+            help="satterthwaite, kenward-roger, z, residual, lrt or posterior; if not "
+            "given, satterthwaite, and lrt for an SD."
+        ),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
     nsim: Annotated[int, typer.Option(min=1, help="Simulated studies.")] = 1000,
     levels: Annotated[
         list[str] | None,
         typer.Option(help='Numbers of levels to try, "g=10,20,40".'),
     ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help='How many times each row is there, "1,2,4".'),
+    ] = None,
+    weights: Weights = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = 1,
     seed: Seed = None,
     sep: Sep = None,
@@ -211,7 +220,7 @@ def power(
     --set "1|g_sigma=0.5" --set sigma=1 --levels g=10,20,40
     """
     with _messages() as stage:
-        from bayeslmm.cli.planned import numbers, print_power, sizes
+        from bayeslmm.cli.planned import counts, numbers, print_power, sizes
         from bayeslmm.planning import power as by_simulation
 
         stage.doing = f"reading {data.name}"
@@ -222,10 +231,12 @@ def power(
             table,
             effect=effect,
             parameters=numbers(value),
-            test=cast("Test", test),
+            test=cast("Test | None", test),
             alpha=alpha,
             nsim=nsim,
+            weights=weights,
             groups=sizes(levels or []),
+            rows=None if rows is None else counts(rows),
             seed=seed,
             n_jobs=jobs,
         )

@@ -46,6 +46,16 @@ def sizes(given: Iterable[str]) -> dict[str, list[int]]:
     return found
 
 
+def counts(text: str) -> list[int]:
+    """``"1,2"`` as numbers of times."""
+    try:
+        return [int(count) for count in text.split(",")]
+    except ValueError:
+        raise ModelError(
+            f'--rows needs NUMBERS, such as "1,2", not {text!r}.'
+        ) from None
+
+
 def print_power(console: "Console", found: "Power") -> None:
     """The table of a `Power`."""
     text = as_text(found.table)
@@ -53,6 +63,6 @@ def print_power(console: "Console", found: "Power") -> None:
     title = f"Power to find {found.effect} by {found.test}, alpha {found.alpha:g}"
     notes = (
         "mcse: Monte Carlo error of the power; lower, upper: its 95% interval",
-        "estimate: mean over the studies; failed: fits that did not converge",
+        "estimate: mean over the studies; failed: fits without convergence or p value",
     )
     print_table(console, TextTable(title, tuple(map(str, text.columns)), rows, notes))

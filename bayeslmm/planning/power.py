@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -22,14 +21,15 @@ from bayeslmm.errors import (
     check_fraction,
     check_progress,
     check_seed,
-    shortened,
+    is_count,
 )
-from bayeslmm.planning.sizes import repeated, resized
+from bayeslmm.planning.studies import make_studies, pilot_of
 from bayeslmm.planning.targets import (
     PosteriorTarget,
     Result,
     Target,
     Test,
+    choose_test,
     make_target,
     read_effect,
 )
@@ -61,7 +61,7 @@ class Power:
         A row for each size: ``groups`` and ``rows`` as asked for, ``n`` rows in all,
         ``power``, ``mcse`` (its Monte Carlo error), ``lower``, ``upper`` (Wilson's 95%
         interval), ``estimate`` (mean over the studies), ``nsim``, ``failed`` (fits
-        that did not converge, which count as no finding).
+        that did not converge or have no p value, which count as no finding).
     p_values : tuple of ndarray, shape (nsim,)
         Of each size.
     """
@@ -93,9 +93,10 @@ def power(
     *,
     effect: object,
     parameters: Mapping[str, float] | None = None,
-    test: Test = "satterthwaite",
+    test: Test | None = None,
     alpha: float = 0.05,
     nsim: int = 1000,
+    weights: str | None = None,
     groups: Mapping[str, int | Sequence[int]] | None = None,
     rows: int | Sequence[int] | None = None,
     seed: int | np.random.Generator | None = None,
@@ -112,7 +113,8 @@ def power(
     source : RemlFit, Model or str
         A pilot fit, whose estimates are the parameters; a model; or a formula.
     data : DataFrame, optional
-        With a formula: the rows of the study; its response need not be there.
+        The rows of the study; its response need not be there. With a model or a fit
+        these take the place of its own rows; formula, weights and priors stay.
     effect : str, mapping or ndarray
         What is to be found: a fixed effect (``"x"``), a combination as of
         `RemlFit.contrast`, a term of several columns (``"dose"``), or an SD
@@ -124,14 +126,19 @@ def power(
     test : {"satterthwaite", "kenward-roger", "z", "residual", "lrt", "posterior"}
         How: t or F as of `RemlFit.summary`; the likelihood-ratio test (ML for fixed
         effects; REML for an SD, with the boundary's mixture of chi-squares); twice the
-        posterior probability of the other sign, under the model's priors.
+        posterior probability of the other sign, under the model's priors. If not given,
+        "satterthwaite" for fixed effects and "lrt" for an SD, which has no other.
     alpha : float, default 0.05
         Level of the test.
     nsim : int, default 1000
         Simulated studies of each size.
+    weights : str, optional
+        Column of `data` with the weights of the rows; a model's column otherwise.
     groups : mapping of str to int or sequence, optional
         Numbers of levels to try: ``{"g": [10, 20, 40]}``. Levels are repeated with
-        their rows under new names; needs `data`.
+        their rows under new names, those nested in them too; they are taken such that
+        predictors between levels keep their proportions as well as can be. Needs
+        `data`.
     rows : int or sequence, optional
         How many times each row is repeated; needs `data`.
     seed : int or numpy.random.Generator, optional
@@ -177,76 +184,25 @@ def power(
     nsim = check_count(nsim, "nsim", 1)
     check_seed(seed)
     check_progress(progress)
+    if n_jobs == 0 or not is_count(n_jobs):
+        raise ModelError(
+            f"n_jobs must be a whole number of processes, or -1 for all cores, not "
+            f"{n_jobs!r}."
+        )
     rng = np.random.default_rng(seed)
-    pilot = _pilot(source)
-    lines, p_values, name = [], [], ""
-    for words, model in _studies(source, data, groups, rows):
+    pilot = pilot_of(source)
+    lines, p_values, name, chosen = [], [], "", ""
+    for words, model in make_studies(source, data, weights, groups, rows):
         wanted = read_effect(model, effect)
-        target = make_target(model, wanted, test)
+        chosen = choose_test(wanted, test)
+        target = make_target(model, wanted, chosen)
         truth = true_parameters(model.design, parameters, pilot)
         results = _run(model, truth, target, nsim, rng, n_jobs, progress)
         p = np.array([result.p for result in results])
         lines.append({**words, "n": model.design.n, **_line(results, p, alpha)})
         p_values.append(p)
         name = wanted.name
-    return Power(name, str(test), alpha, Table(lines), tuple(p_values))
-
-
-def _pilot(source: object) -> dict[str, float] | None:
-    """Estimates of a pilot fit."""
-    if not isinstance(source, RemlFit):
-        return None
-    return {str(k): float(v) for k, v in source.summary()["estimate"].items()}
-
-
-def _studies(
-    source: "ModelSpec | RemlFit | str",
-    data: object,
-    groups: Mapping[str, int | Sequence[int]] | None,
-    rows: int | Sequence[int] | None,
-) -> Iterator[tuple[dict[str, int], ModelSpec]]:
-    """What each study is called, and its model."""
-    model = source.model if isinstance(source, RemlFit) else source
-    formula = model.formula.text if isinstance(model, ModelSpec) else model
-    if not isinstance(formula, str):
-        raise ModelError(
-            f"power takes a fit, a model or a formula with data, not a "
-            f"{type(source).__name__}: {shortened(source)}."
-        )
-    if data is None:
-        if not isinstance(model, ModelSpec) or groups or rows:
-            raise ModelError(
-                "power needs the rows of the study: give data=, a data frame with the "
-                "predictors and the grouping columns."
-            )
-        if model.family != "gaussian":
-            raise ModelError(f"power draws Gaussian responses, not {model.family!r}.")
-        yield {}, model
-        return
-    if not isinstance(data, pd.DataFrame):
-        raise ModelError(f"data must be a pandas data frame, not {shortened(data)}.")
-    asked = {name: _several(value) for name, value in (groups or {}).items()}
-    times = {} if rows is None else {"rows": _several(rows)}
-    for counts in product(*asked.values(), *times.values()):
-        sizes = dict(zip(asked, counts, strict=False))
-        frame = resized(data, sizes)
-        frame = repeated(frame, counts[-1]) if times else frame
-        words = dict(zip([*asked, *times], counts, strict=True))
-        yield words, ModelSpec(formula, _with_response(formula, frame))
-
-
-def _several(value: int | Sequence[int]) -> tuple[int, ...]:
-    """One number or several."""
-    return (value,) if isinstance(value, int) else tuple(value)
-
-
-def _with_response(formula: str, data: pd.DataFrame) -> pd.DataFrame:
-    """The rows with some response, which no study looks at."""
-    from bayeslmm.formula import parse_formula
-
-    names = parse_formula(formula).response.columns
-    noise = np.random.default_rng(0).normal(size=len(data))
-    return data.assign(**dict.fromkeys(names, noise))
+    return Power(name, chosen, alpha, Table(lines), tuple(p_values))
 
 
 def _run(
@@ -312,7 +268,7 @@ def _line(
         "upper": centre + half,
         "estimate": float(np.nanmean([result.estimate for result in results])),
         "nsim": n,
-        "failed": sum(not result.converged for result in results),
+        "failed": sum(not r.converged or math.isnan(r.p) for r in results),
     }
 
 

@@ -6,17 +6,23 @@ of its own can call: response -> estimate and p value.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import null_space
 from scipy.special import chdtrc
 
-from bayeslmm.design.arrays import Design, FixedVariable, rows_of
+from bayeslmm.design.arrays import (
+    Design,
+    EffectVariable,
+    FixedVariable,
+    GroupTerm,
+    rows_of,
+)
 from bayeslmm.design.contrasts import check_consistent, make_contrasts
 from bayeslmm.design.hypotheses import term_hypotheses
-from bayeslmm.errors import ModelError, SamplingError
+from bayeslmm.errors import ModelError, SamplingError, is_choice
 from bayeslmm.reml.ddf import DDF, Ddf, check_ddf, denominator_at
 from bayeslmm.reml.effect_tests import p_of_f, p_of_t
 from bayeslmm.reml.refit import Refitter, design_refitter
@@ -24,6 +30,8 @@ from bayeslmm.spec import ModelSpec
 
 Test = Literal["satterthwaite", "kenward-roger", "z", "residual", "lrt", "posterior"]
 TESTS: tuple[Test, ...] = (*DDF, "lrt", "posterior")
+# Structures that are the same kind of structure without one of their effects.
+SD_STRUCTURES = ("us", "diag")
 
 
 class Result(NamedTuple):
@@ -69,24 +77,37 @@ def read_effect(model: ModelSpec, effect: object) -> Wanted:
     return Wanted("; ".join(found.names), found.weights, found.constants)
 
 
-def make_target(model: ModelSpec, wanted: Wanted, test: object) -> "Target":
-    """What gives estimate and p value of a response.
+def choose_test(wanted: Wanted, test: object) -> Test:
+    """The test asked for; without one the likelihood ratio for an SD, or Satterthwaite.
 
     Raises
     ------
     ModelError
         If the test is unknown, or does not exist for what is wanted.
     """
-    if test not in TESTS:
+    if test is None:
+        return "satterthwaite" if wanted.sd is None else "lrt"
+    if not is_choice(test, TESTS):
         raise ModelError(
             f"Unknown test={test!r}. Options: {', '.join(map(repr, TESTS))}."
         )
+    if wanted.sd is not None and test != "lrt":
+        raise ModelError(
+            f"The SD {wanted.name!r} is tested by test='lrt' alone: REML likelihoods "
+            f"with and without it."
+        )
+    return cast("Test", test)
+
+
+def make_target(model: ModelSpec, wanted: Wanted, test: Test) -> "Target":
+    """What gives estimate and p value of a response, by a test of `choose_test`.
+
+    Raises
+    ------
+    ModelError
+        If the test does not exist for this model.
+    """
     if wanted.sd is not None:
-        if test not in ("lrt", "satterthwaite"):
-            raise ModelError(
-                f"The SD {wanted.name!r} is tested by test='lrt' alone: REML "
-                f"likelihoods with and without it."
-            )
         return _sd_target(model.design, *wanted.sd)
     if test == "lrt":
         return _ratio_target(model.design, wanted)
@@ -211,6 +232,12 @@ def _sd_target(design: Design, term: int, effect: int) -> RatioTarget:
     it: the mean of two chi-squares (Stram and Lee 1994, doi:10.2307/2533455).
     """
     group = design.groups[term]
+    if group.k > 1 and group.structure not in SD_STRUCTURES:
+        raise ModelError(
+            f"An SD of {group.label} cannot be tested: the structure "
+            f"{group.structure!r} has no model without one of its effects. Write the "
+            f"term without a structure, or with diag()."
+        )
     kept = [i for i in range(group.k) if i != effect]
     if not kept and len(design.groups) == 1:
         raise ModelError(
@@ -220,13 +247,7 @@ def _sd_target(design: Design, term: int, effect: int) -> RatioTarget:
     own = rows_of(design, "a likelihood-ratio test")
     groups, Z, codes = list(design.groups), list(own.Z), list(own.codes)
     if kept:
-        variables = tuple(
-            replace(v, effects=(kept.index(v.effects[0]),))
-            for v in group.variables
-            if len(v.effects) == 1 and v.effects[0] in kept
-        )
-        effects = tuple(group.effects[i] for i in kept)
-        groups[term] = replace(group, effects=effects, variables=variables)
+        groups[term] = _without(group, kept)
         Z[term] = np.ascontiguousarray(own.Z[term][:, kept])
     else:
         del groups[term], Z[term], codes[term]
@@ -240,6 +261,19 @@ def _sd_target(design: Design, term: int, effect: int) -> RatioTarget:
         (lost - 1, lost),
         _Spread(term, effect),
     )
+
+
+def _without(group: GroupTerm, kept: list[int]) -> GroupTerm:
+    """A bar term with some of its effects."""
+    variables: list[EffectVariable] = []
+    for v in group.variables:
+        left = [i for i, effect in enumerate(v.effects) if effect in kept]
+        places = tuple(kept.index(v.effects[i]) for i in left)
+        coords = tuple(v.coords[i] for i in left) if v.coords else ()
+        if left:
+            variables.append(replace(v, effects=places, coords=coords))
+    effects = tuple(group.effects[i] for i in kept)
+    return replace(group, effects=effects, variables=tuple(variables))
 
 
 @dataclass(frozen=True, slots=True)

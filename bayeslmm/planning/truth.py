@@ -12,7 +12,7 @@ from jaxtyping import Float
 from bayeslmm.covariance import angle_to_factor
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import Parameter
-from bayeslmm.errors import ModelError, is_number, listed, nearest_names
+from bayeslmm.errors import ModelError, is_number, listed, nearest_names, shortened
 from bayeslmm.simulation import Parameters, sd_corr_to_factor
 
 
@@ -39,15 +39,28 @@ def true_parameters(
         If a label is unknown, a value impossible, or one is missing.
     """
     known = {p.label: p for p in design.space.parameters}
-    values = dict(pilot or {})
-    for label, value in (given or {}).items():
+    own: dict[str, float] = {}
+    if not isinstance(given, Mapping | None):
+        raise ModelError(
+            f"parameters must be values by label, such as {{'x': 0.3, 'sigma': 1.0}}, "
+            f"not {shortened(given)}."
+        )
+    for name, value in (given or {}).items():
+        label = "Intercept" if name == "(Intercept)" else name
         if label not in known:
             raise ModelError(
                 f"There is no parameter {str(label)!r}.{nearest_names(label, known)}"
             )
         if not is_number(value) or not np.isfinite(value):
             raise ModelError(f"{label!r} must be a finite number, not {value!r}.")
-        values[label] = float(value)
+        if own.get(label, value) != value:
+            raise ModelError(f"{label!r} has two values: {own[label]} and {value}.")
+        own[label] = float(value)
+    for t, term in enumerate(design.groups):
+        if term.covariance.homogeneous:
+            equal = [p for p in known.values() if p.term == t and p.component == "sd"]
+            own.update(_shared_sd([p.label for p in equal], own))
+    values = {**(pilot or {}), **own}
     optional = {p.label for p in known.values() if p.component == "corr"}
     optional |= {"Intercept"} & set(known)
     missing = [label for label in known if label not in {*values, *optional}]
@@ -68,6 +81,17 @@ def true_parameters(
         for t in range(len(design.groups))
     )
     return Parameters(beta, factors, sigma)
+
+
+def _shared_sd(labels: list[str], own: Mapping[str, float]) -> dict[str, float]:
+    """The one SD of a term under all of its labels, if it is given under any."""
+    given = {label: own[label] for label in labels if label in own}
+    if len(set(given.values())) > 1:
+        raise ModelError(
+            f"{listed(given)} are one SD in this structure, and have different "
+            f"values: {', '.join(f'{value:g}' for value in given.values())}."
+        )
+    return dict.fromkeys(labels, next(iter(given.values()))) if given else {}
 
 
 def _factor(
