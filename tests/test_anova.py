@@ -366,6 +366,14 @@ def test_other_data_in_batches(far, sleepstudy, tmp_path):
         lmm.anova(small, fit(texts[1], "other", "w"))
 
 
+def test_codings_in_batches_are_no_other_data(public_data, tmp_path):
+    """Levels beside no intercept have the names of contrasts beside one."""
+    path = tmp_path / "machines.parquet"
+    public_data("Machines").to_parquet(path)
+    texts = [f"score ~ {x} + C(Machine, Sum) + (1 | Worker)" for x in "01"]
+    assert len(lmm.anova(*(fitted(text, str(path)) for text in texts), test=False)) == 2
+
+
 def test_laws_of_shift_scale_and_order(sleepstudy):
     """Chi-squares do not see units of y and x, nor the order of rows and terms."""
     text = "Reaction ~ Days + ({} | Subject)"

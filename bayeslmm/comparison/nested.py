@@ -60,7 +60,10 @@ def _sums_difference(first: ModelSpec, second: ModelSpec) -> str:
     logs = [m.conditioned.statistics.log_weights / one.n for m in (first, second)]
     if abs(logs[0] - logs[1]) > ROUNDING * max(1.0, *np.abs(logs)):
         return "their weights differ"
-    names = [name for name in one.fixed_names if name in other.fixed_names]
+    # a factor with other levels may be coded otherwise under the same names
+    shared = {(v.name, v.coords) for v in other.fixed}
+    alike = [v for v in one.fixed if (v.name, v.coords) in shared]
+    names = [one.fixed_names[column] for v in alike for column in v.columns]
     centred = "Intercept" in names  # then shifts of columns change no likelihood
     ours, theirs = (_products(m, names, centred=centred) for m in (first, second))
     size = np.sqrt(np.maximum(np.diagonal(ours), np.diagonal(theirs)))
