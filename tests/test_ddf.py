@@ -18,6 +18,7 @@ import bayeslmm as lmm
 from bayeslmm import DataError, FitWarning, FormulaError, Model, ModelError
 from bayeslmm.marginal import linear
 from bayeslmm.marginal.elimination import eliminate
+from bayeslmm.planning.targets import make_target, read_effect
 from bayeslmm.reml.ddf import denominator, denominator_at
 from bayeslmm.reml.kenward_roger import kenward_roger
 from bayeslmm.reml.late import ended_of
@@ -317,6 +318,18 @@ def test_nothing_depends_on_what_was_in_memory(monkeypatch):
     monkeypatch.setattr(np, "empty_like", full_of_nan)
     found = denominator_at(ended_of(fit), "kenward-roger").covariance
     np.testing.assert_array_equal(found, before)
+
+
+def test_a_simulated_study_is_tested_as_a_fit_is():
+    """Power asks for variances where contrasts do: far from zero too."""
+    data, _ = experiment(np.random.default_rng(3), crossed=False, n=80)
+    data = data.assign(x=data["x"] + 1e8, h=np.where(data["h"] < "2", "u", "v"))
+    model = Model("y ~ x * h + (1 | g)", data)
+    text = f"h[v] + {float(data['x'].mean())!r} * x:h[v]"
+    target = make_target(model, read_effect(model, text), "satterthwaite")
+    expected = model.fit_reml().contrast(text)
+    found = target(model.design.rows.y)
+    assert found.p == pytest.approx(expected["p"].iloc[0], rel=1e-3)
 
 
 def test_a_model_without_fixed_effects_has_no_tests():

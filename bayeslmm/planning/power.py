@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -82,7 +83,7 @@ class Power:
     def _repr_html_(self) -> str:
         """The same for notebooks."""
         return (
-            f"<p>Power to find <code>{_escaped(self.effect)}</code> by {self.test}, "
+            f"<p>Power to find <code>{escape(self.effect)}</code> by {self.test}, "
             f"alpha {self.alpha:g}</p>{self.table.to_html(index=False)}"
         )
 
@@ -287,10 +288,3 @@ def _shown(chunks: list, progress: bool | Literal["auto"]) -> Iterator:
         total = len(chunks)
         yield from track(rest, "simulated studies", total=total, console=console)
     yield from rest
-
-
-def _escaped(text: str) -> str:
-    """Text that a page can hold."""
-    from html import escape
-
-    return escape(text)

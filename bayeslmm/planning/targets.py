@@ -140,9 +140,8 @@ class DdfTarget:
         if len(values) > 1:
             p = p_of_f(known.test(self.wanted.rows, values))
             return Result(float(values[0]), p, True)
-        row = self.wanted.rows[0]
-        t = values / np.sqrt(row @ known.covariance @ row)
-        p = float(p_of_t(t, np.array([known.df(row)]))[0])
+        t = values / np.sqrt(known.variances(self.wanted.rows))
+        p = float(p_of_t(t, np.array([known.df(self.wanted.rows[0])]))[0])
         return Result(float(values[0]), p, True)
 
 
