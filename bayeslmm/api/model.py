@@ -48,6 +48,13 @@ class Model(ModelSpec):
         Precision weights as in lme4 (a column name, or one number per row of `data`):
         the residual variance of row i is ``sigma**2 / weights[i]``. A pandas Series
         goes by its labels, which must be those of the rows.
+    residual : str, optional
+        What the residuals are like (Gaussian models in memory): ``"varident(g)"``, an
+        SD for each level of g; ``"cs(g)"``, one correlation within the levels of g;
+        ``"ar1(time | g)"``, correlations ``rho**d`` of rows of a level of g that are d
+        steps of time apart; ``"varident(g) * ar1(time | h)"`` or with cs, both. Without
+        it they are independent with one SD. With it, the formula need not have a bar
+        term (nlme's ``gls``).
     center_predictors : bool, default True
         Whether the prior of the intercept refers to the mean of the predictors, as in
         bambi.

@@ -81,7 +81,7 @@ def cross_products(design: Design) -> Statistics:
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     rows = rows_of(design, "cross-products")
     return make_statistics(sum_rows(rows, layout, data_columns(design)), layout)
 
@@ -100,7 +100,7 @@ def choose_route(parts: Parts) -> Route:
     """
     if not parts.layout.m:
         A, F = parts.sums.A[0], parts.sums.F[0]
-        pays = pooling_pays(A, F.shape[2])
+        pays = len(A) > 0 and pooling_pays(A, F.shape[2])
         return one_factor(
             parts, Pooled if pays else Pairs if A.shape[1] == 2 else Levels
         )

@@ -247,7 +247,8 @@ def _collapsed(optimum: Optimum) -> bool:
 
 def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> float:
     """Smallest relative SD or pivot of any term, in scaled columns."""
-    return min(float(theta[at]) for b in problem.blocks for at in sd_positions(b))
+    pivots = [float(theta[at]) for b in problem.blocks for at in sd_positions(b)]
+    return min(pivots, default=math.inf)
 
 
 def _unknown(reasons: dict[str, str]) -> list[str]:
