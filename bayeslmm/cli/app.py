@@ -166,7 +166,7 @@ def explain(
     """Say what a formula means for a file, without fitting.
 
     Equations, the meaning of every column, groups and how they lie to each other,
-    parameters, priors.
+    parameters, priors. Only with --matrices is it fitted, by REML.
     """
     with _messages() as stage:
         from bayeslmm.reporting import explain_text

@@ -63,5 +63,6 @@ RemlOnly = Annotated[
     bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
 ]
 Matrices = Annotated[
-    bool, typer.Option("--matrices", help="Also the first rows of X and Z.")
+    bool,
+    typer.Option("--matrices", help="Also X, Z and, by REML, D, R, V of a few rows."),
 ]
