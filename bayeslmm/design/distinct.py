@@ -255,7 +255,8 @@ class NumberCodes:
                 if codes.min() >= 0:
                     return codes
         known, given = alike([self.values, given])
-        at = pd.Index(known, dtype=known.dtype).get_indexer(given)
+        levels = pd.Index(known, dtype=known.dtype)
+        at = levels.get_indexer(pd.Index(given, dtype=given.dtype))
         unseen = at < 0
         if unseen.any():
             raise DataError(
