@@ -1,4 +1,4 @@
-"""What a posterior says of responses: predictions, residuals, shares of variance.
+"""What a posterior says of responses: predictions, residuals, new data.
 
 Takes the draws of a `Posterior`, of which this is the part that looks at rows.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Responses(SharedMethods):
-    """Fitted values, predictions, new data, shares of variance."""
+    """Fitted values, predictions, new data."""
 
     __slots__ = ()
     idata: "xr.DataTree"
@@ -146,56 +146,6 @@ class Responses(SharedMethods):
         """
         return predictions.prediction_draws(
             self.model, self.idata, newdata, predictions.Asked(kind, random, seed)
-        )
-
-    # --- shares of variance -----------------------------------------------------------
-
-    def icc(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); columns
-            ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
-        return tables.shares_table(
-            {
-                "adjusted": random / (random + residual),
-                "unadjusted": random / (fixed + random + residual),
-            },
-            prob,
-            kind,
-        )
-
-    def r2(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
-            random part); columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
-            unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = predictions.variance_draws(self.model, self.idata)
-        total = fixed + random + residual
-        return tables.shares_table(
-            {"marginal": fixed / total, "conditional": (fixed + random) / total},
-            prob,
-            kind,
         )
 
     def simulation_parameters(

@@ -26,10 +26,12 @@ from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.inference import EffectTests
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
+from bayeslmm.reml.matrices import MatrixMethods
 from bayeslmm.reml.optimise import Optimum
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
+from bayeslmm.reml.varcomp import Components
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, Assumptions, SharedMethods):
+class RemlFit(EffectTests, Components, MatrixMethods, Assumptions, SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -329,40 +331,6 @@ class RemlFit(EffectTests, Assumptions, SharedMethods):
         """The estimates, for every response the same."""
         del rng
         return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
-
-    def icc(self) -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); column
-            ``estimate``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.icc_table(self)
-
-    def r2(self) -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
-            random part); column ``estimate``, unit-free. The random variance is the
-            mean of diag(Z Sigma Z') over the rows.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.r2_table(self)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""
