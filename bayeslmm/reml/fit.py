@@ -25,6 +25,7 @@ from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.inference import EffectTests
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
+from bayeslmm.reml.matrices import MatrixMethods
 from bayeslmm.reml.optimise import Optimum
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, Components, SharedMethods):
+class RemlFit(EffectTests, Components, MatrixMethods, SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
