@@ -1,8 +1,8 @@
-"""What the draws say about responses: fitted values, new rows, shares of variance.
+"""What the draws say about responses: fitted values and new rows.
 
-Takes the design and an ArviZ DataTree of draws; gives draws of linear predictors and of
-variance shares, and pointwise log likelihoods. A level that was not in the data has its
-effects drawn from N(0, Sigma), a fresh draw for each draw of Sigma.
+Takes the design and an ArviZ DataTree of draws; gives draws of linear predictors. The
+effects of a level that was not in the data are drawn from N(0, Sigma), a fresh draw for
+each draw of Sigma.
 """
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import theta_to_factor
 from bayeslmm.design.arrays import Design, rows_of
-from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
 from bayeslmm.families import FAMILIES
 from bayeslmm.posterior.outcomes import new_trials, new_weights
@@ -34,8 +33,6 @@ PredictionKind = Literal["mean", "response", "linear"]
 # Draws times rows that are held at once, and the most that an array of draws may have:
 # 16 MB and 4 GB.
 CHUNK, LARGEST = 2_000_000, 500_000_000
-# Share of a variance that may be lost to rounding.
-LARGEST_ERROR = 1e-3
 
 
 class Asked(NamedTuple):
@@ -69,14 +66,6 @@ class PredictionRows(NamedTuple):
     terms: tuple[TermRows, ...]
     weights: Float[np.ndarray, " m"] | None
     trials: Float[np.ndarray, " m"] | None
-
-
-class VarianceDraws(NamedTuple):
-    """Variance of fixed part, mean variance of random part, residual variance."""
-
-    fixed: Float[np.ndarray, "chain draw"]
-    random: Float[np.ndarray, "chain draw"]
-    residual: Float[np.ndarray, "chain draw"]
 
 
 def prediction_table(
@@ -306,45 +295,3 @@ def check_prediction(family: str, kind: str) -> None:
             f"kind={kind!r} is not available for family {family!r}. Use kind='mean', "
             "or bambi's own predict: model.to_bambi().predict(post.idata, ...)."
         )
-
-
-def variance_draws(model: ModelSpec, tree: "xr.DataTree") -> VarianceDraws:
-    """The three variances draw by draw, defined as in `RemlFit.icc`."""
-    if model.family != "gaussian":
-        raise ModelError(
-            f"The residual variance of family {model.family!r} is not one number, so "
-            "shares of variance are given for Gaussian models only."
-        )
-    design = model.design
-    beta = beta_draws(design, tree)
-    spread = design.moments.X.covariance(1)
-    fixed = np.einsum("cdp,pq,cdq->cd", beta, spread, beta)
-    random = np.zeros_like(fixed)
-    for t, term in enumerate(design.groups):
-        random += mean_variance(
-            design.moments.Z[t], factor_draws(design, tree, t), term.label
-        )
-    return VarianceDraws(fixed, random, label_draws(design, tree, "sigma") ** 2)
-
-
-def mean_variance(
-    columns: ColumnMoments, root: Float[np.ndarray, "chain draw k k"], label: str
-) -> Float[np.ndarray, "chain draw"]:
-    """Mean of diag(Z Sigma Z') over the rows.
-
-    Far from x = 0 the SD of the intercepts is large and its correlation with that of
-    the slopes nearly 1: what they say of the mean row is then lost in rounding.
-    """
-    at_mean = np.square(np.einsum("cdia,i->cda", root, columns.mean)).sum(axis=-1)
-    addends = np.square(np.einsum("cdia,i->cda", np.abs(root), np.abs(columns.mean)))
-    around = np.einsum("cdia,ij,cdja->cd", root, columns.covariance(), root)
-    found = at_mean + around
-    rounding = np.finfo(float).eps * addends.sum(axis=-1)
-    if np.median(rounding) > LARGEST_ERROR * np.median(found):
-        raise ModelError(
-            f"The shares of variance of {label} cannot be computed: its columns are so "
-            f"far from zero that the SDs and correlations of their effects, which are "
-            f"those at zero, do not say how the levels differ in the data. Center the "
-            f"columns, center(x) for a column x."
-        )
-    return found

@@ -19,16 +19,19 @@ from bayeslmm.design.rows import linear_predictor
 from bayeslmm.errors import check_flag
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml import predict as remlpredict, tables as remltables
+from bayeslmm.reml.assumptions import Assumptions
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.inference import EffectTests
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
+from bayeslmm.reml.matrices import MatrixMethods
 from bayeslmm.reml.optimise import Optimum
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
+from bayeslmm.reml.varcomp import Components
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, SharedMethods):
+class RemlFit(EffectTests, Components, MatrixMethods, Assumptions, SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -256,10 +259,6 @@ class RemlFit(EffectTests, SharedMethods):
         rows = rows_of(self.design, "fitted values of all rows")
         return linear_predictor(rows, self.beta, b)
 
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return rows_of(self.design, "residuals of all rows").y - self.fitted()
-
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         """Fixed effects and BLUPs."""
         return self.beta, tuple(self.effects.b)
@@ -332,40 +331,6 @@ class RemlFit(EffectTests, SharedMethods):
         """The estimates, for every response the same."""
         del rng
         return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
-
-    def icc(self) -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); column
-            ``estimate``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.icc_table(self)
-
-    def r2(self) -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
-            random part); column ``estimate``, unit-free. The random variance is the
-            mean of diag(Z Sigma Z') over the rows.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.r2_table(self)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""

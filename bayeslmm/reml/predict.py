@@ -1,28 +1,19 @@
-"""Fitted values, predictions for new rows, and variances of the parts.
+"""Predictions for new rows.
 
-Takes a `Design` with estimates, gives arrays and numbers.
+Takes a `Design` with estimates, gives arrays.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import DataError, ModelError, is_choice
 
 if TYPE_CHECKING:
     from bayeslmm.design import NewRows
-
-
-class VarianceShares(NamedTuple):
-    """Variances of the fixed part, the random part (mean over rows), the residual."""
-
-    fixed: float
-    random: float
-    residual: float
 
 
 def check_new_levels(new_levels: object) -> None:
@@ -67,28 +58,3 @@ def _refuse(group: str, unseen: list[str]) -> NoReturn:
         f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}. Write "
         f"new_levels='zero' to predict them by the population mean."
     )
-
-
-def variance_shares(
-    design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-    sigma: float,
-) -> VarianceShares:
-    """Variances of the fixed and random part over the rows, and of the residual."""
-    fixed = float(beta @ design.moments.X.covariance(1) @ beta)
-    random = sum(
-        mean_variance(columns, factor)
-        for columns, factor in zip(design.moments.Z, factors, strict=True)
-    )
-    return VarianceShares(fixed, random, sigma**2)
-
-
-def mean_variance(columns: ColumnMoments, factor: Float[np.ndarray, "k k"]) -> float:
-    """Mean of diag(Z Sigma Z') over the rows, units of y squared.
-
-    That at the mean row apart: far from x = 0 it is small beside its own addends.
-    """
-    at_mean = factor.T @ columns.mean
-    around = factor.T @ columns.covariance() @ factor
-    return float(at_mean @ at_mean + np.trace(around))
