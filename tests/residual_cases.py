@@ -31,7 +31,7 @@ def structured_design(
     _, series = np.unique(2 * codes + split, return_inverse=True)
     structure, rows = ResidualStructure("a test"), ResidualRows()
     if strata:
-        names = Strata("s", ("a", "b", "c"))
+        names = Strata("s", ("a", "b", "c"), (n, 0, 0))
         structure = replace(structure, strata=names)
         rows = replace(rows, stratum=rng.permutation(np.arange(n) % 3))
     if kind:

@@ -5,7 +5,7 @@ Takes what a user writes (a formula, a frame, priors, a family) and gives a `Mod
 when called, for REML must not pay for PyMC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -249,6 +249,7 @@ class Model(ModelSpec):
         factors: Sequence[Float[np.ndarray, "_k _k"]],
         sigma: float,
         effects: Sequence[Float[np.ndarray, "_j _k"]] | None = None,
+        residual: Mapping[str, float] | None = None,
     ) -> Float[np.ndarray, "nsim n"]:
         """New responses from given parameters; see `bayeslmm.simulate`.
 
@@ -260,7 +261,14 @@ class Model(ModelSpec):
         from bayeslmm.simulation import simulate
 
         return simulate(
-            self, nsim, seed, beta=beta, factors=factors, sigma=sigma, effects=effects
+            self,
+            nsim,
+            seed,
+            beta=beta,
+            factors=factors,
+            sigma=sigma,
+            effects=effects,
+            residual=residual,
         )
 
     def to_bambi(self) -> "bmb.Model":

@@ -12,6 +12,7 @@ References
    https://doi.org/10.1007/b98882
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,8 @@ from bayeslmm.design.space import POSITIVE, Parameter, entry_label
 RATIO, RHO = "sigma_ratio", "rho"
 # Decimals of gaps, in steps, beyond which they are equal: clock times are rounded.
 DIGITS = 6
+
+Places = Int[np.ndarray, " m"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,19 @@ class ResidualRows:
     series: Int[np.ndarray, " n"] | None = None
     time: Float[np.ndarray, " n"] | None = None
 
+    def take(self, places: Int[np.ndarray, " m"] | slice) -> "ResidualRows":
+        """Some of the rows."""
+        own = (self.stratum, self.series, self.time)
+        return ResidualRows(*(None if a is None else a[places] for a in own))
+
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """``varident(group)``: an SD for each level; ratios are to the first."""
+    """``varident(group)``: an SD for each level, ratios to the first; rows of each."""
 
     group: str
     levels: tuple[str, ...]
+    counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +142,11 @@ class ResidualStructure:
         if self.strata is None:
             return []
         first, *others = levels = self.strata.levels
-        group, coords = self.strata.group, tuple(others)
+        coords = tuple(others)
         words = "the residual SD of {} relative to that of {}"
         return [
             Parameter(
-                *(entry_label(RATIO, coords, i), "sigma", RATIO, level, group),
+                *(entry_label(RATIO, coords, i), "sigma", RATIO, level),
                 bounds=POSITIVE,
                 words=words.format(level, first),
             )
@@ -150,26 +159,70 @@ class ResidualStructure:
         if own is None:
             return []
         bounds = (own.low, 1.0)
-        given = (RHO, "sigma", RHO, None, own.group)
-        return [Parameter(*given, bounds=bounds, words=own.words)]
-
-    def ratios(self, values: Float[np.ndarray, " r"]) -> Float[np.ndarray, " s"]:
-        """SD of each stratum relative to sigma, from natural parameters."""
-        n = len(self._ratios())
-        return np.append(1.0, values[:n])
+        return [Parameter(RHO, "sigma", RHO, bounds=bounds, words=own.words)]
 
     def natural(self, x: Float[np.ndarray, "*s r"]) -> Float[np.ndarray, "*s r"]:
         """Ratios and rho of coordinates."""
         columns = [p.natural(x[..., i]) for i, p in enumerate(self.parameters)]
         return np.stack(columns, axis=-1)
 
+    def ratios(self, values: Float[np.ndarray, "*s r"]) -> Float[np.ndarray, "*s g"]:
+        """SD of each stratum relative to sigma, from natural values."""
+        own = values[..., : len(self._ratios())]
+        return np.concatenate([np.ones((*own.shape[:-1], 1)), own], axis=-1)
+
     def scale(
-        self, rows: ResidualRows, values: Float[np.ndarray, " r"]
-    ) -> Float[np.ndarray, " n"] | float:
+        self, rows: ResidualRows, values: Float[np.ndarray, "*s r"]
+    ) -> Float[np.ndarray, "*s n"] | float:
         """SD of each row relative to sigma, precision weights apart."""
         if self.strata is None or rows.stratum is None:
             return 1.0
-        return self.ratios(values)[rows.stratum]
+        return self.ratios(values)[..., rows.stratum]
+
+    def mean_square(self, values: Float[np.ndarray, "*s r"]) -> Float[np.ndarray, "*s"]:
+        """Mean residual variance over the rows, in units of sigma squared."""
+        if self.strata is None:
+            return np.ones(values.shape[:-1])
+        counts = np.array(self.strata.counts, float)
+        return np.square(self.ratios(values)) @ (counts / counts.sum())
+
+    def correlate(
+        self,
+        rows: ResidualRows,
+        values: Float[np.ndarray, " r"],
+        z: Float[np.ndarray, " n"],
+    ) -> Float[np.ndarray, " n"]:
+        """Standardised residuals from independent standard normals z."""
+        own = self.series
+        if own is None or rows.series is None:
+            return z
+        if rows.time is None:
+            mean, size = _level_means(rows.series, z)
+            whole = np.sqrt(1.0 + (size - 1.0) * values[-1])
+            return np.sqrt(1.0 - values[-1]) * (z - mean) + whole * mean
+        found = z.copy()
+        for at, before, r in _neighbours(own, rows, values[-1]):
+            found[at] = r * found[before] + np.sqrt(1.0 - r * r) * z[at]
+        return found
+
+    def whiten(
+        self,
+        rows: ResidualRows,
+        values: Float[np.ndarray, " r"],
+        e: Float[np.ndarray, " n"],
+    ) -> Float[np.ndarray, " n"]:
+        """Inverse of `correlate`: each residual given those before it in its series."""
+        own = self.series
+        if own is None or rows.series is None:
+            return e
+        if rows.time is None:
+            mean, size = _level_means(rows.series, e)
+            whole = np.sqrt(1.0 + (size - 1.0) * values[-1])
+            return (e - mean) / np.sqrt(1.0 - values[-1]) + mean / whole
+        found = e.copy()
+        for at, before, r in _neighbours(own, rows, values[-1]):
+            found[at] = (e[at] - r * e[before]) / np.sqrt(1.0 - r * r)
+        return found
 
     def matrix(
         self,
@@ -206,3 +259,42 @@ class ResidualStructure:
         if weights is not None:
             sd = sd / np.sqrt(weights)
         return R * np.outer(sd, sd)
+
+
+def _level_means(
+    codes: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Mean of the values of each row's level, and the number of its rows."""
+    size = np.bincount(codes)
+    total = np.bincount(codes, values)
+    return (total / np.maximum(size, 1))[codes], size[codes].astype(float)
+
+
+def previous_rows(rows: ResidualRows) -> Int[np.ndarray, " n"]:
+    """The row just before each in time in its series, -1 for the first."""
+    assert rows.series is not None, "ar1 has series"
+    assert rows.time is not None, "ar1 has an order"
+    order = np.lexsort((rows.time, rows.series))
+    same = np.diff(rows.series[order]) == 0
+    found = np.full(len(order), -1)
+    found[order[1:][same]] = order[:-1][same]
+    return found
+
+
+def _neighbours(
+    series: Series, rows: ResidualRows, rho: float
+) -> Iterator[tuple[Places, Places, Float[np.ndarray, " m"]]]:
+    """Rows that are second of their series, then third ...: with those just before.
+
+    Last is the correlation of the two.
+    """
+    assert rows.series is not None, "ar1 has series"
+    assert rows.time is not None, "ar1 has an order"
+    order = np.lexsort((rows.time, rows.series))
+    first = np.flatnonzero(np.diff(rows.series[order], prepend=-1))
+    sizes = np.diff(first, append=len(order))
+    for step in range(1, int(sizes.max(initial=0))):
+        at = first[sizes > step] + step
+        now, before = order[at], order[at - 1]
+        far = series.steps(rows.time[now] - rows.time[before])
+        yield now, before, np.power(rho, far)

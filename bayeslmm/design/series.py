@@ -10,8 +10,9 @@ from typing import Literal, cast
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayeslmm.design.coder import find_groups
 from bayeslmm.design.coding import Coding
-from bayeslmm.design.evaluate import Column, NumericColumn, RawRows
+from bayeslmm.design.evaluate import Column, NumericColumn, RawRows, evaluate_atom
 from bayeslmm.design.residual import ResidualRows, ResidualStructure, Series, Strata
 from bayeslmm.errors import DataError, listed
 from bayeslmm.formula import Formula, ResidualTerm
@@ -62,8 +63,9 @@ def learn_residual(
         levels = coding.groups[term.group_label].levels
         if term.word == "varident":
             assert found.stratum is not None, "varident has strata"
-            strata = Strata(term.group_label, levels)
-            _check_strata(term, strata, found.stratum)
+            counts = np.bincount(found.stratum, minlength=len(levels))
+            strata = Strata(term.group_label, levels, tuple(counts.tolist()))
+            _check_strata(term, strata)
         else:
             series = _series(formula, term, levels, found, bars)
     label = " * ".join(term.label for term in formula.residual)
@@ -86,6 +88,33 @@ def encode_residual(
     return ResidualRows(stratum, series, time)
 
 
+def new_residual(coding: Coding, rows: RawRows) -> ResidualRows:
+    """The same of new rows, whose series may be new; strata may not.
+
+    Raises
+    ------
+    DataError
+        If a stratum is new: it has no SD.
+    """
+    stratum = series = time = None
+    for term in coding.formula.residual:
+        codes, labels = find_groups(coding.groups[term.group_label], rows)
+        if term.word == "varident":
+            unseen = dict.fromkeys(labels[codes < 0])
+            if unseen:
+                raise DataError(
+                    f"The new data have the level{'s' if len(unseen) > 1 else ''} "
+                    f"{listed(unseen)} of {term.group_label!r}, which have no residual "
+                    f"SD in {term.label}. Leave out those rows, or kind='response'."
+                )
+            stratum = codes
+        else:
+            _, series = np.unique(labels, return_inverse=True)
+        if term.order is not None:
+            time = order_values(term, evaluate_atom(term.order, rows))
+    return ResidualRows(stratum, series, time)
+
+
 def order_values(term: ResidualTerm, column: Column) -> Float[np.ndarray, " n"]:
     """When each row was, as numbers."""
     assert term.order is not None, "the caller has looked"
@@ -98,9 +127,9 @@ def order_values(term: ResidualTerm, column: Column) -> Float[np.ndarray, " n"]:
     )
 
 
-def _check_strata(term: ResidualTerm, strata: Strata, codes: Codes) -> None:
+def _check_strata(term: ResidualTerm, strata: Strata) -> None:
     """Several strata, none of a single row."""
-    counts = np.bincount(codes, minlength=len(strata.levels))
+    counts = np.array(strata.counts)
     if len(counts) < 2:
         raise DataError(
             f"{term.label} gives each level of {strata.group!r} an SD of its own, and "

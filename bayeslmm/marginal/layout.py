@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,12 @@ def make_layout(design: Design) -> Layout:
     for t, term in enumerate(groups):
         members.setdefault(term.group, []).append(t)
     may_lead = members if series is None else series.within
+    if not any(group in may_lead for group in members):
+        raise ModelError(
+            f"Without {', '.join(series.within) if series else ''} the series of the "
+            f"residuals lie within the levels of no grouping factor, and rows of "
+            f"different levels would be correlated. Leave out another term."
+        )
     ordered = sorted(
         members.values(),
         key=lambda ts: (groups[ts[0]].group not in may_lead, -groups[ts[0]].n_levels),

@@ -159,6 +159,24 @@ def sparse_rest(parts: Parts, panels: Panels | None = None) -> Route:
     return rest, InSteps()
 
 
+def weighted_route(
+    layout: Layout,
+    lead: tuple[np.ndarray, np.ndarray],
+    coupling: tuple[np.ndarray, np.ndarray, np.ndarray],
+    R: Float[np.ndarray, "m m"],
+    Fr: Float[np.ndarray, "m w"],
+) -> Route:
+    """That of weighted sums of cross-products, whose weights move: nothing is searched.
+
+    `lead` are A and F.
+    """
+    if not layout.m:
+        return NoRest(), (Pairs if lead[0].shape[1] == 2 else Levels).of(*lead)
+    if layout.m <= SMALL_REST:
+        return DenseRest(R), Crossed.of(layout, *lead, *coupling, R, Fr)
+    return DenseRest(R), InSteps()
+
+
 def affordable_panels(parts: Parts) -> Panels | None:
     """Panels of the rest where they cost less than a dense matrix.
 

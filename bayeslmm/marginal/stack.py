@@ -18,12 +18,10 @@ from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.memory import check_fits
 from bayeslmm.design.rows import Rows
 from bayeslmm.marginal.columns import Columns
-from bayeslmm.marginal.dense import DenseRest
 from bayeslmm.marginal.kernels.rows import accumulate_rows
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.patterns import Fold, Law, Pattern, find_patterns, make_law
-from bayeslmm.marginal.routes import SMALL_REST
-from bayeslmm.marginal.solvers import Crossed, InSteps, Levels, NoRest, Pairs
+from bayeslmm.marginal.routes import weighted_route
 from bayeslmm.marginal.statistics import Statistics
 from bayeslmm.marginal.sums import Sums, block_rows
 
@@ -73,12 +71,7 @@ class Stack:
         log_weights = self.log_weights - found.log_det
         sums = Sums(self.n, log_weights, WW, (A,), (F,), ())
         coupling = self.indptr, self.columns, B
-        if self.layout.m == 0:
-            solver = (Pairs if A.shape[1] == 2 else Levels).of(A, F)
-            return Statistics(sums, self.layout, *coupling, NoRest(), Fr, solver)
-        rest, solver = DenseRest(R), InSteps()
-        if self.layout.m <= SMALL_REST:
-            solver = Crossed.of(self.layout, A, F, *coupling, R, Fr)
+        rest, solver = weighted_route(self.layout, (A, F), coupling, R, Fr)
         return Statistics(sums, self.layout, *coupling, rest, Fr, solver)
 
     def turned(

@@ -22,7 +22,7 @@ from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import RUN, draw_levels
 from bayeslmm.posterior.draws import lower_factors
 from bayeslmm.posterior.options import Options
-from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
 from bayeslmm.posterior.structured import structured_levels
 from bayeslmm.posterior.tables import (
@@ -277,7 +277,7 @@ def lead_draws(
     seed = int(tree.attrs["seed"])
     position = stats.lead.terms.index(t)
     first = stats.lead.starts[position]
-    drawn, residual = [], residual_draws(design, tree)
+    drawn, residual = [], _residual_coordinates(design, tree)
     for c in range(chains):
         own = relative[c, ::thin], sigma[c, ::thin], beta[c, ::thin], rest[c, ::thin]
         if safe.stack is None:
@@ -290,16 +290,13 @@ def lead_draws(
     return safe.random_effects(t, own)
 
 
-def residual_draws(
+def _residual_coordinates(
     design: Design, tree: "xr.DataTree"
 ) -> Float[np.ndarray, "chain draw r"]:
     """Draws of the coordinates of the residuals' parameters; r = 0 without any."""
-    own = design.residual.parameters if design.residual is not None else ()
-    sizes = tree["posterior"].sizes
-    found = np.empty((sizes["chain"], sizes["draw"], len(own)))
-    for i, parameter in enumerate(own):
-        draws = label_draws(design, tree, parameter.label)
-        found[..., i] = parameter.working(draws)
+    found = residual_draws(design, tree)
+    for i, p in enumerate(design.residual.parameters if design.residual else ()):
+        found[..., i] = p.working(found[..., i])
     return found
 
 

@@ -12,8 +12,10 @@ from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import theta_to_factor
 from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
 from bayeslmm.families import FAMILIES
+from bayeslmm.posterior.noise import noise_draws
 from bayeslmm.posterior.outcomes import new_trials, new_weights
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
@@ -58,7 +60,8 @@ class PredictionRows(NamedTuple):
     """Rows to predict: fixed columns, offset, random part, weights, trials.
 
     ``weights`` are precision weights, None for weight 1; ``trials`` are those of counts
-    out of trials. Of new rows they are there only if the kind of prediction needs them.
+    out of trials; ``residual`` has the strata and series of structured residuals. Of
+    new rows they are there only if the kind of prediction needs them.
     """
 
     X: Float[np.ndarray, "m p"]
@@ -66,6 +69,7 @@ class PredictionRows(NamedTuple):
     terms: tuple[TermRows, ...]
     weights: Float[np.ndarray, " m"] | None
     trials: Float[np.ndarray, " m"] | None
+    residual: ResidualRows | None = None
 
 
 def prediction_table(
@@ -136,7 +140,8 @@ def prediction_rows(
     encoded = model.recipe.encode(newdata, random=asked.random)
     rows = new_rows(model.design, tree, encoded, random=asked.random, rng=rng)
     if asked.kind == "response":
-        rows = rows._replace(weights=new_weights(model, newdata))
+        own = model.recipe.encode_residual(newdata)
+        rows = rows._replace(weights=new_weights(model, newdata), residual=own)
     if asked.kind == "mean":
         rows = rows._replace(trials=new_trials(model, newdata))
     return rows, rng
@@ -159,11 +164,10 @@ def _values(
     mean = FAMILIES[model.family].mean(linear, others, trials)
     if kind == "mean":
         return mean
-    sigma = label_draws(model.design, tree, "sigma")[..., None]
-    noise = sigma * rng.standard_normal(mean.shape)
-    if rows.weights is not None:
-        noise /= np.sqrt(rows.weights[part])
-    return mean + noise
+    weights = None if rows.weights is None else rows.weights[part]
+    own = rows.residual and rows.residual.take(part)
+    m = mean.shape[-1]
+    return mean + noise_draws(model, tree, m, weights, own, rng)
 
 
 def _n_draws(tree: "xr.DataTree") -> int:
@@ -191,7 +195,10 @@ def old_rows(model: ModelSpec, tree: "xr.DataTree", *, random: bool) -> Predicti
         TermRows(Z, codes, term_draws(term, tree))
         for term, Z, codes in zip(groups, rows.Z, rows.codes, strict=False)
     )
-    return PredictionRows(rows.X, rows.offset, terms, rows.weights, model.recipe.trials)
+    trials = model.recipe.trials
+    return PredictionRows(
+        rows.X, rows.offset, terms, rows.weights, trials, rows.residual
+    )
 
 
 def new_rows(

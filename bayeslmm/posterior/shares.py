@@ -12,7 +12,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
-from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
 from bayeslmm.posterior.tables import (
     IntervalKind,
@@ -69,7 +69,7 @@ def drawn_values(model: ModelSpec, tree: "xr.DataTree") -> Values:
     for term, columns, root in zip(design.groups, design.moments.Z, roots, strict=True):
         check_rounding(columns, root, term.label)
     beta, sigma = beta_draws(design, tree), label_draws(design, tree, "sigma")
-    return Values(beta, roots, sigma)
+    return Values(beta, roots, sigma, residual_draws(design, tree))
 
 
 def check_rounding(

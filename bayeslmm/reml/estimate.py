@@ -109,7 +109,10 @@ def fit_reml(
     return RemlFit(
         model=model,
         method=method,
-        theta=relative_theta(relative, design),
+        theta=(
+            *relative_theta(relative, design),
+            *([optimum.theta[problem.residual]] if problem.stack is not None else []),
+        ),
         factors=factors,
         sigma=sigma,
         beta=conditioned.coefficients(profile.beta),
