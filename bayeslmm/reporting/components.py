@@ -59,8 +59,8 @@ def components_table(
     if post is not None:
         interval_of = f"share, {interval_name(0.95, 'eti')}"
         header += ["SD, posterior", "variance", "share", interval_of]
-    for label, first in sides[0].iterrows():
-        cells = [cell for side in sides for cell in _cells(side.loc[label])]
+    for i, (label, first) in enumerate(sides[0].iterrows()):
+        cells = [cell for side in sides for cell in _cells(side.iloc[i])]
         rows.append((first["section"], (NAMES.get(str(label), str(label)), *cells)))
     model = fits[0].model
     turned = any(term.is_closed for term in model.design.groups)
