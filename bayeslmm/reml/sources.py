@@ -34,7 +34,9 @@ AT_MEAN = (
 )
 
 
-def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
+def source_quantities(
+    design: Design, *, at_mean: bool, residual: str = "sigma"
+) -> Quantities:
     """SD or correlation, variance or covariance, and share of the total variance.
 
     Parameters
@@ -43,6 +45,8 @@ def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
         Arrays of the model.
     at_mean : bool
         Whether predictors of the random part stand at their means, not at 0.
+    residual : str
+        What the residual SD is called.
     """
     # ratios and correlations of residuals have no part of their own
     shown = [p for p in design.space.variances if p.term is not None or p == SIGMA]
@@ -60,7 +64,8 @@ def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
     moves = at_mean and any(term.is_closed for term in design.groups)
     attrs = {"notes": (AT_MEAN,)} if moves else {}
     keys = source_keys(shown)
-    return Quantities(source_index(shown), of, keys, ("share",), attrs)
+    index = source_index(shown, residual)
+    return Quantities(index, of, keys, ("share",), attrs)
 
 
 def _of_parameter(
