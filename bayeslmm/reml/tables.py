@@ -14,8 +14,8 @@ from bayeslmm.reml.centred import centred_factors, is_at_mean
 from bayeslmm.reml.chosen import Levels, chosen_levels
 from bayeslmm.reml.effect_tests import effect_errors, t_columns
 from bayeslmm.reml.late import problem_of
-from bayeslmm.reml.predict import VarianceShares, variance_shares
 from bayeslmm.reml.profiled import sd_profile
+from bayeslmm.reml.shares import VarianceShares, variance_shares
 from bayeslmm.reml.status import read_parameters
 from bayeslmm.tables import Table, square_table
 from bayeslmm.tables.both import (
