@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bayeslmm.plots import (
         plot_fits as plot_fits,
         plot_forest as plot_forest,
+        plot_matrices as plot_matrices,
         plot_posterior as plot_posterior,
         plot_ranef as plot_ranef,
         plot_rank as plot_rank,
@@ -96,6 +97,7 @@ _ROOM_OF = {
     "parse_formula": "formula",
     "plot_fits": "plots",
     "plot_forest": "plots",
+    "plot_matrices": "plots",
     "plot_posterior": "plots",
     "plot_ranef": "plots",
     "plot_rank": "plots",

@@ -13,6 +13,7 @@ from bayeslmm.design import Design, ParameterSpace, Recipe, build_design
 from bayeslmm.design.again import Rereader
 from bayeslmm.design.another import answer_recipe, response_account
 from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.frame import open_frame
 from bayeslmm.design.labels import label_rows
 from bayeslmm.design.notes import warn_of_data
 from bayeslmm.design.rows import Rows
@@ -93,10 +94,11 @@ class ModelSpec:
         self.family = family
         gaussian = family == "gaussian"
         source = open_source(data)
-        self.formula = parse_formula(formula, columns=column_names(data, source))
+        frame = open_frame(data) if source is None else None
+        self.formula = parse_formula(formula, columns=column_names(frame, source))
         if source is None:
             self.recipe = build_design(
-                self.formula, data, weights=weights, gaussian=gaussian
+                self.formula, frame, weights=weights, gaussian=gaussian
             )
             self._conditioned = condition(self.recipe.design) if gaussian else None
             self.plan = self._rereader = None

@@ -143,12 +143,30 @@ def test_demo_shows_the_true_values_beside_both_fits(folder):
     assert (folder / "results" / "report.html").exists()
 
 
+def test_demo_fits_the_pupils_of_the_chapter():
+    code, out, _ = run("demo", "--data", "chapter", "--draws", 100, "--chains", 2)
+    assert code == 0
+    assert "The tutorial's classrooms: scores of 60 pupils in 3 classes" in out
+    assert "pystatsml (CC-BY 4.0)" in out
+    assert "The values that made these data" not in out
+    assert re.search(r"edu +0\.127", out)
+    code, _, err = run("demo", "--data", "chapters")
+    assert code == 2
+    assert "no demonstration 'chapters'. Did you mean 'chapter'" in err
+
+
 def test_explain_says_what_a_formula_means_without_fitting(csv, monkeypatch):
-    monkeypatch.setattr(Model, "fit_reml", None)
-    code, out, _ = run("explain", csv, FORMULA, "--matrices")
+    monkeypatch.setattr("bayeslmm.reml.estimate.minimise", None)
+    code, out, _ = run("explain", csv, FORMULA)
     assert code == 0
     assert "edu        change of mean score per unit of edu" in out
-    assert "y and X, first 6 of 60 rows" in out
+
+
+def test_explain_shows_matrices_of_a_few_rows(csv):
+    code, out, _ = run("explain", csv, FORMULA, "--matrices")
+    assert code == 0
+    assert "y and X of 6 rows" in out
+    assert "V = Z D Z' + R, covariance of y" in out
 
 
 def test_a_terminal_without_unicode_gets_question_marks(csv):

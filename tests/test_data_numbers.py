@@ -169,6 +169,18 @@ def test_batches_of_any_types_merge_no_two_numbers(batches):
         assert [expected[c] for c in codes.codes("id", exact_numbers(batch))] == batch
 
 
+@pytest.mark.parametrize("unseen", [3.0, 2.5, -1.0, 1e300, 2**40])
+@pytest.mark.parametrize("levels", [[1, 2, 4], [1.0, 2.0, 4.0], [0.5, 2.0, 4.0]])
+def test_a_number_that_is_no_level_has_no_code(levels, unseen):
+    """Whole floats are looked up in the table of the integers."""
+    found = NumberSet()
+    found.see(np.array(levels))
+    codes = number_codes(found.values())
+    assert codes.codes("id", np.array([4.0, 2.0, 4.0])).tolist() == [2, 1, 2]
+    with pytest.raises(DataError, match="'id' has the value"):
+        codes.codes("id", np.array([2.0, unseen]))
+
+
 def test_common_type_is_that_of_the_values_not_of_numpy():
     signed, unsigned = np.array([-1, FIRST + 1]), np.array([FIRST], dtype=np.uint64)
     assert union([signed, unsigned]).tolist() == [-1, FIRST, FIRST + 1]

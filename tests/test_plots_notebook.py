@@ -13,6 +13,7 @@ WITHOUT_PYPLOT = (
     "lmm.plot_shrinkage(reml)",
     "lmm.plot_shrinkage(reml, effects=('edu',))",
     "lmm.plot_fits(reml)",
+    "lmm.plot_matrices(reml)",
     "lmm.plot_ranef(reml)",
 )
 UNKNOWN = 'assert "matplotlib.pyplot" not in sys.modules'

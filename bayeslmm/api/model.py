@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.ondemand import Keep
     from bayeslmm.posterior.quadrature import Quadrature
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.matrices import Chosen
 
 
 class Model(ModelSpec):
@@ -114,17 +115,27 @@ class Model(ModelSpec):
 
         return model_card(self)
 
-    def explain(self, *, matrices: bool = False) -> None:
+    def explain(self, *, matrices: bool = False, rows: "Chosen" = None) -> None:
         """Print what the formula became: equations, columns, groups, parameters.
 
         Parameters
         ----------
         matrices : bool, default False
-            Also print the first rows of X and of each Z.
+            Also print y, X and Z of a few rows; of Gaussian models, which are then
+            fitted by REML, the covariances D of the random effects, R of the residuals
+            and V = Z D Z' + R of the response too.
+        rows : int or sequence, optional
+            How many rows, or the labels of some, at most 12; see `RemlFit.matrices`,
+            which gives the matrices as tables. `plot_matrices` draws them.
+
+        Raises
+        ------
+        ModelError
+            If a row is unknown or comes twice, or there are too many to print.
         """
         from bayeslmm.reporting import explain_text
 
-        print(explain_text(self, matrices=matrices))
+        print(explain_text(self, matrices=matrices, rows=rows))
 
     def describe(self) -> "pd.DataFrame":
         """Table of the grouping: levels, sizes, balance, nested or crossed.

@@ -156,6 +156,8 @@ def check_holds_ids(
         values = np.array([value for value in values if isinstance(value, float)])
     if values.dtype.kind != "f":
         return
+    if -limit < values.min(initial=0.0) <= values.max(initial=0.0) < limit:
+        return
     finite = np.abs(values[np.isfinite(values)])
     n_beyond = int((finite >= limit).sum())
     if not n_beyond:

@@ -189,12 +189,22 @@ def encode_predictors(
         X = X[:, coding.aliasing.kept]
         if loose is not None:
             X[loose] = np.nan
+    Z = effect_matrices(coding, columns, rows.n, bars)
+    return X, Z, _sum_offsets(coding.formula, rows)
+
+
+def effect_matrices(
+    coding: Coding,
+    columns: Mapping[str, Column],
+    n: int,
+    bars: Sequence[int] | None = None,
+) -> tuple[Matrix, ...]:
+    """Z of the bar terms at these positions (of all by default) of n rows."""
     terms = coding.formula.random
-    Z = tuple(
-        model_matrix(terms[t].predictor, coding.effects[t], columns, rows.n)
+    return tuple(
+        model_matrix(terms[t].predictor, coding.effects[t], columns, n)
         for t in (range(len(terms)) if bars is None else bars)
     )
-    return X, Z, _sum_offsets(coding.formula, rows)
 
 
 def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:

@@ -89,9 +89,12 @@ class NumberLearner:
             self.flags = self.flags or column.kind == "flag"
             self.given.see(values)
         if view.rows is not None:
-            column = factor_values(self.atom, view.rows)
-            self.flags = self.flags or column.kind == "flag"
-            self.used.see(column.values)
+            used = factor_values(self.atom, view.rows)
+            self.flags = self.flags or used.kind == "flag"
+            if view.batch is None and used is view.columns.get(used.name):
+                self.used = self.given  # a frame without a row dropped
+            else:
+                self.used.see(used.values)
 
     def add(self, other: "NumberLearner") -> None:
         """Take in what another thread has seen."""

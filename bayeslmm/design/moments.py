@@ -101,7 +101,7 @@ class ColumnMoments:
 
     def sd(self, ddof: int = 0) -> Float[np.ndarray, " c"]:
         """SDs over rows, as `numpy.std`; of columns of any size."""
-        variance = np.diagonal(self.products) / max(self.n - ddof, 1)
+        variance = self.products.diagonal() / max(self.n - ddof, 1)
         return np.sqrt(np.maximum(variance, 0.0)) * self.unit
 
     def rms(self) -> Float[np.ndarray, " c"]:
@@ -255,6 +255,8 @@ def combined_moments(
 def _units(size: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
     """1 for columns whose squares are ordinary numbers, else the power of two below."""
     usual = (size == 0.0) | ((size >= 1.0 / LARGE) & (size <= LARGE))
+    if usual.all():
+        return np.ones(len(size))
     return np.where(usual, 1.0, np.exp2(np.floor(np.log2(np.where(usual, 1.0, size)))))
 
 

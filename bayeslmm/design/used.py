@@ -31,9 +31,10 @@ def read_columns(
     frame: "narwhals.DataFrame[Any]", formula: Formula, names: tuple[str, ...]
 ) -> Columns:
     """The columns of the given names, none of them infinite."""
+    given = frame.columns
     for name in names:
-        if name not in frame.columns:
-            near = _nearest_columns(name, frame.columns)
+        if name not in given:
+            near = _nearest_columns(name, given)
             noted = notes_of(frame.to_native())
             raise unknown_column(formula, name, "the data", f"{near}{noted}")
     columns = {name: read_column(frame, name) for name in names}

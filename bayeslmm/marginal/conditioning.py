@@ -56,15 +56,16 @@ def effect_centers(design: Design) -> tuple[Float[np.ndarray, " _k"], ...]:
     return tuple(found)
 
 
-def effect_movers(design: Design) -> tuple[Float[np.ndarray, "_k _k"], ...]:
+def effect_movers(
+    design: Design, centers: Sequence[Float[np.ndarray, " _k"]] | None = None
+) -> tuple[Float[np.ndarray, "_k _k"], ...]:
     """T of each bar term: ``Z T`` are the moved columns.
 
-    Those less their means, products being of centred variables.
+    Those less their means, `effect_centers`, products being of centred variables.
     """
     found = []
-    for t, (term, center) in enumerate(
-        zip(design.groups, effect_centers(design), strict=True)
-    ):
+    centers = effect_centers(design) if centers is None else centers
+    for t, (term, center) in enumerate(zip(design.groups, centers, strict=True)):
         turn = design.effect_turn(t)
         own = mover(center, constant_of(term))
         found.append(own if turn is None else own @ turn)
@@ -82,9 +83,12 @@ def effect_bases(
     )
 
 
-def moved_moments(design: Design, t: int) -> ColumnMoments:
+def moved_moments(
+    design: Design, t: int, center: Float[np.ndarray, " k"] | None = None
+) -> ColumnMoments:
     """Moments of the moved columns of bar term number t."""
-    turn, center = design.effect_turn(t), effect_centers(design)[t]
+    turn = design.effect_turn(t)
+    center = effect_centers(design)[t] if center is None else center
     found = design.effect_moments(t)
     return replace(found, mean=found.mean - (center if turn is None else center @ turn))
 
@@ -97,6 +101,7 @@ class _Frame:
     """Where the columns are moved to, their roots, and the spread of all of y."""
 
     means: Float[np.ndarray, " p"]
+    centers: tuple[Float[np.ndarray, " _k"], ...]
     level: float
     spread: float
     root: Float[np.ndarray, "p p"]
@@ -135,8 +140,9 @@ def condition(design: Design) -> Conditioned:
     """
     frame, p = _make_frame(design), design.p
     turn = frame.inverse()
-    centers, bases = effect_centers(design), effect_bases(design, frame.bases)
-    columns = Columns(np.append(frame.means, frame.level), turn, centers, bases)
+    bases = effect_bases(design, frame.bases)
+    origin = np.append(frame.means, frame.level)
+    columns = Columns(origin, turn, frame.centers, bases)
     rows = rows_of(design, "cross-products")
     along = _regression(fixed_products(rows, columns), p)
     last = turn.copy()
@@ -201,14 +207,15 @@ def _make_frame(design: Design) -> _Frame:
     if p:
         few = None if rows is None or design.n * p > FEW else rows.X - means
         root = _root(replace(moments.X, mean=moments.X.mean - means), few)
-    bases = []
+    centers, bases = effect_centers(design), []
     for t, term in enumerate(design.groups):
         few = None
         if rows is not None and design.n * term.k <= FEW:
-            few = _moved_rows(design, rows, t)
-        bases.append(_basis(term.covariance, moved_moments(design, t), few))
-    spread = power_of_two(moments.net.sd(1)[0])
-    return _Frame(means, level, spread, root, effect_movers(design), tuple(bases))
+            few = _moved_rows(design, rows, t, centers[t])
+        own = moved_moments(design, t, centers[t])
+        bases.append(_basis(term.covariance, own, few))
+    spread, movers = power_of_two(moments.net.sd(1)[0]), effect_movers(design, centers)
+    return _Frame(means, centers, level, spread, root, movers, tuple(bases))
 
 
 def response_level(design: Design) -> float:
@@ -216,9 +223,11 @@ def response_level(design: Design) -> float:
     return 0.0 if design.intercept is None else float(design.moments.net.mean[0])
 
 
-def _moved_rows(design: Design, rows: Rows, t: int) -> Float[np.ndarray, "n k"]:
+def _moved_rows(
+    design: Design, rows: Rows, t: int, center: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "n k"]:
     """The moved columns of a bar term."""
-    Z, turn = rows.Z[t] - effect_centers(design)[t], design.effect_turn(t)
+    Z, turn = rows.Z[t] - center, design.effect_turn(t)
     return Z if turn is None else Z @ turn
 
 

@@ -17,7 +17,7 @@ from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import DataError
 from bayeslmm.marginal.columns import data_columns
 from bayeslmm.marginal.dense import DenseRest, dense_bytes
-from bayeslmm.marginal.kernels.pooled import pooling_pays
+from bayeslmm.marginal.kernels.pooled import levels_to_pool
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.panels import Panels, find_panels, pair_bytes
 from bayeslmm.marginal.solvers import (
@@ -100,10 +100,10 @@ def choose_route(parts: Parts) -> Route:
     """
     if not parts.layout.m:
         A, F = parts.sums.A[0], parts.sums.F[0]
-        pays = pooling_pays(A, F.shape[2])
-        return one_factor(
-            parts, Pooled if pays else Pairs if A.shape[1] == 2 else Levels
-        )
+        alike = levels_to_pool(A, F.shape[2])
+        if alike is not None:
+            return NoRest(), Pooled.of(A, F, alike)
+        return one_factor(parts, Pairs if A.shape[1] == 2 else Levels)
     if parts.layout.m <= SMALL_REST:
         return small_rest(parts)
     panels = affordable_panels(parts)

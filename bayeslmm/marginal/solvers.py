@@ -45,10 +45,13 @@ class Pooled:
 
     @classmethod
     def of(
-        cls, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
+        cls,
+        A: Float[np.ndarray, "j k k"],
+        F: Float[np.ndarray, "j k w"],
+        alike: Alike | None = None,
     ) -> "Pooled":
-        """From the products of the levels."""
-        alike = alike_levels(A)
+        """From the products of the levels, and which of them are alike if known."""
+        alike = alike_levels(A) if alike is None else alike
         count = np.diff(alike.edges).astype(float)
         different = np.ascontiguousarray(A[alike.first])
         return cls(alike, (different, count, pooled_products(alike, F)))

@@ -11,6 +11,7 @@ from bayeslmm.plots.diagnostics import (
 )
 from bayeslmm.plots.fits import plot_fits
 from bayeslmm.plots.forest import plot_forest
+from bayeslmm.plots.matrices import plot_matrices
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.shrinkage import plot_shrinkage
@@ -18,6 +19,7 @@ from bayeslmm.plots.shrinkage import plot_shrinkage
 __all__ = [
     "plot_fits",
     "plot_forest",
+    "plot_matrices",
     "plot_posterior",
     "plot_ranef",
     "plot_rank",

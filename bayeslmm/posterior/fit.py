@@ -20,6 +20,7 @@ from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.responses import Responses
 from bayeslmm.posterior.tables import IntervalKind
+from bayeslmm.posterior.varcomp import Components
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.spec import ModelSpec
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Combinations, Responses):
+class Posterior(Combinations, Components, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes

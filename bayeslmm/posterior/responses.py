@@ -1,23 +1,19 @@
-"""What a posterior says of responses: predictions, residuals, shares of variance.
+"""What a posterior says of responses: predictions, residuals, new data.
 
 Takes the draws of a `Posterior`, of which this is the part that looks at rows.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import rows_of
 from bayeslmm.design.known import Known, refuse_replaced
-from bayeslmm.posterior import (
-    predictions as predictions,
-    shares as shares,
-    tables as tables,
-)
+from bayeslmm.posterior import predictions as predictions, tables as tables
 from bayeslmm.posterior.diagnose import SamplingStatus
 from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.residuals import posterior_residuals
 from bayeslmm.posterior.tables import IntervalKind
 from bayeslmm.reml.outcomes import PredictionKind
 from bayeslmm.reml.rowwise import Effects
@@ -28,9 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayeslmm.posterior.fit import Posterior
+
 
 class Responses(SharedMethods):
-    """Fitted values, predictions, new data, shares of variance."""
+    """Fitted values, predictions, new data."""
 
     __slots__ = ()
     idata: "xr.DataTree"
@@ -43,9 +41,36 @@ class Responses(SharedMethods):
         """
         return self.predict()["mean"].to_numpy()
 
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return rows_of(self.model.design, "residuals of all rows").y - self.fitted()
+    def residuals(self, kind: str = "response") -> Float[np.ndarray, " n"]:
+        """What the fit leaves of the response, by kind; see `RemlFit.residuals`.
+
+        Parameters
+        ----------
+        kind : str, default "response"
+            Kinds are those of a REML fit, with posterior means for estimates.
+            ``"standardized"`` is averaged over draws of the SDs (fixed effects by their
+            likelihood); ``"studentized"`` is the normal score of the leave-one-out
+            probability integral transform: standard normal if the model holds.
+            Families other than Gaussian have ``"response"`` and ``"marginal"``.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Units of y; unit-free if scaled, standardised or studentised.
+
+        Raises
+        ------
+        DataError
+            If the rows were read in batches.
+        ModelError
+            If the kind is unknown, or does not exist for the family.
+
+        References
+        ----------
+        .. [1] Vehtari, Gelman and Gabry (2017). Stat. Comput. 27.
+           https://doi.org/10.1007/s11222-016-9696-4
+        """
+        return posterior_residuals(cast("Posterior", self), kind)
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         from bayeslmm.posterior.ondemand import effect_means
@@ -141,56 +166,6 @@ class Responses(SharedMethods):
         refuse_replaced(replaced)
         return predictions.prediction_draws(
             self.model, self.idata, newdata, predictions.Asked(kind, level, seed)
-        )
-
-    # --- shares of variance -----------------------------------------------------------
-
-    def icc(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); columns
-            ``mean``, ``median``, ``sd``, ``lower``, ``upper``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = shares.variance_draws(self.model, self.idata)
-        return tables.shares_table(
-            {
-                "adjusted": random / (random + residual),
-                "unadjusted": random / (fixed + random + residual),
-            },
-            prob,
-            kind,
-        )
-
-    def r2(self, prob: float = 0.95, kind: IntervalKind = "eti") -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
-            random part); columns ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
-            unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        fixed, random, residual = shares.variance_draws(self.model, self.idata)
-        total = fixed + random + residual
-        return tables.shares_table(
-            {"marginal": fixed / total, "conditional": (fixed + random) / total},
-            prob,
-            kind,
         )
 
     def simulation_parameters(

@@ -1,66 +1,87 @@
-"""Shares of variance, draw by draw: fixed part, random part, residual.
+"""Shares of variance, draw by draw.
 
-Takes the model and an ArviZ DataTree of draws; gives draws of the three variances.
+Takes a model and an ArviZ DataTree of its draws; gives the draws of what
+`reml.shares` computes variances from, and tables of what is read off these.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.predictions import factor_draws
-from bayeslmm.posterior.tables import beta_draws
+from bayeslmm.posterior.tables import (
+    IntervalKind,
+    beta_draws,
+    describe_draws,
+    interval_bounds,
+)
+from bayeslmm.posterior.tails import Missing
+from bayeslmm.reml.shares import Quantities, Values, mean_variance, quantity_table
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 # Share of a variance that may be lost to rounding.
 LARGEST_ERROR = 1e-3
 
 
-class VarianceDraws(NamedTuple):
-    """Variance of fixed part, mean variance of random part, residual variance."""
+def draws_table(
+    model: ModelSpec,
+    tree: "xr.DataTree",
+    rows: Quantities,
+    prob: float,
+    kind: IntervalKind,
+) -> "pd.DataFrame":
+    """Quantities draw by draw: mean, median, SD and interval."""
+    draws = dict(rows.of(drawn_values(model, tree)))
+    numbers = describe_draws(draws.pop("estimate"), prob, kind)
+    for name, own in draws.items():
+        numbers[name] = np.mean(own, axis=(0, 1))
+        if name in rows.limited:
+            lower, upper = interval_bounds(own, prob, kind)
+            numbers |= {f"{name}_lower": lower, f"{name}_upper": upper}
+    return quantity_table(rows, numbers)
 
-    fixed: Float[np.ndarray, "chain draw"]
-    random: Float[np.ndarray, "chain draw"]
-    residual: Float[np.ndarray, "chain draw"]
 
+def drawn_values(model: ModelSpec, tree: "xr.DataTree") -> Values:
+    """Draws of the fixed effects, the covariances and the residual SD.
 
-def variance_draws(model: ModelSpec, tree: "xr.DataTree") -> VarianceDraws:
-    """The three variances draw by draw, defined as in `RemlFit.icc`."""
+    Raises
+    ------
+    ModelError
+        If the family has no residual variance, or the draws do not say how levels
+        differ in the data.
+    """
     if model.family != "gaussian":
         raise ModelError(
             f"The residual variance of family {model.family!r} is not one number, so "
             "shares of variance are given for Gaussian models only."
         )
     design = model.design
-    beta = beta_draws(design, tree)
-    spread = design.moments.X.covariance(1)
-    fixed = np.einsum("cdp,pq,cdq->cd", beta, spread, beta)
-    random = np.zeros_like(fixed)
-    for t, term in enumerate(design.groups):
-        random += mean_variance(
-            design.moments.Z[t], factor_draws(design, tree, t), term.label
-        )
-    return VarianceDraws(fixed, random, label_draws(design, tree, "sigma") ** 2)
+    roots = tuple(factor_draws(design, tree, t) for t in range(len(design.groups)))
+    for term, columns, root in zip(design.groups, design.moments.Z, roots, strict=True):
+        check_rounding(columns, root, term.label)
+    beta, sigma = beta_draws(design, tree), label_draws(design, tree, "sigma")
+    return Values(beta, roots, sigma)
 
 
-def mean_variance(
+def check_rounding(
     columns: ColumnMoments, root: Float[np.ndarray, "chain draw k k"], label: str
-) -> Float[np.ndarray, "chain draw"]:
-    """Mean of diag(Z Sigma Z') over the rows.
+) -> None:
+    """Raise where SDs and correlations at zero do not give the variance in the data.
 
     Far from x = 0 the SD of the intercepts is large and its correlation with that of
     the slopes nearly 1: what they say of the mean row is then lost in rounding.
     """
-    at_mean = np.square(np.einsum("cdia,i->cda", root, columns.mean)).sum(axis=-1)
+    found = mean_variance(columns, root)
     addends = np.square(np.einsum("cdia,i->cda", np.abs(root), np.abs(columns.mean)))
-    around = np.einsum("cdia,ij,cdja->cd", root, columns.covariance(), root)
-    found = at_mean + around
     rounding = np.finfo(float).eps * addends.sum(axis=-1)
     if np.median(rounding) > LARGEST_ERROR * np.median(found):
         raise ModelError(
@@ -69,4 +90,17 @@ def mean_variance(
             f"those at zero, do not say how the levels differ in the data. Center the "
             f"columns, center(x) for a column x."
         )
-    return found
+
+
+def with_fixed_part(design: Design, missing: Missing) -> Missing:
+    """The moments that do not exist, of the SD of the fixed part too."""
+    labels = {parameter.label for parameter in design.space.fixed}
+
+    def also(names: tuple[str, ...], of: tuple[str, ...]) -> tuple[str, ...]:
+        return (*names, "fixed") if labels & {*of} else names
+
+    return Missing(
+        also(missing.mean, missing.mean),
+        also(missing.sd, missing.sd),
+        also(missing.variance, missing.sd),
+    )

@@ -18,17 +18,20 @@ from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import linear_predictor
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml import tables as remltables
+from bayeslmm.reml.assumptions import Assumptions
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.inference import EffectTests
 from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
+from bayeslmm.reml.matrices import MatrixMethods
 from bayeslmm.reml.optimise import Optimum
 from bayeslmm.reml.responses import Predictions
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
+from bayeslmm.reml.varcomp import Components
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables.shown import shown
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, Predictions, SharedMethods):
+class RemlFit(
+    EffectTests, Components, MatrixMethods, Assumptions, Predictions, SharedMethods
+):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -248,12 +253,12 @@ class RemlFit(EffectTests, Predictions, SharedMethods):
 
     def fitted(self) -> Float[np.ndarray, " n"]:
         """Fitted values of the rows used, BLUPs included, units of y."""
-        rows = rows_of(self.design, "fitted values of all rows")
-        return linear_predictor(rows, self.beta, self.effects.b)
+        return self._fitted(self.effects.b)
 
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return rows_of(self.design, "residuals of all rows").y - self.fitted()
+    def _fitted(self, b: Effects | None) -> Float[np.ndarray, " n"]:
+        """The same with some random effects, or none."""
+        rows = rows_of(self.design, "fitted values of all rows")
+        return linear_predictor(rows, self.beta, b)
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         """Fixed effects and BLUPs."""
@@ -290,40 +295,6 @@ class RemlFit(EffectTests, Predictions, SharedMethods):
         """The estimates, for every response the same."""
         del rng
         return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
-
-    def icc(self) -> "pd.DataFrame":
-        """Share of the variance that lies between levels, averaged over the rows.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``adjusted`` (random over random plus residual variance),
-            ``unadjusted`` (over these plus the variance of the fixed part); column
-            ``estimate``, unit-free.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.icc_table(self)
-
-    def r2(self) -> "pd.DataFrame":
-        """Share of the variance that the fixed part, or the whole model, explains.
-
-        Returns
-        -------
-        DataFrame
-            Index ``share``: ``marginal`` (fixed part), ``conditional`` (fixed and
-            random part); column ``estimate``, unit-free. The random variance is the
-            mean of diag(Z Sigma Z') over the rows.
-
-        References
-        ----------
-        .. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
-           https://doi.org/10.1098/rsif.2017.0213
-        """
-        return remltables.r2_table(self)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""

@@ -15,13 +15,11 @@ from bayeslmm.reml.chosen import Levels, chosen_levels
 from bayeslmm.reml.effect_tests import effect_errors, t_columns
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.profiled import sd_profile
-from bayeslmm.reml.shares import VarianceShares, variance_shares
 from bayeslmm.reml.status import read_parameters
 from bayeslmm.tables import Table, square_table
 from bayeslmm.tables.both import (
     label_index,
     level_table,
-    share_table,
     variance_table,
 )
 
@@ -184,26 +182,6 @@ def coef_table(fit: "RemlFit") -> "pd.DataFrame":
         numbers = {"estimate": values.ravel()}
         parts.append(level_table(group, levels, tuple(columns), numbers))
     return pd.concat(parts, ignore_index=True)
-
-
-def icc_table(fit: "RemlFit") -> "pd.DataFrame":
-    """Random variance over random and residual, without and with the fixed part."""
-    fixed, random, residual = _variances(fit)
-    within = random + residual
-    found = np.array([random / within, random / (fixed + within)])
-    return share_table(("adjusted", "unadjusted"), {"estimate": found})
-
-
-def r2_table(fit: "RemlFit") -> "pd.DataFrame":
-    """Fixed, and fixed plus random, over the total variance."""
-    fixed, random, residual = _variances(fit)
-    found = np.array([fixed, fixed + random]) / (fixed + random + residual)
-    return share_table(("marginal", "conditional"), {"estimate": found})
-
-
-def _variances(fit: "RemlFit") -> VarianceShares:
-    """Variances of the parts of a fit."""
-    return variance_shares(fit.design, fit.beta, fit.factors, fit.sigma)
 
 
 def _wald(parameter: Parameter, value: float, reach: float) -> tuple[float, float]:

@@ -4,27 +4,25 @@ import itertools
 import textwrap
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float
-
-from bayeslmm.design.arrays import Design, GroupTerm, rows_of
+from bayeslmm.design.arrays import GroupTerm
 from bayeslmm.design.evaluate import AnyNumeric, Described
 from bayeslmm.design.factor_coding import Contrast
 from bayeslmm.design.frame import AnyFactor
-from bayeslmm.errors import check_flag
+from bayeslmm.errors import ModelError, check_flag
 from bayeslmm.families import FAMILIES
 from bayeslmm.formula import Atom
+from bayeslmm.reml.matrices import Chosen
 from bayeslmm.reporting.describe import account_lines, group_lines
+from bayeslmm.reporting.matrices import matrix_sections
 from bayeslmm.tables.numbers import counted, listed
 
 if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
 
-FIRST_ROWS = 6  # rows of X and Z that are printed
-MOST_COLUMNS = 8  # columns of X that fit beside each other on a terminal
 
-
-def explain_text(model: "ModelSpec", *, matrices: bool = False) -> str:
+def explain_text(
+    model: "ModelSpec", *, matrices: bool = False, rows: Chosen = None
+) -> str:
     """What the formula became, as plain text.
 
     Parameters
@@ -32,7 +30,10 @@ def explain_text(model: "ModelSpec", *, matrices: bool = False) -> str:
     model : Model
         Model.
     matrices : bool, default False
-        Also the first rows of X and of each Z.
+        Also y, X and Z of a few rows and, of Gaussian models, with the REML estimates
+        D, R and V.
+    rows : int or sequence, optional
+        Which rows, as for `RemlFit.matrices`; at most 12.
 
     Returns
     -------
@@ -41,7 +42,11 @@ def explain_text(model: "ModelSpec", *, matrices: bool = False) -> str:
     """
     sections = explain_sections(model)
     if check_flag(matrices, "matrices"):
-        sections |= _matrix_sections(model.design)
+        sections |= matrix_sections(model, rows)
+    elif rows is not None:
+        raise ModelError(
+            "rows= says which rows of the matrices: give matrices=True too."
+        )
     blocks = [model.formula.text]
     for title, lines in sections.items():
         blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
@@ -307,45 +312,3 @@ def _notes(model: "ModelSpec") -> list[str]:
             "weights are precisions: the variance of a row is sigma^2 / weight"
         )
     return notes
-
-
-# --- matrices -------------------------------------------------------------------------
-
-
-def _matrix_sections(design: Design) -> dict[str, list[str]]:
-    """First rows of y and X, and of each Z with the level of the row."""
-    rows = rows_of(design, "the first rows of the matrices")
-    n = min(FIRST_ROWS, rows.n)
-    names = (design.response, *design.fixed_names)
-    found = {
-        f"y and X, first {n} of {design.n:,} rows": _rows(
-            names, np.column_stack([rows.y[:n], rows.X[:n]])
-        )
-    }
-    for term, Z, codes in zip(design.groups, rows.Z, rows.codes, strict=True):
-        levels = [term.levels[code] for code in codes[:n]]
-        title = f"Z of {term.label}: in row i these columns, for the level of row i"
-        found[title] = _rows(term.effects, Z[:n], levels, term.group)
-    return found
-
-
-def _rows(
-    names: tuple[str, ...],
-    values: Float[np.ndarray, "n c"],
-    levels: list[str] | None = None,
-    group: str = "",
-) -> list[str]:
-    """A small right-aligned table of numbers."""
-    cut = values[:, :MOST_COLUMNS]
-    cells = [[f"{value:.6g}" for value in row] for row in cut]
-    head = list(names[:MOST_COLUMNS])
-    if levels is not None:
-        head = [group, *head]
-        cells = [[level, *row] for level, row in zip(levels, cells, strict=True)]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    lines = [
-        "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
-        for row in [head, *cells]
-    ]
-    hidden = values.shape[1] - cut.shape[1]
-    return lines + ([f"and {counted(hidden, 'more column')}"] if hidden > 0 else [])

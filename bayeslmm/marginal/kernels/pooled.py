@@ -31,7 +31,11 @@ class Alike:
 
 def alike_levels(A: Float[np.ndarray, "j k k"]) -> Alike:
     """Which levels have equal A, up to rounding."""
-    first, group = _equal_rows(_rounded(A))
+    return _gathered(*_equal_rows(_rounded(A)))
+
+
+def _gathered(first: Int[np.ndarray, " u"], group: Int[np.ndarray, " j"]) -> Alike:
+    """Levels by the group of each."""
     order = np.argsort(group, kind="stable")
     edges = np.searchsorted(group[order], np.arange(len(first) + 1))
     return Alike(first, order, edges)
@@ -49,15 +53,15 @@ def pooled_products(
     return T
 
 
-def pooling_pays(A: Float[np.ndarray, "j k k"], w: int) -> bool:
-    """Whether pooled sums are cheaper than a walk over the levels.
+def levels_to_pool(A: Float[np.ndarray, "j k k"], w: int) -> Alike | None:
+    """Which levels have equal A; None if a walk over all is cheaper than pooled sums.
 
     Counted in multiplications: (k w)^2 for each different A against k w (k + w) for
     each level.
     """
     k = A.shape[1]
-    n_different = len(_equal_rows(_rounded(A))[0])
-    return n_different * k * w < len(A) * (k + w)
+    first, group = _equal_rows(_rounded(A))
+    return _gathered(first, group) if len(first) * k * w < len(A) * (k + w) else None
 
 
 def _rounded(A: Float[np.ndarray, "j k k"]) -> Float[np.ndarray, "j c"]:
