@@ -161,8 +161,7 @@ def prediction_rows(
     encoded = rows_to_predict(model.recipe, newdata, words)
     rows = random_rows(model.design, tree, encoded, words, rng)
     if newdata is None:
-        given = model.design.rows and model.design.rows.weights
-        return rows._replace(weights=given, trials=model.recipe.trials), rng
+        return with_own(model, rows), rng
     if asked.kind == "response":
         rows = rows._replace(weights=new_weights(model, newdata))
     if asked.kind == "mean":
@@ -255,11 +254,20 @@ def other_draws(
     }
 
 
-def old_rows(model: ModelSpec, tree: "xr.DataTree") -> PredictionRows:
+def old_rows(
+    model: ModelSpec, tree: "xr.DataTree", level: LevelWord = "group"
+) -> PredictionRows:
     """The rows that were fitted."""
-    words = known_words(model.design.groups, "group")
+    words = known_words(model.design.groups, level)
     rows = rows_to_predict(model.recipe, None, words)
-    return random_rows(model.design, tree, rows, words, np.random.default_rng(0))
+    found = random_rows(model.design, tree, rows, words, np.random.default_rng(0))
+    return with_own(model, found)
+
+
+def with_own(model: ModelSpec, rows: PredictionRows) -> PredictionRows:
+    """The rows that were fitted with their weights and trials."""
+    weights = model.design.rows and model.design.rows.weights
+    return rows._replace(weights=weights, trials=model.recipe.trials)
 
 
 def random_rows(
