@@ -119,7 +119,9 @@ def _explained(
             said += _said(family, eta, others, rows, part).sum(axis=-1)
     rest = left.variance
     if variance == "model":
-        rest = said / model.design.n + (0.0 if random else _between(model, tree))
+        rest = said / model.design.n + (
+            0.0 if level == "group" else _between(model, tree)
+        )
     return np.asarray(fitted.variance / (fitted.variance + rest))
 
 
