@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         anova as anova,
         compare as compare,
         effect_tests as effect_tests,
+        pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        within_between as within_between,
     )
     from bayeslmm.data import read as read
     from bayeslmm.datasets import (
@@ -103,6 +105,7 @@ _ROOM_OF = {
     "plot_rank": "plots",
     "plot_shrinkage": "plots",
     "plot_trace": "plots",
+    "pooling_table": "comparison",
     "power": "planning",
     "read": "data",
     "reading": "comparison",
@@ -113,6 +116,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -13,6 +13,7 @@ import bayeslmm as lmm
 TESTS = ("df", "t", "p")
 ESTIMATE = ("estimate", "se", *TESTS, "sd", "variance", "lower", "upper")
 DRAWS = ("mean", "median", "sd", "lower", "upper", "variance")
+SHARES = ("share", "share_lower", "share_upper")
 DIAGNOSTICS = ("mcse_mean", "ess_bulk", "ess_tail", "rhat")
 # The verbs of both, with the columns that say what a row is.
 VERBS = {
@@ -24,6 +25,7 @@ VERBS = {
     "ranef": ["group", "level", "effect"],
     "coef": ["group", "level", "effect"],
     "predict": [],
+    "varcomp": ["group", "component"],
     "icc": [],
     "r2": [],
     "vcov": None,
@@ -62,8 +64,8 @@ def test_the_same_verb_gives_the_same_rows(verb, sides):
     pd.testing.assert_frame_equal(
         pd.DataFrame(ours[keys]), pd.DataFrame(theirs[keys]), check_index_type=False
     )
-    assert set(ours.columns) <= {*keys, *ESTIMATE}
-    assert set(theirs.columns) <= {*keys, *DRAWS, *DIAGNOSTICS}
+    assert set(ours.columns) <= {*keys, *ESTIMATE, *SHARES}
+    assert set(theirs.columns) <= {*keys, *DRAWS, *DIAGNOSTICS, *SHARES}
     beside = ours.join(theirs.drop(columns=keys).add_prefix("posterior_"))
     assert len(beside) == len(ours)
     if "estimate" in beside:  # the same quantity

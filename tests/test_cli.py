@@ -145,6 +145,18 @@ def test_demo_shows_the_true_values_beside_both_fits(folder):
     assert (folder / "results" / "report.html").exists()
 
 
+def test_demo_fits_the_pupils_of_the_chapter():
+    code, out, _ = run("demo", "--data", "chapter", "--draws", 100, "--chains", 2)
+    assert code == 0
+    assert "The tutorial's classrooms: scores of 60 pupils in 3 classes" in out
+    assert "pystatsml (CC-BY 4.0)" in out
+    assert "The values that made these data" not in out
+    assert re.search(r"edu +0\.127", out)
+    code, _, err = run("demo", "--data", "chapters")
+    assert code == 2
+    assert "no demonstration 'chapters'. Did you mean 'chapter'" in err
+
+
 def test_explain_says_what_a_formula_means_without_fitting(csv, monkeypatch):
     monkeypatch.setattr("bayeslmm.reml.estimate.minimise", None)
     code, out, _ = run("explain", csv, FORMULA)

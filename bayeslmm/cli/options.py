@@ -62,6 +62,9 @@ MethodName = Annotated[
 RemlOnly = Annotated[
     bool, typer.Option("--reml-only", help="REML alone: no priors, no sampling.")
 ]
+DemoData = Annotated[
+    str, typer.Option("--data", help="simulated, or chapter: the tutorial's 60 pupils.")
+]
 Matrices = Annotated[
     bool,
     typer.Option("--matrices", help="Also X, Z and, by REML, D, R, V of a few rows."),

@@ -189,12 +189,16 @@ def encode_predictors(
         X = X[:, coding.aliasing.kept]
         if loose is not None:
             X[loose] = np.nan
-    bars = coding.formula.random if random else ()
-    Z = tuple(
-        model_matrix(bar.predictor, own, columns, rows.n)
-        for bar, own in zip(bars, coding.effects, strict=False)
-    )
+    Z = effect_matrices(coding, columns, rows.n) if random else ()
     return X, Z, _sum_offsets(coding.formula, rows)
+
+
+def effect_matrices(
+    coding: Coding, columns: Mapping[str, Column], n: int
+) -> tuple[Matrix, ...]:
+    """Z of each bar term of n rows."""
+    bars = zip(coding.formula.random, coding.effects, strict=True)
+    return tuple(model_matrix(bar.predictor, own, columns, n) for bar, own in bars)
 
 
 def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:

@@ -67,13 +67,28 @@ def describe_table(design: Design) -> "pd.DataFrame":
     return pd.DataFrame(rows).set_index("group")
 
 
+def containing_groups(design: Design, group: str) -> tuple[str, ...]:
+    """Grouping factors of which each level of one has a single level."""
+    terms = {term.group: term for term in design.groups}
+    own = terms.pop(group)
+    return tuple(
+        name
+        for name, other in terms.items()
+        if _cells(design, own, other) == own.n_levels
+    )
+
+
+def _cells(design: Design, term: GroupTerm, other: GroupTerm) -> int:
+    """Number of combinations of levels of two factors that occur."""
+    if design.rows is None:
+        return design.moments.cells[term.group, other.group]
+    own, others = (design.rows.codes[design.groups.index(t)] for t in (term, other))
+    return len(np.unique(own * other.n_levels + others))
+
+
 def _relation(design: Design, term: GroupTerm, other: GroupTerm) -> str:
     """How the levels of a factor lie in those of another, in words."""
-    if design.rows is not None:
-        own, others = (design.rows.codes[design.groups.index(t)] for t in (term, other))
-        cells = len(np.unique(own * other.n_levels + others))
-    else:
-        cells = design.moments.cells[term.group, other.group]
+    cells = _cells(design, term, other)
     if cells == term.n_levels == other.n_levels:
         return f"same groups as {other.group}"
     if cells == term.n_levels:

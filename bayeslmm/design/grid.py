@@ -126,8 +126,8 @@ def make_grid(
     ModelError
         If a variable is unknown, a level too, or a number has no typical value.
     """
-    values = _all_values(recipe, at)
-    frame = _frame(values)
+    values = grid_values(recipe, fixed_columns(recipe.formula), at)
+    frame = grid_frame(values)
     rows = recipe.encode(frame, random=False, estimable=False)
     names, cells = list(spec.names), _cells(spec, values)
     inside = _inside(frame, names, cells)
@@ -158,7 +158,7 @@ def slope_grid(
     Exact for straight lines and parabolas; elsewhere over a five hundredth of the
     range of the data, whose square is what it errs by.
     """
-    values = _all_values(recipe, at)
+    values = grid_values(recipe, fixed_columns(recipe.formula), at)
     own = values.get(variable)
     if own is None or not all(isinstance(value, int | float) for value in own):
         numbers = [n for n, v in values.items() if not isinstance(v[0], str | bool)]
@@ -187,14 +187,18 @@ def slope_grid(
     )
 
 
-def _all_values(recipe: Recipe, at: Mapping[str, object] | None) -> dict[str, Values]:
-    """Values of every variable of the fixed part."""
-    names = fixed_columns(recipe.formula)
+def grid_values(
+    recipe: Recipe,
+    names: Sequence[str],
+    at: Mapping[str, object] | None,
+    part: str = "fixed part",
+) -> dict[str, Values]:
+    """Values of the variables of one part of the formula."""
     given = {} if at is None else dict(at)
     for name in given:
         if name not in names:
             raise ModelError(
-                f"at= names {name!r}, which is not in the fixed part of "
+                f"at= names {name!r}, which is not in the {part} of "
                 f"{recipe.formula.text!r}.{nearest_names(name, names)}"
             )
     found = {}
@@ -221,8 +225,10 @@ def _all_values(recipe: Recipe, at: Mapping[str, object] | None) -> dict[str, Va
 
 
 def _levels(recipe: Recipe, name: str) -> Values | None:
-    """Levels of a column that is a factor in the fixed part, as the data have them."""
-    for atom in (a for term in recipe.formula.fixed.terms for a in term.atoms):
+    """Levels of a predictor that is a factor, as the data have them."""
+    formula = recipe.formula
+    parts = (formula.fixed, *(bar.predictor for bar in formula.random))
+    for atom in (a for part in parts for term in part.terms for a in term.atoms):
         column = recipe.coding.variables[atom.label]
         whole = isinstance(atom.node, Name) or (
             isinstance(atom.node, Call) and atom.node.function in CODED
@@ -257,7 +263,7 @@ def _chosen(name: str, given: object, known: Values | None) -> Values:
     return plain
 
 
-def _frame(values: Mapping[str, Values]) -> pd.DataFrame:
+def grid_frame(values: Mapping[str, Values]) -> pd.DataFrame:
     """All combinations, one in each row."""
     rows = list(itertools.product(*values.values()))
     columns = zip(*rows, strict=True) if rows and values else ()

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.coder import find_groups
-from bayeslmm.design.coding import Coding, encode_predictors
+from bayeslmm.design.coding import Coding, effect_matrices, encode_predictors
 from bayeslmm.design.evaluate import (
     AnyNumeric,
     Column,
@@ -79,8 +79,7 @@ class Recipe:
     response_levels : tuple of str
         The two levels of a response that is a factor, 0 and 1; else empty.
     typical : mapping of str to Typical
-        Where each numeric column of the fixed part is; empty for rows that were read
-        in batches.
+        Where each numeric predictor is; empty for rows that were read in batches.
     """
 
     design: Design
@@ -124,8 +123,41 @@ class Recipe:
         atoms = _fixed_atoms(self.formula)
         if random:
             atoms += _random_atoms(self.formula)
-        names = dict.fromkeys(name for atom in atoms for name in atom.columns)
+        rows = self._read(new_data, atoms, random=random)
+        return self._encode_rows(rows, random=random, new=estimable or "nan")
+
+    def encode_effects(self, new_data: object) -> tuple[Float[np.ndarray, "m _k"], ...]:
+        """Columns of each bar term of new rows, which need no other column.
+
+        Parameters
+        ----------
+        new_data : DataFrame
+            pandas, polars or Arrow frame with the predictors of the random part.
+
+        Returns
+        -------
+        tuple of ndarray, shape (m, k)
+            Units of the predictors.
+
+        Raises
+        ------
+        DataError
+            As `encode`.
+        """
+        terms = [t for bar in self.formula.random for t in bar.predictor.terms]
+        atoms = [atom for term in terms for atom in term.atoms]
+        rows = self._read(new_data, atoms, random=False)
+        labels = {atom: atom.label for atom in atoms}
+        columns = {a.label: self._new_column(a, rows) for a in labels}
+        self._warn_outside(labels, rows)
+        return effect_matrices(self.coding, columns, rows.n)
+
+    def _read(
+        self, new_data: object, atoms: Sequence[Atom], *, random: bool
+    ) -> RawRows:
+        """The columns that some atoms read, which must be there and complete."""
         frame = open_frame(new_data)
+        names = dict.fromkeys(name for atom in atoms for name in atom.columns)
         self._check_there(frame.columns, names, random=random)
         columns = read_columns(frame, self.formula, tuple(names))
         for name, column in columns.items():
@@ -135,8 +167,7 @@ class Recipe:
                     f"{int(column.missing.sum())} of {len(frame)} rows. Fill it in or "
                     f"drop those rows."
                 )
-        rows = RawRows(columns, len(frame), self.coding.memory, self.formula.text)
-        return self._encode_rows(rows, random=random, new=estimable or "nan")
+        return RawRows(columns, len(frame), self.coding.memory, self.formula.text)
 
     def _check_there(
         self, given: Sequence[object], names: Iterable[str], *, random: bool

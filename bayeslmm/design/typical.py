@@ -1,4 +1,4 @@
-"""Typical values of the numbers of the fixed part, where means are read off."""
+"""Typical values of the numbers among the predictors, where means are read off."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Typical(NamedTuple):
 def typical_values(
     formula: Formula, used: Mapping[str, RawColumn]
 ) -> dict[str, Typical]:
-    """Where each numeric column of the fixed part is.
+    """Where each numeric predictor is.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def typical_values(
         The columns on the rows used.
     """
     found = {}
-    for name in fixed_columns(formula):
+    for name in dict.fromkeys((*fixed_columns(formula), *effect_columns(formula))):
         column = used.get(name)
         if column is None or column.kind != "number":
             continue
@@ -52,3 +52,10 @@ def fixed_columns(formula: Formula) -> tuple[str, ...]:
     atoms = [atom for term in formula.fixed.terms for atom in term.atoms]
     atoms += formula.offsets
     return tuple(dict.fromkeys(name for atom in atoms for name in atom.columns))
+
+
+def effect_columns(formula: Formula) -> tuple[str, ...]:
+    """Columns that the predictors of the bar terms read."""
+    terms = [term for bar in formula.random for term in bar.predictor.terms]
+    names = (name for term in terms for atom in term.atoms for name in atom.columns)
+    return tuple(dict.fromkeys(names))

@@ -4,16 +4,16 @@ Takes the draws of a `Posterior`, of which this is the part that looks at rows.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import rows_of
 from bayeslmm.posterior import predictions as predictions, tables as tables
 from bayeslmm.posterior.diagnose import SamplingStatus
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.predictions import PredictionKind
+from bayeslmm.posterior.residuals import posterior_residuals
 from bayeslmm.posterior.tables import IntervalKind
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
@@ -22,6 +22,8 @@ from bayeslmm.simulation import Parameters
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayeslmm.posterior.fit import Posterior
 
 
 class Responses(SharedMethods):
@@ -38,9 +40,36 @@ class Responses(SharedMethods):
         """
         return self.predict()["mean"].to_numpy()
 
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return rows_of(self.model.design, "residuals of all rows").y - self.fitted()
+    def residuals(self, kind: str = "response") -> Float[np.ndarray, " n"]:
+        """What the fit leaves of the response, by kind; see `RemlFit.residuals`.
+
+        Parameters
+        ----------
+        kind : str, default "response"
+            Kinds are those of a REML fit, with posterior means for estimates.
+            ``"standardized"`` is averaged over draws of the SDs (fixed effects by their
+            likelihood); ``"studentized"`` is the normal score of the leave-one-out
+            probability integral transform: standard normal if the model holds.
+            Families other than Gaussian have ``"response"`` and ``"marginal"``.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Units of y; unit-free if scaled, standardised or studentised.
+
+        Raises
+        ------
+        DataError
+            If the rows were read in batches.
+        ModelError
+            If the kind is unknown, or does not exist for the family.
+
+        References
+        ----------
+        .. [1] Vehtari, Gelman and Gabry (2017). Stat. Comput. 27.
+           https://doi.org/10.1007/s11222-016-9696-4
+        """
+        return posterior_residuals(cast("Posterior", self), kind)
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         from bayeslmm.posterior.ondemand import effect_means

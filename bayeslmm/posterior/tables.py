@@ -16,7 +16,7 @@ from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.posterior.places import Place, places, posterior_parameters
 from bayeslmm.tables import Table, square_table
-from bayeslmm.tables.both import level_table, share_table, variance_table
+from bayeslmm.tables.both import level_table, variance_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,11 +289,3 @@ def coef_table(
         numbers = describe_draws(stacked, prob, kind)
         parts.append(level_table(group, terms[0].levels, tuple(columns), numbers))
     return pd.concat(parts, ignore_index=True)
-
-
-def shares_table(
-    draws: dict[str, Float[np.ndarray, "chain draw"]], prob: float, kind: IntervalKind
-) -> "pd.DataFrame":
-    """One row for each named quantity."""
-    stacked = np.stack(list(draws.values()), axis=-1)
-    return share_table(list(draws), describe_draws(stacked, prob, kind))

@@ -19,6 +19,7 @@ from bayeslmm.design.rows import linear_predictor
 from bayeslmm.errors import check_flag
 from bayeslmm.marginal import EffectsMean
 from bayeslmm.reml import predict as remlpredict, tables as remltables
+from bayeslmm.reml.assumptions import Assumptions
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.reml.ddf import Ddf
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, Components, MatrixMethods, SharedMethods):
+class RemlFit(EffectTests, Components, MatrixMethods, Assumptions, SharedMethods):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -257,10 +258,6 @@ class RemlFit(EffectTests, Components, MatrixMethods, SharedMethods):
         """The same with some random effects, or none."""
         rows = rows_of(self.design, "fitted values of all rows")
         return linear_predictor(rows, self.beta, b)
-
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
-        return rows_of(self.design, "residuals of all rows").y - self.fitted()
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         """Fixed effects and BLUPs."""

@@ -16,18 +16,15 @@ from bayeslmm.design.space import Parameter
 from bayeslmm.errors import (
     FitWarning,
     ModelError,
-    check_count,
     check_fraction,
-    check_seed,
     is_choice,
 )
+from bayeslmm.reml.boot import bootstrap, percentiles
 from bayeslmm.reml.held import HeldCorrelation, HeldShared, HeldSigma, held_effect
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.profiled import DevianceProfile, sd_profile
-from bayeslmm.reml.refit import make_refitter
 from bayeslmm.reml.tables import estimates, estimates_of
 from bayeslmm.reml.turned import flat_theta, turned_problem
-from bayeslmm.simulation import simulate
 from bayeslmm.tables import Table
 from bayeslmm.tables.both import label_index
 
@@ -91,35 +88,14 @@ def boot_intervals(
 ) -> "pd.DataFrame":
     """Percentiles of the estimates of simulated responses."""
     check_fraction(prob, "prob")
-    nsim = check_count(nsim, "nsim", 2)
-    check_seed(seed)
-    found, failed = boot_estimates(fit, nsim, seed)
-    ends = [0.5 - prob / 2, 0.5 + prob / 2]
-    notes = [f"Percentiles of the estimates of {len(found):,} simulated responses."]
-    if failed:
-        notes.append(
-            f"{failed} of {nsim:,} simulated responses have no fit that converged, and "
-            f"are left out."
-        )
-    if len(found) < 2:
-        raise ModelError(f"{failed} of {nsim} bootstrap fits did not converge.")
-    lower, upper = np.nanquantile(found, ends, axis=0)
-    return _table({"lower": lower, "upper": upper}, fit.design.space.parameters, notes)
-
-
-def boot_estimates(
-    fit: "RemlFit", nsim: int, seed: int | np.random.Generator | None
-) -> tuple[Float[np.ndarray, "s d"], int]:
-    """Estimates of simulated responses, and how many fits did not converge."""
-    refitter = make_refitter(fit)
-    ends = [refitter(y) for y in simulate(fit, nsim, seed)]
-    kept = [
+    found = bootstrap(fit, nsim, seed)
+    draws = [
         estimates_of(fit.design, end.beta, end.factors, end.sigma, end.theta)
-        for end in ends
-        if end.converged
+        for end in found.ends
     ]
-    wide = np.array(kept).reshape(len(kept), len(fit.design.space.parameters))
-    return wide, nsim - len(kept)
+    lower, upper = percentiles(np.array(draws), prob)
+    columns = {"lower": lower, "upper": upper}
+    return _table(columns, fit.design.space.parameters, [*found.notes])
 
 
 def _table(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.reml.residuals import check_scaled
 from bayeslmm.reml.rowwise import RowBatches
 from bayeslmm.simulation import Parameters, simulate
 
@@ -18,6 +19,13 @@ class SharedMethods(RowBatches):
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+
+        @property
+        def sigma(self) -> float:
+            """Residual SD, units of y."""
+            ...
+
     @property
     def formula(self) -> str:
         """The formula as it was written."""
@@ -28,13 +36,24 @@ class SharedMethods(RowBatches):
         """Rows used."""
         return self.model.design.n
 
-    def residuals(self) -> Float[np.ndarray, " n"]:
-        """Response less fitted values, units of y."""
+    def residuals(self, kind: str = "response") -> Float[np.ndarray, " n"]:
+        """What the fit leaves of the response, by kind."""
         raise NotImplementedError
 
-    def resid(self) -> Float[np.ndarray, " n"]:
-        """The same as `residuals`, as R and statsmodels have it."""
-        return self.residuals()
+    def resid(
+        self, type: str = "response", *, scaled: bool = False
+    ) -> Float[np.ndarray, " n"]:
+        """The same as `residuals`, as R and statsmodels have it.
+
+        Parameters
+        ----------
+        type : str, default "response"
+            Kind, as of `residuals`; lme4's ``"working"`` and ``"deviance"`` too.
+        scaled : bool, default False
+            Divide by sigma, as lme4's ``resid(fit, scaled = TRUE)``.
+        """
+        found = self.residuals(type)
+        return found / self.sigma if check_scaled(type, scaled) else found
 
     def vcov(self) -> "pd.DataFrame":
         """Covariance of the fixed effects.

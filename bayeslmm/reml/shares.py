@@ -1,72 +1,207 @@
-"""Shares of variance of a REML fit: ICC and R2.
+"""Shares of variance: ICC and R2 of parameters, whoever estimated them.
 
-Takes a `Design` with estimates, gives the variances of its parts and tables of them.
+Takes a design and values of its parameters (an estimate, those of a bootstrap, draws);
+gives the variances of the parts of the model, averaged over the rows, and what is read
+off them. The random variance of a row with columns z is z'Sigma z, the residual one is
+that of weight 1, and an offset, which is known, has none.
+
+References
+----------
+.. [1] Nakagawa et al. (2017). J. R. Soc. Interface 14(134).
+   https://doi.org/10.1098/rsif.2017.0213
+.. [2] Johnson (2014). Methods Ecol. Evol. 5(9). https://doi.org/10.1111/2041-210X.12225
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.describe import containing_groups
 from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.tables.both import share_table
+from bayeslmm.tables import Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bayeslmm.reml.fit import RemlFit
+type Numbers = Mapping[str, Float[np.ndarray, "*s m"]]
 
 
-class VarianceShares(NamedTuple):
-    """Variances of the fixed part, the random part (mean over rows), the residual."""
+class Values(NamedTuple):
+    """Values of the parameters of a model, along any leading axes.
 
-    fixed: float
-    random: float
-    residual: float
+    ``beta``, shape (..., p); ``roots``, one of shape (..., k, k) for each bar term,
+    whose square is the covariance of its effects; ``sigma``, shape (...).
+    """
 
-
-def icc_table(fit: "RemlFit") -> "pd.DataFrame":
-    """Random variance over random and residual, without and with the fixed part."""
-    fixed, random, residual = _variances(fit)
-    within = random + residual
-    found = np.array([random / within, random / (fixed + within)])
-    return share_table(("adjusted", "unadjusted"), {"estimate": found})
+    beta: Float[np.ndarray, "*s p"]
+    roots: tuple[Float[np.ndarray, "*s _k _k"], ...]
+    sigma: Float[np.ndarray, "*s"]
 
 
-def r2_table(fit: "RemlFit") -> "pd.DataFrame":
-    """Fixed, and fixed plus random, over the total variance."""
-    fixed, random, residual = _variances(fit)
-    found = np.array([fixed, fixed + random]) / (fixed + random + residual)
-    return share_table(("marginal", "conditional"), {"estimate": found})
+class Parts(NamedTuple):
+    """Variances of the parts of a model, averaged over the rows, units of y squared.
+
+    ``fixed``, ``residual`` and each of ``terms`` (one for each bar term) have the
+    leading axes of the `Values`.
+    """
+
+    fixed: Float[np.ndarray, "*s"]
+    terms: tuple[Float[np.ndarray, "*s"], ...]
+    residual: Float[np.ndarray, "*s"]
+
+    @property
+    def random(self) -> Float[np.ndarray, "*s"]:
+        """That of all random effects."""
+        return np.sum(self.terms, axis=0) if self.terms else 0.0 * self.residual
+
+    @property
+    def within(self) -> Float[np.ndarray, "*s"]:
+        """Random and residual variance."""
+        return self.random + self.residual
+
+    @property
+    def total(self) -> Float[np.ndarray, "*s"]:
+        """All of them."""
+        return self.fixed + self.within
 
 
-def _variances(fit: "RemlFit") -> VarianceShares:
-    """Variances of the parts of a fit."""
-    return variance_shares(fit.design, fit.beta, fit.factors, fit.sigma)
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """Rows of a table that both sides have: what each is, and how it is computed.
+
+    Attributes
+    ----------
+    index : Index
+        Of the rows.
+    of : callable
+        Values of the parameters -> numbers by name, each of shape (..., rows); the
+        first, ``estimate``, is what the table is about.
+    keys : dict of str to list
+        Columns that say what a row is.
+    limited : tuple of str
+        Names beside ``estimate`` of which an interval is shown too.
+    attrs : dict
+        What is said of the table.
+    """
+
+    index: pd.Index
+    of: Callable[[Values], Numbers]
+    keys: Mapping[str, list] = field(default_factory=dict)
+    limited: tuple[str, ...] = ()
+    attrs: Mapping[str, object] = field(default_factory=dict)
 
 
-def variance_shares(
-    design: Design,
-    beta: Float[np.ndarray, " p"],
-    factors: Sequence[Float[np.ndarray, "_k _k"]],
-    sigma: float,
-) -> VarianceShares:
-    """Variances of the fixed and random part over the rows, and of the residual."""
-    fixed = float(beta @ design.moments.X.covariance(1) @ beta)
-    random = sum(
-        mean_variance(columns, factor)
-        for columns, factor in zip(design.moments.Z, factors, strict=True)
+def variance_parts(design: Design, values: Values) -> Parts:
+    """Variances of the parts.
+
+    Parameters
+    ----------
+    design : Design
+        Whose rows are averaged over.
+    values : Values
+        Of its parameters.
+
+    Returns
+    -------
+    Parts
+        The fixed part's is the variance of X beta over the rows, divided by n - 1.
+    """
+    spread = design.moments.X.covariance(1)
+    fixed = np.einsum("...p,pq,...q->...", values.beta, spread, values.beta)
+    terms = tuple(
+        mean_variance(columns, root)
+        for columns, root in zip(design.moments.Z, values.roots, strict=True)
     )
-    return VarianceShares(fixed, random, sigma**2)
+    return Parts(fixed, terms, values.sigma**2)
 
 
-def mean_variance(columns: ColumnMoments, factor: Float[np.ndarray, "k k"]) -> float:
+def mean_variance(
+    columns: ColumnMoments, root: Float[np.ndarray, "*s k k"]
+) -> Float[np.ndarray, "*s"]:
     """Mean of diag(Z Sigma Z') over the rows, units of y squared.
 
     That at the mean row apart: far from x = 0 it is small beside its own addends.
     """
-    at_mean = factor.T @ columns.mean
-    around = factor.T @ columns.covariance() @ factor
-    return float(at_mean @ at_mean + np.trace(around))
+    at_mean = np.einsum("...ia,i->...a", root, columns.mean)
+    around = np.einsum("...ia,ij,...ja->...", root, columns.covariance(), root)
+    return np.square(at_mean).sum(axis=-1) + around
+
+
+def quantity_table(rows: Quantities, numbers: Mapping[str, np.ndarray]) -> Table:
+    """What each row is, then the numbers of either side."""
+    table = Table({**rows.keys, **numbers}, index=rows.index)
+    table.attrs.update(rows.attrs)
+    return table
+
+
+def share_index(names: Sequence[str]) -> pd.Index:
+    """Index of shares."""
+    return pd.Index(list(names), name="share")
+
+
+def with_notes(table: Table, notes: Sequence[str]) -> Table:
+    """The table with sentences below it, if there are any."""
+    if notes:
+        table.attrs["notes"] = tuple(notes)
+    return table
+
+
+def icc_quantities(design: Design) -> Quantities:
+    """Random variance over random and residual, without and with the fixed part."""
+
+    def of(values: Values) -> Numbers:
+        found = variance_parts(design, values)
+        shares = (found.random / found.within, found.random / found.total)
+        return {"estimate": np.stack(shares, axis=-1)}
+
+    return Quantities(share_index(("adjusted", "unadjusted")), of)
+
+
+def r2_quantities(design: Design) -> Quantities:
+    """Fixed, and fixed plus random, over the total variance."""
+
+    def of(values: Values) -> Numbers:
+        found = variance_parts(design, values)
+        explained = (found.fixed, found.fixed + found.random)
+        return {"estimate": np.stack(explained, axis=-1) / found.total[..., None]}
+
+    return Quantities(share_index(("marginal", "conditional")), of)
+
+
+def group_quantities(design: Design) -> Quantities:
+    """The adjusted ICC of each grouping factor.
+
+    Of a factor nested in others also that of two rows of one of its levels, which
+    share the levels of these too.
+    """
+    rows = []
+    for group in group_names(design):
+        rows.append((group, "adjusted", (group,)))
+        around = containing_groups(design, group)
+        if around:
+            rows.append((group, "same level", (group, *around)))
+    index = pd.MultiIndex.from_tuples(
+        [(group, share) for group, share, _ in rows], names=["group", "share"]
+    )
+
+    def of(values: Values) -> Numbers:
+        found = variance_parts(design, values)
+        own = [
+            sum(found.terms[t] for group in groups for t in terms_of(design, group))
+            for *_, groups in rows
+        ]
+        return {"estimate": np.stack(own, axis=-1) / found.within[..., None]}
+
+    return Quantities(index, of)
+
+
+def group_names(design: Design) -> tuple[str, ...]:
+    """Grouping factors in the order of the formula."""
+    return tuple(dict.fromkeys(term.group for term in design.groups))
+
+
+def terms_of(design: Design, group: str) -> tuple[int, ...]:
+    """Positions of the bar terms of a grouping factor."""
+    return tuple(t for t, term in enumerate(design.groups) if term.group == group)

@@ -55,9 +55,17 @@ def variance_table(
     )
 
 
-def share_table(names: Sequence[str], numbers: Numbers) -> Table:
-    """Shares of variance by name."""
-    return Table(dict(numbers), index=pd.Index(list(names), name="share"))
+def source_index(shown: Sequence[Parameter], residual: str) -> pd.Index:
+    """Index of the fixed part, of SDs and correlations, and last of the residual SD."""
+    return pd.Index(["fixed", *label_index(shown[:-1]), residual], name="label")
+
+
+def source_keys(shown: Sequence[Parameter]) -> dict[str, list]:
+    """What each of these is."""
+    return {
+        "group": ["Fixed", *(parameter.group or "Residual" for parameter in shown)],
+        "component": ["fixed", *(parameter.component for parameter in shown)],
+    }
 
 
 def _effects_of(design: Design, parameter: Parameter) -> tuple[str | None, str | None]:

@@ -9,6 +9,7 @@ decimals that its spread supports, for each effect. What was rounded stays as it
 
 import html
 import shutil
+import textwrap
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -55,6 +56,10 @@ OWN: dict[str, Callable[[float], str]] = {
     "mcse_mean": lambda value: significant(value, 2),
     "error": lambda value: significant(value, 2),
     "variance": significant,
+    "covariance": significant,
+    **dict.fromkeys(
+        ("share", "share_lower", "share_upper"), lambda value: number(value, 3)
+    ),
 }
 # Among them those that are counted, however they were computed.
 COUNTED = ("ess_bulk", "ess_tail")
@@ -73,7 +78,8 @@ class Table(pd.DataFrame):
         shown, cut = _shown(self)
         width = shutil.get_terminal_size().columns
         text = shown.to_string(line_width=width)
-        return "\n".join([text, *(["", _size(self)] if cut else []), *_notes(self)])
+        notes = [line for note in _notes(self) for line in textwrap.wrap(note, width)]
+        return "\n".join([text, *(["", _size(self)] if cut else []), *notes])
 
     def _repr_html_(self) -> str | None:
         """The same for notebooks."""
