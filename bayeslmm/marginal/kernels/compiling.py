@@ -137,7 +137,7 @@ class Callback(CFunc):
 
     def enable_caching(self) -> None:
         """Keep machine code on disk."""
-        self._cache = Stored(self._pyfunc)
+        self._cache = Stored(self.__wrapped__)
 
     def _compile_uncached(self) -> Any:
         """Machine code made now."""
