@@ -152,7 +152,7 @@ def test_what_was_left_out_is_said(schools):
     [
         ("y ~ f + (1 | g)", "'f' is a factor"),
         ("y ~ 1 + (1 | g)", "has none in the fixed part"),
-        ("y ~ x + (1 | g) + (1 | f)", r"several \(g, f\)"),
+        ("y ~ x + (1 | g) + (1 | f)", r"the formula has 2 \(g, f\)"),
         ("y ~ x + (1 | id)", "'id' has 84 levels for 84 rows"),
         ("y ~ x + (1 | one)", "one level"),
     ],

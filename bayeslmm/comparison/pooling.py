@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.blocks import Block, group_blocks
 from bayeslmm.comparison.effect_tests import effect_tests
-from bayeslmm.comparison.lines import find_predictor
+from bayeslmm.comparison.followed import Followed, follow
 from bayeslmm.comparison.pooled_words import SlopeTest, Told, conclusions
 from bayeslmm.comparison.regressions import (
     Columns,
@@ -25,8 +24,7 @@ from bayeslmm.comparison.regressions import (
     slopes,
     two_stage,
 )
-from bayeslmm.design.arrays import rows_of
-from bayeslmm.errors import ModelError, check_flag, check_fraction
+from bayeslmm.errors import check_flag, check_fraction
 from bayeslmm.formula import parse_formula
 from bayeslmm.reml.effect_tests import t_columns
 from bayeslmm.reml.estimate import fit_reml
@@ -62,14 +60,26 @@ HONEST = ("se", "df", "p", "lower", "upper")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the rows of the table share: two mixed models, rows, names."""
+    """What the rows of the table share: two mixed models, and what is followed."""
 
     inter: ModelSpec
     full: ModelSpec
-    rows: Columns
-    group: str
-    predictor: str
-    first: str
+    followed: Followed
+
+    @property
+    def rows(self) -> Columns:
+        """Rows of the ordinary regressions."""
+        return self.followed.rows
+
+    @property
+    def group(self) -> str:
+        """The grouping factor."""
+        return self.followed.block.group
+
+    @property
+    def predictor(self) -> str:
+        """The fixed effect."""
+        return self.followed.name
 
 
 def pooling_table(
@@ -178,7 +188,8 @@ def find_setting(
     parsed = parse_formula(formula)
     options: dict[str, Any] = {"weights": weights, "priors": priors}
     given = ModelSpec(formula, data, **options)
-    block, name = followed(given, predictor)
+    own = follow(given, predictor)
+    block, name = own.block, own.name
     one = parse_formula(f"y ~ 1 + (1 | {block.group})").random
     varying = parse_formula(f"y ~ 1 + ({name} | {block.group})").random
     inter, full = replace(parsed, random=one), replace(parsed, random=varying)
@@ -187,47 +198,7 @@ def find_setting(
         given if one == parsed else ModelSpec(str(one), data, **options)
         for one in wanted
     )
-    rows = rows_of(given.design, "ordinary regressions")
-    return Setting(
-        inter=inter_model,
-        full=full_model,
-        rows=Columns(
-            y=rows.net,
-            X=rows.X,
-            at=given.design.fixed_names.index(name),
-            codes=rows.codes[block.terms[0]],
-            weights=np.ones(rows.n) if rows.weights is None else rows.weights,
-        ),
-        group=block.group,
-        predictor=name,
-        first=block.levels[0],
-    )
-
-
-def followed(model: ModelSpec, predictor: str | None) -> tuple[Block, str]:
-    """The one grouping factor, and the fixed effect that is followed."""
-    if model.family != "gaussian":
-        raise ModelError("Pooling tables are of Gaussian models.")
-    blocks = group_blocks(model)
-    if len(blocks) > 1:
-        names = ", ".join(block.group for block in blocks)
-        raise ModelError(
-            f"A pooling table needs one grouping factor and this formula has several "
-            f"({names}): each would be pooled or not apart from the others. Leave one, "
-            f"or compare models with bayeslmm.anova."
-        )
-    (block,) = blocks
-    found = find_predictor(model, block, predictor)
-    if found.levels or found.name not in model.design.fixed_names:
-        fixed = [name for name in model.design.fixed_names if name != "Intercept"]
-        raise ModelError(
-            f"A pooling table follows the slope of one number, and "
-            f"{found.name or 'the formula'!r} "
-            f"{'is a factor' if found.levels else 'has none in the fixed part'}. "
-            f"Fixed effects: {', '.join(fixed) or 'none but the intercept'}. For a "
-            f"factor use emmeans and contrast of the fits."
-        )
-    return block, found.name
+    return Setting(inter_model, full_model, own)
 
 
 # --- rows of the table ----------------------------------------------------------------
@@ -249,12 +220,16 @@ def _row(
 
 def _regressions(own: Setting, prob: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """The five models without random effects."""
+    first = own.followed.block.levels[0]
     rows = own.rows
     yield "LM-Global", _row(pooled(rows), prob, "mixed", trusted=False)
     yield "ANCOVA-Inter", _row(intercepts(rows), prob, "within")
     yield "Aggregation", _row(means(rows), prob, "between")
     yield "Hierarchical", _row(two_stage(rows)[0], prob, "within")
-    yield "ANCOVA-Full", _row(slopes(rows), prob, f"within {own.first}")
+    yield (
+        "ANCOVA-Full",
+        _row(slopes(rows), prob, f"within {first}"),
+    )
 
 
 def _mixed(own: Setting, fit: "RemlFit", prob: float) -> dict[str, Any]:

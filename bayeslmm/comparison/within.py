@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.pooling import followed
+from bayeslmm.comparison.followed import follow
 from bayeslmm.design.arrays import rows_of
 from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.reml.estimate import fit_reml
@@ -87,7 +87,8 @@ def within_between(
     """
     check_fraction(prob, "prob")
     given = ModelSpec(formula, data, weights=weights)
-    block, name = followed(given, predictor)
+    own = follow(given, predictor)
+    name, block = own.name, own.block
     fit = fit_reml(_apart(given, name, varies=name in block.effects))
     rows = {
         "within": fit.contrast("within", ddf=ddf, prob=prob),
