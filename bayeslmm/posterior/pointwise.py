@@ -67,7 +67,7 @@ def log_likelihood_draws(
     others = other_draws(model.family, tree)
     beta = beta_draws(design, tree)
     check_size(beta[..., 0].size, design.n, "The log likelihood")
-    rows = old_rows(model, tree, random=True)
+    rows = old_rows(model, tree)
     function = _own_likelihood(model, given) or row_likelihood(model)
     scale = _stratum_scale(design, tree, given)
     values = np.empty((*beta.shape[:2], design.n))
