@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         anova as anova,
         compare as compare,
         effect_tests as effect_tests,
+        pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        within_between as within_between,
     )
     from bayeslmm.data import read as read
     from bayeslmm.datasets import (
@@ -45,14 +47,20 @@ if TYPE_CHECKING:
     )
     from bayeslmm.planning import Power as Power, power as power
     from bayeslmm.plots import (
+        plot_aggregation as plot_aggregation,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
         plot_matrices as plot_matrices,
+        plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
         plot_ranef as plot_ranef,
         plot_rank as plot_rank,
+        plot_residuals as plot_residuals,
+        plot_rows as plot_rows,
         plot_shrinkage as plot_shrinkage,
+        plot_slopes as plot_slopes,
         plot_trace as plot_trace,
+        plot_two_stage as plot_two_stage,
     )
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
@@ -95,14 +103,21 @@ _ROOM_OF = {
     "load": "reporting",
     "load_data": "datasets",
     "parse_formula": "formula",
+    "plot_aggregation": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",
     "plot_matrices": "plots",
+    "plot_offsets": "plots",
     "plot_posterior": "plots",
     "plot_ranef": "plots",
     "plot_rank": "plots",
+    "plot_residuals": "plots",
+    "plot_rows": "plots",
     "plot_shrinkage": "plots",
+    "plot_slopes": "plots",
     "plot_trace": "plots",
+    "plot_two_stage": "plots",
+    "pooling_table": "comparison",
     "power": "planning",
     "read": "data",
     "reading": "comparison",
@@ -113,6 +128,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -14,6 +14,8 @@ WITHOUT_PYPLOT = (
     "lmm.plot_shrinkage(reml, effects=('edu',))",
     "lmm.plot_fits(reml)",
     "lmm.plot_matrices(reml)",
+    "lmm.plot_two_stage(reml.model)",
+    "lmm.plot_residuals(reml)",
     "lmm.plot_ranef(reml)",
 )
 UNKNOWN = 'assert "matplotlib.pyplot" not in sys.modules'

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
 from bayeslmm import FitWarning, Model, ModelError
+from bayeslmm.reporting.components import components_table
 from bayeslmm.simulation import simulate
 
 # With tolerance = 0, as performance leaves the random variance of a singular fit out.
@@ -317,6 +319,37 @@ def test_both_sides_have_the_same_rows(options, post, sleep):
         *keys,
         *("mean", "median", "sd", "lower", "upper"),
     }
+
+
+def test_the_report_has_the_components(post, sleep):
+    """Both sides in one table, their sums below, and what is shown in words."""
+    table = components_table(sleep, post)
+    assert table.header[1:] == (
+        *("SD, REML", "variance", "share"),
+        *("SD, posterior", "variance", "share", "share, 95% ETI"),
+    )
+    cells = {own[0]: own[1:] for _, own in table.rows}
+    shares = [float(own[2]) for name, own in cells.items() if own[0] and own[2]]
+    assert sum(shares) == pytest.approx(1.0, abs=0.002)
+    assert cells["1|Subject_sigma"][:3] == ("37.5", "1409", "0.432")
+    corr = cells["Subject_corr[Intercept:Days]"]
+    assert (corr[0], corr[2], corr[5:]) == ("0.753", "", ("", ""))
+    assert cells["R2, conditional"][:3] == ("", "", "0.799")
+    mean = post.r2()["mean"]["conditional"]
+    assert cells["R2, conditional"][5] == f"{mean:.3f}"
+    assert any("stand at their means" in note for note in table.notes)
+    alone = components_table(None, post)
+    assert [own[1][4:] for own in table.rows] == [own[1][1:] for own in alone.rows]
+    assert components_table(None, None) is None
+
+
+def test_a_report_without_shares_has_no_such_table(post, sleep):
+    """Of a family whose variance on the scale of the predictor is not agreed upon."""
+    data = pd.DataFrame({"y": np.arange(1.0, 13.0), "g": list("abcd") * 3})
+    other = replace(post, model=Model("y ~ 1 + (1 | g)", data, family="gamma"))
+    with pytest.raises(ModelError, match="'gamma'"):
+        other.icc()
+    assert components_table(sleep, other) is None
 
 
 # --- bad input ------------------------------------------------------------------------

@@ -8,11 +8,13 @@ from bayeslmm.comparison.answer import answer
 from bayeslmm.comparison.effect_tests import effect_tests
 from bayeslmm.comparison.lrt import anova
 from bayeslmm.comparison.pairs import check_kind, check_same_model
+from bayeslmm.comparison.pooling import pooling_table
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.reading import reading
 from bayeslmm.comparison.shrinkage import shrinkage_covariances, shrinkage_table
 from bayeslmm.comparison.table import compare
 from bayeslmm.comparison.units import unit_words
+from bayeslmm.comparison.within import within_between
 
 __all__ = [
     "anova",
@@ -21,9 +23,11 @@ __all__ = [
     "check_same_model",
     "compare",
     "effect_tests",
+    "pooling_table",
     "prior_pull",
     "reading",
     "shrinkage_covariances",
     "shrinkage_table",
     "unit_words",
+    "within_between",
 ]

@@ -81,6 +81,8 @@ class Family:
     logged: bool = False
     expected: Callable[[Array, Others], Array] | None = None
     density: Callable[[Array, Array, Others, Array], Density] | None = None
+    spread: Callable[[Array, Others, Array], Array] | None = None
+    latent: Callable[[Array, Others], Array] | None = None
 
     @property
     def is_chance(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from bayeslmm.errors import ModelError, is_choice, nearest_names
-from bayeslmm.families import densities
+from bayeslmm.families import densities, spread
 from bayeslmm.families.family import Array, Family, Link, Support
 
 IDENTITY = Link("identity", lambda mu: mu, lambda eta: eta)
@@ -44,21 +44,50 @@ _KNOWN = (
         scales=("b",),
         expected=lambda mu, o: mu + (1.0 - o["kappa"] ** 2) / (o["kappa"] * o["b"]),
     ),
-    Family("bernoulli", "p", LOGIT, (), BINARY, density=densities.bernoulli),
-    Family("beta", "mu", LOGIT, ("kappa",), UNIT, density=densities.beta),
-    Family("beta_binomial", "mu", LOGIT, ("kappa",), trials=True),
-    Family("binomial", "p", LOGIT, trials=True, density=densities.binomial),
+    Family(
+        *("bernoulli", "p", LOGIT, (), BINARY),
+        density=densities.bernoulli,
+        spread=spread.bernoulli,
+        latent=spread.latent_logit,
+    ),
+    Family(
+        *("beta", "mu", LOGIT, ("kappa",), UNIT),
+        density=densities.beta,
+        spread=spread.beta,
+    ),
+    Family(
+        *("beta_binomial", "mu", LOGIT, ("kappa",)),
+        trials=True,
+        spread=spread.beta_binomial,
+    ),
+    Family(
+        *("binomial", "p", LOGIT),
+        trials=True,
+        density=densities.binomial,
+        spread=spread.binomial,
+        latent=spread.latent_logit,
+    ),
     Family(
         *("exgaussian", "mu", IDENTITY, ("sigma", "nu")),
         scales=("nu",),
         expected=lambda mu, o: mu + o["nu"],
     ),
-    Family("exponential", "mu", LOG, (), NOT_NEGATIVE, density=densities.exponential),
-    Family("gamma", "mu", INVERSE, ("alpha",), POSITIVE, density=densities.gamma),
+    Family(
+        *("exponential", "mu", LOG, (), NOT_NEGATIVE),
+        density=densities.exponential,
+        spread=spread.exponential,
+    ),
+    Family(
+        *("gamma", "mu", INVERSE, ("alpha",), POSITIVE),
+        density=densities.gamma,
+        spread=spread.gamma,
+    ),
     Family(
         *("gaussian", "mu", IDENTITY, ("sigma",)),
         weights=True,
         density=densities.normal,
+        spread=spread.normal,
+        latent=spread.latent_normal,
     ),
     Family(
         *("hurdle_gamma", "mu", LOG, ("alpha", "psi"), NOT_NEGATIVE),
@@ -77,18 +106,27 @@ _KNOWN = (
         *("hurdle_poisson", "mu", LOG, ("psi",), COUNTS),
         expected=lambda mu, o: o["psi"] * _truncated_poisson(mu),
     ),
-    Family("laplace", "mu", IDENTITY, ("b",), scales=("b",)),
+    Family("laplace", "mu", IDENTITY, ("b",), scales=("b",), spread=spread.laplace),
     Family(
         *("lognormal", "mu", IDENTITY, ("sigma",), POSITIVE),
         logged=True,
         expected=lambda mu, o: np.exp(mu + 0.5 * o["sigma"] ** 2),
         density=densities.lognormal,
+        spread=spread.lognormal,
+        latent=spread.latent_normal,
     ),
     Family(
         *("negativebinomial", "mu", LOG, ("alpha",), COUNTS),
         density=densities.negative_binomial,
+        spread=spread.negative_binomial,
+        latent=spread.latent_negative_binomial,
     ),
-    Family("poisson", "mu", LOG, (), COUNTS, density=densities.poisson),
+    Family(
+        *("poisson", "mu", LOG, (), COUNTS),
+        density=densities.poisson,
+        spread=spread.poisson,
+        latent=spread.latent_poisson,
+    ),
     Family(
         *("t", "mu", IDENTITY, ("sigma", "nu")),
         weights=True,

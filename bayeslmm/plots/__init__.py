@@ -11,18 +11,32 @@ from bayeslmm.plots.diagnostics import (
 )
 from bayeslmm.plots.fits import plot_fits
 from bayeslmm.plots.forest import plot_forest
+from bayeslmm.plots.ladder import (
+    plot_aggregation,
+    plot_offsets,
+    plot_rows,
+    plot_slopes,
+    plot_two_stage,
+)
 from bayeslmm.plots.matrices import plot_matrices
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
+from bayeslmm.plots.residuals import plot_residuals
 from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
+    "plot_aggregation",
     "plot_fits",
     "plot_forest",
     "plot_matrices",
+    "plot_offsets",
     "plot_posterior",
     "plot_ranef",
     "plot_rank",
+    "plot_residuals",
+    "plot_rows",
     "plot_shrinkage",
+    "plot_slopes",
     "plot_trace",
+    "plot_two_stage",
 ]

@@ -4,16 +4,17 @@ Takes a model and an ArviZ DataTree of its draws; gives the draws of what
 `reml.shares` computes variances from, and tables of what is read off these.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
-from bayeslmm.errors import ModelError
-from bayeslmm.posterior.places import label_draws
-from bayeslmm.posterior.predictions import factor_draws
+from bayeslmm.errors import ModelError, listed
+from bayeslmm.families import FAMILIES
+from bayeslmm.posterior.predictions import factor_draws, other_draws, row_chunks
 from bayeslmm.posterior.tables import (
     IntervalKind,
     beta_draws,
@@ -21,7 +22,13 @@ from bayeslmm.posterior.tables import (
     interval_bounds,
 )
 from bayeslmm.posterior.tails import Missing
-from bayeslmm.reml.shares import Quantities, Values, mean_variance, quantity_table
+from bayeslmm.reml.shares import (
+    Quantities,
+    Values,
+    mean_variance,
+    quantity_table,
+    with_notes,
+)
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -41,13 +48,18 @@ def draws_table(
 ) -> "pd.DataFrame":
     """Quantities draw by draw: mean, median, SD and interval."""
     draws = dict(rows.of(drawn_values(model, tree)))
-    numbers = describe_draws(draws.pop("estimate"), prob, kind)
+    own = draws.pop("estimate")
+    numbers = describe_draws(own, prob, kind)
+    known = np.ptp(own, axis=(0, 1)) == 0.0  # the logistic's: no SD but rounding
+    numbers["sd"] = np.where(known, 0.0, numbers["sd"])
     for name, own in draws.items():
         numbers[name] = np.mean(own, axis=(0, 1))
         if name in rows.limited:
             lower, upper = interval_bounds(own, prob, kind)
             numbers |= {f"{name}_lower": lower, f"{name}_upper": upper}
-    return quantity_table(rows, numbers)
+    table = quantity_table(rows, numbers)
+    notes = (*table.attrs.get("notes", ()), *latent_notes(model))
+    return with_notes(table, notes)
 
 
 def drawn_values(model: ModelSpec, tree: "xr.DataTree") -> Values:
@@ -59,17 +71,76 @@ def drawn_values(model: ModelSpec, tree: "xr.DataTree") -> Values:
         If the family has no residual variance, or the draws do not say how levels
         differ in the data.
     """
-    if model.family != "gaussian":
-        raise ModelError(
-            f"The residual variance of family {model.family!r} is not one number, so "
-            "shares of variance are given for Gaussian models only."
-        )
+    check_latent(model.family)
     design = model.design
     roots = tuple(factor_draws(design, tree, t) for t in range(len(design.groups)))
     for term, columns, root in zip(design.groups, design.moments.Z, roots, strict=True):
         check_rounding(columns, root, term.label)
-    beta, sigma = beta_draws(design, tree), label_draws(design, tree, "sigma")
-    return Values(beta, roots, sigma)
+    beta = beta_draws(design, tree)
+    return Values(beta, roots, np.sqrt(_residual(model, tree, beta, roots)))
+
+
+def check_latent(family: str) -> None:
+    """Raise `ModelError` if a family has no variance on the scale of its predictor."""
+    if FAMILIES[family].latent is None:
+        known = [name for name, own in FAMILIES.items() if own.latent is not None]
+        raise ModelError(
+            f"Shares of variance need the variance of a response on the scale of the "
+            f"linear predictor. Family {family!r} has none that is agreed upon; "
+            f"{listed(known, 9)} have one. bayesian_r2() is a share on the scale of "
+            f"the response."
+        )
+
+
+def latent_notes(model: ModelSpec) -> tuple[str, ...]:
+    """On which scale the shares of a model are, where that is not the response's."""
+    family = FAMILIES[model.family]
+    if model.family == "gaussian":
+        return ()
+    if family.is_chance:
+        rest = "that of the logistic distribution, pi^2 / 3, of one trial"
+    elif family.logged:
+        rest = "that of the log of the response"
+    else:
+        rest = "ln(1 + variance / mean^2) of a count with the mean of all rows"
+    return (f"On the scale of the {family.link_of_mean}; residual variance: {rest}.",)
+
+
+def _residual(
+    model: ModelSpec,
+    tree: "xr.DataTree",
+    beta: Float[np.ndarray, "chain draw p"],
+    roots: Sequence[Float[np.ndarray, "chain draw _k _k"]],
+) -> Float[np.ndarray, "chain draw"]:
+    """Variance of one response on the scale of the linear predictor."""
+    family, expected = FAMILIES[model.family], np.zeros(beta.shape[:2])
+    assert family.latent is not None, "the border refuses families without"
+    if family.link.name == "log":
+        expected = expected_count(model, beta, roots)
+    others = other_draws(model.family, tree).items()
+    return family.latent(expected, {name: own[..., 0] for name, own in others})
+
+
+def expected_count(
+    model: ModelSpec,
+    beta: Float[np.ndarray, "chain draw p"],
+    roots: Sequence[Float[np.ndarray, "chain draw _k _k"]],
+) -> Float[np.ndarray, "chain draw"]:
+    """Mean over the rows of what is expected of any level, exp(X beta + z'Sigma z / 2).
+
+    Without predictors exp(b0 + s2 / 2), as Nakagawa et al. have it of a null model;
+    here the model itself says what the rows have on average.
+    """
+    rows = rows_of(model.design, "expected counts of all rows")
+    total = np.zeros(beta.shape[:2])
+    for part in row_chunks(total.size, model.design.n):
+        eta = beta @ rows.X[part].T
+        if rows.offset is not None:
+            eta = eta + rows.offset[part]
+        for Z, root in zip(rows.Z, roots, strict=True):
+            eta += 0.5 * np.square(Z[part] @ root).sum(axis=-1)
+        total += np.exp(eta).sum(axis=-1)
+    return total / model.design.n
 
 
 def check_rounding(

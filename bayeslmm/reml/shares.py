@@ -12,7 +12,7 @@ References
 .. [2] Johnson (2014). Methods Ecol. Evol. 5(9). https://doi.org/10.1111/2041-210X.12225
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -136,6 +136,18 @@ def quantity_table(rows: Quantities, numbers: Mapping[str, np.ndarray]) -> Table
     return table
 
 
+def share_index(names: Sequence[str]) -> pd.Index:
+    """Index of shares."""
+    return pd.Index(list(names), name="share")
+
+
+def with_notes(table: Table, notes: Sequence[str]) -> Table:
+    """The table with sentences below it, if there are any."""
+    if notes:
+        table.attrs["notes"] = tuple(notes)
+    return table
+
+
 def icc_quantities(design: Design) -> Quantities:
     """Random variance over random and residual, without and with the fixed part."""
 
@@ -144,7 +156,7 @@ def icc_quantities(design: Design) -> Quantities:
         shares = (found.random / found.within, found.random / found.total)
         return {"estimate": np.stack(shares, axis=-1)}
 
-    return Quantities(pd.Index(["adjusted", "unadjusted"], name="share"), of)
+    return Quantities(share_index(("adjusted", "unadjusted")), of)
 
 
 def r2_quantities(design: Design) -> Quantities:
@@ -155,7 +167,7 @@ def r2_quantities(design: Design) -> Quantities:
         explained = (found.fixed, found.fixed + found.random)
         return {"estimate": np.stack(explained, axis=-1) / found.total[..., None]}
 
-    return Quantities(pd.Index(["marginal", "conditional"], name="share"), of)
+    return Quantities(share_index(("marginal", "conditional")), of)
 
 
 def group_quantities(design: Design) -> Quantities:

@@ -28,7 +28,9 @@ AT_MEAN = (
 )
 
 
-def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
+def source_quantities(
+    design: Design, *, at_mean: bool, residual: str = "sigma"
+) -> Quantities:
     """SD or correlation, variance or covariance, and share of the total variance.
 
     Parameters
@@ -37,6 +39,8 @@ def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
         Arrays of the model.
     at_mean : bool
         Whether predictors of the random part stand at their means, not at 0.
+    residual : str
+        What the residual SD is called.
     """
     shown = design.space.variances
 
@@ -53,7 +57,8 @@ def source_quantities(design: Design, *, at_mean: bool) -> Quantities:
     moves = at_mean and any(term.is_closed for term in design.groups)
     attrs = {"notes": (AT_MEAN,)} if moves else {}
     keys = source_keys(shown)
-    return Quantities(source_index(shown), of, keys, ("share",), attrs)
+    index = source_index(shown, residual)
+    return Quantities(index, of, keys, ("share",), attrs)
 
 
 def _of_parameter(

@@ -8,7 +8,13 @@ import numpy as np
 from bayeslmm.errors import check_fraction, is_count
 from bayeslmm.reml.at_points import icc_asked
 from bayeslmm.reml.centred import At, is_at_mean
-from bayeslmm.reml.shares import Quantities, Values, quantity_table, r2_quantities
+from bayeslmm.reml.shares import (
+    Quantities,
+    Values,
+    quantity_table,
+    r2_quantities,
+    with_notes,
+)
 from bayeslmm.reml.sources import source_quantities
 
 if TYPE_CHECKING:
@@ -207,8 +213,7 @@ def estimate_table(
             lower, upper = percentiles(draws[name], prob)
             columns |= {f"{before}lower": lower, f"{before}upper": upper}
     table = quantity_table(rows, columns)
-    table.attrs["notes"] = (*table.attrs.get("notes", ()), *found.notes)
-    return table
+    return with_notes(table, (*table.attrs.get("notes", ()), *found.notes))
 
 
 def estimated_values(fit: "RemlFit") -> Values:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
+from bayeslmm.reporting.components import components_table
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
 from bayeslmm.reporting.explain import explain_sections
 from bayeslmm.reporting.figures import all_figures
@@ -174,7 +175,7 @@ def _page(fit: Fitted, record: Record, drawn: Pictures) -> dict[str, Any]:
 
 
 def _results(fit: Fitted) -> list[Section]:
-    """Comparison, reading and diagnosis, then each fit by itself."""
+    """Comparison, reading and diagnosis, then each fit by itself, and their shares."""
     reml, post = fit.reml, fit.posterior
     tables: list[TextTable] = []
     if reml is not None and post is not None:
@@ -184,6 +185,9 @@ def _results(fit: Fitted) -> list[Section]:
         tables.append(reml_table(reml))
     if post is not None:
         tables.append(posterior_table(post))
+    components = components_table(reml, post)
+    if components is not None:
+        tables.append(components)
     sections = [Section(table.title, tables=(table,)) for table in tables]
     if reml is not None and post is not None:
         sections.insert(1, Section("Reading", reading(reml, post)))

@@ -55,9 +55,9 @@ def variance_table(
     )
 
 
-def source_index(shown: Sequence[Parameter]) -> pd.Index:
-    """Index of the fixed part and of SDs, correlations and sigma."""
-    return pd.Index(["fixed", *label_index(shown)], name="label")
+def source_index(shown: Sequence[Parameter], residual: str) -> pd.Index:
+    """Index of the fixed part, of SDs and correlations, and last of the residual SD."""
+    return pd.Index(["fixed", *label_index(shown[:-1]), residual], name="label")
 
 
 def source_keys(shown: Sequence[Parameter]) -> dict[str, list]:
