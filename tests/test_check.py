@@ -1,4 +1,4 @@
-"""Checks of assumptions: statistics by other libraries, what they find, what they say."""
+"""Checks of assumptions: statistics by scipy and car, what they find, what they say."""
 
 import numpy as np
 import pandas as pd
@@ -136,7 +136,8 @@ def test_a_model_that_holds():
     found = checked(toy(1)[0])
     assert found.ok
     assert found.table["verdict"].eq("ok").all()
-    assert found.messages[0].startswith("Nothing speaks against the model: 6 tests")
+    assert found.messages[0].startswith("Nothing speaks against the model (normality,")
+    assert "6 tests beside 999 responses that it makes" in found.messages[0]
     assert repr(found) == "\n".join(found.messages)
     assert list(found.table.columns) == [
         *("of", "statistic", "value", "expected", "p", "p_holm", "verdict")

@@ -225,7 +225,7 @@ class Assumptions:
         Examples
         --------
         >>> import bayeslmm as lmm
-        >>> data = lmm.simulate_classrooms(seed=1).data
+        >>> data = lmm.simulate_classrooms(seed=2).data
         >>> fit = lmm.Model("score ~ edu + (edu | classroom)", data).fit_reml()
         >>> fit.check().ok
         True

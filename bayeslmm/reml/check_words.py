@@ -58,10 +58,10 @@ def _nothing(seen: Seen) -> str:
     tested = int(seen.table["p"].notna().sum())
     checks = list(dict.fromkeys(seen.table.index))
     return (
-        f"Nothing speaks against the model: {counted(tested, 'test')} beside "
-        f"{seen.nsim} responses that it makes, the smallest p "
-        f"{p_value(seen.table['p'].min())} ({listed(checks)}). With few rows or levels "
-        f"that is weak evidence; plot_check() shows the shapes."
+        f"Nothing speaks against the model ({listed(checks)}): "
+        f"{counted(tested, 'test')} beside {seen.nsim} responses that it makes, the "
+        f"smallest p {p_value(seen.table['p'].min())}. With few rows or levels that is "
+        f"weak evidence; plot_check() shows the shapes."
     )
 
 
