@@ -4,6 +4,8 @@ Loads nothing before it has said what Ctrl-C and SIGTERM do: importing the comma
 takes a second, and an interrupt in the middle of an import would end in a traceback.
 """
 
+import atexit
+import gc
 import os
 import signal
 from types import FrameType
@@ -15,6 +17,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def main() -> None:
     """Run the command line."""
+    gc.disable()  # until `bayeslmm.cli.garbage` turns it on again
+    atexit.register(gc.freeze)  # nor does the end look for garbage once more
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and & leave it
             signal.signal(number, _end_early)

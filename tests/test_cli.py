@@ -1,5 +1,6 @@
 """The command line: what it prints and writes, and what Ctrl-C leaves."""
 
+import gc
 import hashlib
 import importlib
 import json
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from bayeslmm.api.model import Model
 from bayeslmm.cli import app
+from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.interrupts import INTERRUPTED
 from bayeslmm.design import source
 from bayeslmm.graph.sampling import complete_chains
@@ -275,3 +277,17 @@ def test_a_large_parquet_file_is_read_in_batches(folder, monkeypatch, pupils):
     monkeypatch.setattr(source, "LARGE", 0)
     assert run("fit", "large.parquet", INTERCEPTS, "--reml-only") == whole
     assert whole[0] == 0
+
+
+def test_garbage_is_collected_again_without_what_was_there_before():
+    """The way in from a shell turns the collector off while libraries are loaded."""
+    collect_again()
+    assert gc.get_freeze_count() == 0  # it was on
+    gc.disable()
+    try:
+        collect_again()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -29,6 +29,8 @@ import bayeslmm as lmm
 pupils = lmm.simulate_classrooms(seed=1).data
 reml = lmm.Model("score ~ edu + (edu | classroom)", pupils).fit_reml()
 reml.summary(), reml.fixef(), reml.varcorr(), reml.ranef(), reml.coef(), repr(reml)
+import sys
+assert "scipy.optimize" not in sys.modules, "0.07 s, for three parameters"
 """
 
 COMMAND = """

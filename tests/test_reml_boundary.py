@@ -77,6 +77,18 @@ def test_lost_rank_is_said_in_words():
     assert len(reml.status.boundary) == 3  # the correlations
 
 
+@pytest.mark.parametrize(
+    "formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x || g) + (1 | h)"]
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_our_steps_and_those_of_scipy_end_at_one_minimum(formula, seed, monkeypatch):
+    data = toy(seed, sds=((1.0, 0.7), (30.0, 0.0))[seed - 1])
+    ours = fit(formula, data)
+    monkeypatch.setattr(descend, "FEW", 0)
+    theirs = fit(formula, data)
+    assert ours.criterion == pytest.approx(theirs.criterion, abs=SAME_OPTIMUM)
+
+
 def test_search_leaves_a_zero_that_is_a_saddle():
     """A start with an SD of 0 is stationary, and must be left if the SD is not 0."""
     model = Model("y ~ x + (x | g)", toy(11))
@@ -164,6 +176,7 @@ def test_collapsing_sigma_is_reported():
 
 def test_failed_search_is_reported(monkeypatch):
     """No step allowed: what is found is reported as no minimum, in a sentence."""
+    monkeypatch.setattr(descend, "FEW", 0)
     monkeypatch.setattr(descend, "ROUGH", {"maxiter": 1})
     monkeypatch.setattr(optimise, "NEWTON_STEPS", 1)
     with pytest.warns(FitWarning, match="did not converge: after [0-9]+ evaluations"):

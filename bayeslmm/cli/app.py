@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.interrupts import INTERRUPTED, INTERRUPTS
 from bayeslmm.cli.options import (
     Chains,
@@ -226,6 +227,7 @@ def power(
         stage.doing = f"reading {data.name}"
         table = _table(data, sep, decimal, encoding, na, sheet)
         stage.doing = "simulating studies"
+        collect_again()
         found = by_simulation(
             formula,
             table,
@@ -290,6 +292,7 @@ def warmup() -> None:
     with _messages() as stage:
         from bayeslmm.cli.warmup import warm_up
 
+        collect_again()
         stage.doing = "compiling"
         warm_up(_console())
 

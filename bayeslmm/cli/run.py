@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.api.model import Method, Model
+from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
 from bayeslmm.comparison import answer, compare, effect_tests, reading
@@ -153,6 +154,8 @@ def _sample(
     console: "Console", model: Model, options: Options, seed: int, stage: Stage
 ) -> "Posterior":
     """The posterior; says so if it is of fewer draws, after an interrupt."""
+    if model.family != "gaussian" or options.method == "joint":
+        collect_again()  # PyTensor leaves many cycles; our own samplers none
     with stage.unwinding():
         post = model.sample(
             draws=options.draws,
@@ -184,6 +187,7 @@ def _write(
 ) -> None:
     """All results to a folder; says what was there before."""
     stage.doing = f"writing to {out.folder}"
+    collect_again()  # figures are full of cycles
 
     def moving() -> None:
         stage.written = "some files may be of this run, others of an earlier one"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.optimize import minimize
 from scipy.special import digamma, gammaln
 
 from bayeslmm.comparison.pairs import check_same_model
@@ -119,6 +118,8 @@ def match_t(draws: Float[np.ndarray, " s"]) -> MatchedT:
 
     By likelihood and not by moments, which few degrees of freedom do not have.
     """
+    from scipy.optimize import minimize
+
     centre = float(np.median(draws))
     spread = float(np.subtract(*np.quantile(draws, [0.75, 0.25]))) / 1.349
     if not spread > 0.0:

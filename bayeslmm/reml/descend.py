@@ -1,8 +1,8 @@
 """From a start to the neighbourhood of a minimum of the profiled criterion.
 
 Takes a `ProfiledProblem` and a start, gives a `Descent` to a theta near a minimum: by
-L-BFGS-B, or by average information where an evaluation is dear. Neither is trusted to
-have arrived.
+quasi-Newton steps of our own where parameters are few, by average information where an
+evaluation is dear, else by L-BFGS-B. None is trusted to have arrived.
 """
 
 import math
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize
 
 from bayeslmm.marginal.objective import Objective
 from bayeslmm.reml.criterion import ProfiledProblem
@@ -29,6 +28,10 @@ EM_STEPS, INFORMATION_STEPS, SMALL = 3, 10, 0.05
 # Fall that ends the quasi-Newton steps, how many there are at most, and how often one
 # of them is halved.
 ARRIVED, QUASI_NEWTON_STEPS, HALVINGS = 1e-12, 30, 8
+# Parameters up to which they take no more evaluations than L-BFGS-B from a plain start
+# (measured: 9 against 10 with three, 35 against 18 with six). That saves its import,
+# which takes longer than many a fit, and half of the time of the descent.
+FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent
         near = _descend_by_information(problem, start)
         if near is not None:
             return near
+    elif problem.m <= FEW and not np.isfinite(problem.bounds).any():
+        near = _quasi_newton(problem, start, np.diag(1.0 / problem.steepness()), None)
+        if near is not None:
+            return near
     return Descent(_descend_by_gradient(problem, start), None)
 
 
@@ -56,11 +63,24 @@ def descend_from(
     Use it where both are those of a criterion much like this one: the updates of
     Broyden, Fletcher, Goldfarb and Shanno then only correct them.
     """
-    frame, inverse = known.frame, np.linalg.inv(known.hessian)
+    return _quasi_newton(problem, theta, known.frame, np.linalg.inv(known.hessian))
+
+
+def _quasi_newton(
+    problem: Objective,
+    theta: Float[np.ndarray, " m"],
+    frame: Float[np.ndarray, "m f"],
+    inverse: Float[np.ndarray, "f f"] | None,
+) -> Descent | None:
+    """Steps in a frame with an inverse Hessian; None if they go astray.
+
+    Without an inverse the first step goes down the slope, and sets its scale.
+    """
     value, gradient = problem(theta)
     slope = gradient @ frame
     for _ in range(QUASI_NEWTON_STEPS):
-        step = -(inverse @ slope)
+        down = -slope / max(1.0, math.sqrt(float(slope @ slope)))
+        step = down if inverse is None else -(inverse @ slope)
         promised = -0.5 * float(step @ slope)
         if not 0.0 <= promised < np.inf:
             return None
@@ -83,14 +103,16 @@ def descend_from(
 
 
 def _updated(
-    inverse: Float[np.ndarray, "f f"],
+    inverse: Float[np.ndarray, "f f"] | None,
     step: Float[np.ndarray, " f"],
     change: Float[np.ndarray, " f"],
-) -> Float[np.ndarray, "f f"]:
+) -> Float[np.ndarray, "f f"] | None:
     """Inverse Hessian after a step and the change of the gradient along it."""
     along = float(step @ change)
     if along <= 0.0:
         return inverse
+    if inverse is None:
+        inverse = np.eye(len(step)) * (along / float(change @ change))
     moved = inverse @ change
     twice = (1.0 + float(change @ moved) / along) * step - moved
     return inverse + (twice[:, None] * step - step[:, None] * moved) / along
@@ -136,6 +158,8 @@ def _descend_by_gradient(
 
     It works on theta times `steepness`: half the evaluations on InstEval.
     """
+    from scipy.optimize import minimize
+
     lower, upper = problem.bounds
     scale = problem.steepness()
 

@@ -16,7 +16,6 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize, root_scalar
 
 from bayeslmm.reml.criterion import ProfiledProblem, sd_positions
 from bayeslmm.reml.held import FARTHEST, Held, HeldEffect, HeldSd
@@ -129,6 +128,8 @@ class DevianceProfile:
         self, value: float, start: Float[np.ndarray, " r"]
     ) -> tuple[float, Float[np.ndarray, " r"]]:
         """Deviance where the parameter is held, and the rest there."""
+        from scipy.optimize import minimize
+
         held = self.held
         problem = held.held_problem(value) if isinstance(held, HeldEffect) else None
         found = [
@@ -224,6 +225,8 @@ def _crossing(
     excess: Callable[[float], float], start: float, step: float
 ) -> float | None:
     """Where the excess, negative at the start, is 0, by steps that double."""
+    from scipy.optimize import root_scalar
+
     near, far = start, start + step
     while not excess(far) > 0.0:
         if abs(far - start) >= FARTHEST:

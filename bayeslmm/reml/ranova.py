@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import minimize
 
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.matrices import CodedTerm
@@ -172,6 +171,8 @@ def _lowest(
         if not (math.isfinite(criterion) and np.isfinite(gradient).all()):
             return WALL, np.zeros_like(rest)
         return criterion, gradient[free]
+
+    from scipy.optimize import minimize
 
     bounds = list(zip(lower[free], upper[free], strict=True))
     ends = [

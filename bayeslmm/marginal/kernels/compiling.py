@@ -23,8 +23,10 @@ from typing import Any
 
 from numba import config
 from numba.core import sigutils
+from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
@@ -94,8 +96,29 @@ class Wait:
 COMPILING = Wait(NOTICE)
 
 
+class Stored(FunctionCache):
+    """The cache of a function, read without numba's registries.
+
+    To compile a function numba imports all that it could call, 0.1 s; finished machine
+    code needs none of that, but the C functions of numba's runtime alone.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Machine code of a signature; None if there is none, and it is compiled."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 class Kernel(CPUDispatcher):
     """A compiled function of this package; it counts the time that compiling takes."""
+
+    def enable_caching(self) -> None:
+        """Keep machine code on disk."""
+        self._cache = Stored(self.py_func)
+
+    def _compilation_chain_init_hook(self) -> None:
+        """Load no extension: kernels take numbers and numpy's arrays alone."""
 
     def compile(self, sig: Any) -> Any:
         """Machine code of a signature, from the cache or made now.
@@ -111,6 +134,10 @@ class Kernel(CPUDispatcher):
 
 class Callback(CFunc):
     """A compiled C function of this package; likewise, once it is not in the cache."""
+
+    def enable_caching(self) -> None:
+        """Keep machine code on disk."""
+        self._cache = Stored(self.__wrapped__)
 
     def _compile_uncached(self) -> Any:
         """Machine code made now."""
