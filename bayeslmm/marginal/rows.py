@@ -79,18 +79,18 @@ def row_means(
         factor @ factor.T @ Q
         for factor, (Q, _) in zip(done.factors, projections(stats, done), strict=True)
     ]
-    blocks = [_joined(block, terms, len(X)) for block in stats.layout.blocks]
+    blocks = [_joined(block, terms, len(X)) for block in stats.layout.blocks if terms]
     values, variances = np.empty(len(X)), np.empty(len(X))
     for part in _chunks(stats, len(X)):
         own = [RowTerm(term.Z[part], term.codes[part]) for term in blocks]
         a, value = X[part].astype(float), np.zeros(len(X[part]))
-        for term, response in zip(own, responses, strict=True):
+        for term, response in zip(own, responses, strict=False):  # none without terms
             moved = np.einsum("nk,nkw->nw", term.Z, response[term.codes])
             a -= moved[:, :-1]
             value += moved[:, -1]
         values[part] = value + a @ fixed.beta
         spread = np.einsum("np,pq,nq->n", a, fixed.covariance, a)
-        variances[part] = spread + _given_beta(stats, done, own)
+        variances[part] = spread + (_given_beta(stats, done, own) if own else 0.0)
     return RowMeans(values, variances)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.spec import ModelSpec
 
 LONGEST_NAME = 120  # bytes; file systems take 255 with the ending
 
@@ -30,12 +31,21 @@ def all_figures(
     reml: "RemlFit | None", post: "Posterior | None"
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Name, caption and figure, one after the other, so that each can be let go."""
-    if reml is not None:
+    if reml is not None and _shows_levels(reml.model):
         if reml.model.design.rows is not None:
             yield _fits_figure(reml, post)
         yield from _shrinkage_figures(reml, post)
     if post is not None:
         yield from _posterior_figures(reml, post)
+
+
+def _shows_levels(model: "ModelSpec") -> bool:
+    """Whether there are levels, and pooling of them that can be shown.
+
+    Under structured residuals it is that of one grouping factor.
+    """
+    groups = {term.group for term in model.design.groups}
+    return len(groups) == 1 or (len(groups) > 1 and model.design.residual is None)
 
 
 def _fits_figure(
