@@ -100,7 +100,9 @@ def _rho(value: object) -> Prior:
             f"it takes a Beta stretched over that range, such as 'Beta(2, 2)' (in the "
             f"middle), 'Beta(5, 2)' (towards 1), 'LKJ(2)' or 'flat'."
         )
-    shapes = {name: check_number(own, f"{name} of 'rho'") for name, own in spec.args.items()}
+    shapes = {
+        name: check_number(own, f"{name} of 'rho'") for name, own in spec.args.items()
+    }
     if min(shapes.values()) <= 0.0:
         raise PriorError(
             f"The prior for 'rho' is Beta with {shapes}: both arguments must be "
