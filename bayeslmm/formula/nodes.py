@@ -195,6 +195,13 @@ class Formula:
         Arguments of ``offset()``, without the call.
     random : tuple of RandomTerm
         Bar terms in the order written, each expanded.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> formula = lmm.parse_formula("y ~ a * b + (1 | school / class)")
+    >>> str(formula)
+    'y ~ a + b + a:b + (1 | school) + (1 | school:class)'
     """
 
     text: str = field(compare=False)
