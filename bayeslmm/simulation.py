@@ -149,7 +149,7 @@ def simulate(
     responses = []
     for one in sets:
         _check_parameters(design, one, held)
-        responses.append(_one_response(design, one, held, rng))
+        responses.append(one_response(design, one, held, rng))
     return np.stack(responses)
 
 
@@ -233,7 +233,7 @@ def sd_corr_to_factor(
     return sd[:, None] * L * np.where(np.diag(L) < 0, -1.0, 1.0)
 
 
-def _one_response(
+def one_response(
     design: Design,
     given: Parameters,
     effects: Sequence[Float[np.ndarray, "_ _"]] | None,
@@ -242,13 +242,13 @@ def _one_response(
     """X beta + offset + Z b + e with b drawn or given."""
     rows = rows_of(design, "simulated responses")
     if effects is None:
-        effects = _draw_effects(design, given.factors, rng)
+        effects = random_effects(design, given.factors, rng)
     y = linear_predictor(rows, given.beta, effects)
     weights = 1.0 if rows.weights is None else rows.weights
     return y + rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
 
 
-def _draw_effects(
+def random_effects(
     design: Design,
     factors: Sequence[Float[np.ndarray, "_ _"]],
     rng: np.random.Generator,

@@ -213,7 +213,7 @@ def test_complex_numbers_are_refused(fits: Any, name: str) -> None:
 
 @pytest.mark.parametrize("value", ["x", -1, 1.5, float("nan"), {}, True, np.arange(2)])
 def test_seeds_flags_and_labels_of_a_fit(fits: Any, value: Any) -> None:
-    """A seed of "x" ended in numpy's SeedSequence; `random="no"` was taken for yes."""
+    """A seed of "x" ended in numpy's SeedSequence."""
     _, reml, post, _ = fits
     calls: dict[str, list[Callable[[], object]]] = {
         "seed": [
@@ -223,14 +223,18 @@ def test_seeds_flags_and_labels_of_a_fit(fits: Any, value: Any) -> None:
             lambda: lmm.simulate_classrooms(3, 4, seed=value),
         ],
         "No parameter": [lambda: post.draws(value)],
-        "new_levels": [lambda: reml.predict(new_levels=value)],
-        "random": [
-            lambda: reml.predict(random=value),
-            lambda: post.predict(random=value),
+        "Unknown level": [
+            lambda: reml.predict(level=value),
+            lambda: post.predict(level=value),
+        ],
+        "Unknown variances": [lambda: reml.predict(variances=value)],
+        "any more": [
+            lambda: reml.predict(new_levels=value),
+            lambda: post.predict_draws(random=value),
         ],
     }
-    if value is True:
-        del calls["random"]
+    if isinstance(value, dict):  # a mapping that gives no factor a word of its own
+        del calls["Unknown level"]
     for words, group in calls.items():
         for call in group:
             with unchecked(), pytest.raises(ModelError, match=words):

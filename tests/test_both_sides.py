@@ -84,12 +84,19 @@ def test_what_is_an_array_is_one_on_both_sides(verb, sides):
 
 def test_new_rows_are_predicted_side_by_side(sides):
     reml, post, new = sides
-    for random in (True, False):
-        ours = reml.predict(new, random=random)
-        theirs = post.predict(new, random=random)
-        assert list(ours.columns) == ["estimate"]
-        assert list(theirs.columns) == ["mean", "median", "sd", "lower", "upper"]
-        assert list(ours.join(theirs).columns) == [*ours.columns, *theirs.columns]
+    for level in ("group", "new", "unknown", "population"):
+        for kind in ("mean", "response", "linear"):
+            ours = reml.predict(new, level=level, kind=kind)
+            theirs = post.predict(new, level=level, kind=kind)
+            assert list(ours.columns) == ["estimate", "se", "lower", "upper"]
+            assert list(theirs.columns) == ["mean", "median", "sd", "lower", "upper"]
+            beside = ours.join(theirs.add_prefix("posterior_"))
+            assert beside.shape == (len(new), 9)
+            # the same quantity, the posterior's SD with the error of the variances
+            apart = np.abs(beside["estimate"] - beside["posterior_mean"])
+            assert (apart < 1.5 * beside["posterior_sd"]).all()
+            assert (beside["se"] < 1.3 * beside["posterior_sd"]).all()
+            assert (beside["se"] > 0.4 * beside["posterior_sd"]).all()
 
 
 def test_levels_are_chosen_alike(sides):
@@ -103,7 +110,8 @@ def test_one_word_for_one_thing():
     """`RemlFit` said ``level=`` where all else says ``prob=``."""
     for verb in (*VERBS, *ARRAYS):
         for side in (lmm.RemlFit, lmm.Posterior):
-            assert "level" not in inspect.signature(getattr(side, verb)).parameters
+            given = inspect.signature(getattr(side, verb)).parameters
+            assert "level" not in given or verb == "predict"  # those of a factor
     for verb in ("summary", "interval", "confint"):
         ours, theirs = (
             list(inspect.signature(getattr(side, verb)).parameters.values())

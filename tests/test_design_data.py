@@ -137,9 +137,9 @@ def test_unseen_groups_have_code_minus_one():
 
 def test_groups_are_not_needed_without_random_effects():
     recipe = build("y ~ x + a + (1 | g)")
-    new = recipe.encode(pd.DataFrame({"x": [1.0], "a": ["r"]}), random=False)
+    new = recipe.encode(pd.DataFrame({"x": [1.0], "a": ["r"]}), words=("population",))
     np.testing.assert_array_equal(new.X, [[1.0, 1.0, 0.0, 1.0]])
-    assert new.groups == ()
+    assert new.groups == (None,)
 
 
 @pytest.mark.parametrize(

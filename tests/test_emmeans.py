@@ -113,7 +113,7 @@ def test_a_mean_is_the_mean_of_predictions(fit_of):
                 "litsize": size[0],
             }
         )
-        predicted = fit.predict(rows, random=False)["estimate"]
+        predicted = fit.predict(rows, level="population")["estimate"]
         assert predicted.mean() == pytest.approx(mean, rel=1e-12)
 
 

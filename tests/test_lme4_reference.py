@@ -202,7 +202,7 @@ def test_predictions(name, fit_of, public_data):
     found = fit.predict(rows)["estimate"].to_numpy()
     assert found == pytest.approx(existing, abs=tolerance)
     assert fit.fitted()[:6] == pytest.approx(existing, abs=tolerance)
-    found = fit.predict(rows, random=False)["estimate"].to_numpy()
+    found = fit.predict(rows, level="population")["estimate"].to_numpy()
     assert found == pytest.approx(population, abs=tolerance)
 
 

@@ -257,7 +257,7 @@ def test_predictions_of_one_draw(post: Posterior) -> None:
     for Z, codes, own in zip(rows.Z, rows.codes, b, strict=True):
         expected += (Z * own[codes]).sum(axis=1)
     np.testing.assert_allclose(post.predict_draws()[0, 0], expected, rtol=EXACT)
-    fixed = post.predict_draws(random=False)[0, 0]
+    fixed = post.predict_draws(level="population")[0, 0]
     np.testing.assert_allclose(fixed, design.rows.X @ beta, rtol=EXACT)
 
 
@@ -290,7 +290,8 @@ def test_new_levels_are_drawn_from_their_distribution(
 ) -> None:
     """N(0, Sigma) draw by draw: standardised they are N(0, 1); one draw per level."""
     rows = data.head(400).assign(classroom=[f"new{i}" for i in range(len(data))])
-    drawn = post.predict_draws(rows, seed=1) - post.predict_draws(data, random=False)
+    drawn = post.predict_draws(rows, level="new", seed=1)
+    drawn -= post.predict_draws(data, level="population")
     design = post.model.design
     year = design.rows.codes[1]
     own_year = post.idata["posterior"]["1|year"].to_numpy()[..., year]
@@ -299,7 +300,7 @@ def test_new_levels_are_drawn_from_their_distribution(
     z = ((drawn - own_year) / sd).ravel()
     assert scipy.stats.kstest(z, "norm").pvalue > 1e-4
     same = data.head(2).assign(classroom="new", edu=1.0, kind="art", year="2001")
-    pair = post.predict_draws(same, seed=1)
+    pair = post.predict_draws(same, level="new", seed=1)
     np.testing.assert_array_equal(pair[..., 0], pair[..., 1])
 
 

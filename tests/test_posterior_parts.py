@@ -17,8 +17,6 @@ from bayeslmm.graph.trees import to_datatree
 from bayeslmm.posterior.diagnose import SamplingStatus, diagnose
 from bayeslmm.posterior.draws import parameter_draws
 from bayeslmm.posterior.predictions import (
-    PredictionKind,
-    check_prediction,
     check_size,
     factor_draws,
     row_chunks,
@@ -26,6 +24,7 @@ from bayeslmm.posterior.predictions import (
 from bayeslmm.posterior.tables import interval_bounds
 from bayeslmm.posterior.tails import Missing
 from bayeslmm.posterior.target import TermTarget
+from bayeslmm.reml.outcomes import PredictionKind, check_prediction
 
 # Same algebra by two routes.
 EXACT = 1e-10

@@ -5,7 +5,7 @@ import pytest
 from reml_cases import fit, toy
 
 from bayeslmm import DataError, ModelError
-from bayeslmm.reml import predict as remlpredict, tables as remltables
+from bayeslmm.reml import tables as remltables
 
 # The same algebra by two routes.
 EXACT = 1e-10
@@ -99,18 +99,15 @@ def test_predictions_for_old_and_new_levels():
         reml.fitted(), rel=EXACT
     )
     assert reml.residuals() == pytest.approx(data["y"] - reml.fitted(), rel=EXACT)
-    population = reml.predict(data, random=False)["estimate"].to_numpy()
+    population = reml.predict(data, level="population")["estimate"].to_numpy()
     assert population == pytest.approx(reml.design.rows.X @ reml.beta, rel=EXACT)
     new = data.assign(g="somebody", h="else")
-    for rows in (new, data[["x"]]):
-        found = reml.predict(rows, random="g" in rows)["estimate"].to_numpy()
+    for rows, level in ((new, "new"), (data[["x"]], "unknown")):
+        found = reml.predict(rows, level=level)["estimate"].to_numpy()
         assert found == pytest.approx(population, rel=EXACT)
     half = data.assign(h="else").head(3)
-    with pytest.raises(DataError, match=r"3 rows have levels of 'h' .* else"):
-        reml.predict(half, new_levels="error")
-    rows = reml.model.recipe.encode(half)
-    with pytest.raises(ModelError, match="Unknown new_levels='sample'"):
-        remlpredict.new_values(reml.design, rows, reml.beta, None, "sample")
+    with pytest.raises(DataError, match=r"3 rows have levels of 'h' .* 'else'"):
+        reml.predict(half)
 
 
 def test_shares_of_variance_of_a_random_intercept(classrooms):

@@ -297,7 +297,7 @@ def test_reml_and_its_tables_need_no_rows(both, frame):
     pd.testing.assert_frame_equal(
         streamed.predict(rows), memory.predict(rows), rtol=0.0, atol=1e-4
     )
-    assert streamed.predict(rows, random=False).shape == (len(rows), 1)
+    assert streamed.predict(rows, level="population").shape == (len(rows), 4)
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")

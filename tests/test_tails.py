@@ -223,13 +223,13 @@ def test_no_prediction_prints_a_mean_that_does_not_exist() -> None:
     with unchecked(), pytest.warns(FitWarning):
         post = model.sample(draws=200, seed=1)
     new = pd.DataFrame({"x": [0.0, 1.0, 0.0], "g": ["0", "new", "2"]})
-    table = post.predict(new)
+    table = post.predict(new, level="new")
     assert table["mean"].isna().tolist() == [False, True, False]
     assert table["sd"].isna().tolist() == [False, True, False]
     assert np.isfinite(table[["median", "lower", "upper"]]).all(axis=None)
-    assert post.predict(new, random=False)[["mean", "sd"]].isna().all(axis=None)
+    assert post.predict(new, level="population")[["mean", "sd"]].isna().all(axis=None)
     assert post.predict()["mean"].notna().all()
     four = Model("y ~ x + (1 | g)", levels(4), priors="flat")
-    table = four.sample(draws=200, seed=1).predict(new)
+    table = four.sample(draws=200, seed=1).predict(new, level="new")
     assert table["mean"].notna().all()
     assert table["sd"].isna().tolist() == [False, True, False]

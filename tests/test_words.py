@@ -62,12 +62,12 @@ def test_a_level_that_is_not_there(fit, which, levels):
 
 def test_predictions_without_effects_need_no_groups(fit):
     new = pd.DataFrame({"Days": [0, 5]})
-    post = fit.posterior.predict(new, random=False)
+    post = fit.posterior.predict(new, level="population")
     beta = fit.posterior.fixef()["mean"]
     expected = beta["Intercept"] + new["Days"] * beta["Days"]
     np.testing.assert_allclose(post["mean"], expected, rtol=1e-12)
-    reml = fit.reml.predict(new, random=False)
-    assert list(reml.join(post).columns)[:2] == ["estimate", "mean"]
+    reml = fit.reml.predict(new, level="population")
+    assert reml.join(post.add_prefix("posterior_")).shape == (2, 9)
     with pytest.raises(lmm.DataError, match="Subject"):
         fit.posterior.predict(new)
 
@@ -130,8 +130,8 @@ def test_fewer_draws_than_asked_are_said():
 
 def test_new_data_without_a_column(fit):
     new = pd.DataFrame({"days": [0, 5], "Subject": ["308", "309"]})
-    for random in (True, False):
+    for level in ("group", "population"):
         with pytest.raises(lmm.DataError, match=r"no column 'Days'.*mean 'days'"):
-            fit.posterior.predict(new, random=random)
-    with pytest.raises(lmm.DataError, match="random=False predicts for the average"):
+            fit.posterior.predict(new, level=level)
+    with pytest.raises(lmm.DataError, match="level='population' without random eff"):
         fit.reml.predict(new.rename(columns={"days": "Days"})[["Days"]])

@@ -5,7 +5,7 @@ Takes a formula and what is known of its variables, with rows or without; gives 
 `Design` that they are under.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -162,7 +162,7 @@ def encode_predictors(
     columns: Mapping[str, Column],
     rows: RawRows,
     *,
-    random: bool = True,
+    bars: Sequence[int] | None = None,
     new: bool | Literal["nan"] = False,
 ) -> tuple[Matrix, tuple[Matrix, ...], Float[np.ndarray, " n"] | None]:
     """X, Z of each bar term, and the offset (None without one) of some rows.
@@ -175,8 +175,8 @@ def encode_predictors(
         Its atoms on these rows, factors under the levels of the coding.
     rows : RawRows
         The rows, for offsets.
-    random : bool
-        Whether the bar terms are wanted.
+    bars : sequence of int, optional
+        Positions of the bar terms that are wanted; all by default.
     new : bool or "nan"
         Whether the rows are not those of the fit, so that their means may not be
         estimable: a `DataError`, or rows of NaN.
@@ -189,16 +189,22 @@ def encode_predictors(
         X = X[:, coding.aliasing.kept]
         if loose is not None:
             X[loose] = np.nan
-    Z = effect_matrices(coding, columns, rows.n) if random else ()
+    Z = effect_matrices(coding, columns, rows.n, bars)
     return X, Z, _sum_offsets(coding.formula, rows)
 
 
 def effect_matrices(
-    coding: Coding, columns: Mapping[str, Column], n: int
+    coding: Coding,
+    columns: Mapping[str, Column],
+    n: int,
+    bars: Sequence[int] | None = None,
 ) -> tuple[Matrix, ...]:
-    """Z of each bar term of n rows."""
-    bars = zip(coding.formula.random, coding.effects, strict=True)
-    return tuple(model_matrix(bar.predictor, own, columns, n) for bar, own in bars)
+    """Z of the bar terms at these positions (of all by default) of n rows."""
+    terms = coding.formula.random
+    return tuple(
+        model_matrix(terms[t].predictor, coding.effects[t], columns, n)
+        for t in (range(len(terms)) if bars is None else bars)
+    )
 
 
 def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:

@@ -21,6 +21,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from bayeslmm.design.frame import AnyFactor
+from bayeslmm.design.known import LevelWord
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.typical import fixed_columns
 from bayeslmm.errors import ModelError, listed, nearest_names, shortened
@@ -128,7 +129,8 @@ def make_grid(
     """
     values = grid_values(recipe, fixed_columns(recipe.formula), at)
     frame = grid_frame(values)
-    rows = recipe.encode(frame, random=False, estimable=False)
+    nothing: tuple[LevelWord, ...] = ("population",) * len(recipe.design.groups)
+    rows = recipe.encode(frame, words=nothing, estimable=False)
     names, cells = list(spec.names), _cells(spec, values)
     inside = _inside(frame, names, cells)
     offset = np.zeros(len(frame)) if rows.offset is None else rows.offset

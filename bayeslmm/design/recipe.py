@@ -23,6 +23,7 @@ from bayeslmm.design.evaluate import (
     evaluate_atom,
 )
 from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
+from bayeslmm.design.known import LevelWord
 from bayeslmm.design.splines import SPLINES, n_outside
 from bayeslmm.design.typical import Typical
 from bayeslmm.design.used import read_columns
@@ -33,7 +34,7 @@ from bayeslmm.errors import (
     nearest_names,
     warn_user,
 )
-from bayeslmm.formula import Atom, Call, Formula, render
+from bayeslmm.formula import Atom, Call, Formula, RandomTerm, render
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class NewGroup:
     """The rows of new data under one bar term.
 
     ``Z``, shape (m, k), units of the predictors; ``codes``, shape (m,), the level in
-    the design or -1 for one that it has not; ``labels``, shape (m,), the level's label.
+    the design or -1 for one that it has not; ``labels``, shape (m,), the level's label,
+    empty where nobody asked.
     """
 
     Z: Float[np.ndarray, "m k"]
@@ -51,10 +53,13 @@ class NewGroup:
 
 @dataclass(frozen=True, slots=True)
 class NewRows:
-    """New data as the design has its own: X, one `NewGroup` per bar term, offset."""
+    """New data as the design has its own: X, one `NewGroup` per bar term, offset.
+
+    A bar term that is not wanted has None.
+    """
 
     X: Float[np.ndarray, "m p"]
-    groups: tuple[NewGroup, ...]
+    groups: tuple[NewGroup | None, ...]
     offset: Float[np.ndarray, " m"] | None
 
     @property
@@ -94,24 +99,30 @@ class Recipe:
         return self.coding.formula
 
     def encode(
-        self, new_data: object, *, random: bool = True, estimable: bool = True
+        self,
+        new_data: object,
+        *,
+        words: Sequence[LevelWord] | None = None,
+        estimable: bool = True,
     ) -> NewRows:
         """Put new data into the columns of the design.
 
         Parameters
         ----------
         new_data : DataFrame
-            pandas, polars or Arrow frame with the columns of the predictors and, unless
-            ``random`` is False, of the grouping factors. The response is not needed.
-        random : bool
-            Whether to encode the bar terms too.
+            pandas, polars or Arrow frame with the columns of the predictors and of the
+            grouping factors that `words` need. The response is not needed.
+        words : sequence of str, optional
+            What is known of the levels of each bar term; by default ``"group"``.
+            ``"unknown"`` needs the columns whose effects vary and no levels,
+            ``"population"`` neither. See `bayeslmm.design.known`.
         estimable : bool
             Whether a row whose mean is not estimable is an error; else its X is NaN.
 
         Returns
         -------
         NewRows
-            ``X``, ``groups`` (empty if not ``random``), ``offset``.
+            ``X``, ``groups``, ``offset``.
 
         Raises
         ------
@@ -120,11 +131,11 @@ class Recipe:
             that the design has not, or the mean of a row is not estimable.
             An unseen level of a grouping factor is no error: its code is -1.
         """
-        atoms = _fixed_atoms(self.formula)
-        if random:
-            atoms += _random_atoms(self.formula)
-        rows = self._read(new_data, atoms, random=random)
-        return self._encode_rows(rows, random=random, new=estimable or "nan")
+        bars = self.formula.random
+        words = ("group",) * len(bars) if words is None else tuple(words)
+        atoms = _fixed_atoms(self.formula) + _random_atoms(bars, words)
+        rows = self._read(new_data, atoms)
+        return self._encode_rows(rows, words, new=estimable or "nan")
 
     def encode_effects(self, new_data: object) -> tuple[Float[np.ndarray, "m _k"], ...]:
         """Columns of each bar term of new rows, which need no other column.
@@ -146,19 +157,17 @@ class Recipe:
         """
         terms = [t for bar in self.formula.random for t in bar.predictor.terms]
         atoms = [atom for term in terms for atom in term.atoms]
-        rows = self._read(new_data, atoms, random=False)
+        rows = self._read(new_data, atoms)
         labels = {atom: atom.label for atom in atoms}
         columns = {a.label: self._new_column(a, rows) for a in labels}
         self._warn_outside(labels, rows)
         return effect_matrices(self.coding, columns, rows.n)
 
-    def _read(
-        self, new_data: object, atoms: Sequence[Atom], *, random: bool
-    ) -> RawRows:
+    def _read(self, new_data: object, atoms: Sequence[Atom]) -> RawRows:
         """The columns that some atoms read, which must be there and complete."""
         frame = open_frame(new_data)
         names = dict.fromkeys(name for atom in atoms for name in atom.columns)
-        self._check_there(frame.columns, names, random=random)
+        self._check_there(frame.columns, names)
         columns = read_columns(frame, self.formula, tuple(names))
         for name, column in columns.items():
             if column.missing.any():
@@ -169,18 +178,18 @@ class Recipe:
                 )
         return RawRows(columns, len(frame), self.coding.memory, self.formula.text)
 
-    def _check_there(
-        self, given: Sequence[object], names: Iterable[str], *, random: bool
-    ) -> None:
+    def _check_there(self, given: Sequence[object], names: Iterable[str]) -> None:
         """Raise unless new data have the columns that a prediction needs."""
         missing = [name for name in names if name not in given]
         if not missing:
             return
-        needed = {name for atom in _fixed_atoms(self.formula) for name in atom.columns}
+        atoms = (*_fixed_atoms(self.formula), *self.formula.predictor_atoms)
+        predictors = {name for atom in atoms for name in atom.columns}
         advice = (
-            " random=False predicts for the average level, without it."
-            if random and not needed & set(missing)
-            else nearest_names(missing[0], [c for c in given if isinstance(c, str)])
+            nearest_names(missing[0], [c for c in given if isinstance(c, str)])
+            if predictors & set(missing)
+            else " level='unknown' predicts for a row whose level is not known, "
+            "level='population' without random effects; neither needs it."
         )
         raise DataError(
             f"The new data have no column {missing[0]!r}, which {self.formula.text!r} "
@@ -188,26 +197,30 @@ class Recipe:
         )
 
     def _encode_rows(
-        self, rows: RawRows, *, random: bool, new: Literal[True, "nan"]
+        self, rows: RawRows, words: Sequence[LevelWord], *, new: Literal[True, "nan"]
     ) -> NewRows:
         """X, bar terms and offset on rows that are complete."""
-        bars = self.formula.random if random else ()
-        predictors = [self.formula.fixed, *(bar.predictor for bar in bars)]
+        bars = self.formula.random
+        wanted = [t for t, word in enumerate(words) if word != "population"]
+        predictors = [self.formula.fixed, *(bars[t].predictor for t in wanted)]
         labels = {a: a.label for p in predictors for t in p.terms for a in t.atoms}
         columns = {
             label: self._new_column(atom, rows) for atom, label in labels.items()
         }
         self._warn_outside(labels, rows)
         X, Zs, offset = encode_predictors(
-            self.coding, columns, rows, random=random, new=new
+            self.coding, columns, rows, bars=wanted, new=new
         )
-        groups = {
-            bar.group_label: find_groups(self.coding.groups[bar.group_label], rows)
-            for bar in bars
-        }
-        terms = zip(Zs, bars, strict=True)
-        found = tuple(NewGroup(Z, *groups[bar.group_label]) for Z, bar in terms)
-        return NewRows(X, found, offset)
+        groups: list[NewGroup | None] = [None] * len(bars)
+        found = {}
+        for t, Z in zip(wanted, Zs, strict=True):
+            group = bars[t].group_label
+            if words[t] == "unknown":
+                found[group] = np.full(rows.n, -1), np.broadcast_to("", rows.n)
+            elif group not in found:
+                found[group] = find_groups(self.coding.groups[group], rows)
+            groups[t] = NewGroup(Z, *found[group])
+        return NewRows(X, tuple(groups), offset)
 
     def _warn_outside(self, atoms: Iterable[Atom], rows: RawRows) -> None:
         """Say how many rows lie beyond the boundary knots of a spline."""
@@ -258,10 +271,12 @@ def _fixed_atoms(formula: Formula) -> list[Atom]:
     return terms + list(formula.offsets)
 
 
-def _random_atoms(formula: Formula) -> list[Atom]:
-    """Atoms of the bar terms, grouping columns too."""
+def _random_atoms(bars: Sequence[RandomTerm], words: Sequence[LevelWord]) -> list[Atom]:
+    """Atoms of the bar terms that words need, grouping columns too."""
     found: list[Atom] = []
-    for bar in formula.random:
-        found += [atom for term in bar.predictor.terms for atom in term.atoms]
-        found += bar.group
+    for bar, word in zip(bars, words, strict=True):
+        if word != "population":
+            found += [atom for term in bar.predictor.terms for atom in term.atoms]
+        if word in ("group", "new"):
+            found += bar.group
     return found

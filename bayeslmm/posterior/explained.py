@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.known import LevelWord
 from bayeslmm.errors import ModelError, is_choice, listed
 from bayeslmm.families import FAMILIES, Family, Others
 from bayeslmm.posterior.predictions import (
@@ -75,8 +76,8 @@ def explained_draws(
     _check_asked(family, variance)
     found = {}
     if model.family == "gaussian":
-        found["marginal"] = _explained(model, tree, variance, random=False)
-    found["conditional"] = _explained(model, tree, variance, random=True)
+        found["marginal"] = _explained(model, tree, variance, "population")
+    found["conditional"] = _explained(model, tree, variance, "group")
     return found
 
 
@@ -101,11 +102,11 @@ def _check_asked(family: Family, variance: object) -> None:
 
 
 def _explained(
-    model: ModelSpec, tree: "xr.DataTree", variance: object, *, random: bool
+    model: ModelSpec, tree: "xr.DataTree", variance: object, level: LevelWord
 ) -> Draws:
     """The same of the fitted values with the random effects, or without."""
     given = rows_of(model.design, "fitted values of all rows")
-    rows = old_rows(model, tree, random=random)
+    rows = old_rows(model, tree, level)
     beta, others = beta_draws(model.design, tree), other_draws(model.family, tree)
     family = FAMILIES[model.family]
     fitted, left, said = Spread(), Spread(), np.zeros(beta.shape[:2])
@@ -118,7 +119,9 @@ def _explained(
             said += _said(family, eta, others, rows, part).sum(axis=-1)
     rest = left.variance
     if variance == "model":
-        rest = said / model.design.n + (0.0 if random else _between(model, tree))
+        rest = said / model.design.n + (
+            0.0 if level == "group" else _between(model, tree)
+        )
     return np.asarray(fitted.variance / (fitted.variance + rest))
 
 

@@ -65,7 +65,7 @@ def log_likelihood_draws(
     others = other_draws(model.family, tree)
     beta = beta_draws(design, tree)
     check_size(beta[..., 0].size, design.n, "The log likelihood")
-    rows = old_rows(model, tree, random=True)
+    rows = old_rows(model, tree)
     function = _own_likelihood(model, given) or row_likelihood(model)
     values = np.empty((*beta.shape[:2], design.n))
     for c in range(len(values)):  # a chain at a time: fewer arrays of draws by rows

@@ -1,24 +1,29 @@
-"""What the draws say about responses: fitted values and new rows.
+"""What the draws say about responses: fitted values, new rows.
 
-Takes the design and an ArviZ DataTree of draws; gives draws of linear predictors. The
-effects of a level that was not in the data are drawn from N(0, Sigma), a fresh draw for
-each draw of Sigma.
+Takes the design and an ArviZ DataTree of draws; gives draws of linear predictors and of
+responses. What is known of the level of a row is said by the words of
+`bayeslmm.design.known`: a level that was not in the data has its effects drawn from
+N(0, Sigma), a fresh draw for each draw of Sigma; where the level is unknown an expected
+response is the integral over that distribution.
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.covariance import theta_to_factor
-from bayeslmm.design.arrays import Design, rows_of
-from bayeslmm.errors import ModelError, check_flag, check_seed, is_choice
+from bayeslmm.design.arrays import Design
+from bayeslmm.design.known import LevelWord, averaged_away, known_words
+from bayeslmm.design.predicted import rows_to_predict
+from bayeslmm.design.recipe import NewRows
+from bayeslmm.errors import ModelError, check_seed
 from bayeslmm.families import FAMILIES
-from bayeslmm.posterior.outcomes import new_trials, new_weights
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
 from bayeslmm.posterior.tails import Missing, rows_without
 from bayeslmm.posterior.target import make_target
+from bayeslmm.reml.outcomes import check_prediction, new_trials, new_weights
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
@@ -26,20 +31,20 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayeslmm.design import NewRows
-
-PredictionKind = Literal["mean", "response", "linear"]
-
 # Draws times rows that are held at once, and the most that an array of draws may have:
 # 16 MB and 4 GB.
 CHUNK, LARGEST = 2_000_000, 500_000_000
+# Nodes of the average over unknown levels, and how far they reach: a probability is
+# right to 1e-9 up to an SD of 3 of its logit and to 1e-3 up to 10, a count to 1e-5 of
+# it up to an SD of 4 of its log.
+NODES, FARTHEST = 61, 8.5
 
 
 class Asked(NamedTuple):
-    """What to predict: kind, with or without random effects, seed of what is drawn."""
+    """What to predict: kind, what is known of levels, seed of what is drawn."""
 
     kind: str
-    random: bool
+    level: object
     seed: int | np.random.Generator | None
 
 
@@ -54,16 +59,27 @@ class TermRows(NamedTuple):
     effects: Float[np.ndarray, "chain draw _j k"]
 
 
+class UnknownRows(NamedTuple):
+    """Rows of one bar term whose levels are unknown: columns, and a root of Sigma."""
+
+    Z: Float[np.ndarray, "m k"]
+    root: Float[np.ndarray, "chain draw k k"]
+
+
 class PredictionRows(NamedTuple):
     """Rows to predict: fixed columns, offset, random part, weights, trials.
 
-    ``weights`` are precision weights, None for weight 1; ``trials`` are those of counts
-    out of trials. Of new rows they are there only if the kind of prediction needs them.
+    ``words`` say what is known of the levels of each bar term; ``terms`` are those
+    whose levels are known, ``unknown`` those whose are not. ``weights`` are precision
+    weights, None for weight 1; ``trials`` are those of counts out of trials. Of new
+    rows they are there only if the kind of prediction needs them.
     """
 
     X: Float[np.ndarray, "m p"]
     offset: Float[np.ndarray, " m"] | None
+    words: tuple[LevelWord, ...]
     terms: tuple[TermRows, ...]
+    unknown: tuple[UnknownRows, ...]
     weights: Float[np.ndarray, " m"] | None
     trials: Float[np.ndarray, " m"] | None
 
@@ -104,12 +120,19 @@ def _without(
     if kind == "response" and "sigma" in missing.sd:
         everything = np.ones(len(rows.X), bool)
         return everything & ("sigma" in missing.mean), everything
-    unseen: list[Float[np.ndarray, "m _k"] | None] = [None] * len(design.groups)
-    for t, (own, term) in enumerate(zip(rows.terms, design.groups, strict=False)):
-        new = own.codes >= term.n_levels
-        unseen[t] = np.where(new[:, None], own.Z, np.nan)
+    terms, unknown = iter(rows.terms), iter(rows.unknown)
+    drawn: list[Float[np.ndarray, "m _k"] | None] = []
+    for word, term in zip(rows.words, design.groups, strict=True):
+        if word == "population":
+            drawn.append(None)
+        elif word == "unknown":
+            drawn.append(next(unknown).Z)
+        else:
+            own = next(terms)
+            new = own.codes >= term.n_levels
+            drawn.append(np.where(new[:, None], own.Z, np.nan))
     target = make_target(design, model.conditioned, model.priors)
-    return rows_without(target, rows.X, unseen)
+    return rows_without(target, rows.X, drawn)
 
 
 def prediction_draws(
@@ -126,20 +149,41 @@ def prediction_rows(
 ) -> tuple[PredictionRows, np.random.Generator]:
     """Rows to predict, and the generator for what is drawn anew."""
     check_prediction(model.family, asked.kind)
-    check_flag(asked.random, "random")
     check_seed(asked.seed)
+    words = known_words(model.design.groups, asked.level)
+    if is_linear(model.family, asked.kind):
+        words = averaged_away(words)
     # a stream of its own: the chains have the children of the run's seed
     own = [int(tree.attrs["seed"]), 1] if asked.seed is None else asked.seed
     rng = np.random.default_rng(own)
+    if asked.kind == "mean" and "unknown" in words:
+        check_average(model.family)
+    encoded = rows_to_predict(model.recipe, newdata, words)
+    rows = random_rows(model.design, tree, encoded, words, rng)
     if newdata is None:
-        return old_rows(model, tree, random=asked.random), rng
-    encoded = model.recipe.encode(newdata, random=asked.random)
-    rows = new_rows(model.design, tree, encoded, random=asked.random, rng=rng)
+        return with_own(model, rows), rng
     if asked.kind == "response":
         rows = rows._replace(weights=new_weights(model, newdata))
     if asked.kind == "mean":
         rows = rows._replace(trials=new_trials(model, newdata))
     return rows, rng
+
+
+def is_linear(family: str, kind: str) -> bool:
+    """Whether a kind of prediction is linear in the random effects, no more noise."""
+    link = FAMILIES[family].link.name == "identity" and not FAMILIES[family].logged
+    return kind == "linear" or (kind == "mean" and link)
+
+
+def check_average(family: str) -> None:
+    """Raise `ModelError` if a mean has no average over normal random effects."""
+    link = FAMILIES[family].link.name
+    if link.startswith("inverse"):
+        raise ModelError(
+            f"The mean of family {family!r}, whose link is {link}, has no average over "
+            f"levels: where the predictor comes near 0 it grows beyond all bounds. Use "
+            f"level='population' (a level without random effects) or level='new'."
+        )
 
 
 def _values(
@@ -154,16 +198,44 @@ def _values(
     linear = linear_draws(beta_draws(model.design, tree), rows, part)
     if kind == "linear":
         return linear
+    if kind == "response":
+        sigma = label_draws(model.design, tree, "sigma")[..., None]
+        variance = np.broadcast_to(sigma**2, linear.shape)
+        if rows.weights is not None:
+            variance = variance / rows.weights[part]
+        if rows.unknown:
+            variance = variance + unknown_variance(rows.unknown, part)
+        return linear + np.sqrt(variance) * rng.standard_normal(linear.shape)
     trials = None if rows.trials is None else rows.trials[part]
-    others = other_draws(model.family, tree)
-    mean = FAMILIES[model.family].mean(linear, others, trials)
-    if kind == "mean":
-        return mean
-    sigma = label_draws(model.design, tree, "sigma")[..., None]
-    noise = sigma * rng.standard_normal(mean.shape)
-    if rows.weights is not None:
-        noise /= np.sqrt(rows.weights[part])
-    return mean + noise
+    family, others = FAMILIES[model.family], other_draws(model.family, tree)
+    if not rows.unknown:
+        return family.mean(linear, others, trials)
+    sd = np.sqrt(unknown_variance(rows.unknown, part))
+    average = np.zeros_like(linear)
+    for node, weight in zip(*normal_nodes(), strict=True):
+        average += weight * family.mean(linear + node * sd, others, trials)
+    return average
+
+
+def normal_nodes() -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"]]:
+    """Averages over the standard normal, nodes and weights: the trapezoidal rule.
+
+    Of analytic functions its error falls exponentially; Trefethen and Weideman (2014),
+    https://doi.org/10.1137/130932132. Gauss-Hermite's rule needs more nodes here.
+    """
+    nodes = np.linspace(-FARTHEST, FARTHEST, NODES)
+    weights = np.exp(-0.5 * nodes**2)
+    return nodes, weights / weights.sum()
+
+
+def unknown_variance(
+    unknown: tuple[UnknownRows, ...], part: slice
+) -> Float[np.ndarray, "chain draw _m"]:
+    """``z'Sigma z`` of rows whose levels are unknown, all terms, draw by draw."""
+    return sum(
+        (np.square(own.Z[part] @ own.root).sum(axis=-1) for own in unknown),
+        start=np.zeros(()),
+    )
 
 
 def _n_draws(tree: "xr.DataTree") -> int:
@@ -182,37 +254,47 @@ def other_draws(
     }
 
 
-def old_rows(model: ModelSpec, tree: "xr.DataTree", *, random: bool) -> PredictionRows:
+def old_rows(
+    model: ModelSpec, tree: "xr.DataTree", level: LevelWord = "group"
+) -> PredictionRows:
     """The rows that were fitted."""
-    design = model.design
-    rows = rows_of(design, "fitted values of all rows")
-    groups = design.groups if random else ()
-    terms = tuple(
-        TermRows(Z, codes, term_draws(term, tree))
-        for term, Z, codes in zip(groups, rows.Z, rows.codes, strict=False)
-    )
-    return PredictionRows(rows.X, rows.offset, terms, rows.weights, model.recipe.trials)
+    words = known_words(model.design.groups, level)
+    rows = rows_to_predict(model.recipe, None, words)
+    found = random_rows(model.design, tree, rows, words, np.random.default_rng(0))
+    return with_own(model, found)
 
 
-def new_rows(
+def with_own(model: ModelSpec, rows: PredictionRows) -> PredictionRows:
+    """The rows that were fitted with their weights and trials."""
+    weights = model.design.rows and model.design.rows.weights
+    return rows._replace(weights=weights, trials=model.recipe.trials)
+
+
+def random_rows(
     design: Design,
     tree: "xr.DataTree",
-    rows: "NewRows",
-    *,
-    random: bool,
+    rows: NewRows,
+    words: tuple[LevelWord, ...],
     rng: np.random.Generator,
 ) -> PredictionRows:
-    """Rows of new data; effects of new levels are drawn from N(0, Sigma)."""
-    terms = []
-    for t, term in enumerate(design.groups if random else ()):
-        own = rows.groups[t]
-        codes = own.codes.copy()
-        names, position = np.unique(own.labels[codes < 0], return_inverse=True)
-        codes[codes < 0] = term.n_levels + position
-        fresh = new_effects(design, tree, t, len(names), rng)
-        effects = np.concatenate([term_draws(term, tree), fresh], axis=2)
+    """Rows with draws of their effects; those of new levels are from N(0, Sigma)."""
+    terms, unknown = [], []
+    for t, (term, own) in enumerate(zip(design.groups, rows.groups, strict=True)):
+        if own is None:
+            continue
+        if words[t] == "unknown":
+            unknown.append(UnknownRows(own.Z, factor_draws(design, tree, t)))
+            continue
+        codes, effects = own.codes, term_draws(term, tree)
+        if (codes < 0).any():
+            codes = codes.copy()
+            names, position = np.unique(own.labels[codes < 0], return_inverse=True)
+            codes[codes < 0] = term.n_levels + position
+            fresh = new_effects(design, tree, t, len(names), rng)
+            effects = np.concatenate([effects, fresh], axis=2)
         terms.append(TermRows(own.Z, codes, effects))
-    return PredictionRows(rows.X, rows.offset, tuple(terms), None, None)
+    found = words, tuple(terms), tuple(unknown)
+    return PredictionRows(rows.X, rows.offset, *found, None, None)
 
 
 def new_effects(
@@ -280,18 +362,4 @@ def check_size(n_draws: int, n_rows: int, what: str) -> None:
             f"{what} of {n_draws} draws and {n_rows} rows would take "
             f"{n_draws * n_rows * 8 / 1e9:.0f} GB. Predict fewer rows at a time, or "
             "sample fewer draws."
-        )
-
-
-def check_prediction(family: str, kind: str) -> None:
-    """Raise `ModelError` if a kind of prediction is unknown or not for the family."""
-    if not is_choice(kind, ("mean", "response", "linear")):
-        raise ModelError(
-            f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
-            "'response' (a new response, with its noise) or 'linear' (its predictor)."
-        )
-    if kind == "response" and family != "gaussian":
-        raise ModelError(
-            f"kind={kind!r} is not available for family {family!r}. Use kind='mean', "
-            "or bambi's own predict: model.to_bambi().predict(post.idata, ...)."
         )

@@ -39,7 +39,7 @@ def posterior_residuals(post: "Posterior", kind: object) -> Float[np.ndarray, " 
     if word == "response":
         return rows.y - post.fitted()
     if word == "marginal":
-        return rows.y - post.predict(random=False)["mean"].to_numpy()
+        return rows.y - post.predict(level="population")["mean"].to_numpy()
     if post.model.family != "gaussian":
         raise ModelError(
             f"Residuals of kind {word!r} are those of a Gaussian model, and this one "

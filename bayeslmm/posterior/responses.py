@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.known import Known, refuse_replaced
 from bayeslmm.posterior import predictions as predictions, tables as tables
 from bayeslmm.posterior.diagnose import SamplingStatus
 from bayeslmm.posterior.places import label_draws
-from bayeslmm.posterior.predictions import PredictionKind
 from bayeslmm.posterior.residuals import posterior_residuals
 from bayeslmm.posterior.tables import IntervalKind
+from bayeslmm.reml.outcomes import PredictionKind
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.simulation import Parameters
@@ -80,11 +81,12 @@ class Responses(SharedMethods):
         self,
         newdata: object = None,
         *,
+        level: Known = "group",
         kind: PredictionKind = "mean",
-        random: bool = True,
-        seed: int | np.random.Generator | None = None,
         prob: float = 0.95,
         interval: IntervalKind = "eti",
+        seed: int | np.random.Generator | None = None,
+        **replaced: object,
     ) -> "pd.DataFrame":
         """Predictions for the rows used, or for new ones.
 
@@ -92,19 +94,27 @@ class Responses(SharedMethods):
         ----------
         newdata : DataFrame, optional
             New rows; the response column is not needed. Default: the rows used.
+        level : {"group", "new", "unknown", "population"} or mapping, default "group"
+            What is known of the level of a row. ``"group"``: it is the level named,
+            with its effects as estimated; one that was not in the data is an error.
+            ``"new"``: the level named may be new; then its effects are drawn from
+            N(0, Sigma), the same in all rows of that level. ``"unknown"``: it might be
+            any level, another in each row; an expected response is averaged over them.
+            ``"population"``: no random effects. With several grouping factors each is
+            taken by itself, or has its own word, ``{"school": "group", "pupil":
+            "new"}``; without one it is ``"group"``.
         kind : {"mean", "response", "linear"}, default "mean"
             Expected response (of counts out of trials the count; new rows need their
             trials), a new response with its noise (of a model with weights
             ``sigma / sqrt(weight)``; new rows need theirs), or the linear predictor.
-        random : bool, default True
-            Add the random effects; those of a level that was not in the data are drawn
-            from N(0, Sigma). Without them, a prediction for the average level.
-        seed : int or Generator, optional
-            For what is drawn anew; by default derived from the seed of the run.
         prob : float, default 0.95
             Probability of the intervals.
         interval : {"eti", "hdi"}, default "eti"
             Equal-tailed or highest density.
+        seed : int or Generator, optional
+            For what is drawn anew; by default derived from the seed of the run.
+        **replaced
+            Options of old; the error says what they are now.
 
         Returns
         -------
@@ -116,15 +126,23 @@ class Responses(SharedMethods):
         Raises
         ------
         DataError
-            If `newdata` lacks a column, trials and weights included.
+            If `newdata` lacks a column, trials and weights included, or has a level
+            that was not in the data and `level` is ``"group"``.
         ModelError
-            If the family has no such prediction.
+            If an option is unknown, or the family has no such prediction.
+
+        Notes
+        -----
+        With a link that is no identity the mean of ``"unknown"`` is the average over
+        levels, that of ``"population"`` the one of an average level, which is another
+        number; with the identity they are the same.
         """
+        refuse_replaced(replaced)
         return predictions.prediction_table(
             self.model,
             self.idata,
             newdata,
-            predictions.Asked(kind, random, seed),
+            predictions.Asked(kind, level, seed),
             tables.Interval(prob, interval),
             self.status.missing,
         )
@@ -133,19 +151,21 @@ class Responses(SharedMethods):
         self,
         newdata: object = None,
         *,
+        level: Known = "group",
         kind: PredictionKind = "mean",
-        random: bool = True,
         seed: int | np.random.Generator | None = None,
+        **replaced: object,
     ) -> Float[np.ndarray, "chain draw m"]:
         """Draws of what `predict` describes; the same parameters.
 
         Returns
         -------
         ndarray, shape (chain, draw, m)
-            Units of y.
+            Units of y. Rows of one new level share its effect in each draw.
         """
+        refuse_replaced(replaced)
         return predictions.prediction_draws(
-            self.model, self.idata, newdata, predictions.Asked(kind, random, seed)
+            self.model, self.idata, newdata, predictions.Asked(kind, level, seed)
         )
 
     def simulation_parameters(

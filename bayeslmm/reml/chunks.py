@@ -85,16 +85,18 @@ def _in_processes[T](
 def _shown[T](
     parts: Iterator[T], total: int, progress: Progress, title: str
 ) -> Iterator[T]:
-    """The parts with a bar: if it is wanted, or if the first says it takes long."""
-    start = time.monotonic()
+    """The parts with a bar: if it is wanted, or takes long and somebody sees it."""
+    start, asked = time.monotonic(), progress is True
     if progress == "auto":
         yield next(parts)
         left = (time.monotonic() - start) * (total - 1)
         progress, total = left > LONG, total - 1
-    if progress:
-        from rich.console import Console
-        from rich.progress import track
+    if not progress:
+        yield from parts
+        return
+    from rich.console import Console
+    from rich.progress import track
 
-        console = Console(stderr=True)
-        parts = iter(track(parts, title, total=total, console=console))
-    yield from parts
+    console = Console(stderr=True)
+    seen = asked or console.is_terminal or console.is_jupyter
+    yield from track(parts, title, total=total, console=console, disable=not seen)

@@ -16,9 +16,8 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import linear_predictor
-from bayeslmm.errors import check_flag
 from bayeslmm.marginal import EffectsMean
-from bayeslmm.reml import predict as remlpredict, tables as remltables
+from bayeslmm.reml import tables as remltables
 from bayeslmm.reml.assumptions import Assumptions
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.chosen import Levels
@@ -28,13 +27,13 @@ from bayeslmm.reml.information import Information
 from bayeslmm.reml.late import late_effects, late_information
 from bayeslmm.reml.matrices import MatrixMethods
 from bayeslmm.reml.optimise import Optimum
+from bayeslmm.reml.responses import Predictions
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
 from bayeslmm.reml.status import FitStatus
 from bayeslmm.reml.varcomp import Components
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
-from bayeslmm.tables import Table
 from bayeslmm.tables.shown import shown
 
 if TYPE_CHECKING:
@@ -42,7 +41,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemlFit(EffectTests, Components, MatrixMethods, Assumptions, SharedMethods):
+class RemlFit(
+    EffectTests, Components, MatrixMethods, Assumptions, Predictions, SharedMethods
+):
     """Point estimate of a Gaussian mixed model by REML or ML.
 
     Attributes
@@ -262,43 +263,6 @@ class RemlFit(EffectTests, Components, MatrixMethods, Assumptions, SharedMethods
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         """Fixed effects and BLUPs."""
         return self.beta, tuple(self.effects.b)
-
-    def predict(
-        self,
-        newdata: object = None,
-        *,
-        random: bool = True,
-        new_levels: Literal["zero", "error"] = "zero",
-    ) -> "pd.DataFrame":
-        """Expected response of the rows used, or of new ones.
-
-        Parameters
-        ----------
-        newdata : DataFrame, optional
-            New rows; the response column is not needed. Default: the rows used.
-        random : bool, default True
-            Add the BLUPs of the levels; otherwise the population mean.
-        new_levels : {"zero", "error"}, default "zero"
-            Predict levels that were not in the data by the population mean, or refuse.
-
-        Returns
-        -------
-        DataFrame
-            One row for each row: ``estimate``, units of y.
-
-        Raises
-        ------
-        DataError
-            If `newdata` lacks a column, or has a new level and ``new_levels="error"``.
-        """
-        b = self.effects.b if check_flag(random, "random") else None
-        remlpredict.check_new_levels(new_levels)
-        if newdata is None:
-            values = self._fitted(b)
-            return Table({"estimate": values})
-        rows = self.model.recipe.encode(newdata, random=random)
-        values = remlpredict.new_values(self.design, rows, self.beta, b, new_levels)
-        return Table({"estimate": values})
 
     def refit(self, y: object) -> "RemlFit":
         """The same model fitted to another response of the same rows, as lme4's refit.

@@ -1,7 +1,10 @@
-"""What the response of new rows needs beside their linear predictor.
+"""What is predicted of a row, and what it needs beside its linear predictor.
 
-Takes new data; gives numbers of trials and precision weights.
+Takes the kind of a prediction and new data; gives numbers of trials and precision
+weights. The same for `RemlFit` and `Posterior`.
 """
+
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -9,9 +12,25 @@ from jaxtyping import Float
 from bayeslmm.design.evaluate import NumericColumn, RawRows, evaluate_atom
 from bayeslmm.design.frame import open_frame
 from bayeslmm.design.used import read_columns, read_weights
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, ModelError, is_choice
 from bayeslmm.families import FAMILIES
 from bayeslmm.spec import ModelSpec
+
+PredictionKind = Literal["mean", "response", "linear"]
+
+
+def check_prediction(family: str, kind: str) -> None:
+    """Raise `ModelError` if a kind of prediction is unknown or not for the family."""
+    if not is_choice(kind, ("mean", "response", "linear")):
+        raise ModelError(
+            f"Unknown kind of prediction {kind!r}: use 'mean' (expected response), "
+            "'response' (a new response, with its noise) or 'linear' (its predictor)."
+        )
+    if kind == "response" and family != "gaussian":
+        raise ModelError(
+            f"kind={kind!r} is not available for family {family!r}. Use kind='mean', "
+            "or bambi's own predict: model.to_bambi().predict(post.idata, ...)."
+        )
 
 
 def new_trials(model: ModelSpec, newdata: object) -> Float[np.ndarray, " m"] | None:
