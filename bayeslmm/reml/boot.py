@@ -52,6 +52,7 @@ class Bootstrap:
             beta=np.array([end.beta for end in self.ends]),
             roots=tuple(np.array(roots) for roots in terms),
             sigma=np.array([end.sigma for end in self.ends]),
+            residual=np.array([end.residual for end in self.ends]),
         )
 
     @property
