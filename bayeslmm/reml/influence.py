@@ -27,6 +27,7 @@ from bayeslmm.reml.expense import WORTH_SAYING
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.optimise import minimise
 from bayeslmm.reml.tables import estimates, estimates_of
+from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ def _cases(
 
     name, design = check_text(of, "of"), fit.design
     if name == ROWS:
-        labels = fit.model.row_labels
-        labels = np.arange(design.n) if labels is None else labels
-        return list(np.arange(design.n)[:, None]), pd.Index(labels, name="row")
+        index = pd.Index(row_names(fit.model), name="row")
+        return list(np.arange(design.n)[:, None]), index
     terms = [t for t, term in enumerate(design.groups) if term.group == name]
     if not terms:
         groups = list(dict.fromkeys(term.group for term in design.groups))
@@ -137,6 +137,12 @@ def _cases(
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=term.n_levels))[:-1]
     return np.split(order, ends), pd.Index(term.levels, name="level")
+
+
+def row_names(model: ModelSpec) -> np.ndarray:
+    """What the rows used are called: labels of the data's index, else positions."""
+    labels = model.row_labels
+    return np.arange(model.design.n) if labels is None else labels
 
 
 def _codes(design: Design, t: int) -> Int[np.ndarray, " n"]:
