@@ -8,6 +8,7 @@ import numpy as np
 from bayeslmm.design.proportions import Weights
 from bayeslmm.errors import ModelError
 from bayeslmm.reml.anova import anova_table
+from bayeslmm.reml.chunks import Progress
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
 from bayeslmm.reml.emmeans import Adjust, means_table
@@ -40,6 +41,8 @@ class EffectTests:
         criterion: Literal["REML", "ML"] | None = None,
         nsim: int = 1000,
         seed: int | np.random.Generator | None = None,
+        n_jobs: int = 1,
+        progress: Progress = "auto",
     ) -> "pd.DataFrame":
         """Intervals of every parameter.
 
@@ -60,7 +63,13 @@ class EffectTests:
         nsim : int, default 1000
             Responses of the bootstrap.
         seed : int or numpy.random.Generator, optional
-            Of these.
+            Of these. With the same `nsim` and number they are simulated and fitted once
+            for all tables of the fit, those of `varcomp`, `icc` and `r2` too.
+        n_jobs : int, default 1
+            Processes for the bootstrap, through joblib: -1 for all cores; a Dask
+            cluster inside ``joblib.parallel_config("dask")``. The numbers are the same.
+        progress : bool or "auto", default "auto"
+            Whether it shows a bar; "auto" where it takes more than some seconds.
 
         Returns
         -------
@@ -80,7 +89,7 @@ class EffectTests:
         if method == "profile":
             return profile_intervals(self._fit(), prob, criterion)
         if method == "boot":
-            return boot_intervals(self._fit(), prob, nsim, seed)
+            return boot_intervals(self._fit(), prob, nsim, seed, n_jobs, progress)
         if method != "wald":
             raise ModelError(
                 f"Unknown method={method!r}. Options: 'wald', 'profile', 'boot'."
@@ -96,10 +105,19 @@ class EffectTests:
         criterion: Literal["REML", "ML"] | None = None,
         nsim: int = 1000,
         seed: int | np.random.Generator | None = None,
+        n_jobs: int = 1,
+        progress: Progress = "auto",
     ) -> "pd.DataFrame":
         """The same as `interval`, as R has it."""
         return self.interval(
-            prob, method=method, ddf=ddf, criterion=criterion, nsim=nsim, seed=seed
+            prob,
+            method=method,
+            ddf=ddf,
+            criterion=criterion,
+            nsim=nsim,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
         )
 
     def profile(
