@@ -257,8 +257,8 @@ def _line(
     return {
         "power": share,
         "mcse": math.sqrt(share * (1 - share) / n),
-        "lower": centre - half,
-        "upper": centre + half,
+        "lower": centre - half if share > 0.0 else 0.0,  # exactly, without rounding
+        "upper": centre + half if share < 1.0 else 1.0,
         "estimate": float(np.nanmean([result.estimate for result in results])),
         "nsim": n,
         "failed": sum(not r.converged or math.isnan(r.p) for r in results),
