@@ -60,6 +60,15 @@ class Power:
         that did not converge or have no p value, which count as no finding).
     p_values : tuple of ndarray, shape (nsim,)
         Of each size.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> power = lmm.power(fit, effect="edu", nsim=50, seed=1, progress=False)
+    >>> float(power.table["power"].iloc[0]) > 0.9
+    True
     """
 
     effect: str
