@@ -76,6 +76,14 @@ def effect_tests(
     ------
     ModelError
         If the fits are not of the same formula and rows, or `prob` is no probability.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> lmm.effect_tests(fit).loc["edu"].index.tolist()
+    ['z', 'satterthwaite', 'kenward-roger']
     """
     check_fraction(prob, "prob")
     if post is not None:
@@ -98,6 +106,8 @@ def _is_cheap(reml: "RemlFit") -> bool:
     """Whether Kenward and Roger's sums exist for a fit and cost little."""
     stats = reml.model.conditioned.statistics
     effects = sum(block.n_levels * block.k for block in stats.layout.blocks)
+    if reml.design.residual is not None:
+        return False
     return reml.method == "REML" and (not stats.rest or effects <= MOST_CROSSED)
 
 

@@ -53,7 +53,8 @@ class RemlFit(
     method : {"REML", "ML"}
         Criterion that was minimised.
     theta : tuple of ndarray, shape (m_t,)
-        Relative covariance parameters of each bar term, lme4's order, unit-free.
+        Relative covariance parameters of each bar term, lme4's order, unit-free. Last,
+        under structured residuals, logs of ratios of SDs and the scaled atanh of rho.
     factors : tuple of ndarray, shape (k_t, k_t)
         Cholesky factors of the covariances of each bar term, units of y per unit of the
         columns; singular ones have pivots of exactly 0.
@@ -78,6 +79,17 @@ class RemlFit(
     References
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> fit = model.fit_reml()
+    >>> fit.fixef().index.tolist(), fit.varcorr().index.tolist()
+    (['Intercept', 'edu'], ['1|classroom_sigma', 'sigma'])
+    >>> bool(fit.contrast("edu = 0.3")["p"].iloc[0] > 0.01)
+    True
     """
 
     model: ModelSpec
@@ -113,6 +125,12 @@ class RemlFit(
         if "information" not in self.found:
             self.found["information"] = late_information(self)
         return self.found["information"]
+
+    @property
+    def residual_values(self) -> Float[np.ndarray, " r"]:
+        """Ratios and rho of structured residuals, their labels' order; or empty."""
+        own = self.design.residual
+        return np.empty(0) if own is None else own.natural(self.theta[-1])
 
     @property
     def beta_cov(self) -> Float[np.ndarray, "p p"]:
@@ -294,7 +312,8 @@ class RemlFit(
     ) -> Iterable[Parameters]:
         """The estimates, for every response the same."""
         del rng
-        return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
+        own = Parameters(self.beta, self.factors, self.sigma, self.residual_values)
+        return repeat(own, nsim)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""
