@@ -59,6 +59,7 @@ def test_profile_limits_are_lme4s(name, fit_of):
                 assert abs(ours - peer) < SPLINE * max(abs(ours), 0.05 * size), label
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_where_lme4s_profile_stops_early(fit_of):
     """A point with that correlation whose deviance is much lower is proof enough."""
     fit = fit_of("sleep_noint").model.fit_reml(method="ML")
@@ -83,6 +84,7 @@ def test_bootstrap_is_lme4s(name, fit_of):
     assert "600 simulated responses" in table.attrs["notes"][0]
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_reml_profile_is_that_of_the_criterion(fit_of, sleepstudy):
     """At a limit of sigma the dense criterion, minimised by hand, has fallen by z^2."""
     from scipy.optimize import minimize
@@ -174,6 +176,7 @@ def test_shared_correlations(sleepstudy):
     assert -0.5 <= lower < three.summary()["estimate"][rho[0]] < upper <= 1.0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_laws_of_shift_and_scale(fit_of, sleepstudy):
     """Limits go with the units of y and x."""
     fit = fit_of("sleep_full")
@@ -214,6 +217,24 @@ def test_options(fit_of):
         fit.interval(method="profile", criterion="x")
     with pytest.raises(ModelError, match="nsim must be a whole number"), unchecked():
         fit.interval(method="boot", nsim=0)
+
+
+def test_the_bootstrap_of_a_seed_is_the_same_in_processes(fit_of, capsys):
+    """In chunks of 50, with a bar if it is wanted; drawn once for a seed."""
+    fit = fit_of("sleep_int")
+    with unchecked():
+        one = fit.interval(method="boot", nsim=60, seed=7, progress=True)
+        assert "simulated responses" in capsys.readouterr().err
+        kept = [key for key in fit.found if key.startswith("bootstrap of 60")]
+        fit.found.pop(kept[0])
+        two = fit.interval(method="boot", nsim=60, seed=7, n_jobs=2, progress=False)
+    pd.testing.assert_frame_equal(one, two)
+    assert len(kept) == 1
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ModelError, match="n_jobs must be a whole number"), unchecked():
+        fit.interval(method="boot", n_jobs=0)
+    with pytest.raises(ModelError, match="progress must be"), unchecked():
+        fit.interval(method="boot", progress="yes")
 
 
 def test_fits_that_fail_are_counted(fit_of, monkeypatch):

@@ -90,11 +90,16 @@ def profile_table(fit: "RemlFit", criterion: str | None) -> "pd.DataFrame":
 
 
 def boot_intervals(
-    fit: "RemlFit", prob: float, nsim: object, seed: int | np.random.Generator | None
+    fit: "RemlFit",
+    prob: float,
+    nsim: object,
+    seed: int | np.random.Generator | None,
+    n_jobs: object,
+    progress: object,
 ) -> "pd.DataFrame":
     """Percentiles of the estimates of simulated responses."""
     check_fraction(prob, "prob")
-    found = bootstrap(fit, nsim, seed)
+    found = bootstrap(fit, nsim, seed, n_jobs, progress)
     draws = [
         estimates_of(fit.design, end.beta, end.factors, end.sigma, end.theta)
         for end in found.ends
