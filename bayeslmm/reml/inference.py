@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from bayeslmm.design.proportions import Weights
 from bayeslmm.errors import ModelError
 from bayeslmm.reml.anova import anova_table
 from bayeslmm.reml.chunks import Progress
@@ -173,7 +174,9 @@ class EffectTests:
         what : str, mapping, sequence or ndarray
             ``"Machine[B] - Machine[C]"``, ``"Days = 10"``; weights by label,
             ``{"Machine[B]": 1, "Machine[C]": -1}``; a list of such, or a mapping of
-            names to such; a matrix with a column for each fixed effect.
+            names to such; a matrix with a column for each fixed effect, or for each
+            column of the formula where some were dropped: then rows that the data
+            cannot estimate are refused.
         prob : float, default 0.95
             Coverage of the intervals.
         ddf : {"satterthwaite", "kenward-roger", "z", "residual"}
@@ -202,6 +205,7 @@ class EffectTests:
         spec: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
         adjust: Adjust = "tukey",
         prob: float = 0.95,
@@ -213,11 +217,15 @@ class EffectTests:
         ----------
         spec : str
             Variables of the fixed part: ``"dose"``, ``"dose * sex"`` (all
-            combinations), ``"dose | sex"`` (of dose, within each sex).
+            combinations), ``"dose | sex"`` (of dose, within each sex), ``"1"`` (the
+            overall mean).
         at : mapping of str to values, optional
             Values of some variables, ``{"age": [20, 40], "sex": "f"}``. The others:
-            factors at all levels, each counted alike; numbers at their mean, or at both
-            of their values where they have two.
+            factors at all levels, numbers at their mean, or at both of their values
+            where they have two.
+        weights : {"equal", "proportional"}, default "equal"
+            Whether combinations of what is averaged over count alike, or as often as
+            they occur among the rows used.
         pairs : bool, default False
             Differences of the means (within each combination after ``|``).
         adjust : {"tukey", "holm", "none"}
@@ -241,7 +249,8 @@ class EffectTests:
         ModelError
             If a variable or level is unknown, or a number has no known mean.
         """
-        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        options = {"weights": weights, "pairs": pairs, "adjust": adjust}
+        options |= {"prob": prob, "ddf": ddf}
         return means_table(self._fit(), spec, at, **options)
 
     def emtrends(
@@ -250,6 +259,7 @@ class EffectTests:
         variable: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
         adjust: Adjust = "tukey",
         prob: float = 0.95,
@@ -263,7 +273,7 @@ class EffectTests:
             Where slopes are wanted: as for `emmeans`.
         variable : str
             Column of the data by which the slope is.
-        at, pairs, adjust, prob, ddf
+        at, weights, pairs, adjust, prob, ddf
             As for `emmeans`.
 
         Returns
@@ -276,7 +286,8 @@ class EffectTests:
         ModelError
             As `emmeans` raises it.
         """
-        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        options = {"weights": weights, "pairs": pairs, "adjust": adjust}
+        options |= {"prob": prob, "ddf": ddf}
         return means_table(self._fit(), spec, at, variable=variable, **options)
 
     def anova(

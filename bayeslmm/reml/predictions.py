@@ -35,6 +35,7 @@ from bayeslmm.errors import (
     check_fraction,
     check_seed,
     is_choice,
+    listed,
 )
 from bayeslmm.marginal.rows import RowTerm, row_means
 from bayeslmm.reml.late import Ended, ended_of
@@ -175,8 +176,26 @@ def prediction_table(
         ends, se = (found.values + low, found.values + high), errors.rms
     columns = {"estimate": found.values, "se": se, "lower": ends[0], "upper": ends[1]}
     table = Table(columns)
-    table.attrs["notes"] = tuple(notes)
+    table.attrs["notes"] = (*notes, *_alike_notes(fit, asked.rows))
     return table
+
+
+def _alike_notes(fit: "RemlFit", rows: NewRows) -> list[str]:
+    """What is said where levels that are not in the data differ by nothing."""
+    notes = []
+    for term, own, factor in zip(
+        fit.design.groups, rows.groups, fit.factors, strict=True
+    ):
+        alike = [
+            e for e, row in zip(term.effects, factor, strict=True) if not row.any()
+        ]
+        if alike and own is not None and (own.codes < 0).any():
+            notes.append(
+                f"The SD of {listed(alike)} over {term.group} is estimated as 0, so "
+                f"levels that are not in the data are taken to have none of it; the "
+                f"posterior says how much they may have."
+            )
+    return notes
 
 
 def check_variances(variances: object) -> Variances:
