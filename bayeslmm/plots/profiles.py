@@ -63,6 +63,15 @@ def plot_profile(
     See Also
     --------
     RemlFit.profile : The curves as a table.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(seed=1).data
+    >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> figure = plot_profile(fit, ["1|classroom_sigma", "sigma"])
+    >>> len(figure.axes)
+    2
     """
     if isinstance(profile, RemlFit):
         profile = profile.profile()
