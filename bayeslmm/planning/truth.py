@@ -80,9 +80,9 @@ def true_parameters(
         _factor(design, t, [p for p in known.values() if p.term == t], values)
         for t in range(len(design.groups))
     )
-    apart = design.residual.parameters if design.residual is not None else ()
-    residual = residual_values(design, {p.label: values[p.label] for p in apart})
-    return Parameters(beta, factors, sigma, residual)
+    residual = () if design.residual is None else design.residual.parameters
+    own = {p.label: values[p.label] for p in residual}
+    return Parameters(beta, factors, sigma, residual_values(design, own))
 
 
 def _shared_sd(labels: list[str], own: Mapping[str, float]) -> dict[str, float]:
