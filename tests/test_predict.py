@@ -391,6 +391,8 @@ def test_a_level_that_nobody_saw_is_an_error_with_the_ways_out(reml, post, new):
     for fit in (reml, post):
         with pytest.raises(lmm.DataError, match=r"2 rows have levels of 'g'.*'nobody'"):
             fit.predict(new)
+        with pytest.raises(lmm.DataError, match=r"'g3 '\. Did you mean 'g3'"):
+            fit.predict(new.head(1).assign(g="g3 "))
         with pytest.raises(lmm.DataError, match=r"1 row has a level of 'h'.*'nowhere'"):
             fit.predict(new, level={"g": "new"})
         with pytest.raises(lmm.ModelError, match=r"'school', which is no grouping"):
