@@ -106,7 +106,7 @@ def test_errors_of_rows_are_those_of_the_dense_formula(seed, layout, effects):
     expected = np.einsum("nq,qr,nr->n", combination, dense.cov, combination)
     routes = [cross_products(design)]
     if len(design.groups) > 1:
-        parts = make_layout(design.groups)
+        parts = make_layout(design)
         routes.append(make_statistics(sums_of(design, parts), parts, sparse_rest))
     for stats in routes:
         found = row_means(stats, relative, X, terms)
@@ -453,6 +453,25 @@ def test_streamed_fits_predict_new_rows(data, reml, new):
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4)
     with pytest.raises(lmm.DataError, match="read in batches"):
         fit.predict(new, level="new", variances="estimated")
+
+
+def test_without_random_effects_all_words_say_the_same(data):
+    """A model of residuals alone: the variance of X beta, and of the stratum."""
+    strata = data.assign(s=np.where(np.arange(len(data)) % 2, "a", "b"))
+    fit = lmm.Model("y ~ x", strata, residual="varident(s)").fit_reml()
+    rows, X = strata.head(2), fit.design.rows.X[:2]
+    expected = np.sqrt(np.einsum("np,pq,nq->n", X, fit.beta_cov, X))
+    for word in WORDS:
+        found = fit.predict(rows, level=word)
+        np.testing.assert_allclose(found["se"], expected, rtol=EXACT)
+        np.testing.assert_allclose(found["estimate"], X @ fit.beta, rtol=EXACT)
+    response = fit.predict(rows, kind="response")["se"] ** 2 - expected**2
+    sds = np.sqrt(response.to_numpy())
+    assert sds[0] != pytest.approx(sds[1], rel=1e-3)
+    assert fit.sigma in (pytest.approx(sds[0]), pytest.approx(sds[1]))
+    with unchecked():
+        boot = fit.predict(rows, variances="estimated", nsim=9, seed=1)
+    assert (boot["se"] > 0.0).all()
 
 
 def test_dense_V_agrees_with_a_response_of_an_unknown_level(reml, data):
