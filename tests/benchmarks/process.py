@@ -24,8 +24,6 @@ MARK = "@@cell "
 PACKAGES = ("bayeslmm", "pymc", "nutpie", "bambi", "arviz", "numba", "numpy")
 SHORT = 0.5  # seconds: what takes longer is measured fewer times
 REPEATS = 5
-    8.0  # seconds of a first call that is not measured again: it loads in less than 2
-)
 
 
 class CellError(Exception):
