@@ -23,7 +23,7 @@ from bayeslmm.errors import (
 from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.refit import Refitted, make_refitter
 from bayeslmm.reml.shares import Values
-from bayeslmm.simulation import Parameters, one_response
+from bayeslmm.simulation import Parameters, responses_at
 
 if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
@@ -130,7 +130,7 @@ def _refits(
     rng: np.random.Generator,
 ) -> list[Refitted]:
     """Fits of some responses."""
-    return [refit(one_response(design, parameters, None, rng)) for _ in range(size)]
+    return [refit(y) for y in responses_at(design, parameters, size, rng)]
 
 
 def percentiles(
