@@ -5,7 +5,7 @@ and sigma; gives responses. Random effects are drawn anew for every response, or
 given values.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design, GroupTerm, rows_of
 from bayeslmm.design.memory import check_fits
 from bayeslmm.design.rows import linear_predictor
-from bayeslmm.errors import ModelError, check_count, check_seed, shortened
+from bayeslmm.errors import ModelError, check_count, check_seed, listed, shortened
 
 if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
@@ -24,11 +24,15 @@ PSD_TOLERANCE = 1e-10
 
 
 class Parameters(NamedTuple):
-    """Fixed effects, a root of the covariance of each bar term, and residual SD."""
+    """Fixed effects, a root of the covariance of each bar term, and residual SD.
+
+    ``residual`` are the ratios and rho of structured residuals; empty without any.
+    """
 
     beta: Float[np.ndarray, " p"]
     factors: tuple[Float[np.ndarray, "_ _"], ...]
     sigma: float
+    residual: Float[np.ndarray, " r"] = np.empty(0)
 
 
 class Simulated(Protocol):
@@ -55,6 +59,7 @@ def simulate(
     factors: Sequence[Float[np.ndarray, "_ _"]] | None = None,
     sigma: float | None = None,
     effects: Sequence[Float[np.ndarray, "_ _"]] | None = None,
+    residual: Mapping[str, float] | None = None,
 ) -> Float[np.ndarray, "nsim n"]:
     """Responses drawn from a Gaussian mixed model: of a fit, or at given parameters.
 
@@ -82,6 +87,9 @@ def simulate(
     effects : sequence of ndarray, shape (J, k), optional
         Random effects to hold fixed, one array for each bar term. By default they are
         drawn from N(0, L L') anew for every response.
+    residual : dict of str to float, optional
+        Of a model with structured residuals their parameters by label,
+        ``{"sigma_ratio[late]": 1.5, "rho": 0.4}``.
 
     Returns
     -------
@@ -119,7 +127,7 @@ def simulate(
     nsim = check_count(nsim, "nsim", 1)
     check_seed(seed)
     rng = np.random.default_rng(seed)
-    given = {"beta": beta, "factors": factors, "sigma": sigma}
+    given = {"beta": beta, "factors": factors, "sigma": sigma, "residual": residual}
     design = _gaussian_design(source)
     check_fits(
         2 * 8.0 * nsim * design.n,
@@ -143,6 +151,7 @@ def simulate(
             _numbers(beta, "beta"),
             _arrays(factors, "factors"),
             float(_numbers(sigma, "sigma", ndim=0)),
+            residual_values(design, residual),
         )
         sets = [one] * nsim
     held = None if effects is None else _arrays(effects, "effects")
@@ -245,7 +254,44 @@ def one_response(
         effects = random_effects(design, given.factors, rng)
     y = linear_predictor(rows, given.beta, effects)
     weights = 1.0 if rows.weights is None else rows.weights
-    return y + rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
+    noise = rng.normal(size=design.n) * given.sigma / np.sqrt(weights)
+    structure, own = design.residual, rows.residual
+    if structure is not None and own is not None:
+        noise = structure.correlate(own, given.residual, noise * np.sqrt(weights))
+        noise *= structure.scale(own, given.residual) / np.sqrt(weights)
+    return y + noise
+
+
+def residual_values(
+    design: Design, given: Mapping[str, object] | None
+) -> Float[np.ndarray, " r"]:
+    """Ratios and rho of structured residuals by their labels, all of them and no more.
+
+    Raises
+    ------
+    ModelError
+        If one is missing, unknown, or outside its range.
+    """
+    known = () if design.residual is None else design.residual.parameters
+    labels, given = [p.label for p in known], given or {}
+    odd = [key for key in given if key not in labels]
+    missing = [label for label in labels if label not in given]
+    if odd or missing:
+        has = f"has {listed(labels)}" if labels else "has no structured residuals"
+        said = f"not {listed(odd)}" if odd else f"and {listed(missing)} has no value"
+        raise ModelError(
+            f"residual= has a value for each parameter of the residuals: the model "
+            f"{has}, {said}."
+        )
+    values = [float(_numbers(given[label], label, ndim=0)) for label in labels]
+    for p, value in zip(known, values, strict=True):
+        low, high = p.bounds
+        if not low < value < high:
+            raise ModelError(
+                f"{p.label} is {p.words}: between {low:.3g} and {high:.3g}, not "
+                f"{value:g}."
+            )
+    return np.array(values)
 
 
 def random_effects(
@@ -283,7 +329,7 @@ def _check_parameters(
     effects: Sequence[Float[np.ndarray, "_ _"]] | None,
 ) -> None:
     """Shapes and ranges, named as the user gave them."""
-    beta, factors, sigma = given
+    beta, factors, sigma = given.beta, given.factors, given.sigma
     if beta.shape != (design.p,):
         raise ModelError(
             f"beta has {beta.size} values and the model {design.p} fixed effects: "

@@ -85,6 +85,7 @@ class ModelSpec:
         priors: str | Mapping[str, object] = "weak",
         family: str = "gaussian",
         weights: object = None,
+        residual: str | None = None,
         center_predictors: bool = True,
         progress: bool | Literal["auto"] = "auto",
     ) -> None:
@@ -95,7 +96,10 @@ class ModelSpec:
         gaussian = family == "gaussian"
         source = open_source(data)
         frame = open_frame(data) if source is None else None
-        self.formula = parse_formula(formula, columns=column_names(frame, source))
+        self.formula = parse_formula(
+            formula, columns=column_names(frame, source), residual=residual
+        )
+        self._check_residual(source)
         if source is None:
             self.recipe = build_design(
                 self.formula, frame, weights=weights, gaussian=gaussian
@@ -116,6 +120,24 @@ class ModelSpec:
         self.weights_column = weights if isinstance(weights, str) else None
         self._responder = None
         self._set_priors(priors, center_predictors=center_predictors)
+
+    def _check_residual(self, source: object) -> None:
+        """Raise where residuals cannot have a structure."""
+        if not self.formula.residual:
+            return
+        said = " * ".join(term.label for term in self.formula.residual)
+        if self.family != "gaussian":
+            raise ModelError(
+                f"residual={said!r} gives residuals SDs and correlations, and a "
+                f"response of family {self.family!r} has no residuals of its own. "
+                f"Leave residual out, or let family be 'gaussian'."
+            )
+        if source is not None:
+            raise DataError(
+                f"residual={said!r} needs all rows of a series beside each other, and "
+                f"rows that are read in batches come in any order. Fit the model to a "
+                f"data frame in memory."
+            )
 
     def _set_priors(self, priors: object, *, center_predictors: bool) -> None:
         """Make the priors, and keep the rule for other responses."""
@@ -316,5 +338,6 @@ def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelS
         priors=cast("str | Mapping[str, object]", rule),
         family=model.family,
         weights=weights,
+        residual=" * ".join(own.label for own in model.formula.residual) or None,
         center_predictors=center,
     )

@@ -1,6 +1,7 @@
 """Marginal means, slopes and their differences: emmeans, definition, both sides."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sampling import sample_unchecked, unchecked
+from scipy.special import expit
 
 import bayeslmm as lmm
 from bayeslmm import ModelError
@@ -33,6 +35,16 @@ CALLS = {
         {"pairs": True, "adjust": "none"},
     ),
     "rat_at": ("rat", "emmeans", ["litsize:sex"], {"at": {"litsize": [8, 12]}}),
+    "rat_overall": ("rat", "emmeans", ["~ 1"], {}),
+    "rat_overall_prop": ("rat", "emmeans", ["1"], {"weights": "proportional"}),
+    "rat_prop": ("rat", "emmeans", ["treatment"], {"weights": "proportional"}),
+    "rat_within": ("rat", "emmeans", ["1 | sex"], {"weights": "proportional"}),
+    "rat_prop_pairs": (
+        "rat",
+        "emmeans",
+        ["treatment"],
+        {"weights": "proportional", "pairs": True},
+    ),
     "machines": ("machines", "emmeans", ["Machine"], {}),
     "machines_pairs": ("machines", "emmeans", ["Machine"], {"pairs": True}),
     "sleep": ("sleep", "emmeans", ["late"], {}),
@@ -115,6 +127,26 @@ def test_a_mean_is_the_mean_of_predictions(fit_of):
         )
         predicted = fit.predict(rows, level="population")["estimate"]
         assert predicted.mean() == pytest.approx(mean, rel=1e-12)
+
+
+def test_proportions_are_those_of_the_rows(fit_of, public_data):
+    """The overall mean is then that of the rows, numbers at their means."""
+    data = public_data("rat_pup")
+    rows = data.assign(litsize=data["litsize"].mean())
+    expected = fit_of("rat").predict(rows, level="population")["estimate"].mean()
+    found = fit_of("rat").emmeans("1", weights="proportional")["estimate"]
+    assert found.tolist() == pytest.approx([expected], rel=1e-12)
+    coded = data.assign(male=(data["sex"] == "Male") * 1.0, dose=data["litsize"] // 6)
+    fit = lmm.Model("weight ~ factor(dose) + male + (1 | litter)", coded).fit_reml()
+    expected = fit.predict(coded, level="population")["estimate"].mean()
+    found = fit.emmeans("1", weights="proportional")[
+        "estimate"
+    ]  # two values of a number
+    assert found.tolist() == pytest.approx([expected], rel=1e-12)
+    slope = fit.emtrends("1", "male", weights="proportional")["estimate"]
+    assert slope.tolist() == pytest.approx([fit.fixef()["estimate"].iloc[-1]])
+    with pytest.raises(ModelError, match="No row of the data has one of the comb"):
+        fit.emmeans("dose", at={"male": [0.3, 0.4]}, weights="proportional")
 
 
 def test_slopes_are_exact_derivatives(public_data):
@@ -249,6 +281,25 @@ def test_draws_of_a_mean_are_those_of_its_combination(both):
         assert male[column].tolist() == pytest.approx(own[column].tolist())
 
 
+def test_means_of_responses_are_those_of_the_family(both, public_data):
+    """Draws of the same names, taken for those of log odds."""
+    _, post = both
+    data = public_data("rat_pup").assign(weight=lambda d: d["weight"] > 6.0)
+    model = lmm.Model(PEER["formulas"]["rat"], data, family="bernoulli")
+    other = replace(post, model=model)
+    linear, found = (other.emmeans("treatment", scale=s) for s in ("link", "response"))
+    for column in ("median", "lower", "upper"):  # they move with a rising function
+        np.testing.assert_allclose(found[column], expit(linear[column]), rtol=1e-6)
+    pairs = other.emmeans("treatment", scale="response", pairs=True)
+    first, second, third = found["mean"]
+    expected = [first - second, first - third, second - third]
+    assert pairs["mean"].tolist() == pytest.approx(expected)
+    same = post.emmeans("treatment", scale="response")  # the identity
+    pd.testing.assert_frame_equal(same, post.emmeans("treatment"))
+    with unchecked(), pytest.raises(ModelError, match="Unknown scale='odds'"):
+        post.emmeans("treatment", scale="odds")
+
+
 @pytest.mark.slow
 def test_other_families_stand_on_the_scale_of_their_link(public_data):
     data = public_data("cbpp")
@@ -266,6 +317,8 @@ def test_other_families_stand_on_the_scale_of_their_link(public_data):
     [
         (lambda f: f.emmeans("dose"), "no variable 'dose' in the fixed part"),
         (lambda f: f.emmeans("litter"), "no variable 'litter' in the fixed part"),
+        (lambda f: f.emmeans("1", pairs=True), "has nothing to be compared with"),
+        (lambda f: f.emmeans("sex", weights="rows"), "Unknown weights='rows'"),
         (lambda f: f.emmeans("sex * sex"), "'sex' is named twice"),
         (lambda f: f.emmeans(3), "must be text such as 'dose'"),
         (lambda f: f.emmeans("sex", at={"sx": 1}), "at= names 'sx'.*'sex'"),
@@ -296,6 +349,8 @@ def test_streamed_rows_need_the_values_of_numbers(tmp_path, public_data, fit_of)
     fit = lmm.Model(PEER["formulas"]["rat"], tmp_path / "rats.parquet").fit_reml()
     with pytest.raises(ModelError, match="rows were read in batches"):
         fit.emmeans("sex")
+    with pytest.raises(lmm.DataError, match="proportions of levels would need them"):
+        fit.emmeans("sex", at={"litsize": 10.0}, weights="proportional")
     ours = fit.emmeans("sex", at={"litsize": 10.0})
     theirs = fit_of("rat").emmeans("sex", at={"litsize": 10.0})
     np.testing.assert_allclose(ours["se"], theirs["se"], rtol=1e-6)

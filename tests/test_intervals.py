@@ -216,6 +216,24 @@ def test_options(fit_of):
         fit.interval(method="boot", nsim=0)
 
 
+def test_the_bootstrap_of_a_seed_is_the_same_in_processes(fit_of, capsys):
+    """In chunks of 50, with a bar if it is wanted; drawn once for a seed."""
+    fit = fit_of("sleep_int")
+    with unchecked():
+        one = fit.interval(method="boot", nsim=60, seed=7, progress=True)
+        assert "simulated responses" in capsys.readouterr().err
+        kept = [key for key in fit.found if key.startswith("bootstrap of 60")]
+        fit.found.pop(kept[0])
+        two = fit.interval(method="boot", nsim=60, seed=7, n_jobs=2, progress=False)
+    pd.testing.assert_frame_equal(one, two)
+    assert len(kept) == 1
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ModelError, match="n_jobs must be a whole number"), unchecked():
+        fit.interval(method="boot", n_jobs=0)
+    with pytest.raises(ModelError, match="progress must be"), unchecked():
+        fit.interval(method="boot", progress="yes")
+
+
 def test_fits_that_fail_are_counted(fit_of, monkeypatch):
     from dataclasses import replace
 

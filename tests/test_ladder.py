@@ -84,7 +84,7 @@ def test_other_predictors_are_held_at_their_means(public_data):
     assert found.common[:, 1] == pytest.approx(slope, rel=1e-6)
     assert "held at their means; 27 levels" in lmm.plot_rows(model).get_suptitle()
     line = lines(lmm.plot_offsets(fit, predictor="day").axes[0])[0]
-    at_means = fit.predict(rats, random=False)["estimate"].mean()
+    at_means = fit.predict(rats, level="population")["estimate"].mean()
     assert line[0] + line[1] * rats["day"].mean() == pytest.approx(at_means)
 
 

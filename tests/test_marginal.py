@@ -214,7 +214,7 @@ def test_density_ignores_the_order_of_rows_and_levels(spec, seed):
 def test_every_kernel_gives_the_same_density_and_gradient(spec, seed):
     design = build({**spec, "layout": "one"})
     factors, sigma, prior = draw_parameters(design, seed)
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     sums = sums_of(design, layout)
     solvers = [Pooled, Levels, *([Pairs] if design.groups[0].k == 2 else [])]
     found, profiles = [], []
@@ -235,7 +235,7 @@ def test_every_kernel_gives_the_same_density_and_gradient(spec, seed):
 def test_statistics_of_parts_add_up(spec, seed):
     design = build(spec)
     rng = np.random.default_rng(seed)
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     part = rng.integers(0, 3, design.n)
     parts = [sums_of(take_rows(design, part == i), layout) for i in range(3)]
     whole = cross_products(design)
@@ -254,7 +254,7 @@ def test_statistics_of_parts_add_up(spec, seed):
 def test_threads_change_nothing_but_rounding(monkeypatch):
     monkeypatch.setattr(sums_room, "ROWS_PER_THREAD", 16)
     design = random_design(np.random.default_rng(4), layout="crossed", effects=(2, 1))
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     one, two = sums_of(design, layout, 1), sums_of(design, layout, 2)
     assert pytest.approx(one.WW) == two.WW
     for a, b in zip(one.A + one.F, two.A + two.F, strict=True):

@@ -98,7 +98,7 @@ def build(spec: dict) -> Design:
 
 def forced(design: Design, route=sparse_rest) -> Statistics:
     """Statistics for a route that the size alone would not ask for."""
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     return make_statistics(sums_of(design, layout), layout, route)
 
 
@@ -369,7 +369,7 @@ def test_no_file_asks_which_route_was_taken():
 def test_statistics_of_parts_add_up():
     rng = np.random.default_rng(4)
     design = coded_design(rng, codes_of("nested3", rng, size=120), (2, 1, 1))
-    layout, part = make_layout(design.groups), rng.integers(0, 2, design.n)
+    layout, part = make_layout(design), rng.integers(0, 2, design.n)
     parts = [sums_of(take_rows(design, part == i), layout) for i in range(2)]
     added = make_statistics(parts[0] + parts[1], layout)
     whole, (factors, sigma, _) = cross_products(design), draw_parameters(design, 2)

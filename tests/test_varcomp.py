@@ -204,7 +204,8 @@ def test_bootstrap_intervals_are_percentiles_of_refits(sleep):
     nsim = 12
     with unchecked(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
-        own = [sleep.refit(y) for y in simulate(sleep, nsim, 3)]
+        rng = np.random.default_rng(3).spawn(1)[0]  # that of the first chunk
+        own = [sleep.refit(y) for y in simulate(sleep, nsim, rng)]
         tables = {
             "icc": (sleep.icc(0.8, nsim=nsim, seed=3), "", "estimate"),
             "r2": (sleep.r2(0.8, nsim=nsim, seed=3), "", "estimate"),

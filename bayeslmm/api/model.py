@@ -5,7 +5,7 @@ Takes what a user writes (a formula, a frame, priors, a family) and gives a `Mod
 when called, for REML must not pay for PyMC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -49,6 +49,13 @@ class Model(ModelSpec):
         Precision weights as in lme4 (a column name, or one number per row of `data`):
         the residual variance of row i is ``sigma**2 / weights[i]``. A pandas Series
         goes by its labels, which must be those of the rows.
+    residual : str, optional
+        What the residuals are like (Gaussian models in memory): ``"varident(g)"``, an
+        SD for each level of g; ``"cs(g)"``, one correlation within the levels of g;
+        ``"ar1(time | g)"``, correlations ``rho**d`` of rows of a level of g that are d
+        steps of time apart; ``"varident(g) * ar1(time | h)"`` or with cs, both. Without
+        it they are independent with one SD. With it, the formula need not have a bar
+        term (nlme's ``gls``).
     center_predictors : bool, default True
         Whether the prior of the intercept refers to the mean of the predictors, as in
         bambi.
@@ -242,6 +249,7 @@ class Model(ModelSpec):
         factors: Sequence[Float[np.ndarray, "_k _k"]],
         sigma: float,
         effects: Sequence[Float[np.ndarray, "_j _k"]] | None = None,
+        residual: Mapping[str, float] | None = None,
     ) -> Float[np.ndarray, "nsim n"]:
         """New responses from given parameters; see `bayeslmm.simulate`.
 
@@ -253,7 +261,14 @@ class Model(ModelSpec):
         from bayeslmm.simulation import simulate
 
         return simulate(
-            self, nsim, seed, beta=beta, factors=factors, sigma=sigma, effects=effects
+            self,
+            nsim,
+            seed,
+            beta=beta,
+            factors=factors,
+            sigma=sigma,
+            effects=effects,
+            residual=residual,
         )
 
     def to_bambi(self) -> "bmb.Model":

@@ -98,6 +98,8 @@ def _is_cheap(reml: "RemlFit") -> bool:
     """Whether Kenward and Roger's sums exist for a fit and cost little."""
     stats = reml.model.conditioned.statistics
     effects = sum(block.n_levels * block.k for block in stats.layout.blocks)
+    if reml.design.residual is not None:
+        return False
     return reml.method == "REML" and (not stats.rest or effects <= MOST_CROSSED)
 
 

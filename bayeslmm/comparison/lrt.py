@@ -193,7 +193,11 @@ def _notes(fits: Sequence[RemlFit], used: Sequence[RemlFit]) -> list[str]:
 
 def _names(fits: Sequence[RemlFit]) -> list[str]:
     """Formulas, numbered where two are the same."""
-    texts = [fit.model.formula.text for fit in fits]
+    texts = [
+        fit.model.formula.text
+        + (f", {fit.design.residual.label}" if fit.design.residual else "")
+        for fit in fits
+    ]
     return [
         f"{text} [{texts[: i + 1].count(text)}]" if texts.count(text) > 1 else text
         for i, text in enumerate(texts)

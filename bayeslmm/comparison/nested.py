@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.residual import ResidualStructure
 from bayeslmm.errors import listed
 from bayeslmm.spec import ModelSpec
 
@@ -120,6 +121,12 @@ def not_nested(small: Design, large: Design) -> str:
             f"{'is' if one else 'are'} no combination of the fixed columns of the "
             f"larger"
         )
+    if not _residual_within(small.residual, large.residual):
+        own, host = (d.residual.label if d.residual else "none" for d in (small, large))
+        return (
+            f"the structure of the residuals of the smaller one, {own}, is no special "
+            f"case of that of the larger, {host}"
+        )
     homeless = [
         term.label
         for term, host in zip(small.groups, _hosts(small, large), strict=True)
@@ -131,6 +138,18 @@ def not_nested(small: Design, large: Design) -> str:
             f"the larger"
         )
     return ""
+
+
+def _residual_within(
+    small: ResidualStructure | None, large: ResidualStructure | None
+) -> bool:
+    """Whether each part of one structure is missing or the same in another."""
+    if small is None:
+        return True
+    if large is None:
+        return False
+    same_strata = small.strata in (None, large.strata)
+    return same_strata and small.series in (None, large.series)
 
 
 def sds_tested(small: Design, large: Design) -> int:

@@ -83,6 +83,8 @@ def _first_difference(one: Design, other: Design) -> str:
         return "their parameters differ (" + ", ".join(odd[:6]) + ")"
     if one.n != other.n:
         return f"one uses {one.n} rows, the other {other.n}"
+    if one.residual != other.residual:
+        return "the structures of their residuals differ"
     a, b = one.rows, other.rows
     if a is None or b is None:
         return _first_streamed_difference(one, other)

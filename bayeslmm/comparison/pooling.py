@@ -4,6 +4,7 @@ Takes a formula with one grouping factor and a numeric predictor, and data; give
 table that tutorials draw up, with what each row estimates and what its p is worth.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from bayeslmm.comparison.regressions import (
     slopes,
     two_stage,
 )
-from bayeslmm.errors import check_flag, check_fraction
+from bayeslmm.errors import FitWarning, check_flag, check_fraction
 from bayeslmm.formula import parse_formula
 from bayeslmm.reml.effect_tests import t_columns
 from bayeslmm.reml.estimate import fit_reml
@@ -155,7 +156,9 @@ def pooling_table(
     check_fraction(prob, "prob")
     check_flag(posterior, "posterior")
     own = find_setting(formula, data, predictor, weights, priors)
-    fits = {"LMM-Inter": fit_reml(own.inter), "LMM-Full": fit_reml(own.full)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # the notes say it
+        fits = {"LMM-Inter": fit_reml(own.inter), "LMM-Full": fit_reml(own.full)}
     left_out = two_stage(own.rows)[1]
     lines = dict(_regressions(own, prob))
     lines |= {name: _mixed(own, fit, prob) for name, fit in fits.items()}
@@ -173,7 +176,9 @@ def pooling_table(
     table = Table(table)
     said = conclusions(Told(table, own.group, own.predictor, test, fits))
     table.attrs["conclusions"] = said
-    table.attrs["notes"] = [*said, RMSE_NOTE, P_NOTE, *_left_out(own, left_out)]
+    edges = [f"{name}: {f.status.message}" for name, f in fits.items() if not f.regular]
+    rest = (*edges, RMSE_NOTE, P_NOTE, *_left_out(own, left_out))
+    table.attrs["notes"] = [*said, *rest]
     return table
 
 

@@ -24,6 +24,7 @@ from bayeslmm.comparison.blocks import (
 )
 from bayeslmm.comparison.pairs import check_kind, check_same_model
 from bayeslmm.comparison.table import interval_name
+from bayeslmm.errors import ModelError
 from bayeslmm.marginal.sums import block_pairs
 from bayeslmm.posterior.tables import IntervalKind, check_interval, interval_bounds
 from bayeslmm.reml.centred import At, is_at_mean
@@ -200,6 +201,9 @@ def _level_products(
     r is the response less all that does not vary within this block, at REML values.
     """
     safe = reml.model.conditioned
+    if safe.stack is not None:
+        _check_one_factor(reml)
+        safe = safe.at(reml.theta[-1])  # each level's own regression is by its R^-1
     layout, sums = safe.statistics.layout, safe.statistics.sums
     at = [own.terms for own in layout.blocks].index(block.terms)
     common = safe.to_moved @ np.where(block.common, reml.beta, 0.0)
@@ -214,6 +218,16 @@ def _level_products(
             products = np.einsum("cba,cb->ca", cells.values, theirs)
             np.subtract.at(score, other_level, products)
     return sums.A[at], score, spread_of(safe, block.terms)
+
+
+def _check_one_factor(reml: "RemlFit") -> None:
+    """Raise for several factors under structured residuals, whose rows may mix."""
+    structure = reml.design.residual
+    if len({term.group for term in reml.design.groups}) > 1 and structure is not None:
+        raise ModelError(
+            f"Under residual={structure.label!r} the shrinkage of levels is shown for "
+            f"one grouping factor, not for several. ranef() has their effects."
+        )
 
 
 def _safe_effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:

@@ -12,6 +12,7 @@ from bayeslmm.covariance import STRUCTURES, Structure
 from bayeslmm.design.account import RowAccount
 from bayeslmm.design.centring import NO_PRODUCTS, Centring, Products
 from bayeslmm.design.moments import ColumnMoments, Moments, combined_moments
+from bayeslmm.design.residual import ResidualStructure
 from bayeslmm.design.rows import Rows, absence, rows_moments
 from bayeslmm.design.space import ParameterSpace, entry_label, parameter_space
 from bayeslmm.formula.nodes import StructureWord
@@ -128,6 +129,8 @@ class Design:
         Where rows that are not in memory were read, ``'data.parquet'``.
     has_weights : bool, optional
         Whether rows have precision weights.
+    residual : ResidualStructure or None, optional
+        What the residuals are like; None if they are independent with one SD.
     recorded : Moments, optional
         Moments of rows that are not in memory; otherwise they are computed when first
         asked for.
@@ -141,6 +144,7 @@ class Design:
     products: Products = NO_PRODUCTS
     source: str = "the data"
     has_weights: bool = False
+    residual: ResidualStructure | None = None
     recorded: InitVar[Moments | None] = None
     # Not part of the value: moments and parameters once they have been computed.
     _kept: list[Moments] = field(
@@ -226,7 +230,8 @@ class Design:
     def space(self) -> ParameterSpace:
         """Every parameter, and where each stands in the vector of coordinates."""
         if not self._spaces:
-            self._spaces.append(parameter_space(self.fixed, self.groups))
+            own = self.residual.parameters if self.residual is not None else ()
+            self._spaces.append(parameter_space(self.fixed, self.groups, own))
         return self._spaces[0]
 
     @property

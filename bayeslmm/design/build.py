@@ -26,6 +26,7 @@ from bayeslmm.design.response import (
     count_response,
     gaussian_response,
 )
+from bayeslmm.design.series import learn_residual
 from bayeslmm.design.span import FixedPart
 from bayeslmm.design.traps import text_traps
 from bayeslmm.design.typical import typical_values
@@ -100,6 +101,10 @@ def build_design(
         design = make_design(coding, account, has_weights=weights is not None)
         own = read_weights(frame, weights, kept)
         encoded = encode_rows(coding, variables, rows, y=y, position=kept, weights=own)
+        learnt = learn_residual(coding, variables, rows, encoded.codes)
+        if learnt is not None:
+            design = replace(design, residual=learnt[0])
+            encoded = replace(encoded, residual=learnt[1])
         design, aliasing = checked_design(
             replace(design, rows=encoded),
             FixedPart(coding, tuple(map(str, frame.columns))),

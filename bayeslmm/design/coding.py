@@ -92,7 +92,7 @@ def make_coding(
 
 def variable_atoms(formula: Formula) -> tuple[Atom, ...]:
     """Every atom but those of grouping columns alone."""
-    grouping = {atom for bar in formula.random for atom in bar.group}
+    grouping = {atom for own in formula.groupings for atom in own.group}
     alone = grouping - set(formula.predictor_atoms)
     return tuple(atom for atom in formula.atoms if atom not in alone)
 

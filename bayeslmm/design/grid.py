@@ -2,8 +2,8 @@
 
 Takes a recipe and what a user holds at chosen values; gives rows over the fixed effects
 whose means are marginal means, as R's emmeans has them: factors of the fixed part at
-all of their levels, each counted alike, numbers at their mean, or at both of their
-values where they have only two.
+all of their levels, each counted alike or as often as it occurs, numbers at their mean,
+or at both of their values where they have only two.
 
 References
 ----------
@@ -18,24 +18,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.known import LevelWord
+from bayeslmm.design.proportions import (
+    Values,
+    Weights,
+    grid_weights,
+    is_whole,
+    typed_levels,
+)
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.typical import fixed_columns
 from bayeslmm.errors import ModelError, listed, nearest_names, shortened
-from bayeslmm.formula.nodes import Call, Name
 
 # Rows of a grid beyond which something else was meant.
 MOST_ROWS = 100_000
 # Step of the difference that gives a slope, as a share of the range of the data.
 STEP = 1e-3
-
-# Functions whose levels are those of the column.
-CODED = ("factor", "as.factor", "ordered", "C")
-
-Values = tuple[float | int | str | bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Grid:
 
 
 def read_specification(recipe: Recipe, text: object) -> Specification:
-    """``"f"``, ``"f * g"``, ``"f | g"``, with R's ``~`` or without.
+    """``"f"``, ``"f * g"``, ``"f | g"``, ``"1"``, with R's ``~`` or without.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def read_specification(recipe: Recipe, text: object) -> Specification:
         tuple(name.strip().strip("`") for name in re.split(r"[*:+]", side))
         for side in (of, by)
     ]
-    spec = Specification(parts[0], () if parts[1] == ("",) else parts[1])
+    spec = Specification(*(() if p in (("",), ("1",)) else p for p in parts))
     known = fixed_columns(recipe.formula)
     for name in spec.names:
         if name not in known:
@@ -109,7 +110,11 @@ def read_specification(recipe: Recipe, text: object) -> Specification:
 
 
 def make_grid(
-    recipe: Recipe, spec: Specification, at: Mapping[str, object] | None
+    recipe: Recipe,
+    spec: Specification,
+    at: Mapping[str, object] | None,
+    weights: Weights = "equal",
+    moved: str | None = None,
 ) -> Grid:
     """The grid of a specification.
 
@@ -121,6 +126,10 @@ def make_grid(
         What varies.
     at : mapping of str to values, optional
         Values of some variables, in place of all levels or the mean.
+    weights : {"equal", "proportional"}
+        How combinations that are averaged over count; see `grid_weights`.
+    moved : str, optional
+        A number whose values are none of the data's: they count alike.
 
     Raises
     ------
@@ -132,14 +141,17 @@ def make_grid(
     nothing: tuple[LevelWord, ...] = ("population",) * len(recipe.design.groups)
     rows = recipe.encode(frame, words=nothing, estimable=False)
     names, cells = list(spec.names), _cells(spec, values)
-    inside = _inside(frame, names, cells)
+    held = {name: own for name, own in values.items() if name not in names}
+    averaged = [n for n, own in held.items() if len(own) > 1 and n != moved]
+    counts = grid_weights(recipe, frame, averaged, weights)
+    inside = [own[counts[own] > 0.0] for own in _inside(frame, names, cells)]
     offset = np.zeros(len(frame)) if rows.offset is None else rows.offset
     return Grid(
         spec=spec,
         cells=cells,
-        weights=np.array([rows.X[own].mean(axis=0) for own in inside]),
-        constants=np.array([offset[own].mean() for own in inside]),
-        held={name: own for name, own in values.items() if name not in names},
+        weights=np.array([np.average(rows.X[i], 0, counts[i]) for i in inside]),
+        constants=np.array([np.average(offset[i], 0, counts[i]) for i in inside]),
+        held=held,
     )
 
 
@@ -154,6 +166,7 @@ def slope_grid(
     spec: Specification,
     variable: str,
     at: Mapping[str, object] | None,
+    weights: Weights = "equal",
 ) -> Grid:
     """The same for slopes by a numeric variable, by a central difference.
 
@@ -174,11 +187,16 @@ def slope_grid(
     step = STEP * (
         spread or float(np.ptp(centre)) or float(np.abs(centre).max()) or 1.0
     )
-    ends = [
-        make_grid(recipe, spec, {**(at or {}), variable: (centre + move).tolist()})
+    above, below = (
+        make_grid(
+            recipe,
+            spec,
+            {**(at or {}), variable: (centre + move).tolist()},
+            weights,
+            variable,
+        )
         for move in (step, -step)
-    ]
-    above, below = ends
+    )
     far = (centre + step)[0] - (centre - step)[0]  # what is left of it in doubles
     return Grid(
         spec=spec,
@@ -232,15 +250,9 @@ def _levels(recipe: Recipe, name: str) -> Values | None:
     parts = (formula.fixed, *(bar.predictor for bar in formula.random))
     for atom in (a for part in parts for term in part.terms for a in term.atoms):
         column = recipe.coding.variables[atom.label]
-        whole = isinstance(atom.node, Name) or (
-            isinstance(atom.node, Call) and atom.node.function in CODED
-        )
-        if whole and atom.columns == (name,) and isinstance(column, AnyFactor):
-            if column.kind == "number":
-                return tuple(float(level) for level in column.levels)
-            if column.kind == "flag":
-                return tuple(level == "True" for level in column.levels)
-            return column.levels
+        own = is_whole(atom.node) and atom.columns == (name,)
+        if own and isinstance(column, AnyFactor):
+            return typed_levels(column)
     return None
 
 
@@ -291,7 +303,8 @@ def _inside(
 class Pairs:
     """Differences of cells within each combination of the by-variables.
 
-    ``families`` numbers these combinations, ``sizes`` has the number of means in each.
+    ``families`` numbers these combinations, ``sizes`` has the number of means in each;
+    ``ends`` are the positions of the two cells.
     """
 
     columns: dict[str, list]
@@ -299,6 +312,7 @@ class Pairs:
     constants: Float[np.ndarray, " d"]
     families: Float[np.ndarray, " d"]
     sizes: Float[np.ndarray, " d"]
+    ends: tuple[Int[np.ndarray, " d"], Int[np.ndarray, " d"]]
 
 
 def cell_columns(grid: Grid) -> dict[str, list]:
@@ -325,6 +339,8 @@ def pair_rows(grid: Grid) -> Pairs:
         for number, (by, members) in enumerate(families.items())
         for one, other in itertools.combinations(members, 2)
     ]
+    if not n_of:
+        raise ModelError("An overall mean, '1', has nothing to be compared with.")
     if not pairs:
         raise ModelError(
             f"There is one value of {listed(grid.spec.of)} only, so no difference. "
@@ -343,4 +359,5 @@ def pair_rows(grid: Grid) -> Pairs:
         constants=grid.constants[first] - grid.constants[second],
         families=np.array([float(pair[0]) for pair in pairs]),
         sizes=np.array([float(pair[2]) for pair in pairs]),
+        ends=(first, second),
     )

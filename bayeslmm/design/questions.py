@@ -99,7 +99,7 @@ class ScanState:
 
 def _factor_atoms(formula: Formula, kinds: Mapping[str, str]) -> dict[str, Atom]:
     """Atoms that are read as factors, by label: text, factor(), grouping columns."""
-    grouping = {atom.label for bar in formula.random for atom in bar.group}
+    grouping = {atom.label for own in formula.groupings for atom in own.group}
     found = {}
     for atom in formula.atoms:
         node = atom.node
@@ -130,7 +130,7 @@ def questions(
             found.factors[label] = _text_coder(atom, name, found)
         elif name is None or kinds[name] != "text":
             asked[f"number {label}"] = partial(NumberLearner, atom)
-    for bar in formula.random:
+    for bar in formula.groupings:
         parts = [found.factors.get(atom.label) for atom in bar.group]
         if bar.group_label in found.groups or None in parts:
             continue

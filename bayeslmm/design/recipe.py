@@ -24,6 +24,8 @@ from bayeslmm.design.evaluate import (
 )
 from bayeslmm.design.frame import FactorColumn, level_codes, open_frame
 from bayeslmm.design.known import LevelWord
+from bayeslmm.design.residual import ResidualRows
+from bayeslmm.design.series import new_residual
 from bayeslmm.design.splines import SPLINES, n_outside
 from bayeslmm.design.typical import Typical
 from bayeslmm.design.used import read_columns
@@ -177,6 +179,19 @@ class Recipe:
                     f"drop those rows."
                 )
         return RawRows(columns, len(frame), self.coding.memory, self.formula.text)
+
+    def encode_residual(self, new_data: object) -> ResidualRows | None:
+        """Strata and series of the residuals of new data; None without a structure.
+
+        Raises
+        ------
+        DataError
+            If a column is not there, a value is missing, or a stratum is new.
+        """
+        atoms = self.formula.residual_atoms
+        if not atoms:
+            return None
+        return new_residual(self.coding, self._read(new_data, atoms))
 
     def _check_there(self, given: Sequence[object], names: Iterable[str]) -> None:
         """Raise unless new data have the columns that a prediction needs."""

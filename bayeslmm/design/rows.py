@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.design.moments import Moments, column_moments
+from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import DataError
 
 Codes = Int[np.ndarray, " n"]
@@ -38,6 +39,8 @@ class Rows:
         Known part of the mean, units of y.
     multiplied : ndarray, shape (n, a), or None
         Values of the numeric variables that are multiplied in X or Z.
+    residual : ResidualRows or None
+        Strata and series of the residuals, where they have a structure.
     """
 
     y: Float[np.ndarray, " n"]
@@ -48,6 +51,7 @@ class Rows:
     weights: Float[np.ndarray, " n"] | None = None
     offset: Float[np.ndarray, " n"] | None = None
     multiplied: Float[np.ndarray, "n a"] | None = None
+    residual: ResidualRows | None = None
 
     @property
     def n(self) -> int:

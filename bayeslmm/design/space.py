@@ -51,14 +51,17 @@ class Parameter:
         with np.errstate(divide="ignore"):
             if self.bounds == POSITIVE:
                 return np.log(value)
-            return np.arctanh(np.clip(value, -1.0, 1.0))
+            low, high = self._ends
+            middle = (2.0 * value - low - high) / (high - low)
+            return np.arctanh(np.clip(middle, -1.0, 1.0))
 
     def natural(self, working: Values) -> Values:
         """The inverse of `working`."""
         if self.bounds == REAL:
             return working
         if self.bounds != POSITIVE:
-            return np.tanh(working)
+            low, high = self._ends
+            return low + 0.5 * (high - low) * (1.0 + np.tanh(working))
         with np.errstate(over="ignore"):
             return np.exp(working)
 
@@ -66,7 +69,15 @@ class Parameter:
         """Derivative of `natural`, at a value of the parameter."""
         if self.bounds == REAL:
             return np.ones_like(value)
-        return value if self.bounds == POSITIVE else 1.0 - value**2
+        if self.bounds == POSITIVE:
+            return value
+        low, high = self._ends
+        return 2.0 * (value - low) * (high - value) / (high - low)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """Between which a correlation is an atanh: of effects always -1 and 1."""
+        return self.bounds if self.term is None else (-1.0, 1.0)
 
     def read(
         self,
@@ -207,7 +218,9 @@ LOG_SIGMA = Coordinate(SIGMA.label, None, (SIGMA,))
 
 
 def parameter_space(
-    fixed: "Sequence[FixedVariable]", terms: "Sequence[GroupTerm]"
+    fixed: "Sequence[FixedVariable]",
+    terms: "Sequence[GroupTerm]",
+    residual: Sequence[Parameter] = (),
 ) -> ParameterSpace:
     """Every parameter of a model: fixed effects, SDs, correlations, sigma.
 
@@ -217,19 +230,23 @@ def parameter_space(
         Fixed variables of the design.
     terms : sequence of GroupTerm
         Its bar terms.
+    residual : sequence of Parameter
+        Those of the structure of its residuals, one coordinate each.
 
     Returns
     -------
     ParameterSpace
         x is log sigma, then for each bar term the logs of its free SDs and atanh of
-        the cosines of the angles of its free correlations (see `covariance`).
+        the cosines of the angles of its free correlations (see `covariance`), then
+        the working values of those of the residuals.
     """
     parameters, coordinates = _fixed_parameters(fixed), [LOG_SIGMA]
     for t, term in enumerate(terms):
         sds, corrs = _sd_parameters(t, term), _corr_parameters(t, term)
         parameters += [*sds, *corrs]
         coordinates += _coordinates(t, term, sds, corrs)
-    return ParameterSpace((*parameters, SIGMA), tuple(coordinates))
+    coordinates += [Coordinate(own.label, None, (own,)) for own in residual]
+    return ParameterSpace((*parameters, SIGMA, *residual), tuple(coordinates))
 
 
 def entry_label(name: str, coords: tuple[str, ...], i: int) -> str:

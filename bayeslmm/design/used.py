@@ -97,7 +97,8 @@ def unknown_column(
     formula: Formula, name: str, where: str, advice: str
 ) -> FormulaError:
     """The error for a column that is not there, at its first use in the formula."""
-    uses = (use for atom in formula.atoms for use in names_in(atom.node))
+    read = [atom for atom in formula.atoms if atom not in formula.residual_atoms]
+    uses = (use for atom in read for use in names_in(atom.node))
     at = next((use.position for use in uses if use.name == name), None)
     return FormulaError(
         f"There is no column {name!r} in {where}.{advice}", formula.text, at

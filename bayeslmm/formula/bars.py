@@ -109,18 +109,18 @@ def _blocks(bar: Bar) -> list[LinearPredictor]:
 
 def _groups(bar: Bar) -> list[tuple[Atom, ...]]:
     """Crossed columns of each grouping factor: ``a/b`` is a, then a:b."""
-    _check_group(bar.right, bar)
+    check_group(bar.right)
     return [term.atoms for term in expand(bar.right).terms]
 
 
-def _check_group(node: Node, bar: Bar) -> None:
+def check_group(node: Node) -> None:
     """A grouping factor is made of columns by ``:`` ``/`` ``*`` and ``+`` only."""
     match node:
         case Name() | Call("factor", (Name(),), ()):
             return
         case Binary(":" | "/" | "*" | "+", left, right):
-            _check_group(left, bar)
-            _check_group(right, bar)
+            check_group(left)
+            check_group(right)
             return
         case Number() | Constant():
             message = (

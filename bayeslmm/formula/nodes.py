@@ -25,6 +25,9 @@ HOM_FORMS: dict[str, tuple[StructureWord, StructureWord]] = {
     "toep": ("toep", "homtoep"),
 }
 
+# Structures of the residuals: SDs by strata, correlations within series.
+RESIDUAL_WORDS = ("varident", "cs", "ar1")
+
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -178,6 +181,25 @@ class RandomTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class ResidualTerm:
+    """One factor of what the residuals are like, ``ar1(time | g)``.
+
+    ``group`` are crossed columns, ``order`` the column that says when a row was.
+    """
+
+    word: str
+    group: tuple[Atom, ...]
+    order: Atom | None
+    label: str
+    position: int = field(default=0, compare=False)
+
+    @property
+    def group_label(self) -> str:
+        """Grouping factor, ``Subject`` or ``a:b``."""
+        return ":".join(atom.label for atom in self.group)
+
+
+@dataclass(frozen=True, slots=True)
 class Formula:
     """A formula, expanded; ``str()`` gives its canonical text.
 
@@ -195,6 +217,8 @@ class Formula:
         Arguments of ``offset()``, without the call.
     random : tuple of RandomTerm
         Bar terms in the order written, each expanded.
+    residual : tuple of ResidualTerm, optional
+        Factors of the structure of the residuals, none if they are independent.
     """
 
     text: str = field(compare=False)
@@ -203,6 +227,12 @@ class Formula:
     fixed: LinearPredictor
     offsets: tuple[Atom, ...]
     random: tuple[RandomTerm, ...]
+    residual: tuple[ResidualTerm, ...] = ()
+
+    @property
+    def groupings(self) -> tuple[RandomTerm | ResidualTerm, ...]:
+        """Everything that groups rows: bar terms, then factors of the residuals."""
+        return (*self.random, *self.residual)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -212,14 +242,20 @@ class Formula:
 
     @property
     def atoms(self) -> tuple[Atom, ...]:
-        """All atoms without duplicates: response, trials, fixed, offsets, random."""
+        """All atoms, once each: response, trials, fixed, offsets, random, residual."""
         found = [self.response, *([self.trials] if self.trials else [])]
         found += [atom for term in self.fixed.terms for atom in term.atoms]
         found += self.offsets
         for bar in self.random:
             found += [atom for term in bar.predictor.terms for atom in term.atoms]
             found += bar.group
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys([*found, *self.residual_atoms]))
+
+    @property
+    def residual_atoms(self) -> tuple[Atom, ...]:
+        """Atoms of the residuals; their positions are those in another text."""
+        found = [(*own.group, *filter(None, [own.order])) for own in self.residual]
+        return tuple(atom for atoms in found for atom in atoms)
 
     @property
     def predictor_terms(self) -> tuple[Term, ...]:

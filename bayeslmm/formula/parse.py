@@ -17,17 +17,26 @@ from bayeslmm.formula.nodes import (
     Call,
     Formula,
     Node,
+    ResidualTerm,
     atom_label,
     names_in,
     render,
 )
 from bayeslmm.formula.parser import parse_sides
+from bayeslmm.formula.residual import residual_terms
 
 # Labels of parameters that every model has.
 _OWN_LABELS = {"Intercept": "the intercept", "sigma": "the residual SD"}
+# Those of parameters of structured residuals.
+_RESIDUAL_LABELS = {
+    "rho": "the correlation of residuals",
+    "sigma_ratio": "the ratio of residual SDs",
+}
 
 
-def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
+def parse_formula(
+    text: object, *, columns: Collection[object] = (), residual: object = None
+) -> Formula:
     """Read a formula in lme4's grammar.
 
     Use it to see what a formula means before there are data; `Model` calls it.
@@ -41,6 +50,10 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
     columns : collection, optional
         Names of the data's columns. One called ``pi`` is then that column, not 3.14159,
         as in R; back-quoted it always is.
+    residual : str, optional
+        What the residuals are like, ``"varident(g)"``, ``"cs(g)"``,
+        ``"ar1(time | g)"`` or a product; without it they are independent with one SD.
+        With it a formula need not have a random term.
 
     Returns
     -------
@@ -50,8 +63,9 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
     Raises
     ------
     FormulaError
-        If the text is not a formula with a response and a random term; the message
-        shows it with a caret and says what to write.
+        If the text is not a formula with a response and a random term, or `residual`
+        none of its structures; the message shows it with a caret and says what to
+        write.
 
     References
     ----------
@@ -85,8 +99,9 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
     line = "".join(" " if character.isspace() else character for character in text)
     if not line.strip():
         raise FormulaError("The formula is empty. Write y ~ x + (1 | g).")
+    terms = () if residual is None else residual_terms(residual, columns)
     try:
-        return _build(text, line, columns)
+        return _build(text, line, columns, terms)
     except ParseError as error:
         raise FormulaError(error.message, line, error.position) from None
     except RecursionError:
@@ -94,15 +109,22 @@ def parse_formula(text: object, *, columns: Collection[object] = ()) -> Formula:
         raise FormulaError(message, line) from None
 
 
-def _build(given: str, text: str, columns: Collection[object]) -> Formula:
+def _build(
+    given: str,
+    text: str,
+    columns: Collection[object],
+    residual: tuple[ResidualTerm, ...],
+) -> Formula:
     """The formula from both sides, checked; `text` is what is given on one line."""
     left, right = parse_sides(given, columns)
     response, trials = _response(left)
     part = expand(right)
-    _check_random(text, part)
+    if not residual:
+        _check_random(text, part)
     fixed = linear_predictor(right, part)
     offsets = tuple(dict.fromkeys(part.offsets))  # once each, as in R
-    formula = Formula(text, response, trials, fixed, offsets, random_terms(part.bars))
+    random = random_terms(part.bars)
+    formula = Formula(text, response, trials, fixed, offsets, random, residual)
     _check_response_use(formula)
     _check_labels(formula)
     return formula
@@ -148,17 +170,22 @@ def _check_random(text: str, part: Part) -> None:
     if not part.bars:
         message = (
             "The formula has no random term, so there is nothing to pool and this is "
-            "an ordinary regression. Add (1 | group), or fit it with statsmodels' ols."
+            "an ordinary regression. Add (1 | group), or fit it with statsmodels' ols. "
+            "Correlated residuals need none: residual='ar1(time | g)'."
         )
         raise ParseError(message, len(text.rstrip()))
 
 
 def _check_response_use(formula: Formula) -> None:
     """The response explains nothing, and groups nothing."""
-    used = [atom for term in formula.fixed.terms for atom in term.atoms]
+    used = [atom for term in formula.predictor_terms for atom in term.atoms]
     for bar in formula.random:
-        used += [atom for term in bar.predictor.terms for atom in term.atoms]
         used += bar.group
+    if formula.response in formula.residual_atoms:
+        raise FormulaError(
+            f"The response {formula.response.label} cannot say what its own residuals "
+            f"are like. Name another column in residual=."
+        )
     for atom in used:
         if atom == formula.response:
             message = (
@@ -171,16 +198,17 @@ def _check_response_use(formula: Formula) -> None:
 def _check_labels(formula: Formula) -> None:
     """Different variables have different labels, and none that of a parameter."""
     terms = formula.predictor_terms
+    taken = _OWN_LABELS | (_RESIDUAL_LABELS if formula.residual else {})
     for term in terms:
-        if term.label in _OWN_LABELS:
+        if term.label in taken:
             message = (
                 f"A column called {term.label} would share its name with "
-                f"{_OWN_LABELS[term.label]}. Rename it, or write I({term.label})."
+                f"{taken[term.label]}. Rename it, or write I({term.label})."
             )
             raise ParseError(message, term.atoms[0].position)
     named = [(term.label, term.atoms) for term in terms]
     named += [(atom.label, (atom,)) for atom in formula.atoms]
-    named += [(bar.group_label, bar.group) for bar in formula.random]
+    named += [(own.group_label, own.group) for own in formula.groupings]
     sources: dict[str, str] = {}
     for label, atoms in named:
         source = ":".join(render(atom.node) for atom in atoms)

@@ -33,12 +33,7 @@ def parse_sides(text: str, columns: Collection[object] = ()) -> tuple[Node, Node
 
     A column of the data wins over a constant of its name.
     """
-    tokens = [
-        replace(token, kind="quoted")
-        if token.kind == "name" and token.text in YIELDING and token.text in columns
-        else token
-        for token in tokenize(text)
-    ]
+    tokens = _tokens(text, columns)
     tildes = [i for i, token in enumerate(tokens) if _is_operator(token, "~")]
     _check_tildes(tokens, tildes)
     split = tildes[0]
@@ -48,6 +43,22 @@ def parse_sides(text: str, columns: Collection[object] = ()) -> tuple[Node, Node
         message = "There is nothing right of '~'. Write terms, as in y ~ x + (1 | g)."
         raise ParseError(message, tokens[split].position)
     return _Parser(left).parse(), _Parser(right).parse()
+
+
+def _tokens(text: str, columns: Collection[object]) -> list[Token]:
+    """The tokens, a column of the data in the place of a constant of its name."""
+    return [
+        replace(token, kind="quoted")
+        if token.kind == "name" and token.text in YIELDING and token.text in columns
+        else token
+        for token in tokenize(text)
+    ]
+
+
+def parse_expression(text: str, columns: Collection[object] = ()) -> Node:
+    """The tree of a text without sides, as the argument ``residual=`` has it."""
+    tokens = _tokens(text, columns)
+    return _Parser(tokens).parse()
 
 
 def _check_tildes(tokens: list[Token], tildes: list[int]) -> None:

@@ -92,14 +92,14 @@ def variable(name: str, priors: Sequence[Prior], dims: str | None) -> Tensor:
     return getattr(pm, first.name)(name, dims=dims, **args)
 
 
-def _positive(prior: Prior) -> Prior:
+def positive_prior(prior: Prior) -> Prior:
     """The prior of an SD, where flat means flat on the positive numbers."""
     return Prior("HalfFlat", (), prior.reason) if prior.is_flat else prior
 
 
 def add_scale(name: str, prior: Prior) -> Tensor:
     """A positive variable such as sigma."""
-    return variable(name, [_positive(prior)], None)
+    return variable(name, [positive_prior(prior)], None)
 
 
 def _moved(term: GroupTerm, T: Reference) -> set[str]:
@@ -165,7 +165,7 @@ def _add_sds(
         return [shared] * term.k
     sd: list[Tensor] = [None] * term.k
     for name, effect in zip(names, term.variables, strict=True):
-        own = [_positive(priors[e]) for e in effect.effects]
+        own = [positive_prior(priors[e]) for e in effect.effects]
         if effect.coords:
             dim = _add_coords(vectors[effect.name], effect.coords)
             found = variable(name, own, dim)

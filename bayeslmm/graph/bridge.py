@@ -25,6 +25,7 @@ from bayeslmm.graph.names import (
     response_name,
     safe_name,
 )
+from bayeslmm.graph.residual import add_residual, given_before
 from bayeslmm.graph.terms import (
     bambi_priors,
     bambi_words,
@@ -63,6 +64,12 @@ def to_bambi(model: ModelSpec) -> "bmb.Model":
     ModelError
         If bambi cannot express a term or the family; the message names it.
     """
+    if model.design.residual is not None:
+        raise ModelError(
+            f"Bambi has no words for residual={model.design.residual.label!r}, and its "
+            f"own methods would take residuals to be independent. model.to_pymc() has "
+            f"them."
+        )
     _check_indicators(model)
     bambi_model = make_bambi(model, groups=True)
     for t in range(len(model.design.groups)):
@@ -365,20 +372,27 @@ def _component_class() -> type:
 
 @functools.cache
 def _response_class() -> type:
-    """Subclass of bambi's response whose sigma is divided by root weights."""
+    """Subclass of bambi's response whose residuals have weights and a structure."""
     from bambi.backend.terms import ResponseTerm
 
     class WeightedResponse(ResponseTerm):
-        """Residual variance sigma**2 / weight, as in lme4."""
+        """Residual variance sigma**2 / weight, as in lme4; strata and series."""
 
         def build(self, pymc_backend: Foreign, bmb_model: Foreign) -> Foreign:
             """Make the response distribution."""
+            self.source = bmb_model.source
             self.weights = graph_rows(bmb_model.source.design).weights
             return super().build(pymc_backend, bmb_model)
 
         def build_distribution(self, kwargs: Foreign, pymc_backend: Foreign) -> Foreign:
             """Bambi's distribution, with the SD of each row."""
-            if self.weights is not None:
+            design, rows = self.source.design, graph_rows(self.source.design)
+            tensors = add_residual(design, self.source.priors)
+            if tensors is not None and rows.residual is not None:
+                given = (design, rows, tensors)
+                mu, sigma = given_before(*given, kwargs["mu"], kwargs["sigma"])
+                kwargs = {**kwargs, "mu": mu, "sigma": sigma}
+            elif self.weights is not None:
                 # pytensor 3's rewrite of sign(sigma / root) forgets its shape, and
                 # says so with a traceback for each place; it has none of a product
                 share = 1.0 / np.sqrt(self.weights)

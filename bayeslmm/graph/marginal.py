@@ -8,18 +8,17 @@ as vectors over the levels); the others are dense, so keep them small.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design, rows_of
-from bayeslmm.design.rows import Rows
 from bayeslmm.design.space import SIGMA
 from bayeslmm.errors import ModelError
 from bayeslmm.graph.blocks import Factor, add_factors, add_scale, at_reference
 from bayeslmm.graph.names import Tensor, response_name
+from bayeslmm.graph.products import Products, make_products, weighted_products
+from bayeslmm.graph.residual import add_residual
 from bayeslmm.marginal import BetaPrior
 from bayeslmm.priors import beta_prior
 from bayeslmm.spec import ModelSpec
@@ -27,34 +26,13 @@ from bayeslmm.spec import ModelSpec
 if TYPE_CHECKING:
     import pymc as pm
 
-# Numbers in the dense cross-products: 20 million are 160 MB in each graph node.
-MAX_ENTRIES = 2e7
-
-
-@dataclass(frozen=True, slots=True)
-class Products:
-    """Weighted cross-products, term number ``main`` level by level, the rest dense.
-
-    With [Z, X, y] the columns of the other terms, the fixed effects and the response:
-    ``A[e][f]``, shape (J,), the main term with itself; ``H[e]``, shape (J, m), the main
-    term with [Z, X, y]; ``T``, shape (m, m), those with themselves.
-    """
-
-    main: int
-    rest: tuple[int, ...]
-    rest_levels: tuple[int, ...]
-    A: list[list[Float[np.ndarray, " j"]]]
-    H: list[Float[np.ndarray, "j m"]]
-    T: Float[np.ndarray, "m m"]
-    log_weights: float
-    shift: Float[np.ndarray, " p"]
-
 
 def marginal_model(model: ModelSpec) -> "pm.Model":
     """PyMC model of the variance parameters, beta and b integrated out.
 
-    Variables are ``x|g_sigma``, ``g_corr_partial`` (with ``g_corr`` read off it) and
-    ``sigma``; the potential ``<response>_marginal`` is log p(y | SDs, corr, sigma).
+    Variables are ``x|g_sigma``, ``g_corr_partial`` (with ``g_corr`` read off it),
+    ``sigma``, and ``sigma_ratio`` and ``rho_unit`` of structured residuals; the
+    potential ``<response>_marginal`` is log p(y | SDs, corr, sigma).
 
     Parameters
     ----------
@@ -83,70 +61,22 @@ def marginal_model(model: ModelSpec) -> "pm.Model":
     design, priors = model.design, model.priors
     prior = beta_prior(priors, design)
     rows = rows_of(design, "the PyMC graph of the integrated model")
-    products = make_products(design, at_reference(rows, priors))
+    rows = at_reference(rows, priors)
+    products = make_products(design, rows)
+    structure = design.residual
+    apart = structure.parameters if structure is not None else ()
     with pm.Model() as graph:
         factors = add_factors(design, priors)
         of_none = (p for p in model.space.variances if p.term is None)
-        scalars = {p.label: add_scale(p.label, priors.of(p)) for p in of_none}
+        scales = [p for p in of_none if p not in apart]
+        scalars = {p.label: add_scale(p.label, priors.of(p)) for p in scales}
+        tensors = add_residual(design, priors)
+        if tensors is not None:
+            products = weighted_products(design, rows, products, tensors)
         sigma = scalars[SIGMA.label]
         logp = marginal_logp(design, products, factors, sigma, prior)
         pm.Potential(f"{response_name(design)}_marginal", logp)
     return graph
-
-
-def make_products(design: Design, rows: Rows) -> Products:
-    """Cross-products of a design, y less its fit so that nothing cancels."""
-    main = int(np.argmax([term.n_levels for term in design.groups]))
-    rest = tuple(t for t in range(len(design.groups)) if t != main)
-    term = design.groups[main]
-    width = sum(design.groups[t].n_levels * design.groups[t].k for t in rest)
-    m = width + design.p + 1
-    if term.n_levels * term.k * m + design.n * m + m * m > MAX_ENTRIES:
-        raise ModelError(
-            f"The PyMC graph of the integrated model holds cross-products of "
-            f"{term.n_levels} levels of {term.group!r} with {m} other columns, too "
-            "many for dense arrays. model.sample() needs no graph and no such arrays."
-        )
-    y, Z, levels = rows.net, rows.Z[main].T, _Levels(rows.codes[main], term.n_levels)
-    w = np.ones(rows.n) if rows.weights is None else rows.weights
-    root = np.sqrt(w)
-    shift = np.linalg.lstsq(root[:, None] * rows.X, root * y, rcond=None)[0]
-    others = [
-        _Levels(rows.codes[t], design.groups[t].n_levels).dense(rows.Z[t]) for t in rest
-    ]
-    columns = np.column_stack([*others, rows.X, y - rows.X @ shift])
-    return Products(
-        main=main,
-        rest=rest,
-        rest_levels=tuple(design.groups[t].n_levels for t in rest),
-        A=[[levels.sums(w * a * b) for b in Z[: e + 1]] for e, a in enumerate(Z)],
-        H=[levels.row_sums((w * a)[:, None] * columns) for a in Z],
-        T=columns.T @ (w[:, None] * columns),
-        log_weights=float(np.log(w).sum()),
-        shift=shift,
-    )
-
-
-class _Levels(NamedTuple):
-    """The level of each row, of n."""
-
-    codes: Int[np.ndarray, " n"]
-    n: int
-
-    def dense(self, Z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n q"]:
-        """Columns of a term, effect by effect, the levels fastest."""
-        indicator = np.eye(self.n)[self.codes]
-        return np.hstack([column[:, None] * indicator for column in Z.T])
-
-    def sums(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " j"]:
-        """Sums over the rows of each level."""
-        return np.bincount(self.codes, values, minlength=self.n)
-
-    def row_sums(self, rows: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "j m"]:
-        """Sums of rows over each level."""
-        sums = np.zeros((self.n, rows.shape[1]))
-        np.add.at(sums, self.codes, rows)
-        return sums
 
 
 # --- the graph ------------------------------------------------------------------------
@@ -167,14 +97,18 @@ def marginal_logp(
     import pytensor.tensor as pt
 
     variance = sigma**2
+    width = products.width
     H, S = _scaled_products(products, factors, variance)
-    log_det_main, S = _eliminate_main(products, factors[products.main], variance, H, S)
-    width = products.T.shape[0] - design.p - 1
+    log_det_main: Tensor = 0.0
+    n_random = width
+    if products.main >= 0:
+        own, term = factors[products.main], design.groups[products.main]
+        log_det_main, S = _eliminate_main(products, own, variance, H, S)
+        n_random += term.n_levels * term.k
     log_det_rest, S = _eliminate_rest(S, width)
-    term = design.groups[products.main]
-    n_random = term.n_levels * term.k + width
     log_V = log_det_main + log_det_rest - products.log_weights
-    log_V = log_V + (design.n - n_random) * pt.log(variance)
+    log_variance: Tensor = pt.log(variance)
+    log_V = log_V + (design.n - n_random) * log_variance
     # S / variance is [X y]' V^-1 [X y]
     return -0.5 * (log_V + _integrate_beta(design, products, S / variance, prior))
 
@@ -205,7 +139,8 @@ def _rest_scale(products: Products, factors: Sequence[Factor]) -> Tensor:
     """Block-diagonal factor of the other terms, identity on the columns of X and y."""
     import pytensor.tensor as pt
 
-    scale: Tensor = pt.eye(products.T.shape[0], dtype="float64")
+    size = products.width + len(products.shift) + 1
+    scale: Tensor = pt.eye(size, dtype="float64")
     start = 0
     for t, levels in zip(products.rest, products.rest_levels, strict=True):
         at = start + np.arange(levels)

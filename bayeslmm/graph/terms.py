@@ -204,7 +204,11 @@ def bambi_priors(model: ModelSpec, *, groups: bool) -> dict[str, Foreign]:
         names[v.name]: _vector_prior([priors.fixed[c] for c in v.columns])
         for v in design.fixed
     }
+    structure = design.residual
+    of_residuals = {p.label for p in structure.parameters} if structure else ()
     for name, prior in priors.auxiliary:
+        if name in of_residuals:
+            continue
         found[name] = prior.to_bambi()
     if "sigma" in FAMILIES[model.family].others:
         found["sigma"] = _on_positive(priors.sigma).to_bambi()

@@ -16,6 +16,7 @@ from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.effects import EffectsMean, conditional_mean
 from bayeslmm.marginal.fixed import BetaPrior
 from bayeslmm.marginal.routes import make_statistics
+from bayeslmm.marginal.stack import Stack
 from bayeslmm.marginal.statistics import Statistics
 from bayeslmm.marginal.sums import turn_sums
 
@@ -49,6 +50,9 @@ class Conditioned:
     twin : Twin or None
         The model of another response of the same rows with terms at the origin of the
         data, if it is known; None after `unmoved`.
+    stack : Stack or None
+        Cross-products by pattern, where the residuals have a structure; `statistics`
+        are then those of independent residuals of one SD.
     """
 
     statistics: Statistics
@@ -60,6 +64,13 @@ class Conditioned:
     movers: tuple[Float[np.ndarray, "_k _k"], ...]
     bases: tuple[Float[np.ndarray, "_k _k"], ...]
     twin: "Twin | None" = None
+    stack: Stack | None = None
+
+    def at(self, residual: Float[np.ndarray, " r"]) -> "Conditioned":
+        """The model at coordinates of the residuals' parameters: an ordinary one."""
+        if self.stack is None:
+            return self
+        return replace(self, statistics=self.stack.at(residual), stack=None, twin=None)
 
     # --- densities ------------------------------------------------------------------
 
@@ -136,9 +147,11 @@ class Conditioned:
             bases.append(basis)
             movers.append(self.movers[t] if stays else np.eye(len(basis)))
         stats = self.statistics
-        sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
+        same = np.eye(len(stats.WW))
+        sums = turn_sums(stats.sums, stats.layout, same, turns)
         found = replace(
             self,
+            stack=self.stack and self.stack.turned(same, turns),
             statistics=make_statistics(sums, stats.layout),
             movers=tuple(movers),
             bases=tuple(bases),
@@ -245,6 +258,7 @@ class Twin:
         Fy = [F[:, :, -1] @ T for F, T in zip(sums.F, bases, strict=True)]
         return replace(
             self.conditioned,
+            stack=moved.stack and moved.stack.turned(np.eye(stats.p + 1), self.turns),
             statistics=stats.respond(sums.WW[-1], Fy),
             unit=moved.unit,
             beta=moved.beta,

@@ -29,6 +29,7 @@ from bayeslmm.marginal.columns import Columns, constant_of, mover
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.routes import make_statistics
+from bayeslmm.marginal.stack import make_stack
 from bayeslmm.marginal.sums import Sums, fixed_products, sum_rows, turn_sums
 
 # Beyond this condition number the columns of a term are rescaled but not
@@ -147,9 +148,12 @@ def condition(design: Design) -> Conditioned:
     along = _regression(fixed_products(rows, columns), p)
     last = turn.copy()
     last[:p, p] = -turn[:p, :p] @ along
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     sums = sum_rows(rows, layout, replace(columns, turn=last))
-    return _finish(design, frame, layout, sums, along)
+    found = _finish(design, frame, layout, sums, along)
+    last[:, p] *= frame.spread / found.unit
+    stack = make_stack(design, layout, replace(columns, turn=last))
+    return replace(found, stack=stack)
 
 
 def condition_sums(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Block:
     @property
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Each term with its effects among those of the block."""
-        ends = (*self.starts[1:], self.k)
+        ends = (*self.starts[1:], self.k)[: len(self.terms)]
         return zip(self.terms, map(slice, self.starts, ends), strict=True)
 
     def join(
@@ -47,6 +48,8 @@ class Block:
         """Square matrices of its terms (of all terms given) along the diagonal."""
         if len(self.terms) == 1:
             return np.ascontiguousarray(of_terms[self.terms[0]], dtype=float)
+        if not self.terms:
+            return np.eye(self.k)
         found = np.zeros((*of_terms[self.terms[0]].shape[:-2], self.k, self.k))
         for t, span in self.parts:
             found[..., span, span] = of_terms[t]
@@ -60,7 +63,7 @@ class Layout:
     Attributes
     ----------
     lead : Block
-        The block with the most levels.
+        The block with the most levels; one of no levels without bar terms.
     rest : tuple of Block
         The other blocks, in falling order of their levels; empty with one factor.
     n_terms : int
@@ -119,12 +122,29 @@ class Layout:
         return tuple(found[t] for t in range(self.n_terms))
 
 
-def make_layout(groups: tuple[GroupTerm, ...]) -> Layout:
-    """Merge the bar terms by grouping factor, the one with the most levels first."""
+def make_layout(design: Design) -> Layout:
+    """Merge the bar terms by grouping factor, the one with the most levels first.
+
+    Among those in whose levels the series of the residuals lie, if these have any.
+    Without bar terms the lead has no levels.
+    """
+    groups, series = design.groups, design.residual and design.residual.series
+    if not groups:
+        return Layout(Block((), (), 0, 1, 0), (), 0)
     members: dict[str, list[int]] = {}
     for t, term in enumerate(groups):
         members.setdefault(term.group, []).append(t)
-    ordered = sorted(members.values(), key=lambda ts: -groups[ts[0]].n_levels)
+    may_lead = members if series is None else series.within
+    if not any(group in may_lead for group in members):
+        raise ModelError(
+            f"Without {', '.join(series.within) if series else ''} the series of the "
+            f"residuals lie within the levels of no grouping factor, and rows of "
+            f"different levels would be correlated. Leave out another term."
+        )
+    ordered = sorted(
+        members.values(),
+        key=lambda ts: (groups[ts[0]].group not in may_lead, -groups[ts[0]].n_levels),
+    )
     blocks, offset = [], 0
     for position, terms in enumerate(ordered):
         sizes = [groups[t].k for t in terms]

@@ -70,7 +70,7 @@ def make_plan(scan: Scan, threads: int) -> Plan:
         If the statistics themselves are beyond memory.
     """
     skeleton = scan.design
-    layout = make_layout(skeleton.groups)
+    layout = make_layout(skeleton)
     w = skeleton.p + 1
     own = 8.0 * sum(b.n_levels * b.k * (b.k + w) for b in layout.blocks)
     joint = _joint_bytes(layout)

@@ -23,6 +23,7 @@ from bayeslmm.marginal.conditioning import (
     power_of_two,
     response_level,
 )
+from bayeslmm.marginal.restack import Restacker, make_restacker
 from bayeslmm.marginal.sums import block_rows
 
 
@@ -46,6 +47,8 @@ class Responder:
         Level of each row, for each block.
     weights : ndarray, shape (n,), or None
         Precision weights.
+    restacker : Restacker or None
+        The same of the patterns of structured residuals.
     """
 
     conditioned: Conditioned
@@ -55,6 +58,7 @@ class Responder:
     Z: tuple[Float[np.ndarray, "_k n"], ...]
     codes: tuple[Int[np.ndarray, " n"], ...]
     weights: Float[np.ndarray, " n"] | None
+    restacker: Restacker | None = None
 
     def respond(self, design: Design) -> Conditioned:
         """The model of a design that differs in y alone.
@@ -76,14 +80,16 @@ class Responder:
         beta = spread * (self.unroot @ along)
         if design.intercept is not None:
             beta[design.intercept] += level
-        blocks = zip(self.codes, self.Z, old.statistics.sums.F, strict=True)
+        blocks = zip(self.codes, self.Z, old.statistics.sums.F, strict=False)
         Fy = [_level_sums(codes, Z * y, len(F)) for codes, Z, F in blocks]
+        Fy = Fy or [old.statistics.F[:, :, -1]]  # without bar terms: no levels
         Wy = np.append(weighted @ self.X, y @ weighted)
         found = replace(
             old,
             statistics=old.statistics.respond(Wy, Fy),
             unit=spread * left,
             beta=beta,
+            stack=self.restacker and self.restacker.respond(y),
         )
         check_response(design, found)
         return found
@@ -116,14 +122,18 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         X = np.ascontiguousarray(solve_triangular(root, X.T, trans=1).T)
     weights = rows.weights
     scaled = X if weights is None else X * weights[:, None]
+    turn = np.eye(design.p + 1)
+    turn[: design.p, : design.p] = unroot
     columns = Columns(
-        np.zeros(design.p + 1),
-        None,
+        np.append(conditioned.means, 0.0),
+        turn,
         effect_centers(design),
         effect_bases(design, conditioned.bases),
     )
     found = [
-        block_rows(rows, block, slice(0, rows.n), columns) for block in layout.blocks
+        block_rows(rows, block, slice(0, rows.n), columns)
+        for block in layout.blocks
+        if block.terms
     ]
     Z = [Z.T if weights is None else Z.T * weights for _, Z in found]
     return Responder(
@@ -134,7 +144,18 @@ def make_responder(design: Design, conditioned: Conditioned) -> Responder:
         Z=tuple(np.ascontiguousarray(rows) for rows in Z),
         codes=tuple(codes for codes, _ in found),
         weights=weights,
+        restacker=_restacker(design, conditioned, columns),
     )
+
+
+def _restacker(
+    design: Design, conditioned: Conditioned, columns: Columns
+) -> Restacker | None:
+    """That of structured residuals, None without any."""
+    if design.residual is None or conditioned.stack is None:
+        return None
+    rows = rows_of(design, "another response")
+    return make_restacker(design.residual, rows, conditioned.stack, columns)
 
 
 def _level_sums(

@@ -81,7 +81,7 @@ def cross_products(design: Design) -> Statistics:
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
     """
-    layout = make_layout(design.groups)
+    layout = make_layout(design)
     rows = rows_of(design, "cross-products")
     return make_statistics(sum_rows(rows, layout, data_columns(design)), layout)
 
@@ -100,7 +100,7 @@ def choose_route(parts: Parts) -> Route:
     """
     if not parts.layout.m:
         A, F = parts.sums.A[0], parts.sums.F[0]
-        alike = levels_to_pool(A, F.shape[2])
+        alike = levels_to_pool(A, F.shape[2]) if len(A) else None
         if alike is not None:
             return NoRest(), Pooled.of(A, F, alike)
         return one_factor(parts, Pairs if A.shape[1] == 2 else Levels)
@@ -157,6 +157,24 @@ def sparse_rest(parts: Parts, panels: Panels | None = None) -> Route:
         assert panels is not None, "nothing is beyond infinity"
     rest = SparseRest.of(parts.sums, parts.layout, panels, parts.coupling)
     return rest, InSteps()
+
+
+def weighted_route(
+    layout: Layout,
+    lead: tuple[np.ndarray, np.ndarray],
+    coupling: tuple[np.ndarray, np.ndarray, np.ndarray],
+    R: Float[np.ndarray, "m m"],
+    Fr: Float[np.ndarray, "m w"],
+) -> Route:
+    """That of weighted sums of cross-products, whose weights move: nothing is searched.
+
+    `lead` are A and F.
+    """
+    if not layout.m:
+        return NoRest(), (Pairs if lead[0].shape[1] == 2 else Levels).of(*lead)
+    if layout.m <= SMALL_REST:
+        return DenseRest(R), Crossed.of(layout, *lead, *coupling, R, Fr)
+    return DenseRest(R), InSteps()
 
 
 def affordable_panels(parts: Parts) -> Panels | None:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scipy.linalg import solve_triangular
 
 from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.errors import ModelError
 from bayeslmm.marginal.columns import Columns
 from bayeslmm.marginal.conditioned import Conditioned, Twin
 from bayeslmm.marginal.conditioning import (
@@ -63,7 +64,15 @@ def safe_rows(design: Design, conditioned: Conditioned, what: str) -> SafeRows:
     ------
     DataError
         If the rows were read in batches.
+    ModelError
+        If the residuals have a structure.
     """
+    if design.residual is not None:
+        raise ModelError(
+            f"For residual={design.residual.label!r} there are no {what} here: those "
+            f"by leverage take residuals to be independent. residuals('scaled') has "
+            f"those that are, given the ones before them in their series."
+        )
     rows, twin = rows_of(design, what), Twin.of(conditioned)
     columns, all_rows = safe_columns(design, conditioned), slice(0, rows.n)
     blocks = conditioned.statistics.layout.blocks

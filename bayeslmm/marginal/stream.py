@@ -216,7 +216,7 @@ def sum_source(
 ) -> Tally:
     """Second pass: sums of all batches, by several threads."""
     skeleton = scan.design
-    layout = make_layout(skeleton.groups)
+    layout = make_layout(skeleton)
     moved = FirstRows(skeleton)
     states = read_batches(
         source,
@@ -257,7 +257,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     """
     _check_complete(scan, tally)
     skeleton = scan.design
-    layout = make_layout(skeleton.groups)
+    layout = make_layout(skeleton)
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
     small, sums = _without_empty(layout, tally.sums, keep)
     coding = _with_rows_only(scan.coding, tally)

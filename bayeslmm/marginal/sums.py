@@ -136,6 +136,8 @@ def add_rows(
         scaled = W if rows.weights is None else W * weights[:, None]
         packed.WW[:] += W.T @ scaled
         for b, block in enumerate(layout.blocks):
+            if not block.n_levels:  # no bar terms
+                continue
             codes, Z = block_rows(rows, block, chunk, columns)
             accumulate_rows(codes, Z, weights, W, packed.P[b])
     log_weights = 0.0

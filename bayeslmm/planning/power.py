@@ -5,9 +5,9 @@ responses, fits them all, and counts.
 """
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Literal
 
@@ -17,12 +17,10 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import (
-    ModelError,
     check_count,
     check_fraction,
     check_progress,
     check_seed,
-    is_count,
 )
 from bayeslmm.planning.studies import make_studies, pilot_of
 from bayeslmm.planning.targets import (
@@ -35,15 +33,12 @@ from bayeslmm.planning.targets import (
     read_effect,
 )
 from bayeslmm.planning.truth import true_parameters
+from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters, simulate
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
-# Responses handed out together: some milliseconds of work for each message.
-CHUNK = 50
-# Seconds from which on "auto" shows a bar.
-LONG = 5.0
 # 95% of a Normal.
 WALD = 1.959963984540054
 
@@ -185,11 +180,7 @@ def power(
     nsim = check_count(nsim, "nsim", 1)
     check_seed(seed)
     check_progress(progress)
-    if n_jobs == 0 or not is_count(n_jobs):
-        raise ModelError(
-            f"n_jobs must be a whole number of processes, or -1 for all cores, not "
-            f"{n_jobs!r}."
-        )
+    n_jobs = check_jobs(n_jobs)
     rng = np.random.default_rng(seed)
     pilot = pilot_of(source)
     lines, p_values, name, chosen = [], [], "", ""
@@ -216,19 +207,11 @@ def _run(
     progress: bool | Literal["auto"],
 ) -> list[Result]:
     """All studies of one size, in chunks whose seeds do not depend on the processes."""
-    sizes = [CHUNK] * (nsim // CHUNK) + ([nsim % CHUNK] if nsim % CHUNK else [])
-    seeds = rng.spawn(len(sizes))
-    chunks = list(zip(sizes, seeds, strict=True))
     target = _warmed(model.design, truth, target, rng)
-    if n_jobs == 1:
-        shown = _shown(chunks, progress)
-        found = [_chunk(model.design, truth, target, *one) for one in shown]
-    else:
-        from joblib import Parallel, delayed
-
-        tasks = (delayed(_chunk)(model.design, truth, target, *one) for one in chunks)
-        found = Parallel(n_jobs=n_jobs)(tasks) or []
-    return [result for part in found for result in part or ()]
+    work = partial(_chunk, model.design, truth, target)
+    return in_chunks(
+        work, nsim, rng, n_jobs=n_jobs, progress=progress, title="simulated studies"
+    )
 
 
 def _warmed(
@@ -271,20 +254,3 @@ def _line(
         "nsim": n,
         "failed": sum(not r.converged or math.isnan(r.p) for r in results),
     }
-
-
-def _shown(chunks: list, progress: bool | Literal["auto"]) -> Iterator:
-    """The chunks with a bar: if it is wanted, or if the first says it takes long."""
-    rest, start = iter(chunks), time.monotonic()
-    if progress == "auto":
-        yield next(rest)
-        left = (time.monotonic() - start) * (len(chunks) - 1)
-        progress = left > LONG
-    if progress:
-        from rich.console import Console
-        from rich.progress import track
-
-        console = Console(stderr=True)
-        total = len(chunks)
-        yield from track(rest, "simulated studies", total=total, console=console)
-    yield from rest

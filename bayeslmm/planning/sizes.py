@@ -52,7 +52,7 @@ def _resized(
     if not len(levels):
         raise ModelError(f"The column {name!r} has no levels: all values are missing.")
     grouping = {
-        c for term in formula.random for atom in term.group for c in atom.columns
+        c for own in formula.groupings for atom in own.group for c in atom.columns
     }
     others = [c for c in formula.columns if c in data.columns and c != name]
     inner = [c for c in others if c in grouping and _is_constant(data, name, within=c)]

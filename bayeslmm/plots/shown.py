@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = "_repr_png_"  # what IPython, JupyterLab, VS Code and marimo look for
+BUNDLE = "_repr_mimebundle_"  # the same with words for those who cannot see it
 
 
 def shown_figure(figure: "Figure") -> "Figure":
     """The figure, which a notebook now shows."""
-    setattr(figure, PICTURE, partial(_png, figure))
+    _show(figure, figure)
     return figure
 
 
@@ -28,8 +29,14 @@ def shown_collection(collection: "PlotCollection") -> "PlotCollection":
 
     figure = collection.viz["figure"].item()
     plt.close(figure)
-    setattr(collection, PICTURE, partial(_png, figure))
+    _show(collection, figure)
     return collection
+
+
+def _show(shown: object, figure: "Figure") -> None:
+    """Give an object the methods that notebooks ask for a picture."""
+    setattr(shown, PICTURE, partial(_png, figure))
+    setattr(shown, BUNDLE, partial(_bundle, figure))
 
 
 def _png(figure: "Figure") -> bytes:
@@ -37,3 +44,13 @@ def _png(figure: "Figure") -> bytes:
     file = BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def _bundle(
+    figure: "Figure", include: object = None, exclude: object = None
+) -> tuple[dict[str, bytes], dict[str, dict[str, str]]]:
+    """The file with its alternative text, which is the title of the figure."""
+    del include, exclude  # there is one format
+    titles = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes)]
+    words = " ".join("; ".join(filter(None, titles)).split())
+    return {"image/png": _png(figure)}, {"image/png": {"alt": words or "figure"}}

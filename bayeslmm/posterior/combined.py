@@ -5,21 +5,25 @@ of a REML fit, with draws instead of standard errors.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.contrasts import make_contrasts
 from bayeslmm.design.grid import (
+    Grid,
     cell_columns,
     make_grid,
     pair_rows,
     read_specification,
     slope_grid,
 )
-from bayeslmm.errors import check_flag
+from bayeslmm.design.proportions import Weights
+from bayeslmm.errors import ModelError, check_flag, is_choice
+from bayeslmm.families import FAMILIES
 from bayeslmm.posterior.places import draws_at, places
+from bayeslmm.posterior.predictions import other_draws
 from bayeslmm.posterior.tables import IntervalKind, check_interval, interval_bounds
 from bayeslmm.tables import Table
 
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayeslmm.posterior.fit import Posterior
+
+
+Scale = Literal["link", "response"]
 
 
 class Combinations:
@@ -75,7 +82,9 @@ class Combinations:
         spec: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
+        scale: Scale = "link",
         prob: float = 0.95,
         kind: IntervalKind = "eti",
     ) -> "pd.DataFrame":
@@ -85,12 +94,20 @@ class Combinations:
         ----------
         spec : str
             Variables of the fixed part: ``"dose"``, ``"dose * sex"`` (all
-            combinations), ``"dose | sex"`` (of dose, within each sex).
+            combinations), ``"dose | sex"`` (of dose, within each sex), ``"1"`` (the
+            overall mean).
         at : mapping of str to values, optional
             Values of some variables; the others as for `RemlFit.emmeans`.
+        weights : {"equal", "proportional"}, default "equal"
+            Whether combinations of what is averaged over count alike, or as often as
+            they occur among the rows used.
         pairs : bool, default False
             Differences of the means. Their intervals need no adjustment for many
             comparisons: each is what the model and its priors say of that difference.
+        scale : {"link", "response"}, default "link"
+            The mean of linear predictors (log odds, logs), or the response expected
+            there (a probability, a count) of a level without random effects. Pairs are
+            differences on this scale, as of ``pairs(regrid(emm))`` in R.
         prob : float, default 0.95
             Probability of the intervals.
         kind : {"eti", "hdi"}, default "eti"
@@ -101,15 +118,19 @@ class Combinations:
         DataFrame
             A row for each combination: the variables, ``mean``, ``median``, ``sd``,
             ``lower``, ``upper``; with ``pairs`` ``contrast``, the variables after
-            ``|``, the same and ``p_above``. Of the linear predictor: units of y for the
-            identity link, those of the link (log odds, logs) for others.
+            ``|``, the same and ``p_above``. Units of y, or on the scale of the link
+            those of the link. ``attrs["held"]`` has the values of the others.
 
         Raises
         ------
         ModelError
             If a variable or level is unknown, or a number has no known mean.
         """
-        return _means(cast("Posterior", self), spec, None, at, pairs, prob, kind)
+        check_scale(scale)
+        post = cast("Posterior", self)
+        wanted = read_specification(post.model.recipe, spec)
+        grid = make_grid(post.model.recipe, wanted, at, weights)
+        return _means(post, grid, pairs, scale, prob, kind)
 
     def emtrends(
         self,
@@ -117,6 +138,7 @@ class Combinations:
         variable: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
         prob: float = 0.95,
         kind: IntervalKind = "eti",
@@ -125,7 +147,7 @@ class Combinations:
 
         Parameters
         ----------
-        spec, at, pairs, prob, kind
+        spec, at, weights, pairs, prob, kind
             As for `emmeans`.
         variable : str
             Column of the data by which the slope is.
@@ -140,36 +162,56 @@ class Combinations:
         ModelError
             As `emmeans` raises it.
         """
-        return _means(cast("Posterior", self), spec, variable, at, pairs, prob, kind)
+        post = cast("Posterior", self)
+        wanted = read_specification(post.model.recipe, spec)
+        grid = slope_grid(post.model.recipe, wanted, variable, at, weights)
+        return _means(post, grid, pairs, "link", prob, kind)
+
+
+def check_scale(scale: object) -> None:
+    """Raise `ModelError` for another word than those of `emmeans`."""
+    if not is_choice(scale, ("link", "response")):
+        raise ModelError(
+            f"Unknown scale={scale!r}. Options: 'link' (linear predictors), 'response' "
+            f"(expected responses)."
+        )
 
 
 def _means(
     post: "Posterior",
-    spec: object,
-    variable: str | None,
-    at: Mapping[str, object] | None,
+    grid: Grid,
     pairs: object,
+    scale: Scale,
     prob: float,
     kind: IntervalKind,
 ) -> "pd.DataFrame":
     """Means, or slopes by a variable, or their differences."""
-    recipe = post.model.recipe
-    wanted = read_specification(recipe, spec)
-    if variable is None:
-        grid = make_grid(recipe, wanted, at)
-    else:
-        grid = slope_grid(recipe, wanted, variable, at)
     if check_flag(pairs, "pairs"):
         found = pair_rows(grid)
         keys, rows = found.columns, (found.weights, found.constants)
     else:
-        keys, rows = cell_columns(grid), (grid.weights, grid.constants)
-    columns = _columns(post, *rows, prob, kind)
-    if not pairs:
+        found, keys, rows = None, cell_columns(grid), (grid.weights, grid.constants)
+    if scale == "response":
+        values = _responses(post, _values(post, grid.weights, grid.constants))
+        if found is not None:
+            one, other = found.ends
+            values = values[..., one] - values[..., other]
+    else:
+        values = _values(post, *rows)
+    columns = _described(post, values, rows[0], prob, kind)
+    if found is None:
         del columns["p_above"]
     table = Table({**keys, **columns})
     table.attrs = {"held": grid.held}
     return table
+
+
+def _responses(
+    post: "Posterior", linear: Float[np.ndarray, "chain draw l"]
+) -> Float[np.ndarray, "chain draw l"]:
+    """Expected responses; of one trial where there are trials."""
+    family = post.model.family
+    return FAMILIES[family].mean(linear, other_draws(family, post.idata), None)
 
 
 def _columns(
@@ -179,15 +221,34 @@ def _columns(
     prob: float,
     kind: IntervalKind,
 ) -> dict[str, Float[np.ndarray, " l"]]:
-    """Location, spread and interval of combinations; NaN where they do not exist."""
-    check_interval(prob, kind)
+    """Location, spread and interval of combinations."""
+    return _described(post, _values(post, weights, constants), weights, prob, kind)
+
+
+def _values(
+    post: "Posterior",
+    weights: Float[np.ndarray, "l p"],
+    constants: Float[np.ndarray, " l"],
+) -> Float[np.ndarray, "chain draw l"]:
+    """Draws of combinations of the fixed effects."""
     names, known = post.model.design.fixed_names, places(post.model.design, post.idata)
     used = [place for place in range(len(names)) if weights[:, place].any()] or [0]
     draws = np.stack([draws_at(known, post.idata, names[i]) for i in used], axis=-1)
-    values = draws @ weights[:, used].T + constants
+    return draws @ weights[:, used].T + constants
+
+
+def _described(
+    post: "Posterior",
+    values: Float[np.ndarray, "chain draw l"],
+    weights: Float[np.ndarray, "l p"],
+    prob: float,
+    kind: IntervalKind,
+) -> dict[str, Float[np.ndarray, " l"]]:
+    """Location, spread and interval of draws; NaN where they do not exist."""
+    check_interval(prob, kind)
+    names, missing = post.model.design.fixed_names, post.status.missing
     lower, upper = interval_bounds(values, prob, kind)
     mean, sd = values.mean(axis=(0, 1)), values.std(axis=(0, 1), ddof=1)
-    missing = post.status.missing
     return {
         "mean": np.where(_uses(weights, names, missing.mean), np.nan, mean),
         "median": np.median(values, axis=(0, 1)),

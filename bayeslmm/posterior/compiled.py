@@ -148,7 +148,7 @@ def make_plan(
             forms[sds.stop : where.stop] = _partial_rows(exponents)
     knots = [table.knots for table in tables] or [np.zeros((2, 2))]
     return Plan(
-        np.array(terms, np.int64),
+        np.array(terms, np.int64).reshape(-1, 6),
         np.array([space.sigma]),
         forms,
         np.array(knots),
@@ -182,6 +182,8 @@ def compile_target(
     """The target in one call, None if there is no kernel or plan for it."""
     statistics = conditioned.statistics
     if plan is None or type(statistics.solver) not in _TARGET_OF:
+        return None
+    if conditioned.stack is not None:
         return None
     precision, mean, constants = beta_arrays(statistics.sums, beta)
     constants[1] += conditioned.log_jacobian

@@ -149,7 +149,7 @@ def _visitor(target: Target, normal: Laplace, step: Float[np.ndarray, " m"]):  #
             return _Value(-math.inf, nothing, nothing)
         factors, sigma, rest = safe_point(target, x)
         value, fixed = density_with_coefficients(
-            target.statistics, factors, sigma, target.beta
+            target.statistics_at(x), factors, sigma, target.beta
         )
         value = or_impossible(value + rest)
         if value == -math.inf:

@@ -188,7 +188,8 @@ def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
         profile = problem.profile(optimum.theta)
         if math.isfinite(profile.criterion) and profile.sigma > 0.0:
             relative = problem.factors(optimum.theta)
-            found.append(target.coordinates(relative, profile.sigma))
+            residual = optimum.theta[problem.residual]
+            found.append(target.coordinates(relative, profile.sigma, residual))
         if optimum.converged and not is_singular(problem, optimum.theta):
             break
     return [x for x in found if np.isfinite(x).all()]

@@ -22,8 +22,9 @@ from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import RUN, draw_levels
 from bayeslmm.posterior.draws import lower_factors
 from bayeslmm.posterior.options import Options
-from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
+from bayeslmm.posterior.structured import structured_levels
 from bayeslmm.posterior.tables import (
     IntervalKind,
     beta_draws,
@@ -82,7 +83,7 @@ def kept_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ...]:
 def _chosen_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ...]:
     """The same, whatever they take."""
     everything = tuple(range(len(design.groups)))
-    lead = make_layout(design.groups).lead.terms
+    lead = make_layout(design).lead.terms
     without_lead = tuple(t for t in everything if t not in lead)
     if not isinstance(keep, str | list | tuple):
         raise ModelError(
@@ -276,20 +277,27 @@ def lead_draws(
     seed = int(tree.attrs["seed"])
     position = stats.lead.terms.index(t)
     first = stats.lead.starts[position]
-    drawn = [
-        draw_levels(
-            stats,
-            relative[c, ::thin],
-            sigma[c, ::thin],
-            beta[c, ::thin],
-            rest[c, ::thin],
-            effect_generator(seed, c),
-            levels,
-        )
-        for c in range(chains)
-    ]
+    drawn, residual = [], _residual_coordinates(design, tree)
+    for c in range(chains):
+        own = relative[c, ::thin], sigma[c, ::thin], beta[c, ::thin], rest[c, ::thin]
+        if safe.stack is None:
+            drawn.append(draw_levels(stats, *own, effect_generator(seed, c), levels))
+            continue
+        at, given = np.arange(0, n_draws, thin), residual[c, ::thin]
+        chain = (seed, c)
+        drawn.append(structured_levels(safe.stack, given, *own, chain, at, levels))
     own = np.stack(drawn)[..., first : first + design.groups[t].k]
     return safe.random_effects(t, own)
+
+
+def _residual_coordinates(
+    design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw r"]:
+    """Draws of the coordinates of the residuals' parameters; r = 0 without any."""
+    found = residual_draws(design, tree)
+    for i, p in enumerate(design.residual.parameters if design.residual else ()):
+        found[..., i] = p.working(found[..., i])
+    return found
 
 
 def _rest_draws(

@@ -74,6 +74,18 @@ def label_draws(
     return draws_at(places(design, tree), tree, label)
 
 
+def residual_draws(
+    design: Design, tree: "xr.DataTree"
+) -> Float[np.ndarray, "chain draw r"]:
+    """Draws of ratios and rho of structured residuals; r = 0 without any."""
+    own = design.residual.parameters if design.residual is not None else ()
+    sizes = tree["posterior"].sizes
+    found = np.empty((sizes["chain"], sizes["draw"], len(own)))
+    for i, parameter in enumerate(own):
+        found[..., i] = label_draws(design, tree, parameter.label)
+    return found
+
+
 def draws_at(
     known: Iterable[Place], tree: "xr.DataTree", label: str
 ) -> Float[np.ndarray, "chain draw"]:

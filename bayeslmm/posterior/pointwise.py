@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import Rows
-from bayeslmm.errors import warn_user
+from bayeslmm.errors import ModelError, warn_user
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.likelihood import RowLikelihood, row_likelihood
 from bayeslmm.graph.names import OBSERVATIONS, response_name
+from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import (
     check_size,
     linear_draws,
@@ -61,12 +62,14 @@ def log_likelihood_draws(
     none in closed form. A weighted row has the SD sigma / sqrt(weight).
     """
     design = model.design
+    _refuse_correlated(design)
     given = rows_of(design, "log likelihoods row by row")
     others = other_draws(model.family, tree)
     beta = beta_draws(design, tree)
     check_size(beta[..., 0].size, design.n, "The log likelihood")
     rows = old_rows(model, tree)
     function = _own_likelihood(model, given) or row_likelihood(model)
+    scale = _stratum_scale(design, tree, given)
     values = np.empty((*beta.shape[:2], design.n))
     for c in range(len(values)):  # a chain at a time: fewer arrays of draws by rows
         terms = tuple(t._replace(effects=t.effects[[c]]) for t in rows.terms)
@@ -74,8 +77,31 @@ def log_likelihood_draws(
         eta = linear_draws(beta[[c]], own, slice(None))[0]
         for part in row_chunks(design.n, len(eta)):  # draws, so many that rows fit
             given = {name: draws[c, part, 0] for name, draws in others.items()}
+            if scale is not None:
+                given["sigma"] = given["sigma"][:, None] * scale[c, part]
             values[c, part] = function(eta[part], given)
     return values
+
+
+def _refuse_correlated(design: Design) -> None:
+    """Raise where the rows of a series are correlated given everything else."""
+    if design.residual is not None and design.residual.series is not None:
+        raise ModelError(
+            f"Under residual={design.residual.label!r} rows of one series are "
+            f"correlated given all effects, so the likelihood is no product over rows "
+            f"and arviz.loo of rows has no meaning. Compare such models by "
+            f"quadrature's evidence, or leave out whole series."
+        )
+
+
+def _stratum_scale(
+    design: Design, tree: "xr.DataTree", rows: Rows
+) -> Float[np.ndarray, "chain draw n"] | None:
+    """SD of each row relative to sigma under strata, draw by draw."""
+    if design.residual is None or rows.residual is None:
+        return None
+    found = design.residual.scale(rows.residual, residual_draws(design, tree))
+    return np.asarray(found)
 
 
 def _own_likelihood(model: ModelSpec, rows: Rows) -> RowLikelihood | None:
@@ -89,7 +115,7 @@ def _own_likelihood(model: ModelSpec, rows: Rows) -> RowLikelihood | None:
         eta: Float[np.ndarray, "s n"], others: Mapping[str, Float[np.ndarray, " s"]]
     ) -> Float[np.ndarray, "s n"]:
         """Log density of every response for each draw."""
-        given = {name: draws[:, None] for name, draws in others.items()}
+        given = {n: v if v.ndim > 1 else v[:, None] for n, v in others.items()}
         if rows.weights is not None:
             given["sigma"] = given["sigma"] / np.sqrt(rows.weights)
         return density(rows.y, eta, given, trials).value

@@ -17,8 +17,10 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.known import LevelWord, averaged_away, known_words
 from bayeslmm.design.predicted import rows_to_predict
 from bayeslmm.design.recipe import NewRows
+from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import ModelError, check_seed
 from bayeslmm.families import FAMILIES
+from bayeslmm.posterior.noise import noise_draws
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
 from bayeslmm.posterior.tails import Missing, rows_without
@@ -71,8 +73,9 @@ class PredictionRows(NamedTuple):
 
     ``words`` say what is known of the levels of each bar term; ``terms`` are those
     whose levels are known, ``unknown`` those whose are not. ``weights`` are precision
-    weights, None for weight 1; ``trials`` are those of counts out of trials. Of new
-    rows they are there only if the kind of prediction needs them.
+    weights, None for weight 1; ``trials`` are those of counts out of trials;
+    ``residual`` has the strata and series of structured residuals. Of new rows they are
+    there only if the kind of prediction needs them.
     """
 
     X: Float[np.ndarray, "m p"]
@@ -82,6 +85,7 @@ class PredictionRows(NamedTuple):
     unknown: tuple[UnknownRows, ...]
     weights: Float[np.ndarray, " m"] | None
     trials: Float[np.ndarray, " m"] | None
+    residual: ResidualRows | None = None
 
 
 def prediction_table(
@@ -163,7 +167,8 @@ def prediction_rows(
     if newdata is None:
         return with_own(model, rows), rng
     if asked.kind == "response":
-        rows = rows._replace(weights=new_weights(model, newdata))
+        own = model.recipe.encode_residual(newdata)
+        rows = rows._replace(weights=new_weights(model, newdata), residual=own)
     if asked.kind == "mean":
         rows = rows._replace(trials=new_trials(model, newdata))
     return rows, rng
@@ -198,6 +203,8 @@ def _values(
     linear = linear_draws(beta_draws(model.design, tree), rows, part)
     if kind == "linear":
         return linear
+    if kind == "response" and rows.residual is not None:
+        return _structured_response(model, tree, rows, rng, part, linear)
     if kind == "response":
         sigma = label_draws(model.design, tree, "sigma")[..., None]
         variance = np.broadcast_to(sigma**2, linear.shape)
@@ -215,6 +222,25 @@ def _values(
     for node, weight in zip(*normal_nodes(), strict=True):
         average += weight * family.mean(linear + node * sd, others, trials)
     return average
+
+
+def _structured_response(
+    model: ModelSpec,
+    tree: "xr.DataTree",
+    rows: PredictionRows,
+    rng: np.random.Generator,
+    part: slice,
+    linear: Float[np.ndarray, "chain draw _m"],
+) -> Float[np.ndarray, "chain draw _m"]:
+    """New responses whose noise has strata and series."""
+    weights = None if rows.weights is None else rows.weights[part]
+    assert rows.residual is not None, "the caller has looked"
+    own = rows.residual.take(part)
+    found = linear + noise_draws(model, tree, linear.shape[-1], weights, own, rng)
+    if rows.unknown:
+        spread = np.sqrt(unknown_variance(rows.unknown, part))
+        found = found + spread * rng.standard_normal(linear.shape)
+    return found
 
 
 def normal_nodes() -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"]]:
@@ -265,9 +291,13 @@ def old_rows(
 
 
 def with_own(model: ModelSpec, rows: PredictionRows) -> PredictionRows:
-    """The rows that were fitted with their weights and trials."""
-    weights = model.design.rows and model.design.rows.weights
-    return rows._replace(weights=weights, trials=model.recipe.trials)
+    """The rows that were fitted with their weights and trials, strata and series."""
+    own = model.design.rows
+    return rows._replace(
+        weights=own and own.weights,
+        trials=model.recipe.trials,
+        residual=own and own.residual,
+    )
 
 
 def random_rows(

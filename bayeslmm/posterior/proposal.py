@@ -106,7 +106,7 @@ class Proposal:
         if is_far(self.target, x):
             return Visit(x, -math.inf, -math.inf, np.empty(0), {})
         factors, sigma, rest = safe_point(self.target, x)
-        stats = self.target.statistics
+        stats = self.target.statistics_at(x)
         lead = bool(set(stats.lead.terms) & set(self.keep))
         value, beta, b = density_with_effects(
             stats, factors, sigma, rng, self.target.beta, lead=lead

@@ -16,7 +16,7 @@ from bayeslmm.design.arrays import rows_of
 from bayeslmm.errors import ModelError
 from bayeslmm.marginal.leverage import RowFit, fit_rows
 from bayeslmm.marginal.saferows import SafeRows, safe_rows
-from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
 from bayeslmm.reml.residuals import (
     NEEDED,
@@ -47,10 +47,17 @@ def posterior_residuals(post: "Posterior", kind: object) -> Float[np.ndarray, " 
             f"kinds 'response' and 'marginal'; for a check of the family compare "
             f"post.predict_draws(kind='response') with the response."
         )
+    structure, own = post.model.design.residual, rows.residual
+    pearson = (rows.y - post.fitted()) * root_weights(rows)
+    values = residual_draws(post.model.design, post.idata).mean(axis=(0, 1))
+    if structure is not None and own is not None:
+        pearson = pearson / structure.scale(own, values)
     if word == "pearson":
-        return (rows.y - post.fitted()) * root_weights(rows)
+        return pearson
+    if word == "scaled" and structure is not None and own is not None:
+        return structure.whiten(own, values, pearson / post.sigma)
     if word == "scaled":
-        return (rows.y - post.fitted()) * root_weights(rows) / post.sigma
+        return pearson / post.sigma
     if word == "standardized":
         return np.mean([own for own, _, _ in _standard_draws(post)], axis=0)
     return _left_out(post)

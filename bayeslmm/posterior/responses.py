@@ -13,7 +13,7 @@ from bayeslmm.design.known import Known, refuse_replaced
 from bayeslmm.posterior import predictions as predictions, tables as tables
 from bayeslmm.posterior.check import check_posterior
 from bayeslmm.posterior.diagnose import SamplingStatus
-from bayeslmm.posterior.places import label_draws
+from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.residuals import posterior_residuals
 from bayeslmm.posterior.tables import IntervalKind
 from bayeslmm.reml.check import AssumptionCheck
@@ -220,6 +220,8 @@ class Responses(SharedMethods):
             predictions.factor_draws(design, tree, t) for t in range(len(design.groups))
         ]
         sigma = label_draws(design, tree, "sigma")
+        residual = residual_draws(design, tree)
         chosen = np.unravel_index(rng.integers(sigma.size, size=nsim), sigma.shape)
         for at in zip(*chosen, strict=True):
-            yield Parameters(beta[at], tuple(r[at] for r in roots), float(sigma[at]))
+            own = tuple(r[at] for r in roots)
+            yield Parameters(beta[at], own, float(sigma[at]), residual[at])

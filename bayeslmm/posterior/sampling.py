@@ -41,6 +41,7 @@ from bayeslmm.posterior.options import (
     run_attributes,
 )
 from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.structured import structured_effects
 from bayeslmm.posterior.tails import Missing, find_tails
 from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.posterior.visits import in_threads
@@ -369,10 +370,17 @@ def draw_posterior(
 
     def draw(i: int) -> Effects:
         """Effects of one chain."""
-        rng = effect_generator(seed, chains[i])
-        beta, b = draw_effects(
-            target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
-        )
+        if safe.stack is None:
+            rng = effect_generator(seed, chains[i])
+            beta, b = draw_effects(
+                target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
+            )
+        else:
+            residual, source = x[i][:, target.residual], (seed, chains[i])
+            beta, b = structured_effects(
+                *(safe.stack, residual, factors[i], sigma[i], source, target.beta),
+                lead=lead,
+            )
         effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
         return safe.coefficients(beta), effects
 

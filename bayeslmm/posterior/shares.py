@@ -14,6 +14,7 @@ from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.errors import ModelError, listed
 from bayeslmm.families import FAMILIES
+from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import factor_draws, other_draws, row_chunks
 from bayeslmm.posterior.tables import (
     IntervalKind,
@@ -77,7 +78,8 @@ def drawn_values(model: ModelSpec, tree: "xr.DataTree") -> Values:
     for term, columns, root in zip(design.groups, design.moments.Z, roots, strict=True):
         check_rounding(columns, root, term.label)
     beta = beta_draws(design, tree)
-    return Values(beta, roots, np.sqrt(_residual(model, tree, beta, roots)))
+    sigma = np.sqrt(_residual(model, tree, beta, roots))
+    return Values(beta, roots, sigma, residual_draws(design, tree))
 
 
 def check_latent(family: str) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, GroupTerm
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.residual import RATIO, RHO
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.graph.names import fixed_names, safe_name
 from bayeslmm.posterior.places import Place, places, posterior_parameters
@@ -199,6 +200,9 @@ def _variance_draws(
 ) -> Float[np.ndarray, "chain draw"]:
     """Variance of an SD, covariance of a correlation, draw by draw."""
     own = draws[..., wanted.index(parameter)]
+    if parameter.term is None and parameter.variable in (RATIO, RHO):
+        sigma = draws[..., wanted.index(SIGMA)]
+        return own * sigma**2 if parameter.variable == RHO else (own * sigma) ** 2
     if parameter.component != "corr":
         return own**2
     sds = {

@@ -34,6 +34,7 @@ from bayeslmm.marginal import (
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import moved_moments, reproduces
+from bayeslmm.marginal.slopes import structured_density_gradient
 from bayeslmm.posterior.compiled import (
     CompiledTarget,
     Plan,
@@ -42,7 +43,7 @@ from bayeslmm.posterior.compiled import (
     spread_factors,
 )
 from bayeslmm.posterior.kernels.coordinates import FARTHEST
-from bayeslmm.priors import Priors, safe_beta_prior, scale_logp
+from bayeslmm.priors import Priors, safe_beta_prior, scale_logp, stretched_logp
 
 ScaleLogp = Callable[[float], tuple[float, float]]
 
@@ -95,7 +96,8 @@ class Target:
     space : ParameterSpace
         What the entries of x are.
     scale_logp : dict of int to callable
-        Log prior densities of the coordinates that are logs of SDs, by place.
+        Log prior densities of the coordinates that are logs of SDs, and of those of
+        residuals, by place.
     terms : tuple of TermTarget
         The bar terms, in the order of ``design.groups``.
     start : ndarray, shape (m,)
@@ -117,8 +119,19 @@ class Target:
 
     @property
     def statistics(self) -> Statistics:
-        """Cross-products in safe coordinates."""
+        """Cross-products in safe coordinates, as if residuals had no structure."""
         return self.conditioned.statistics
+
+    @property
+    def residual(self) -> slice:
+        """Places of the residuals' parameters; empty without a structure."""
+        stack, m = self.conditioned.stack, self.space.size
+        return slice(m - (stack.law.size if stack is not None else 0), m)
+
+    def statistics_at(self, x: Float[np.ndarray, " m"]) -> Statistics:
+        """Cross-products under the residuals that x says."""
+        stack = self.conditioned.stack
+        return self.statistics if stack is None else stack.at(x[self.residual])
 
     def __call__(
         self, x: Float[np.ndarray, " m"]
@@ -131,10 +144,18 @@ class Target:
             if not abs(value - center) < FARTHEST:  # also NaN
                 return -math.inf, np.zeros(len(point))
         factors = tuple(term.lift @ term.factor(point) for term in self.terms)
-        total, d_factors, d_log_sigma = log_density_gradient(
-            self.statistics, factors, float(self.safe_sigma(x)), self.beta
-        )
+        given = (factors, float(self.safe_sigma(x)), self.beta)
+        stack, last = self.conditioned.stack, np.empty(0)
+        if stack is None:
+            total, d_factors, d_log_sigma = log_density_gradient(
+                self.statistics, *given
+            )
+        else:
+            total, d_factors, d_log_sigma, last = structured_density_gradient(
+                stack, x[self.residual], *given
+            )
         logp, gradient = self.log_prior(point)
+        gradient[self.residual] += last
         total += logp + self.conditioned.log_jacobian
         gradient[self.space.sigma] += d_log_sigma
         for term, d_factor in zip(self.terms, d_factors, strict=True):
@@ -186,13 +207,22 @@ class Target:
     def effects(self, x: Float[np.ndarray, " m"]) -> EffectsMean:
         """Distribution of the effects of the data given x."""
         safe = tuple(factor[0] for factor in self.safe_factors(x[None]))
-        return self.conditioned.effects(safe, float(self.safe_sigma(x)), self.beta)
+        own = self.conditioned.at(x[self.residual])
+        return own.effects(safe, float(self.safe_sigma(x)), self.beta)
 
     def coordinates(
-        self, relative: Sequence[Float[np.ndarray, "_k _k"]], sigma: float
+        self,
+        relative: Sequence[Float[np.ndarray, "_k _k"]],
+        sigma: float,
+        residual: Float[np.ndarray, " r"] | None = None,
     ) -> Float[np.ndarray, " m"]:
-        """The point of relative factors and a residual SD in safe coordinates."""
+        """The point of relative factors and a residual SD in safe coordinates.
+
+        With the coordinates of the residuals' parameters where they have any.
+        """
         x = self.start.copy()
+        if residual is not None:
+            x[self.residual] = residual
         x[self.space.sigma] = math.log(sigma * self.conditioned.unit)
         for t, (term, factor) in enumerate(zip(self.terms, relative, strict=True)):
             x[term.where] = covariance.factor_to_coordinates(
@@ -262,12 +292,21 @@ def make_target(design: Design, conditioned: Conditioned, priors: Priors) -> Tar
         conditioned=conditioned,
         beta=beta,
         space=space,
-        scale_logp={i: scale_logp(priors.of(space.told(i))) for i in space.scales},
+        scale_logp=_coordinate_priors(space, priors),
         terms=tuple(terms),
         start=start,
         plan=plan,
         compiled=compile_target(plan, conditioned, beta),
     )
+
+
+def _coordinate_priors(space: ParameterSpace, priors: Priors) -> dict[int, ScaleLogp]:
+    """Log prior densities of the logs of SDs, and of a correlation of residuals."""
+    found = {i: scale_logp(priors.of(space.told(i))) for i in space.scales}
+    for i, own in enumerate(space.coordinates):
+        if own.term is None and i not in found:
+            found[i] = stretched_logp(priors.of(space.told(i)))
+    return found
 
 
 def start_point(design: Design, conditioned: Conditioned) -> Float[np.ndarray, " m"]:

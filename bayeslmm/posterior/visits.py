@@ -48,7 +48,7 @@ def log_target(target: Target, x: Float[np.ndarray, " m"]) -> float:
     if is_far(target, x):
         return -math.inf
     factors, sigma, rest = safe_point(target, x)
-    value = log_density(target.statistics, factors, sigma, target.beta)
+    value = log_density(target.statistics_at(x), factors, sigma, target.beta)
     return or_impossible(value + rest)
 
 

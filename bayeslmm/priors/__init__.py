@@ -2,7 +2,8 @@
 
 Takes a `Design` and the name of a set or a dict in bambi's style; gives `Priors`, with
 one `Prior` for every fixed coefficient, every SD and sigma, and the eta of each LKJ.
-`beta_prior` and `scale_logp` give what the marginal likelihood needs of them.
+`beta_prior`, `scale_logp` and `stretched_logp` give what the marginal likelihood needs
+of them.
 """
 
 from bayeslmm.priors.coefficients import (
@@ -12,6 +13,7 @@ from bayeslmm.priors.coefficients import (
 )
 from bayeslmm.priors.make import make_priors
 from bayeslmm.priors.prior import Prior, Priors
+from bayeslmm.priors.residual import stretched_logp
 from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp, scale_table
 from bayeslmm.priors.sets import NAMED_SETS
 
@@ -27,4 +29,5 @@ __all__ = [
     "scale_form",
     "scale_logp",
     "scale_table",
+    "stretched_logp",
 ]

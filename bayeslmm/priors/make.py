@@ -23,6 +23,7 @@ from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioning import effect_movers
 from bayeslmm.priors.labels import References, prior_rows
 from bayeslmm.priors.prior import Matrix, Prior, Priors
+from bayeslmm.priors.residual import residual_keys, residual_priors
 from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
 from bayeslmm.priors.spec import (
     check_positive,
@@ -54,7 +55,8 @@ def make_priors(
         (every fixed effect, the intercept too, as in bambi), a fixed variable,
         ``"group_specific"`` (every random-effect SD), a random effect such as
         ``"1|g"``, ``"sigma"`` or another parameter of the family, ``"g_corr"`` (eta of
-        the LKJ prior), and ``"set"``, the named set for the rest (default ``"weak"``).
+        the LKJ prior), ``"sigma_ratio"`` and ``"rho"`` of structured residuals, and
+        ``"set"``, the named set for the rest (default ``"weak"``).
         Values are bambi priors, `Prior` objects or strings such as ``"HalfNormal(5)"``
         or ``"flat"``. A random effect takes the prior of its SD, or bambi's
         ``Normal(mu=0, sigma=<prior of its SD>)``.
@@ -81,6 +83,7 @@ def make_priors(
     if isinstance(spec, str):
         base = _named_set(spec, design, family, center_predictors)
         scales = tuple((name, base.sigma) for name in FAMILIES[family].scales)
+        scales += residual_priors({}, design, spec)
         where = _references(base, design, {}, center_predictors)
         return _finish(spec, base, design, center_predictors, family, scales, where)
     if not isinstance(spec, Mapping):
@@ -89,7 +92,8 @@ def make_priors(
             f"({', '.join(NAMED_SETS)}) or a dict of priors."
         )
     given = dict(spec)
-    base = _named_set(given.pop("set", "weak"), design, family, center_predictors)
+    name = given.pop("set", "weak")
+    base = _named_set(name, design, family, center_predictors)
     _check_keys(given, design, family)
     base = replace(
         base,
@@ -101,7 +105,7 @@ def make_priors(
     if "sigma" in auxiliary:
         base = replace(base, sigma=auxiliary.pop("sigma"))
     auxiliary = dict.fromkeys(FAMILIES[family].scales, base.sigma) | auxiliary
-    others = tuple(auxiliary.items())
+    others = (*auxiliary.items(), *residual_priors(given, design, name))
     where = _references(base, design, given, center_predictors)
     return _finish("custom", base, design, center_predictors, family, others, where)
 
@@ -160,6 +164,7 @@ def _check_keys(given: dict[str, Any], design: Design, family: str) -> None:
         *fixed,
         *effects,
         *corr,
+        *residual_keys(design),
     ]
     for key in given:
         if key in known:

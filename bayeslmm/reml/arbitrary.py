@@ -61,7 +61,7 @@ def _log_variances(
     problem: ProfiledProblem, theta: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " p"]:
     """Logarithms of the variances of the data's fixed effects, the unit of y apart."""
-    done = eliminate(problem.statistics, problem.factors(theta))
+    done = eliminate(problem.statistics_at(theta), problem.factors(theta))
     safe = solve_beta(done.G, problem.profile(theta).sigma, None).covariance
     turn = problem.conditioned.coefficient_turn() / problem.conditioned.unit
     return np.log(np.einsum("ij,jk,ik->i", turn, safe, turn))

@@ -27,6 +27,7 @@ from bayeslmm.reml.shares import (
     group_names,
     group_quantities,
     icc_quantities,
+    residual_variance,
     terms_of,
 )
 
@@ -99,7 +100,7 @@ def _quantities(
         halves = [Z @ root for Z, root in zip(points.Z, values.roots, strict=True)]
         between = [_products(half, places) for half in halves]
         variance = sum(np.square(half).sum(axis=-1) for half in halves)
-        sd = np.sqrt(variance + values.sigma[..., None] ** 2)
+        sd = np.sqrt(variance + residual_variance(design, values)[..., None])
         parts = [sum(between[t] for t in s.terms) for s in shared]
         scale = sd[..., places[0]] * sd[..., places[1]]
         return {

@@ -4,16 +4,26 @@ Takes a `RemlFit`; gives the estimates, drawn once for every interval that is as
 them, and what is said about them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import ModelError, check_count, check_seed, is_count
+from bayeslmm.design.arrays import Design
+from bayeslmm.errors import (
+    ModelError,
+    check_count,
+    check_progress,
+    check_seed,
+    is_count,
+)
+from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.refit import Refitted, make_refitter
 from bayeslmm.reml.shares import Values
-from bayeslmm.simulation import simulate
+from bayeslmm.simulation import Parameters, simulate
 
 if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
@@ -42,6 +52,7 @@ class Bootstrap:
             beta=np.array([end.beta for end in self.ends]),
             roots=tuple(np.array(roots) for roots in terms),
             sigma=np.array([end.sigma for end in self.ends]),
+            residual=np.array([end.residual for end in self.ends]),
         )
 
     @property
@@ -61,7 +72,11 @@ class Bootstrap:
 
 
 def bootstrap(
-    fit: "RemlFit", nsim: object, seed: int | np.random.Generator | None
+    fit: "RemlFit",
+    nsim: object,
+    seed: int | np.random.Generator | None,
+    n_jobs: object = 1,
+    progress: object = "auto",
 ) -> Bootstrap:
     """Estimates of simulated responses; those of one seed are drawn once.
 
@@ -73,19 +88,27 @@ def bootstrap(
         Responses, 2 at least.
     seed : int or numpy.random.Generator, optional
         Of these.
+    n_jobs : int
+        Processes.
+    progress : bool or "auto"
+        Whether to show a bar.
 
     Raises
     ------
     ModelError
-        If `nsim` is no such number, or fewer than two fits converged.
+        If an option is none, or fewer than two fits converged.
     """
     nsim = check_count(nsim, "nsim", 2)
     check_seed(seed)
+    jobs, shown = check_jobs(n_jobs), check_progress(progress)
     key = f"bootstrap of {nsim} with seed {seed}"
     if key in fit.found:
         return fit.found[key]
-    refitter = make_refitter(fit)
-    ends = (refitter(y) for y in simulate(fit, nsim, seed))
+    rng = np.random.default_rng(seed)
+    one = Parameters(fit.beta, fit.factors, fit.sigma)
+    work = partial(_refits, fit.design, one, make_refitter(fit))
+    title = "simulated responses"
+    ends = in_chunks(work, nsim, rng, n_jobs=jobs, progress=shown, title=title)
     found = Bootstrap(tuple(end for end in ends if end.converged), nsim)
     if len(found.ends) < 2:
         failed = nsim - len(found.ends)
@@ -97,6 +120,17 @@ def bootstrap(
     if is_count(seed):
         fit.found[key] = found
     return found
+
+
+def _refits(
+    design: Design,
+    parameters: Parameters,
+    refit: Callable[[Float[np.ndarray, " n"]], Refitted],
+    size: int,
+    rng: np.random.Generator,
+) -> list[Refitted]:
+    """Fits of some responses."""
+    return [refit(y) for y in simulate(design, size, rng, **parameters._asdict())]
 
 
 def percentiles(

@@ -34,7 +34,14 @@ from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.objective import Bounds
 from bayeslmm.marginal.profile import profiles
+from bayeslmm.marginal.slopes import (
+    residual_log_sigma_slopes,
+    structured_profile_gradient,
+)
+from bayeslmm.marginal.stack import Stack
 from bayeslmm.reml.thetas import ThetaBlock, make_block
+
+NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class ProfiledProblem:
         Derivative of the relative factors of the blocks (`Layout.join`) by each theta;
         None under shared correlations, in which they are not linear, and where no
         compiled call gives the criterion.
+    residual : slice
+        Where the coordinates of the residuals' parameters are; empty without any.
     calls : Counter
         Number of evaluations so far, under ``"evaluations"``.
     """
@@ -67,12 +76,24 @@ class ProfiledProblem:
     blocks: tuple[ThetaBlock, ...]
     bounds: Bounds
     linear: Float[np.ndarray, "m b k k"] | None
+    residual: slice = slice(0, 0)
     calls: Counter[str] = field(default_factory=Counter)
 
     @property
     def statistics(self) -> Statistics:
-        """Cross-products in safe coordinates."""
+        """Cross-products in safe coordinates, as if residuals had no structure."""
         return self.conditioned.statistics
+
+    @property
+    def stack(self) -> Stack | None:
+        """Cross-products by pattern, where the residuals have a structure."""
+        return self.conditioned.stack
+
+    def statistics_at(self, theta: Float[np.ndarray, " m"]) -> Statistics:
+        """Cross-products under the residuals that theta says."""
+        if self.stack is None:
+            return self.statistics
+        return self.stack.at(theta[self.residual])
 
     @property
     def m(self) -> int:
@@ -102,13 +123,14 @@ class ProfiledProblem:
     def profile(self, theta: Float[np.ndarray, " m"]) -> Profile:
         """Criterion with the sigma and the fixed effects that are best there, safe."""
         factors = self.factors(theta)
-        return profiled_criterion(self.statistics, factors, restricted=self.restricted)
+        stats = self.statistics_at(theta)
+        return profiled_criterion(stats, factors, restricted=self.restricted)
 
     def effects(self, theta: Float[np.ndarray, " m"]) -> EffectsMean:
         """Fixed effects and BLUPs with their covariances, units of the data."""
         sigma = self.profile(theta).sigma
         safe = tuple(sigma * factor for factor in self.factors(theta))
-        return self.conditioned.effects(safe, sigma)
+        return self.conditioned.at(theta[self.residual]).effects(safe, sigma)
 
     def __call__(
         self, theta: Float[np.ndarray, " m"]
@@ -118,10 +140,16 @@ class ProfiledProblem:
             values, gradients = self.at(theta[None])
             return float(values[0]), gradients[0]
         self.calls["evaluations"] += 1
-        criterion, d_factors = profiled_gradient(
-            self.statistics, self.factors(theta), restricted=self.restricted
-        )
-        return criterion, self._pulled(theta, d_factors)
+        factors, last = self.factors(theta), NOTHING
+        if self.stack is None:
+            criterion, d_factors = profiled_gradient(
+                self.statistics, factors, restricted=self.restricted
+            )
+        else:
+            criterion, d_factors, last = structured_profile_gradient(
+                *(self.stack, theta[self.residual], factors), restricted=self.restricted
+            )
+        return criterion, self._pulled(theta, d_factors, last)
 
     def at(
         self, thetas: Float[np.ndarray, "r m"]
@@ -160,10 +188,15 @@ class ProfiledProblem:
         self, theta: Float[np.ndarray, " m"]
     ) -> Float[np.ndarray, " m"]:
         """Derivative of log sigma_hat, the profiled residual SD, by each theta."""
+        factors, last = self.factors(theta), NOTHING
         d_factors = log_sigma_gradient(
-            self.statistics, self.factors(theta), restricted=self.restricted
+            self.statistics_at(theta), factors, restricted=self.restricted
         )
-        return self._pulled(theta, d_factors)
+        if self.stack is not None:
+            last = residual_log_sigma_slopes(
+                *(self.stack, theta[self.residual], factors), restricted=self.restricted
+            )
+        return self._pulled(theta, d_factors, last)
 
     def expectation_step(
         self, theta: Float[np.ndarray, " m"]
@@ -193,9 +226,11 @@ class ProfiledProblem:
         self,
         theta: Float[np.ndarray, " m"],
         d_factors: tuple[Float[np.ndarray, "_k _k"], ...],
+        d_residual: Float[np.ndarray, " r"] = NOTHING,
     ) -> Float[np.ndarray, " m"]:
         """Gradient with respect to theta from those with respect to the factors."""
         gradient = np.zeros(self.m)
+        gradient[self.residual] = d_residual
         for block, d_factor in zip(self.blocks, d_factors, strict=True):
             gradient[block.where] = block.pullback(theta[block.where], d_factor)
         return gradient
@@ -283,9 +318,12 @@ def safe_problem(
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
     quick = conditioned.statistics.solver.kernels.profiles is not None
-    linear = _linear(blocks, layout) if quick else None
+    has_stack = conditioned.stack is not None
+    linear = _linear(blocks, layout) if quick and not has_stack else None
+    n = conditioned.stack.law.size if conditioned.stack is not None else 0
     return ProfiledProblem(
-        conditioned, restricted, space, blocks, (lower, upper), linear
+        *(conditioned, restricted, space, blocks, (lower, upper), linear),
+        residual=slice(space.size - n, space.size),
     )
 
 

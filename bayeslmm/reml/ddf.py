@@ -112,9 +112,16 @@ def _safe(ended: Ended, ddf: Ddf) -> Denominator:
     """Of the safe fixed effects."""
     if ddf == "satterthwaite":
         return satterthwaite(ended)
+    structured = ended.problem.stack is not None
+    if ddf == "kenward-roger" and structured:
+        raise ModelError(
+            "Kenward and Roger's degrees of freedom are derived here for a covariance "
+            "that is linear in its parameters, and that of structured residuals is "
+            "not. Use ddf='satterthwaite'."
+        )
     if ddf == "kenward-roger":
         return kenward_roger(ended)
-    stats = ended.problem.statistics
+    stats = ended.problem.statistics_at(ended.optimum.theta)
     gram = eliminate(stats, ended.problem.factors(ended.optimum.theta)).G
     n = math.inf if ddf == "z" else float(stats.n - stats.p)
     return Known(np.linalg.inv(gram[:-1, :-1]), n)

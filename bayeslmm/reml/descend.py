@@ -44,7 +44,8 @@ class Descent:
 
 def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent:
     """Near a minimum, by the way that costs less."""
-    if problem.statistics.in_steps and not problem.correlations().any():
+    dear = problem.statistics.in_steps and problem.stack is None
+    if dear and not problem.correlations().any():
         near = _descend_by_information(problem, start)
         if near is not None:
             return near

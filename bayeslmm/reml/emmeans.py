@@ -24,6 +24,7 @@ from bayeslmm.design.grid import (
     read_specification,
     slope_grid,
 )
+from bayeslmm.design.proportions import Weights
 from bayeslmm.errors import ModelError, check_flag, check_fraction, is_choice
 from bayeslmm.reml.ddf import denominator
 from bayeslmm.reml.effect_tests import refuse_loose, t_columns, t_quantile
@@ -44,6 +45,7 @@ def means_table(
     at: Mapping[str, object] | None,
     *,
     variable: object = None,
+    weights: Weights = "equal",
     pairs: object = False,
     adjust: object = "tukey",
     prob: float = 0.95,
@@ -58,9 +60,9 @@ def means_table(
     recipe = fit.model.recipe
     wanted = read_specification(recipe, spec)
     if variable is None:
-        grid = make_grid(recipe, wanted, at)
+        grid = make_grid(recipe, wanted, at, weights)
     else:
-        grid = slope_grid(recipe, wanted, str(variable), at)
+        grid = slope_grid(recipe, wanted, str(variable), at, weights)
     if not check_flag(pairs, "pairs"):
         columns = _tested(fit, grid, ddf, prob)
         kept = ("estimate", "se", "df", "lower", "upper")

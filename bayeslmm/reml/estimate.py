@@ -109,7 +109,10 @@ def fit_reml(
     return RemlFit(
         model=model,
         method=method,
-        theta=relative_theta(relative, design),
+        theta=(
+            *relative_theta(relative, design),
+            *([optimum.theta[problem.residual]] if problem.stack is not None else []),
+        ),
         factors=factors,
         sigma=sigma,
         beta=conditioned.coefficients(profile.beta),
@@ -247,7 +250,8 @@ def _collapsed(optimum: Optimum) -> bool:
 
 def _smallest_pivot(problem: ProfiledProblem, theta: Float[np.ndarray, " m"]) -> float:
     """Smallest relative SD or pivot of any term, in scaled columns."""
-    return min(float(theta[at]) for b in problem.blocks for at in sd_positions(b))
+    pivots = [float(theta[at]) for b in problem.blocks for at in sd_positions(b)]
+    return min(pivots, default=math.inf)
 
 
 def _unknown(reasons: dict[str, str]) -> list[str]:

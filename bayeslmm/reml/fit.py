@@ -53,7 +53,8 @@ class RemlFit(
     method : {"REML", "ML"}
         Criterion that was minimised.
     theta : tuple of ndarray, shape (m_t,)
-        Relative covariance parameters of each bar term, lme4's order, unit-free.
+        Relative covariance parameters of each bar term, lme4's order, unit-free. Last,
+        under structured residuals, logs of ratios of SDs and the scaled atanh of rho.
     factors : tuple of ndarray, shape (k_t, k_t)
         Cholesky factors of the covariances of each bar term, units of y per unit of the
         columns; singular ones have pivots of exactly 0.
@@ -113,6 +114,12 @@ class RemlFit(
         if "information" not in self.found:
             self.found["information"] = late_information(self)
         return self.found["information"]
+
+    @property
+    def residual_values(self) -> Float[np.ndarray, " r"]:
+        """Ratios and rho of structured residuals, their labels' order; or empty."""
+        own = self.design.residual
+        return np.empty(0) if own is None else own.natural(self.theta[-1])
 
     @property
     def beta_cov(self) -> Float[np.ndarray, "p p"]:
@@ -294,7 +301,8 @@ class RemlFit(
     ) -> Iterable[Parameters]:
         """The estimates, for every response the same."""
         del rng
-        return repeat(Parameters(self.beta, self.factors, self.sigma), nsim)
+        own = Parameters(self.beta, self.factors, self.sigma, self.residual_values)
+        return repeat(own, nsim)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""

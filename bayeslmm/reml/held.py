@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.space import Parameter
 from bayeslmm.marginal.routes import make_statistics
 from bayeslmm.marginal.sums import turn_sums
 from bayeslmm.reml.criterion import ProfiledProblem
@@ -178,6 +179,42 @@ class HeldShared:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldResidual:
+    """A ratio or the correlation of structured residuals: an entry of theta."""
+
+    problem: ProfiledProblem
+    at: int
+    parameter: Parameter
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """None: theta has no bound there."""
+        return -math.inf, math.inf
+
+    def start(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " r"]:
+        """The rest of theta."""
+        return np.delete(theta, self.at)
+
+    def bounds(self, start: Float[np.ndarray, " r"]) -> list[tuple[float, float]]:
+        """Those of the rest."""
+        del start
+        lower, upper = (np.delete(b, self.at) for b in self.problem.bounds)
+        return list(zip(lower, upper, strict=True))
+
+    def place(self, held: float, rest: Float[np.ndarray, " r"]) -> Place:
+        """Theta with the entry put in."""
+        theta = np.insert(rest, self.at, float(self.parameter.working(held)))
+        whole = np.insert(
+            np.eye(len(rest) + 1)[:, :-1], self.at, np.zeros(len(rest)), axis=0
+        )
+        return Place(self.problem, theta, None, whole)
+
+    def natural(self, working: float) -> float:
+        """Ratio or correlation."""
+        return float(self.parameter.natural(working))
+
+
+@dataclass(frozen=True, slots=True)
 class HeldEffect:
     """A fixed effect, by maximum likelihood: its column goes to the offset.
 
@@ -210,8 +247,12 @@ class HeldEffect:
         turn[-1, -1] = 1.0
         same = [np.eye(block.k) for block in self.problem.blocks]
         sums = turn_sums(stats.sums, stats.layout, turn, same)
-        moved = make_statistics(sums, stats.layout)
-        conditioned = replace(self.problem.conditioned, statistics=moved)
+        moved, stack = make_statistics(sums, stats.layout), self.problem.stack
+        conditioned = replace(
+            self.problem.conditioned,
+            statistics=moved,
+            stack=stack and stack.turned(turn, same),
+        )
         return replace(self.problem, conditioned=conditioned)
 
     def place(self, held: float, rest: Float[np.ndarray, " r"]) -> Place:
@@ -225,7 +266,7 @@ class HeldEffect:
         return working * self.se
 
 
-Held = HeldSd | HeldSigma | HeldCorrelation | HeldShared | HeldEffect
+Held = HeldSd | HeldSigma | HeldCorrelation | HeldShared | HeldResidual | HeldEffect
 
 
 def held_effect(problem: ProfiledProblem, column: int, se: float) -> HeldEffect:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from bayeslmm.design.proportions import Weights
 from bayeslmm.errors import ModelError
 from bayeslmm.reml.anova import anova_table
+from bayeslmm.reml.chunks import Progress
 from bayeslmm.reml.ddf import Ddf
 from bayeslmm.reml.effect_tests import contrast_table
 from bayeslmm.reml.emmeans import Adjust, means_table
@@ -39,6 +41,8 @@ class EffectTests:
         criterion: Literal["REML", "ML"] | None = None,
         nsim: int = 1000,
         seed: int | np.random.Generator | None = None,
+        n_jobs: int = 1,
+        progress: Progress = "auto",
     ) -> "pd.DataFrame":
         """Intervals of every parameter.
 
@@ -59,7 +63,13 @@ class EffectTests:
         nsim : int, default 1000
             Responses of the bootstrap.
         seed : int or numpy.random.Generator, optional
-            Of these.
+            Of these. With the same `nsim` and number they are simulated and fitted once
+            for all tables of the fit, those of `varcomp`, `icc` and `r2` too.
+        n_jobs : int, default 1
+            Processes for the bootstrap, through joblib: -1 for all cores; a Dask
+            cluster inside ``joblib.parallel_config("dask")``. The numbers are the same.
+        progress : bool or "auto", default "auto"
+            Whether it shows a bar; "auto" where it takes more than some seconds.
 
         Returns
         -------
@@ -79,7 +89,7 @@ class EffectTests:
         if method == "profile":
             return profile_intervals(self._fit(), prob, criterion)
         if method == "boot":
-            return boot_intervals(self._fit(), prob, nsim, seed)
+            return boot_intervals(self._fit(), prob, nsim, seed, n_jobs, progress)
         if method != "wald":
             raise ModelError(
                 f"Unknown method={method!r}. Options: 'wald', 'profile', 'boot'."
@@ -95,10 +105,19 @@ class EffectTests:
         criterion: Literal["REML", "ML"] | None = None,
         nsim: int = 1000,
         seed: int | np.random.Generator | None = None,
+        n_jobs: int = 1,
+        progress: Progress = "auto",
     ) -> "pd.DataFrame":
         """The same as `interval`, as R has it."""
         return self.interval(
-            prob, method=method, ddf=ddf, criterion=criterion, nsim=nsim, seed=seed
+            prob,
+            method=method,
+            ddf=ddf,
+            criterion=criterion,
+            nsim=nsim,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
         )
 
     def profile(
@@ -182,6 +201,7 @@ class EffectTests:
         spec: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
         adjust: Adjust = "tukey",
         prob: float = 0.95,
@@ -193,11 +213,15 @@ class EffectTests:
         ----------
         spec : str
             Variables of the fixed part: ``"dose"``, ``"dose * sex"`` (all
-            combinations), ``"dose | sex"`` (of dose, within each sex).
+            combinations), ``"dose | sex"`` (of dose, within each sex), ``"1"`` (the
+            overall mean).
         at : mapping of str to values, optional
             Values of some variables, ``{"age": [20, 40], "sex": "f"}``. The others:
-            factors at all levels, each counted alike; numbers at their mean, or at both
-            of their values where they have two.
+            factors at all levels, numbers at their mean, or at both of their values
+            where they have two.
+        weights : {"equal", "proportional"}, default "equal"
+            Whether combinations of what is averaged over count alike, or as often as
+            they occur among the rows used.
         pairs : bool, default False
             Differences of the means (within each combination after ``|``).
         adjust : {"tukey", "holm", "none"}
@@ -221,7 +245,8 @@ class EffectTests:
         ModelError
             If a variable or level is unknown, or a number has no known mean.
         """
-        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        options = {"weights": weights, "pairs": pairs, "adjust": adjust}
+        options |= {"prob": prob, "ddf": ddf}
         return means_table(self._fit(), spec, at, **options)
 
     def emtrends(
@@ -230,6 +255,7 @@ class EffectTests:
         variable: str,
         *,
         at: Mapping[str, object] | None = None,
+        weights: Weights = "equal",
         pairs: bool = False,
         adjust: Adjust = "tukey",
         prob: float = 0.95,
@@ -243,7 +269,7 @@ class EffectTests:
             Where slopes are wanted: as for `emmeans`.
         variable : str
             Column of the data by which the slope is.
-        at, pairs, adjust, prob, ddf
+        at, weights, pairs, adjust, prob, ddf
             As for `emmeans`.
 
         Returns
@@ -256,7 +282,8 @@ class EffectTests:
         ModelError
             As `emmeans` raises it.
         """
-        options = {"pairs": pairs, "adjust": adjust, "prob": prob, "ddf": ddf}
+        options = {"weights": weights, "pairs": pairs, "adjust": adjust}
+        options |= {"prob": prob, "ddf": ddf}
         return means_table(self._fit(), spec, at, variable=variable, **options)
 
     def anova(

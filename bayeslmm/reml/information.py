@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import null_space
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.space import POSITIVE, SIGMA, Parameter
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.marginal.objective import steps
 from bayeslmm.reml.arbitrary import arbitrary_fixef
 from bayeslmm.reml.criterion import ProfiledProblem
@@ -135,8 +135,11 @@ def _flat(
     """Flat directions of the parameters inside their range, and all labels in any.
 
     A correlation of +-1 from which a flat direction leads away is where it is by
-    chance: it is not on its boundary.
+    chance: it is not on its boundary. Under structured residuals the curvature alone
+    tells: what the design shows holds for independent ones.
     """
+    if problem.stack is not None:
+        return np.zeros((len(kept), 0)), []
     safe, inside = problem.factors(optimum.theta), {p.label for p in kept}
     relative = problem.data_factors(optimum.theta)
     told = [
@@ -224,7 +227,7 @@ def _working_slopes(
     found = steps(theta, frame, DIFFERENCE, problem.bounds)
     columns = [(at(up) - at(down)) / far for up, down, far in zip(*found, strict=True)]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
-    in_sigma = np.array([float(p.bounds == POSITIVE) for p in kept])
+    in_sigma = np.array([float(p.component == "sd" or p == SIGMA) for p in kept])
     slopes += np.outer(in_sigma, frame.T @ problem.log_sigma_slope(theta))
     return slopes, in_sigma
 

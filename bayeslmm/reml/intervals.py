@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import (
     FitWarning,
     ModelError,
@@ -20,7 +20,13 @@ from bayeslmm.errors import (
     is_choice,
 )
 from bayeslmm.reml.boot import bootstrap, percentiles
-from bayeslmm.reml.held import HeldCorrelation, HeldShared, HeldSigma, held_effect
+from bayeslmm.reml.held import (
+    HeldCorrelation,
+    HeldResidual,
+    HeldShared,
+    HeldSigma,
+    held_effect,
+)
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.profiled import DevianceProfile, sd_profile
 from bayeslmm.reml.tables import estimates, estimates_of
@@ -84,11 +90,16 @@ def profile_table(fit: "RemlFit", criterion: str | None) -> "pd.DataFrame":
 
 
 def boot_intervals(
-    fit: "RemlFit", prob: float, nsim: object, seed: int | np.random.Generator | None
+    fit: "RemlFit",
+    prob: float,
+    nsim: object,
+    seed: int | np.random.Generator | None,
+    n_jobs: object,
+    progress: object,
 ) -> "pd.DataFrame":
     """Percentiles of the estimates of simulated responses."""
     check_fraction(prob, "prob")
-    found = bootstrap(fit, nsim, seed)
+    found = bootstrap(fit, nsim, seed, n_jobs, progress)
     draws = [
         estimates_of(fit.design, end.beta, end.factors, end.sigma, end.theta)
         for end in found.ends
@@ -168,6 +179,11 @@ def _of_scale(
         effect = parameter.index[0]
         return sd_profile(problem, relative, fit.theta, parameter.term, effect)
     best = flat_theta(problem, relative, fit.theta)
+    if parameter.term is None and parameter != SIGMA:
+        at = problem.space.place(parameter.label)
+        assert at is not None, "it has a coordinate"
+        held = HeldResidual(problem, at, parameter)
+        return DevianceProfile(held, 1.0, best, float(best[at]))
     if parameter.component == "sigma":
         unit = problem.conditioned.unit
         held, at = HeldSigma(problem), math.log(fit.sigma / unit)

@@ -30,8 +30,10 @@ def is_regular(problem: ProfiledProblem, optimum: Optimum, known: bool) -> bool:
         return False
     if not scaled_values(curvature).min() > FLAT:
         return False
-    return known or not unseen_directions(
-        problem.statistics, restricted=problem.restricted
+    return (
+        known
+        or problem.stack is not None
+        or not unseen_directions(problem.statistics, restricted=problem.restricted)
     )
 
 

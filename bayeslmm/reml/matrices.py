@@ -196,9 +196,12 @@ def design_matrices(model: "ModelSpec", rows: Chosen = None) -> Known:
 
 def residual_covariance(fit: "RemlFit", places: Places) -> Float[np.ndarray, "m m"]:
     """Covariance of the residuals of rows at some places, units of y squared."""
-    weights = _rows(fit.design).weights
-    own = np.ones(len(places)) if weights is None else weights[places]
-    return np.diag(fit.sigma**2 / own)
+    rows, structure = _rows(fit.design), fit.design.residual
+    own = np.ones(len(places)) if rows.weights is None else rows.weights[places]
+    if structure is None or rows.residual is None:
+        return np.diag(fit.sigma**2 / own)
+    chosen = rows.residual.take(places)
+    return fit.sigma**2 * structure.matrix(chosen, fit.residual_values, own)
 
 
 def _fitted(fit: "RemlFit", places: Places) -> Matrices:

@@ -28,12 +28,14 @@ from bayeslmm.design.known import averaged_away, known_words
 from bayeslmm.design.memory import check_fits
 from bayeslmm.design.predicted import rows_to_predict
 from bayeslmm.design.recipe import NewRows
+from bayeslmm.design.residual import ResidualRows, ResidualStructure
 from bayeslmm.errors import (
     ModelError,
     check_count,
     check_fraction,
     check_seed,
     is_choice,
+    listed,
 )
 from bayeslmm.marginal.rows import RowTerm, row_means
 from bayeslmm.reml.late import Ended, ended_of
@@ -74,10 +76,13 @@ class PredictedRows:
     noise : ndarray, shape (n,), or None
         Share of the residual variance that is in a new response, 1 / weight; None for
         an expected response.
+    strata : tuple or None
+        Structure of the residuals, and the strata of these rows.
     """
 
     rows: NewRows
     noise: Float[np.ndarray, " n"] | None
+    strata: tuple[ResidualStructure, ResidualRows] | None = None
 
     def at(self, ended: Ended) -> Predicted:
         """Best guess and SD of its error where a search has ended."""
@@ -92,14 +97,25 @@ class PredictedRows:
             [conditioned.unit * conditioned.spread(t) for t in range(len(sizes))]
         )
         turned = X @ conditioned.coefficient_turn()
-        known = row_means(ended.problem.statistics, relative, turned, safe)
+        stats = ended.problem.statistics_at(theta)
+        known = row_means(stats, relative, turned, safe)
         variance = scale**2 * known.variances
         for term, factor in zip(safe, relative, strict=True):
             drawn = np.square(term.Z @ (scale * factor)).sum(axis=1)
             variance += np.where(term.codes < 0, drawn, 0.0)
         if self.noise is not None:
-            variance = variance + ended.sigma**2 * self.noise
+            own = self._stratum_noise(theta[ended.problem.residual])
+            variance = variance + ended.sigma**2 * self.noise * own
         return Predicted(values + known.values, np.sqrt(variance))
+
+    def _stratum_noise(
+        self, x: Float[np.ndarray, " r"] | None
+    ) -> Float[np.ndarray, " n"] | float:
+        """Residual variance of each row relative to that of the first stratum."""
+        if self.strata is None or x is None:
+            return 1.0
+        structure, rows = self.strata
+        return np.square(structure.scale(rows, structure.natural(x)))
 
     def _safe_terms(self, turns: Sequence[Float[np.ndarray, "_k _k"]]) -> list[RowTerm]:
         """Bar terms in safe columns; nothing where they are left out."""
@@ -129,7 +145,8 @@ class PredictedRows:
             values = values + np.where(own.codes < 0, 0.0, part)
             variance += np.where(own.codes < 0, drawn, 0.0)
         if self.noise is not None:
-            variance += fit.sigma**2 * self.noise
+            own = self._stratum_noise(fit.theta[-1] if self.strata else None)
+            variance += fit.sigma**2 * self.noise * own
         return values + np.sqrt(variance) * rng.standard_normal(len(values))
 
 
@@ -159,8 +176,26 @@ def prediction_table(
         ends, se = (found.values + low, found.values + high), errors.rms
     columns = {"estimate": found.values, "se": se, "lower": ends[0], "upper": ends[1]}
     table = Table(columns)
-    table.attrs["notes"] = tuple(notes)
+    table.attrs["notes"] = (*notes, *_alike_notes(fit, asked.rows))
     return table
+
+
+def _alike_notes(fit: "RemlFit", rows: NewRows) -> list[str]:
+    """What is said where levels that are not in the data differ by nothing."""
+    notes = []
+    for term, own, factor in zip(
+        fit.design.groups, rows.groups, fit.factors, strict=True
+    ):
+        alike = [
+            e for e, row in zip(term.effects, factor, strict=True) if not row.any()
+        ]
+        if alike and own is not None and (own.codes < 0).any():
+            notes.append(
+                f"The SD of {listed(alike)} over {term.group} is estimated as 0, so "
+                f"levels that are not in the data are taken to have none of it; the "
+                f"posterior says how much they may have."
+            )
+    return notes
 
 
 def check_variances(variances: object) -> Variances:
@@ -191,7 +226,17 @@ def _asked_rows(
         weights = fit.design.rows and fit.design.rows.weights
     else:
         weights = new_weights(model, newdata)
-    return PredictedRows(rows, np.ones(rows.n) if weights is None else 1.0 / weights)
+    noise = np.ones(rows.n) if weights is None else 1.0 / weights
+    own, structure = _residual_rows(fit, newdata), fit.design.residual
+    strata = None if structure is None or own is None else (structure, own)
+    return PredictedRows(rows, noise, strata)
+
+
+def _residual_rows(fit: "RemlFit", newdata: object) -> ResidualRows | None:
+    """Strata of the rows used, or of new ones."""
+    if newdata is not None:
+        return fit.model.recipe.encode_residual(newdata)
+    return fit.design.rows and fit.design.rows.residual
 
 
 class Errors(NamedTuple):
@@ -242,5 +287,6 @@ def _one_world(
 ) -> tuple[list[Float[np.ndarray, "_j _k"]], Float[np.ndarray, " n"]]:
     """Random effects drawn at the estimates, and a response with them."""
     effects = random_effects(design, fit.factors, rng)
-    parameters = Parameters(fit.beta, fit.factors, fit.sigma)
+    own = fit.beta, fit.factors, fit.sigma, fit.residual_values
+    parameters = Parameters(*own)
     return effects, one_response(design, parameters, effects, rng)

@@ -203,7 +203,7 @@ def sd_profile(
     relative : sequence of ndarray, shape (k_t, k_t)
         Estimated factors of the data's columns, relative to sigma.
     theta : sequence of ndarray, shape (m_t,)
-        lme4's theta of each term.
+        `RemlFit.theta`.
     t, effect : int
         The term, and the effect whose SD it is.
     """

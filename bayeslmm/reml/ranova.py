@@ -190,6 +190,7 @@ def _exact_p(
     """Share of draws under the null above the statistic; NaN where there are none."""
     groups = fit.design.groups
     simple = fit.method == "REML" and len(groups) == 1 and groups[0].k == 1
+    simple = simple and fit.design.residual is None
     if not (simple and nsim) or groups[0].n_levels > MOST_LEVELS:
         return math.nan
     draws = rlrt_draws(fit.model.conditioned.statistics, nsim, rng)

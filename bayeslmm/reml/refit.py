@@ -40,6 +40,8 @@ class Refitted:
         Minus twice the maximised (restricted) log likelihood.
     converged : bool
         Whether the search ended at a minimum.
+    residual : ndarray, shape (r,)
+        Ratios and rho of structured residuals.
     """
 
     beta: Float[np.ndarray, " p"]
@@ -48,6 +50,7 @@ class Refitted:
     theta: Float[np.ndarray, " m"]
     criterion: float
     converged: bool
+    residual: Float[np.ndarray, " r"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,13 @@ class Refitter:
             theta=ended.optimum.theta,
             criterion=profile.criterion + shift,
             converged=ended.optimum.converged,
+            residual=self._residual(ended),
         )
+
+    def _residual(self, ended: Ended) -> Float[np.ndarray, " r"]:
+        """Ratios and rho where a search ended."""
+        own = ended.optimum.theta[ended.problem.residual]
+        return self.design.residual.natural(own) if self.design.residual else own
 
     def search(self, y: Float[np.ndarray, " n"]) -> tuple[Ended, Profile]:
         """Where the search of a response ends, and the profile there."""

@@ -78,8 +78,13 @@ def reml_residuals(fit: "RemlFit", kind: object) -> Float[np.ndarray, " n"]:
     if word == "response":
         return raw
     pearson = raw * root_weights(rows)
+    structure, own = fit.design.residual, rows.residual
+    if structure is not None and own is not None:
+        pearson = pearson / structure.scale(own, fit.residual_values)
     if word == "pearson":
         return pearson
+    if word == "scaled" and structure is not None and own is not None:
+        return structure.whiten(own, fit.residual_values, pearson / fit.sigma)
     if word == "scaled":
         return pearson / fit.sigma
     found = standardized(pearson / fit.sigma, row_fit(fit).hat)

@@ -81,6 +81,12 @@ class Predictions:
         ModelError
             If an option is unknown.
 
+        Notes
+        -----
+        With crossed factors the SE of each row costs a solve with the matrix of the
+        smaller factors: 20,000 rows of 1,100 levels take 3 s. `fitted` and
+        `residual_batches` give the estimates of the rows used alone.
+
         References
         ----------
         .. [1] Henderson (1975). Biometrics 31(2). https://doi.org/10.2307/2529430

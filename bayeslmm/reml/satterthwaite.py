@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from bayeslmm.errors import ModelError
 from bayeslmm.marginal.elimination import eliminate, projections
+from bayeslmm.marginal.slopes import residual_grams
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.information import FLAT
 from bayeslmm.reml.late import Ended
@@ -175,9 +176,9 @@ def _covariance_slopes(
 ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "m p p"]]:
     """``C0 = (X'V0^-1X)^-1`` and its derivative by each theta.
 
-    ``dC0 = C0 X'V0^-1 dV0 V0^-1X C0``.
+    ``dC0 = C0 X'V0^-1 dV0 V0^-1X C0``, and by the residuals' from ``X'V0^-1X``.
     """
-    stats, relative = problem.statistics, problem.factors(theta)
+    stats, relative = problem.statistics_at(theta), problem.factors(theta)
     done = eliminate(stats, relative)
     C0 = np.linalg.inv(done.G[:-1, :-1])
     slopes = np.zeros((len(theta), stats.p, stats.p))
@@ -192,4 +193,7 @@ def _covariance_slopes(
                 half = slope @ factor.T
                 at = own.where.start + i
                 slopes[at] = np.tensordot(half + half.T, between, 2)
+    if problem.stack is not None:
+        moved = residual_grams(problem.stack, theta[problem.residual], relative)
+        slopes[problem.residual] = -C0 @ moved[:, :-1, :-1] @ C0
     return C0, slopes

@@ -32,12 +32,14 @@ class Values(NamedTuple):
     """Values of the parameters of a model, along any leading axes.
 
     ``beta``, shape (..., p); ``roots``, one of shape (..., k, k) for each bar term,
-    whose square is the covariance of its effects; ``sigma``, shape (...).
+    whose square is the covariance of its effects; ``sigma``, shape (...); ``residual``,
+    shape (..., r), ratios and rho of structured residuals, None without any.
     """
 
     beta: Float[np.ndarray, "*s p"]
     roots: tuple[Float[np.ndarray, "*s _k _k"], ...]
     sigma: Float[np.ndarray, "*s"]
+    residual: Float[np.ndarray, "*s r"] | None = None
 
 
 class Parts(NamedTuple):
@@ -114,7 +116,15 @@ def variance_parts(design: Design, values: Values) -> Parts:
         mean_variance(columns, root)
         for columns, root in zip(design.moments.Z, values.roots, strict=True)
     )
-    return Parts(fixed, terms, values.sigma**2)
+    return Parts(fixed, terms, residual_variance(design, values))
+
+
+def residual_variance(design: Design, values: Values) -> Float[np.ndarray, "*s"]:
+    """That of weight 1, averaged over the rows where strata differ."""
+    found = values.sigma**2
+    if design.residual is None or values.residual is None:
+        return found
+    return found * design.residual.mean_square(values.residual)
 
 
 def mean_variance(

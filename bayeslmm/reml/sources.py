@@ -16,10 +16,16 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.marginal.conditioning import moved_moments
 from bayeslmm.reml.centred import centred_factors
-from bayeslmm.reml.shares import Numbers, Quantities, Values, variance_parts
+from bayeslmm.reml.shares import (
+    Numbers,
+    Quantities,
+    Values,
+    residual_variance,
+    variance_parts,
+)
 from bayeslmm.tables.both import source_index, source_keys
 
 AT_MEAN = (
@@ -42,7 +48,8 @@ def source_quantities(
     residual : str
         What the residual SD is called.
     """
-    shown = design.space.variances
+    # ratios and correlations of residuals have no part of their own
+    shown = [p for p in design.space.variances if p.term is not None or p == SIGMA]
 
     def of(values: Values) -> Numbers:
         parts = variance_parts(design, values)
@@ -70,7 +77,8 @@ def _of_parameter(
     """Its value, the variance or covariance it is of, and its part of the variance."""
     t = parameter.term
     if t is None:
-        return values.sigma, values.sigma**2, values.sigma**2
+        variance = residual_variance(design, values)
+        return np.sqrt(variance), variance, variance
     covariance = values.roots[t] @ values.roots[t].swapaxes(-1, -2)
     i, j = (*parameter.index, parameter.index[0])[:2]
     moments = moved_moments(design, t) if at_mean else design.moments.Z[t]

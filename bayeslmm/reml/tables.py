@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.residual import RATIO, RHO
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.reml.centred import centred_factors, is_at_mean
@@ -217,6 +218,10 @@ def _profile_limits(
 
 def _second_moment(fit: "RemlFit", parameter: Parameter, value: float) -> float:
     """Variance or covariance of a row of `varcorr_table`."""
+    if parameter.label == RHO and parameter.term is None:
+        return value * fit.sigma**2  # of two rows of the first stratum
+    if parameter.variable == RATIO and parameter.term is None:
+        return (value * fit.sigma) ** 2  # of a row of that stratum
     if parameter.component != "corr" or parameter.term is None:
         return value**2
     factor = fit.factors[parameter.term]

@@ -55,7 +55,7 @@ def turned_problem(
     relative : sequence of ndarray, shape (k_t, k_t)
         Estimated factors of the data's columns, relative to sigma.
     theta : sequence of ndarray, shape (m_t,)
-        lme4's theta of each term.
+        `RemlFit.theta`.
     t : int
         The term, an unstructured one.
     chosen : ndarray, shape (r, k)
@@ -68,7 +68,12 @@ def turned_problem(
     turns[t] = turn * signs
     stats = conditioned.statistics
     sums = turn_sums(stats.sums, stats.layout, np.eye(len(stats.WW)), turns)
-    moved = replace(conditioned, statistics=make_statistics(sums, stats.layout))
+    stack = conditioned.stack
+    moved = replace(
+        conditioned,
+        statistics=make_statistics(sums, stats.layout),
+        stack=stack and stack.turned(np.eye(len(stats.WW)), turns),
+    )
     found = replace(problem, conditioned=moved)
     best = flat_theta(problem, relative, theta, turns)
     return Turned(found, best, upper[:r].T * signs[:r])
@@ -83,6 +88,8 @@ def flat_theta(
     """Theta of an estimate, in safe columns that may have been turned."""
     turns = [np.eye(b.k) for b in problem.blocks] if turns is None else turns
     found = np.zeros(problem.m)
+    if problem.stack is not None:
+        found[problem.residual] = theta[-1]
     for i, block in enumerate(problem.blocks):
         spread = problem.conditioned.spread(i)
         found[block.where] = _block_theta(

@@ -219,4 +219,5 @@ def estimate_table(
 def estimated_values(fit: "RemlFit") -> Values:
     """The estimates as values along one axis of length 1."""
     roots = tuple(factor[None] for factor in fit.factors)
-    return Values(fit.beta[None], roots, np.array([fit.sigma]))
+    sigma = np.array([fit.sigma])
+    return Values(fit.beta[None], roots, sigma, fit.residual_values[None])

@@ -325,3 +325,28 @@ def reduce_columns(indptr, columns, V, U, rest):
             for a in range(k):
                 for c in range(n_columns):
                     rest[columns[e], c] -= V[e, a] * U[j, a, c]
+
+
+@compiled
+def coupled_covariances(indptr, columns, Lam, root, V, T, between):
+    """Add to ``between`` (nnz, k) the covariance of each coupled pair given beta.
+
+    That of effects of a level of the lead with one of the rest is
+    ``-Lambda root^-T sum_e V_e T[e]`` over the couplings e of the level; T (m, m) is
+    the covariance of the rest.
+    """
+    k = root.shape[1]
+    own = np.empty(k)
+    for j in range(indptr.size - 1):
+        for f in range(indptr[j], indptr[j + 1]):
+            own[:] = 0.0
+            for e in range(indptr[j], indptr[j + 1]):
+                for a in range(k):
+                    own[a] -= V[e, a] * T[columns[e], columns[f]]
+            for a in range(k - 1, -1, -1):
+                for b in range(a + 1, k):
+                    own[a] -= root[j, b, a] * own[b]
+                own[a] /= root[j, a, a]
+            for a in range(k):
+                for b in range(a + 1):
+                    between[f, a] += Lam[a, b] * own[b]

@@ -12,12 +12,20 @@ import numpy as np
 from bayeslmm.marginal.kernels.compiling import compiled
 
 
-@compiled
 def accumulate_rows(codes, Z, weights, W, P):
-    """Add ``[Z'WZ | Z'W[X y]]`` of each row to P (J, k, k + w) at its level."""
+    """Add ``[Z'WZ | Z'W[X y]]`` of each row to P (J, k, k + w) at its level.
+
+    Chosen here and not in a kernel: only the one that is called is compiled.
+    """
+    usual = W.shape[1] == 3 and Z.shape[1] <= 2
+    (_accumulate_usual if usual else _accumulate_any)(codes, Z, weights, W, P)
+
+
+@compiled
+def _accumulate_usual(codes, Z, weights, W, P):
+    """One or two effects that vary, one predictor."""
     n, k = Z.shape
-    w = W.shape[1]
-    if k == 1 and w == 3:
+    if k == 1:
         for r in range(n):
             row = P[codes[r], 0]
             z = Z[r, 0]
@@ -26,7 +34,7 @@ def accumulate_rows(codes, Z, weights, W, P):
             row[1] += v * W[r, 0]
             row[2] += v * W[r, 1]
             row[3] += v * W[r, 2]
-    elif k == 2 and w == 3:
+    else:
         for r in range(n):
             level = P[codes[r]]
             first, second = level[0], level[1]
@@ -41,13 +49,11 @@ def accumulate_rows(codes, Z, weights, W, P):
             second[2] += u * W[r, 0]
             second[3] += u * W[r, 1]
             second[4] += u * W[r, 2]
-    else:
-        _accumulate(codes, Z, weights, W, P)
 
 
 @compiled
-def _accumulate(codes, Z, weights, W, P):
-    """The same for any number of columns: one run over [Z | X y] for each effect."""
+def _accumulate_any(codes, Z, weights, W, P):
+    """Any number of columns: one run over [Z | X y] for each effect."""
     n, k = Z.shape
     w = W.shape[1]
     q = k + w
