@@ -92,6 +92,7 @@ def check_fit(
     seed: int | np.random.Generator | None = 0,
 ) -> AssumptionCheck:
     """The assumptions of a fit; see `RemlFit.check`, whose parameters these are."""
+    rows_of(fit.design, "checks of all rows")  # says so if they are gone
     nsim = number_of_replicates(fit.nobs)
     influential, unseen = influence_rows(fit)
     return check_rows(
