@@ -22,7 +22,17 @@ MOST_FILES = 1000
 
 
 class BayesLMMError(Exception):
-    """Base of every error that bayeslmm raises on purpose."""
+    """Base of every error that bayeslmm raises on purpose.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> try:
+    ...     lmm.load_data("sleepstudie")
+    ... except lmm.BayesLMMError as error:
+    ...     print(type(error).__name__)
+    DataError
+    """
 
 
 class FormulaError(BayesLMMError, ValueError):
@@ -36,6 +46,15 @@ class FormulaError(BayesLMMError, ValueError):
         The whole formula text.
     position : int, optional
         Index of the offending character in ``formula``.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> try:
+    ...     lmm.parse_formula("score ~ edu + (edu | classroom")
+    ... except lmm.FormulaError as error:
+    ...     print(error.position)
+    14
     """
 
     def __init__(self, message: str, formula: str = "", position: int | None = None):
@@ -44,31 +63,94 @@ class FormulaError(BayesLMMError, ValueError):
 
 
 class DataError(BayesLMMError, ValueError):
-    """Data that the model cannot use; the message names columns and counts."""
+    """Data that the model cannot use; the message names columns and counts.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> try:
+    ...     lmm.load_data("sleepstudie")
+    ... except lmm.DataError as error:
+    ...     print(str(error).split(" All")[0])
+    There is no data set 'sleepstudie'. Did you mean 'sleepstudy'?
+    """
 
 
 class PriorError(BayesLMMError, ValueError):
-    """A prior that is unknown or cannot be honoured."""
+    """A prior that is unknown or cannot be honoured.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> try:
+    ...     lmm.Model("score ~ edu + (1 | classroom)", pupils, priors="weka")
+    ... except lmm.PriorError as error:
+    ...     print("weak" in str(error))
+    True
+    """
 
 
 class ModelError(BayesLMMError, ValueError):
-    """A model, family or method that cannot be fitted as asked."""
+    """A model, family or method that cannot be fitted as asked.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> try:
+    ...     lmm.Model("score ~ edu + (1 | classroom)", pupils, family="normal")
+    ... except lmm.ModelError as error:
+    ...     print("gaussian" in str(error))
+    True
+    """
 
 
 class InputFileError(BayesLMMError, OSError):
-    """A file that cannot be read."""
+    """A file that cannot be read.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> try:
+    ...     lmm.read("no_such_file.csv")
+    ... except lmm.InputFileError as error:
+    ...     print(isinstance(error, OSError))
+    True
+    """
 
 
 class OutputError(BayesLMMError, OSError):
-    """A place that cannot be written."""
+    """A place that cannot be written.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> issubclass(lmm.OutputError, OSError)
+    True
+    """
 
 
 class NotSavedError(BayesLMMError, AttributeError):
-    """What a folder of results does not hold, because it needs the rows."""
+    """What a folder of results does not hold, because it needs the rows.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> issubclass(lmm.NotSavedError, AttributeError)
+    True
+    """
 
 
 class SamplingError(BayesLMMError, RuntimeError):
-    """Sampling that could not start or gave no draw."""
+    """Sampling that could not start or gave no draw.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> issubclass(lmm.SamplingError, RuntimeError)
+    True
+    """
 
 
 class SamplingInterruptedError(SamplingError):
@@ -76,15 +158,49 @@ class SamplingInterruptedError(SamplingError):
 
 
 class BayesLMMWarning(UserWarning):
-    """Base of every warning of bayeslmm."""
+    """Base of every warning of bayeslmm.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import bayeslmm as lmm
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", lmm.BayesLMMWarning)  # stop at any of them
+    """
 
 
 class FitWarning(BayesLMMWarning):
-    """A fit that ended where the reader must know it (boundary, no convergence)."""
+    """A fit that ended where the reader must know it (boundary, no convergence).
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.load_data("score_parentedu_byclass")
+    >>> model = lmm.Model("score ~ edu + (edu | classroom)", pupils)
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     fit = model.fit_reml()
+    >>> said[0].category.__name__, fit.status.singular
+    ('FitWarning', True)
+    """
 
 
 class DataWarning(BayesLMMWarning):
-    """Data that were used otherwise than given (dropped rows, unused levels)."""
+    """Data that were used otherwise than given (dropped rows, unused levels).
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> pupils.loc[pupils["classroom"] == "c00", "score"] = None
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> said[0].category.__name__, model.design.account.n_used
+    ('DataWarning', 100)
+    """
 
 
 def warn_user(message: str, kind: type[BayesLMMWarning] = FitWarning) -> None:

@@ -217,6 +217,15 @@ def sd_corr_to_factor(
     ------
     ModelError
         If an SD is negative or no number, or `corr` is no correlation matrix of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bayeslmm as lmm
+    >>> corr = np.array([[1.0, -0.4], [-0.4, 1.0]])
+    >>> root = lmm.sd_corr_to_factor(np.array([2.0, 0.5]), corr)
+    >>> (root @ root.T).round(6).tolist()
+    [[4.0, -0.4], [-0.4, 0.25]]
     """
     sd = _numbers(sd, "sd")
     corr = np.eye(len(sd)) if corr is None else _numbers(corr, "corr", 2)

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from sampling import unchecked
 
 import bayeslmm as lmm
 from bayeslmm.design.factor_coding import contrast_of
 from bayeslmm.errors import DataError, FormulaError
 from bayeslmm.formula import parse_formula
+from bayeslmm.posterior.quadrature import quadrature
 
 REFERENCE = json.loads(
     (pathlib.Path(__file__).parent / "reference" / "coding.json").read_text()
@@ -20,6 +22,7 @@ DATA = pd.DataFrame(REFERENCE["data"])
 EXACT = 1e-12
 PEER = 1e-7  # criterion, of two optimisers that stop at 1e-8 of the parameters
 DF = 2e-2  # lmerTest differentiates numerically, twice
+FLAT_EFFECTS = {"set": "weak", "Intercept": "flat", "common": "flat"}
 CODINGS = ("Treatment", 'Treatment("y")', "SAS", "Sum", "Helmert", "Poly")
 
 
@@ -159,6 +162,18 @@ def test_too_many_levels_for_polynomials():
     """As contr.poly(96)."""
     with pytest.raises(DataError, match="polynomials of 96 levels"):
         _contrast("Poly", tuple(map(str, range(96))))
+
+
+@pytest.mark.parametrize("coding", ["Sum", "Helmert"])
+def test_law_posterior_of_sds_does_not_depend_on_the_coding(coding):
+    """Flat effects of the same space leave the same marginal posterior, exactly."""
+    formulas = [f"y ~ C(b, {c}) + (1 | g)" for c in (CODINGS[0], coding)]
+    models = [lmm.Model(text, DATA, priors=FLAT_EFFECTS) for text in formulas]
+    with unchecked():
+        tables = [quadrature(model, tolerance=1e-2).summary() for model in models]
+    sds = [table.loc[["1|g_sigma", "sigma"]] for table in tables]
+    for column in ("mean", "sd", "lower", "upper"):
+        np.testing.assert_allclose(sds[0][column], sds[1][column], rtol=1e-8)
 
 
 @settings(max_examples=12, deadline=None)

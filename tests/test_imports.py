@@ -117,3 +117,10 @@ def test_no_public_name_is_that_of_a_room():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'lmer'"):
         _ = bayeslmm.lmer
+
+
+def test_every_public_name_has_an_example():
+    import bayeslmm as lmm
+
+    without = [one for one in lmm.__all__ if ">>>" not in getattr(lmm, one).__doc__]
+    assert not without

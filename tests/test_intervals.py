@@ -59,6 +59,7 @@ def test_profile_limits_are_lme4s(name, fit_of):
                 assert abs(ours - peer) < SPLINE * max(abs(ours), 0.05 * size), label
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_where_lme4s_profile_stops_early(fit_of):
     """A point with that correlation whose deviance is much lower is proof enough."""
     fit = fit_of("sleep_noint").model.fit_reml(method="ML")
@@ -83,6 +84,7 @@ def test_bootstrap_is_lme4s(name, fit_of):
     assert "600 simulated responses" in table.attrs["notes"][0]
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_reml_profile_is_that_of_the_criterion(fit_of, sleepstudy):
     """At a limit of sigma the dense criterion, minimised by hand, has fallen by z^2."""
     from scipy.optimize import minimize
@@ -174,6 +176,7 @@ def test_shared_correlations(sleepstudy):
     assert -0.5 <= lower < three.summary()["estimate"][rho[0]] < upper <= 1.0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_laws_of_shift_and_scale(fit_of, sleepstudy):
     """Limits go with the units of y and x."""
     fit = fit_of("sleep_full")

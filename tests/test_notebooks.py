@@ -102,7 +102,7 @@ def cell(*outputs, tags=(), source=""):
         ("sd -0.00", "sd 0.00"),
         ("p 1.2e-05", "p 1.3e-05"),
         ("3 x 20 rows", "3 x 20 rows"),
-        ("1|g_sigma[2]", "1|g_sigma[2]"),
+        ("<Plot at 0x7f3a>", "<Plot at 0x10c4>"),
     ],
 )
 def test_outputs_that_agree(saved, new):

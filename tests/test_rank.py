@@ -108,6 +108,30 @@ def test_a_dropped_repeat_does_not_stand_in_the_way():
         fit.predict(new.assign(z=8.0))
 
 
+def test_matrices_over_all_columns_are_checked():
+    """Rows of the full X are estimable and their means are; single cells are not.
+
+    By definition: a combination of rows of X, whatever columns were kept.
+    """
+    data = DATA.assign(z=2.0 * DATA.x + 1.0)
+    model = quiet("y ~ a * b + x + z + (1 | g)", data)
+    fit, aliasing = model.fit_reml(), model.recipe.coding.aliasing
+    full, kept = np.zeros((2, len(aliasing.names))), model.design.rows.X[[0, 7]]
+    full[:] = kept @ aliasing.relation
+    found = fit.contrast(full)
+    np.testing.assert_allclose(found["estimate"], kept @ fit.beta, rtol=1e-10)
+    np.testing.assert_allclose(found["se"], fit.contrast(kept)["se"], rtol=1e-10)
+    one = np.zeros(len(aliasing.names))
+    one[list(aliasing.names).index("x")] = 1.0  # told from z by nothing
+    with pytest.raises(ModelError, match=r"'x' \(row 1 .*not estimable.*tell 'z' from"):
+        fit.contrast(one)
+    one[list(aliasing.names).index("z")] = 2.0  # both together are
+    x = fit.contrast(one)["estimate"].iloc[0]
+    assert x == pytest.approx(fit.fixef()["estimate"]["x"])
+    with pytest.raises(ModelError, match=r"has 3 columns.*those that were dr"):
+        fit.contrast(np.ones(3))
+
+
 def test_posterior_and_graphs_have_the_columns_kept():
     """Names, priors and draws."""
     model = quiet("y ~ a * b + x * a + (1 | g)")

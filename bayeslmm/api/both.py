@@ -38,6 +38,14 @@ class Fit:
         Point estimate.
     posterior : Posterior
         Draws.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.fit("score ~ edu + (1 | classroom)", pupils, seed=1, progress=False)
+    >>> fit.compare().loc["edu", ["reml", "mean"]].round(1).tolist()
+    [0.3, 0.3]
     """
 
     model: Model

@@ -76,6 +76,14 @@ def effect_tests(
     ------
     ModelError
         If the fits are not of the same formula and rows, or `prob` is no probability.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> lmm.effect_tests(fit).loc["edu"].index.tolist()
+    ['z', 'satterthwaite', 'kenward-roger']
     """
     check_fraction(prob, "prob")
     if post is not None:

@@ -86,6 +86,15 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
     ----------
     .. [1] Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021). Bayesian Anal.
        16(2). https://doi.org/10.1214/20-BA1221
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> lmm.reading(reml, post)[0].startswith("The fixed effects agree")
+    True
     """
     table = compare(reml, post)
     facts = _Facts(table, prior_pull(reml, post.model.priors), reml, post)

@@ -74,6 +74,15 @@ def compare(
     ------
     ModelError
         If the fits are not of the same formula and rows, or `prob` is no probability.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> lmm.compare(reml, post).loc["edu", ["reml", "mean"]].round(1).tolist()
+    [0.3, 0.3]
     """
     check_same_model(reml, post)
     check_interval(prob, kind)

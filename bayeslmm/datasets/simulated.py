@@ -35,6 +35,13 @@ class SimulatedClassrooms:
     effects : DataFrame
         True deviation of each classroom (index) from the fixed effects: ``Intercept``
         in points, ``edu`` in points per year.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> made = lmm.simulate_classrooms(6, seed=1)
+    >>> made.data.shape, made.truth["edu"], made.effects.shape
+    ((120, 3), 0.3, (6, 2))
     """
 
     data: "pd.DataFrame"

@@ -134,6 +134,16 @@ class Design:
     recorded : Moments, optional
         Moments of rows that are not in memory; otherwise they are computed when first
         asked for.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> model.design.fixed_names, model.design.groups[0].label
+    (('Intercept', 'edu'), '(1 | classroom)')
+    >>> model.design.rows.X.shape
+    (120, 2)
     """
 
     fixed: tuple[FixedVariable, ...]

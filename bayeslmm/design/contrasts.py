@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.aliasing import Aliasing
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, is_number, listed, nearest_names, shortened
 from bayeslmm.formula.linear import Combination, parse_combination
@@ -54,7 +55,9 @@ def coefficient_places(design: Design) -> dict[str, int]:
     return found | {label: place for place, label in enumerate(design.fixed_names)}
 
 
-def make_contrasts(design: Design, what: object) -> Contrasts:
+def make_contrasts(
+    design: Design, what: object, aliasing: Aliasing | None = None
+) -> Contrasts:
     """Combinations as a user writes them.
 
     Parameters
@@ -65,6 +68,8 @@ def make_contrasts(design: Design, what: object) -> Contrasts:
         ``"Machine[B] - Machine[C]"``, ``"Days = 10"``; weights by label; a sequence of
         such, or a mapping of names to such; a matrix of shape (l, p) or (p,) in the
         order of `fixef`.
+    aliasing : Aliasing, optional
+        Columns that were dropped: a matrix may have a column for each of all.
 
     Returns
     -------
@@ -74,11 +79,12 @@ def make_contrasts(design: Design, what: object) -> Contrasts:
     Raises
     ------
     ModelError
-        If it is nothing of these, a label is unknown, or all weights are 0.
+        If it is nothing of these, a label is unknown, all weights are 0, or a
+        combination of all columns is not estimable.
     FormulaError
         If a text is no linear combination; with a caret.
     """
-    named = _named(design, what)
+    named = _named(design, what, aliasing)
     if not named:
         raise ModelError(_unreadable(what))
     rows = [combination for _, combination in named]
@@ -109,7 +115,9 @@ def check_consistent(asked: Contrasts) -> None:
         )
 
 
-def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
+def _named(
+    design: Design, what: object, aliasing: Aliasing | None
+) -> list[tuple[str, Combination]]:
     """Names and rows of all that is asked for."""
     if isinstance(what, str):
         return [(what, _row(design, what))]
@@ -119,18 +127,54 @@ def _named(design: Design, what: object) -> list[tuple[str, Combination]]:
         return [(str(name), _row(design, one)) for name, one in what.items()]
     matrix = _matrix(what)
     if matrix is not None:
-        if matrix.shape[1] != design.p:
-            raise ModelError(
-                f"The contrast matrix has {matrix.shape[1]} columns, and the model "
-                f"{design.p} fixed effects: {', '.join(design.fixed_names)}."
-            )
-        return [
-            (_words(dict(zip(design.fixed_names, row, strict=True))), _from_array(row))
-            for row in matrix
-        ]
+        return _of_matrix(design, matrix, aliasing)
     if isinstance(what, Sequence):
-        return [one for part in what for one in _named(design, part)]
+        return [one for part in what for one in _named(design, part, aliasing)]
     raise ModelError(_unreadable(what))
+
+
+def _of_matrix(
+    design: Design, matrix: Float[np.ndarray, "l p"], aliasing: Aliasing | None
+) -> list[tuple[str, Combination]]:
+    """Rows over the columns kept, or over all that the formula asks for."""
+    names, kept = design.fixed_names, matrix
+    if aliasing is not None and matrix.shape[1] == len(aliasing.names):
+        names, kept = aliasing.names, _kept_columns(matrix, aliasing)
+    elif matrix.shape[1] != design.p:
+        also = ""
+        if aliasing is not None:
+            also = (
+                f" With those that were dropped there are {len(aliasing.names)}: "
+                f"{', '.join(aliasing.names)}."
+            )
+        raise ModelError(
+            f"The contrast matrix has {matrix.shape[1]} columns, and the model "
+            f"{design.p} fixed effects: {', '.join(design.fixed_names)}.{also}"
+        )
+    return [
+        (_words(dict(zip(names, row, strict=True))), _from_array(own))
+        for row, own in zip(matrix, kept, strict=True)
+    ]
+
+
+def _kept_columns(
+    matrix: Float[np.ndarray, "l p"], aliasing: Aliasing
+) -> Float[np.ndarray, "l r"]:
+    """Combinations of all columns as those of the columns kept.
+
+    Estimable are those whose dropped weights are the same combination of the others as
+    in every row of the data: they are combinations of means of rows.
+    """
+    loose = aliasing.loose(matrix)
+    for row in np.flatnonzero(loose.any(axis=1)):
+        name = _words(dict(zip(aliasing.names, matrix[row], strict=True)))
+        needed = listed(np.array(aliasing.names)[loose[row]])
+        raise ModelError(
+            f"The contrast {name!r} (row {row + 1} of the matrix) is not estimable: it "
+            f"is no combination of means of rows of the data, which cannot tell "
+            f"{needed} from the other columns. {aliasing.sentence}"
+        )
+    return matrix[:, aliasing.kept]
 
 
 def _row(design: Design, what: object) -> Combination:

@@ -219,6 +219,13 @@ class Formula:
         Bar terms in the order written, each expanded.
     residual : tuple of ResidualTerm, optional
         Factors of the structure of the residuals, none if they are independent.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> formula = lmm.parse_formula("y ~ a * b + (1 | school / class)")
+    >>> str(formula)
+    'y ~ a + b + a:b + (1 | school) + (1 | school:class)'
     """
 
     text: str = field(compare=False)

@@ -144,6 +144,16 @@ def scan_rows(
         If the formula cannot be read, or names a column that is not there.
     DataError
         If columns hold what cannot be used, or batches do not fit together.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> parts = pupils[:60], pupils[60:]
+    >>> scan = lmm.scan_rows("score ~ edu + (1 | classroom)", pupils)
+    >>> tallies = [lmm.sum_partition(scan, part) for part in parts]
+    >>> lmm.Model.from_tally(scan, tallies[0] + tallies[1]).design.n
+    120
     """
     check_progress(progress)
     source = open_source(data) or frame_source(data)
@@ -205,6 +215,17 @@ def sum_partition(scan: Scan, data: object) -> Tally:
     ------
     DataError
         If the part has other columns, types or levels than the whole.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> scan = lmm.scan_rows("score ~ edu + (1 | classroom)", pupils)
+    >>> parts = [lmm.sum_partition(scan, part) for part in (pupils[:60], pupils[60:])]
+    >>> whole = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml().criterion
+    >>> apart = lmm.Model.from_tally(scan, parts[0] + parts[1]).fit_reml().criterion
+    >>> abs(whole - apart) < 1e-8
+    True
     """
     check_made(scan, Scan, "scan", "bayeslmm.scan_rows")
     source = open_source(data) or frame_source(data)

@@ -60,6 +60,15 @@ class Power:
         that did not converge or have no p value, which count as no finding).
     p_values : tuple of ndarray, shape (nsim,)
         Of each size.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+    >>> power = lmm.power(fit, effect="edu", nsim=50, seed=1, progress=False)
+    >>> float(power.table["power"].iloc[0]) > 0.9
+    True
     """
 
     effect: str
@@ -248,8 +257,8 @@ def _line(
     return {
         "power": share,
         "mcse": math.sqrt(share * (1 - share) / n),
-        "lower": centre - half,
-        "upper": centre + half,
+        "lower": centre - half if share > 0.0 else 0.0,  # exactly, without rounding
+        "upper": centre + half if share < 1.0 else 1.0,
         "estimate": float(np.nanmean([result.estimate for result in results])),
         "nsim": n,
         "failed": sum(not r.converged or math.isnan(r.p) for r in results),

@@ -60,6 +60,14 @@ def plot_trace(
     ------
     ModelError
         If a label is unknown, or the fits are of different models.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> figure = lmm.plot_trace(post)
     """
     import arviz as az
 
@@ -110,6 +118,14 @@ def plot_posterior(
     ------
     ModelError
         If a label is unknown, or the fits are of different models.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> figure = lmm.plot_posterior(post, reml)
     """
     import arviz as az
 

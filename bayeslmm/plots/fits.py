@@ -92,6 +92,13 @@ def plot_fits(
     Other columns that vary within a level, and other grouping factors, are held at
     their mean in the level; the points are then the response less what the REML fit
     says of them, and the figure says so.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> figure = lmm.plot_fits(model.fit_reml())
     """
     check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
     rows_of(reml.model.design, "the rows of each level")

@@ -71,6 +71,14 @@ def plot_forest(
     ModelError
         If a label is unknown, no label has a REML estimate, or the fits are of
         different models.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> figure = lmm.plot_forest(post, reml)
     """
     check_interval(prob, kind)
     table = _forest_table(post, labels, prob, kind)

@@ -82,6 +82,13 @@ def plot_ranef(
     See Also
     --------
     plot_shrinkage : Fixed plus random effects, and where they come from.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> figure = lmm.plot_ranef(model.fit_reml())
     """
     if not isinstance(fit, RemlFit | Posterior):
         raise ModelError(

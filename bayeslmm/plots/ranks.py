@@ -59,6 +59,14 @@ def plot_rank(
        https://doi.org/10.1007/s11222-022-10090-6
     .. [2] Vehtari et al. (2021). Bayesian Anal. 16(2).
        https://doi.org/10.1214/20-BA1221
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> figure = lmm.plot_rank(post)
     """
     import arviz as az
 

@@ -117,6 +117,13 @@ def plot_shrinkage(
     See Also
     --------
     shrinkage_table : The numbers of this figure.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> figure = lmm.plot_shrinkage(model.fit_reml())
     """
     check_kind(reml, "reml", "RemlFit", "model.fit_reml()")
     block = find_block(reml.model, term)

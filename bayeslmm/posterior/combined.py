@@ -73,7 +73,8 @@ class Combinations:
         import pandas as pd
 
         post = cast("Posterior", self)
-        asked = make_contrasts(post.model.design, what)
+        model = post.model
+        asked = make_contrasts(model.design, what, model.recipe.coding.aliasing)
         columns = _columns(post, asked.weights, asked.constants, prob, kind)
         return Table(columns, index=pd.Index(asked.names, name="contrast"))
 

@@ -50,6 +50,17 @@ class Posterior(Combinations, Components, Responses):
         How the run ended.
     timing : dict of str to float
         Seconds of each phase.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> reml, post = model.fit_reml(), model.sample(draws=200, seed=1, progress=False)
+    >>> post.summary().index.tolist()
+    ['Intercept', 'edu', '1|classroom_sigma', 'sigma']
+    >>> post.draws("edu").shape
+    (4, 200)
     """
 
     model: ModelSpec

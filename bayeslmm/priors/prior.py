@@ -32,6 +32,15 @@ class Prior:
         Its arguments as PyMC names them, in units of the parameter.
     reason : str
         Why this prior, in a few words; not part of equality.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> prior = model.priors.sigma
+    >>> prior.name, prior.is_flat
+    ('HalfStudentT', False)
     """
 
     name: str
@@ -119,6 +128,14 @@ class Priors:
     fixed_reference : tuple of tuple of float, or None
         The same of X, the intercept apart: of which columns the priors of the fixed
         effects mean the coefficients.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> [label for label, _, _ in model.priors.labels]
+    ['Intercept', 'edu', '1|classroom_sigma', 'sigma']
     """
 
     name: str

@@ -91,7 +91,7 @@ def contrast_table(
 ) -> "pd.DataFrame":
     """Combinations of the fixed effects with their tests; see `RemlFit.contrast`."""
     check_fraction(prob, "prob")
-    asked = make_contrasts(fit.design, what)
+    asked = make_contrasts(fit.design, what, fit.model.recipe.coding.aliasing)
     known = denominator(fit, ddf)
     refuse_loose(fit, asked.weights, asked.names)
     values = asked.weights @ fit.beta + asked.constants

@@ -79,6 +79,17 @@ class RemlFit(
     References
     ----------
     .. [1] Bates et al. (2015). J. Stat. Softw. 67(1). https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> fit = model.fit_reml()
+    >>> fit.fixef().index.tolist(), fit.varcorr().index.tolist()
+    (['Intercept', 'edu'], ['1|classroom_sigma', 'sigma'])
+    >>> bool(fit.contrast("edu = 0.3")["p"].iloc[0] > 0.01)
+    True
     """
 
     model: ModelSpec

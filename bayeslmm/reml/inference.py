@@ -172,7 +172,9 @@ class EffectTests:
         what : str, mapping, sequence or ndarray
             ``"Machine[B] - Machine[C]"``, ``"Days = 10"``; weights by label,
             ``{"Machine[B]": 1, "Machine[C]": -1}``; a list of such, or a mapping of
-            names to such; a matrix with a column for each fixed effect.
+            names to such; a matrix with a column for each fixed effect, or for each
+            column of the formula where some were dropped: then rows that the data
+            cannot estimate are refused.
         prob : float, default 0.95
             Coverage of the intervals.
         ddf : {"satterthwaite", "kenward-roger", "z", "residual"}

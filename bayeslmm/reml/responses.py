@@ -57,7 +57,7 @@ class Predictions:
             Whether SE and interval take the variance parameters as known (exact normal
             theory of fixed and random effects), or count their error too, by a
             parametric bootstrap: wider where there are few levels, and it takes `nsim`
-            fits.
+            fits. Where an SD is estimated as 0 neither knows that it may be more.
         nsim : int, default 1000
             Responses of the bootstrap.
         seed : int or numpy.random.Generator, optional

@@ -44,6 +44,15 @@ class FitStatus:
     gradient_norm : float
         Largest entry of its gradient at the end, over the parameters that are not at
         the boundary; criterion units per unit of relative SD.
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> status = model.fit_reml().status
+    >>> status.converged, status.singular
+    (True, False)
     """
 
     converged: bool

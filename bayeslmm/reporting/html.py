@@ -97,6 +97,18 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
     ------
     OutputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.fit("score ~ edu + (1 | classroom)", pupils)  # doctest: +SKIP
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
+    ...     page = lmm.report(fit, Path(folder) / "report.html")
+    ...     page.stat().st_size > 100_000
+    True
     """
     if not hasattr(fit, "reml") or not hasattr(fit, "posterior"):
         raise ModelError(

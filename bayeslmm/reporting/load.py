@@ -63,6 +63,18 @@ class SavedFit:
         the rows used as the model had them.
     answer : tuple of str
         What to read before any table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> fit = lmm.fit("score ~ edu + (1 | classroom)", pupils)  # doctest: +SKIP
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
+    ...     fit.save(folder)
+    ...     saved = lmm.load(folder)
+    >>> saved.formula, saved.nobs  # doctest: +SKIP
+    ('score ~ edu + (1 | classroom)', 120)
     """
 
     folder: Path

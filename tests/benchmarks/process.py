@@ -22,8 +22,11 @@ ONE_THREAD = dict.fromkeys(
 )
 MARK = "@@cell "
 PACKAGES = ("bayeslmm", "pymc", "nutpie", "bambi", "arviz", "numba", "numpy")
-SHORT = 1.0  # seconds: what takes longer is measured fewer times
+SHORT = 0.5  # seconds: what takes longer is measured fewer times
 REPEATS = 5
+LONG = (
+    8.0  # seconds of a first call that is not measured again: it loads in less than 2
+)
 
 
 class CellError(Exception):
@@ -89,6 +92,14 @@ def best(function: Callable[[], object], repeats: int = REPEATS) -> float:
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def warmed[T](function: Callable[[], T]) -> tuple[T, float]:
+    """What a first call gives, which may load code, and the seconds of later ones."""
+    start = time.perf_counter()
+    result = function()
+    first = time.perf_counter() - start
+    return result, first if first > LONG else best(function)
 
 
 def heading(load: float) -> str:
