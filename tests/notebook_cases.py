@@ -64,6 +64,16 @@ def pictures(cell: Any) -> int:
     )
 
 
+def alternatives(cell: Any) -> list[str]:
+    """What each picture says to those who cannot see it, or nothing."""
+    return [
+        output.get("metadata", {}).get(kind, {}).get("alt", "")
+        for output in cell.outputs
+        for kind in output.get("data", {})
+        if kind.startswith("image/")
+    ]
+
+
 def same_number(saved: str, new: str) -> bool:
     """Whether two numbers are equal as printed, but for one in the last digit.
 

@@ -52,6 +52,16 @@ def test_power_is_that_of_the_theory():
     assert "Power to find 'x' by 'satterthwaite'" in repr(found)
 
 
+@pytest.mark.parametrize(("p", "end", "bound"), [(0.9, "lower", 0), (1e-9, "upper", 1)])
+def test_none_or_all_found_ends_the_interval_at_the_bound(p, end, bound):
+    """Exactly: rounding gave 8.7e-19, or more than 1."""
+    results = [Result(p=p, estimate=0.0, converged=True)] * 300
+    line = _line(results, np.full(300, p), 0.05)
+    assert line[end] == bound
+    z = stats.norm.ppf(0.975)  # Wilson's interval has this length at both ends
+    assert line["upper"] - line["lower"] == pytest.approx(z**2 / (300 + z**2))
+
+
 @pytest.mark.parametrize("test", ["satterthwaite", "kenward-roger", "residual", "lrt"])
 @pytest.mark.usefixtures("user_speed")
 def test_the_level_is_kept_where_there_is_no_effect(test):
