@@ -29,6 +29,7 @@ MOST_DOTS = 5_000  # rows drawn as dots; of more those far off and a part of the
 FAR = 3.0  # SDs from which a row is always drawn
 MOST_BOXES, MOST_NAMED = 40, 20  # levels drawn as boxes, and named
 NAMED = 3  # points with a name
+MOST_OUTSIDE = 10  # points beyond a band of which the furthest are named
 BAND_COLOR = "#e3e3e3"
 SMALL = 7.0  # points, of names beside points
 ROOM = 30  # letters that stand beside each other below a panel
@@ -80,6 +81,15 @@ def plot_check(
     ----------
     .. [1] Loy, Hofmann and Cook (2017). J. Comput. Graph. Stat. 26(3).
        https://doi.org/10.1080/10618600.2017.1330207
+
+    Examples
+    --------
+    >>> import bayeslmm as lmm
+    >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+    >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+    >>> figure = lmm.plot_check(model.fit_reml())
+    >>> figure.axes[0].get_title()
+    'Residuals by fitted values: should not bend'
     """
     if not isinstance(fit, RemlFit | Posterior):
         raise ModelError(
@@ -206,7 +216,7 @@ def _draw_quantiles(ax: "Axes", found: Quantiles, color: str) -> None:
     ax.plot(x, x, color=PLAIN_COLOR, linestyle="--", linewidth=1.0)
     ax.plot(x, y, "o", color=color, markersize=3.0, alpha=0.8, markeredgewidth=0.0)
     outside = np.flatnonzero((y < lower) | (y > upper))
-    if found.names is not None and len(outside):
+    if found.names is not None and 0 < len(outside) <= MOST_OUTSIDE:
         _name_points(ax, x, y, found.names, outside)
     ax.set_xlabel("normal quantiles", fontsize=8)
     ax.set_ylabel(wrapped_words(f"{found.of}, SDs", 30), fontsize=8)
@@ -252,7 +262,7 @@ def _draw_levels(ax: "Axes", panels: CheckPanels, color: str) -> None:
         ax.set_xticks([])
         ax.set_xlabel(f"{len(names):,} levels of {group}, by median", fontsize=8)
     ax.set_ylabel("residual, SDs", fontsize=8)
-    _title(ax, f"Residuals by {group}: should be alike in width")
+    _title(ax, f"Residuals by {group}: should be alike")
 
 
 def _draw_boxes(ax: "Axes", values: list[np.ndarray], color: str) -> None:
