@@ -20,6 +20,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
@@ -33,6 +34,7 @@ __all__ = [
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_profile",
     "plot_ranef",
     "plot_rank",
     "plot_residuals",
