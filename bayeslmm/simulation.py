@@ -162,6 +162,13 @@ def simulate(
     return np.stack(responses)
 
 
+def responses_at(
+    design: Design, parameters: Parameters, nsim: int, rng: np.random.Generator
+) -> Float[np.ndarray, "nsim n"]:
+    """Responses at parameters that are known to be right, for many fits in a row."""
+    return np.stack([one_response(design, parameters, None, rng) for _ in range(nsim)])
+
+
 def _numbers(value: object, name: str, ndim: int = 1) -> Float[np.ndarray, "..."]:
     """The value as an array of numbers with so many dimensions."""
     try:

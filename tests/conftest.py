@@ -15,7 +15,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
@@ -75,6 +75,15 @@ def gaps() -> "Model":
     data.loc[:2, "score"] = float("nan")
     data.loc[5, "edu"] = float("nan")
     return Model("score ~ edu + (edu | classroom)", data)
+
+
+@pytest.fixture
+def user_speed() -> Iterator[None]:
+    """No run-time checks of types: for many fits, of functions that others check."""
+    from sampling import unchecked
+
+    with unchecked():
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bayeslmm.marginal.kernels.compiling import COMPILING
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)")
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\w)")
-ADDRESS = re.compile(r"https?://\S+|doi:\S+")
+NAME = re.compile(r"https?://\S+|doi:\S+|CC-BY \S+|\b\d{4}\.\d{4,5}\b")  # or arXiv's
 # A home, a drive, the folders of an installation: nobody else has them.
 FOLDERS = r"(?<![\w:/.])/(home|Users|tmp|work|root|usr|opt|mnt)/"
 MACHINE_PATH = re.compile(rf"{FOLDERS}|\b[A-Z]:\\")
@@ -64,6 +64,16 @@ def pictures(cell: Any) -> int:
     )
 
 
+def alternatives(cell: Any) -> list[str]:
+    """What each picture says to those who cannot see it, or nothing."""
+    return [
+        output.get("metadata", {}).get(kind, {}).get("alt", "")
+        for output in cell.outputs
+        for kind in output.get("data", {})
+        if kind.startswith("image/")
+    ]
+
+
 def same_number(saved: str, new: str) -> bool:
     """Whether two numbers are equal as printed, but for one in the last digit.
 
@@ -106,8 +116,8 @@ def _difference(saved: str, new: str, drawn: bool) -> str | None:
 
 
 def _words(text: str) -> list[str]:
-    """Words; the width of columns and of rules depends on their widest number."""
-    return re.sub(r"[-─━]{3,}", "---", text).split()
+    """Words; rules are as long as the widest number, and an object is anywhere."""
+    return re.sub(r"[-─━]{3,}", "---", re.sub(r"0x[0-9a-f]+", "0x", text)).split()
 
 
 def loose_numbers(notebook: Any) -> list[str]:
@@ -115,5 +125,5 @@ def loose_numbers(notebook: Any) -> list[str]:
     held = [words for c in code_cells(notebook) for words in (c.source, *texts(c))]
     known = set(DECIMAL.findall(" ".join(held)))
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    said = DECIMAL.findall(ADDRESS.sub(" ", " ".join(prose)))
+    said = DECIMAL.findall(NAME.sub(" ", " ".join(prose)))
     return [number for number in said if number not in known]

@@ -16,11 +16,12 @@ from bayeslmm.posterior.sampling import sample
 @contextmanager
 def unchecked() -> Iterator[None]:
     """No run-time checks of types and shapes inside: what a user has."""
+    before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         yield
     finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def sample_unchecked(model: Model, **options: Any) -> Posterior:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sampling import unchecked
 
-from bayeslmm import FitWarning, Model, ModelError
+from bayeslmm import FitWarning, Model, ModelError, power
 
 PEER = json.loads((Path(__file__).parent / "reference" / "confint.json").read_text())
 FITS = PEER["fits"]
@@ -59,11 +59,12 @@ def test_profile_limits_are_lme4s(name, fit_of):
                 assert abs(ours - peer) < SPLINE * max(abs(ours), 0.05 * size), label
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_where_lme4s_profile_stops_early(fit_of):
     """A point with that correlation whose deviance is much lower is proof enough."""
     fit = fit_of("sleep_noint").model.fit_reml(method="ML")
     label = WRONG["sleep_noint"][0]
-    curve = fit.profile().loc[label]
+    curve = fit.profile().table.loc[label]
     upper = FITS["sleep_noint"]["profile"][label][1]
     assert np.interp(upper, curve["value"], curve["zeta"]) < 1.0
     weighted = fit_of("sleep_weights")
@@ -83,6 +84,7 @@ def test_bootstrap_is_lme4s(name, fit_of):
     assert "600 simulated responses" in table.attrs["notes"][0]
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_reml_profile_is_that_of_the_criterion(fit_of, sleepstudy):
     """At a limit of sigma the dense criterion, minimised by hand, has fallen by z^2."""
     from scipy.optimize import minimize
@@ -132,7 +134,7 @@ def test_fixed_effect_limits_are_likelihood_ratios(fit_of, sleepstudy):
 
 def test_curves(fit_of):
     fit = fit_of("sleep_full")
-    curves, limits = fit.profile(), fit.interval(method="profile")
+    curves, limits = fit.profile().table, fit.interval(method="profile")
     assert curves.index.unique().tolist() == fit.summary().index.tolist()
     for label in curves.index.unique():
         one = curves.loc[label]
@@ -174,6 +176,7 @@ def test_shared_correlations(sleepstudy):
     assert -0.5 <= lower < three.summary()["estimate"][rho[0]] < upper <= 1.0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_laws_of_shift_and_scale(fit_of, sleepstudy):
     """Limits go with the units of y and x."""
     fit = fit_of("sleep_full")
@@ -232,6 +235,20 @@ def test_the_bootstrap_of_a_seed_is_the_same_in_processes(fit_of, capsys):
         fit.interval(method="boot", n_jobs=0)
     with pytest.raises(ModelError, match="progress must be"), unchecked():
         fit.interval(method="boot", progress="yes")
+
+
+def test_simulated_responses_have_the_structure_of_the_residuals(sleepstudy):
+    """Of the bootstrap and of power: rho of the refits is about the fit's, not 0."""
+    formula, structure = "Reaction ~ Days + (1 | Subject)", "ar1(Days | Subject)"
+    fit = Model(formula, sleepstudy, residual=structure).fit_reml()
+    rho = fit.summary()["estimate"]["rho"]
+    with unchecked():
+        table = fit.interval(0.8, method="boot", nsim=40, seed=1)
+        found = power(fit, effect="Days", nsim=20, seed=1)
+    assert 0.3 < table["lower"]["rho"] < rho < table["upper"]["rho"] < 1.0
+    assert found.table["power"][0] > 0.9
+    with pytest.raises(ModelError, match="rho is"), unchecked():
+        power(fit, effect="Days", parameters={"rho": 1.5}, nsim=20)
 
 
 def test_fits_that_fail_are_counted(fit_of, monkeypatch):

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from notebook_cases import (
     MACHINE_PATH,
+    alternatives,
     code_cells,
     difference,
     loose_numbers,
@@ -66,6 +67,7 @@ def test_notebook_is_saved_as_it_should_be(path):
     assert runs == list(range(1, len(runs) + 1)), "not run once from top to bottom"
     for cell in code_cells(notebook):
         assert not noise(cell), cell.source
+        assert all(alternatives(cell)), f"a picture without words: {cell.source}"
         for text in [cell.source, *texts(cell)]:
             assert not MACHINE_PATH.search(text), text
     assert not loose_numbers(notebook), "numbers of the prose that no cell holds"
@@ -102,7 +104,7 @@ def cell(*outputs, tags=(), source=""):
         ("sd -0.00", "sd 0.00"),
         ("p 1.2e-05", "p 1.3e-05"),
         ("3 x 20 rows", "3 x 20 rows"),
-        ("1|g_sigma[2]", "1|g_sigma[2]"),
+        ("<Plot at 0x7f3a>", "<Plot at 0x10c4>"),
     ],
 )
 def test_outputs_that_agree(saved, new):
@@ -129,6 +131,13 @@ def test_of_draws_words_are_compared():
     tags = ["draws"]
     assert difference(cell("mean 3.1", tags=tags), cell("mean 4.9", tags=tags)) is None
     assert difference(cell("mean 3.1", tags=tags), cell("sd 3.1", tags=tags))
+
+
+def test_a_picture_has_words_for_those_who_cannot_see_it():
+    shown = cell(None)
+    assert alternatives(shown) == [""]
+    shown.outputs[0].metadata["image/png"] = {"alt": "a curve with one top"}
+    assert alternatives(shown) == ["a curve with one top"]
 
 
 def test_a_picture_that_is_gone_is_a_difference():

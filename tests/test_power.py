@@ -31,6 +31,7 @@ def study(levels=20, rows=5, seed=0):
     return pd.DataFrame({"g": g, "x": x, "trt": (g % 2).astype(float)})
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_power_is_that_of_the_theory():
     """Within levels exact: noncentral t with n - J - 1 degrees of freedom."""
     data = study()
@@ -51,7 +52,18 @@ def test_power_is_that_of_the_theory():
     assert "Power to find 'x' by 'satterthwaite'" in repr(found)
 
 
+@pytest.mark.parametrize(("p", "end", "bound"), [(0.9, "lower", 0), (1e-9, "upper", 1)])
+def test_none_or_all_found_ends_the_interval_at_the_bound(p, end, bound):
+    """Exactly: rounding gave 8.7e-19, or more than 1."""
+    results = [Result(p=p, estimate=0.0, converged=True)] * 300
+    line = _line(results, np.full(300, p), 0.05)
+    assert line[end] == bound
+    z = stats.norm.ppf(0.975)  # Wilson's interval has this length at both ends
+    assert line["upper"] - line["lower"] == pytest.approx(z**2 / (300 + z**2))
+
+
 @pytest.mark.parametrize("test", ["satterthwaite", "kenward-roger", "residual", "lrt"])
+@pytest.mark.usefixtures("user_speed")
 def test_the_level_is_kept_where_there_is_no_effect(test):
     """Between levels, where z finds too much: p below .05 in 5 of 100 studies."""
     found = lmm.power(
@@ -71,6 +83,7 @@ def test_the_level_is_kept_where_there_is_no_effect(test):
     assert found.table["failed"].iloc[0] == 0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_z_finds_more_than_satterthwaite_and_that_more_than_kenward_roger():
     """The same responses by one seed: 20 levels of 5 rows, effect between levels."""
     shares = {
@@ -88,6 +101,7 @@ def test_z_finds_more_than_satterthwaite_and_that_more_than_kenward_roger():
     assert shares["z"] > shares["satterthwaite"] >= shares["kenward-roger"] > 0.5
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_a_seed_says_all_whatever_the_processes():
     options = {"effect": "x", "parameters": {**STUDY, "x": 0.3}, "nsim": 60, "seed": 4}
     one = lmm.power(FORMULA, study(), **options)
@@ -97,6 +111,7 @@ def test_a_seed_says_all_whatever_the_processes():
     assert not np.array_equal(one.p_values[0], other.p_values[0])
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_more_levels_and_more_rows_find_more():
     found = lmm.power(
         FORMULA,
@@ -117,6 +132,7 @@ def test_more_levels_and_more_rows_find_more():
     assert by_n.iloc[-1] > by_n.iloc[0] + 0.3
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_a_pilot_fit_lends_its_estimates(public_data):
     pilot = lmm.Model(
         "Reaction ~ Days + (Days | Subject)", public_data("sleepstudy")
@@ -130,6 +146,7 @@ def test_a_pilot_fit_lends_its_estimates(public_data):
     assert 0.0 < same.table["power"][0] < 0.13
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_terms_and_sds_are_tested(public_data):
     pilot = lmm.Model(
         "weight ~ treatment * sex + litsize + (1 | litter)", public_data("rat_pup")
@@ -160,12 +177,14 @@ def test_terms_and_sds_are_tested(public_data):
     assert nothing.table["failed"][0] == 0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_the_posterior_finds_what_its_interval_leaves_out():
     options = {"effect": "x", "parameters": {**STUDY, "x": 1.2}, "nsim": 4, "seed": 9}
     found = lmm.power(FORMULA, study(), test="posterior", **options)
     assert found.table["power"][0] == 1.0
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_the_posterior_finds_no_more_than_z_where_there_is_nothing():
     """The same responses: p of both within Monte Carlo error and the priors' pull."""
     options = {"effect": "x", "parameters": {**STUDY, "x": 0.0}, "nsim": 6, "seed": 9}

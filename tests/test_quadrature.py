@@ -242,6 +242,14 @@ def test_too_many_variance_parameters() -> None:
         quadrature(model)
 
 
+def test_a_posterior_too_wide_for_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proper priors are not enough where levels are few: no advice to take them."""
+    monkeypatch.setattr("bayeslmm.posterior.lattice.MOST_POINTS", 50)
+    with pytest.raises(ModelError, match=r"more than 50 points.*few levels") as error:
+        quadrature(Model("y ~ x + (1 | g)", few_rows()))
+    assert "weak" not in str(error.value)
+
+
 def test_wrong_arguments(simulated: Quadrature) -> None:
     """Probabilities and labels are checked."""
     with pytest.raises(ModelError, match="prob must lie between 0 and 1"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cli_cases import run
+from cli_cases import run_unchecked
 from helpers import dense_criterion, dense_log_density
 from numpy.typing import NDArray
 from sampling import unchecked
@@ -103,7 +103,9 @@ def test_the_command_line_takes_them_too(
     del folder
     data.to_csv("data.csv", index=False)
     formula = f"y ~ x + f + {bar}"
-    code, out, _ = run("fit", "data.csv", formula, "--reml-only", "--out", "res")
+    code, out, _ = run_unchecked(
+        "fit", "data.csv", formula, "--reml-only", "--out", "res"
+    )
     assert code == 0
     assert label in out
 
@@ -280,6 +282,7 @@ def test_criterion_is_that_of_the_table(own: Structure) -> None:
 
 @pytest.mark.parametrize("seed", [1, 4, 6, 8])
 @pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+@pytest.mark.usefixtures("user_speed")
 def test_a_wider_structure_is_never_worse(seed: int) -> None:
     """us, toep, ar1: each holds the next. hetar1 of seed 1 was searched for ever."""
     words = ("us", "toep", "homtoep", "hetar1", "ar1")

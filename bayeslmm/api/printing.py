@@ -1,11 +1,14 @@
-"""How fits print; what does it is loaded when it is asked for."""
+"""How results print and are drawn; what does it is loaded when it is asked for."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bayeslmm.tables.shown import print_with
+from bayeslmm.tables.shown import draw_with, print_with
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
 
 
@@ -30,6 +33,14 @@ def posterior_card(post: "Posterior") -> str:
     return cards.posterior_card(post)
 
 
+def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN401
+    """Profile curves."""
+    from bayeslmm.plots import plot_profile
+
+    return plot_profile(profile, **options)
+
+
+draw_with("Profile", profile_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)

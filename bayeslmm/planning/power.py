@@ -35,7 +35,7 @@ from bayeslmm.planning.targets import (
 from bayeslmm.planning.truth import true_parameters
 from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.simulation import Parameters, simulate
+from bayeslmm.simulation import Parameters, responses_at
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
@@ -230,7 +230,7 @@ def _warmed(
     if isinstance(target, PosteriorTarget):
         return target
     own = rng.spawn(1)[0]
-    return target.warmed(simulate(design, 1, own, **truth._asdict())[0])
+    return target.warmed(responses_at(design, truth, 1, own)[0])
 
 
 def _chunk(
@@ -241,8 +241,7 @@ def _chunk(
     rng: np.random.Generator,
 ) -> list[Result]:
     """Some studies."""
-    responses = simulate(design, size, rng, **truth._asdict())
-    return [target(y) for y in responses]
+    return [target(y) for y in responses_at(design, truth, size, rng)]
 
 
 def _line(
@@ -257,8 +256,8 @@ def _line(
     return {
         "power": share,
         "mcse": math.sqrt(share * (1 - share) / n),
-        "lower": centre - half,
-        "upper": centre + half,
+        "lower": centre - half if share > 0.0 else 0.0,  # exactly, without rounding
+        "upper": centre + half if share < 1.0 else 1.0,
         "estimate": float(np.nanmean([result.estimate for result in results])),
         "nsim": n,
         "failed": sum(not r.converged or math.isnan(r.p) for r in results),

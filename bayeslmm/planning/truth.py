@@ -13,7 +13,7 @@ from bayeslmm.covariance import angle_to_factor
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, is_number, listed, nearest_names, shortened
-from bayeslmm.simulation import Parameters, sd_corr_to_factor
+from bayeslmm.simulation import Parameters, residual_values, sd_corr_to_factor
 
 
 def true_parameters(
@@ -80,7 +80,9 @@ def true_parameters(
         _factor(design, t, [p for p in known.values() if p.term == t], values)
         for t in range(len(design.groups))
     )
-    return Parameters(beta, factors, sigma)
+    residual = () if design.residual is None else design.residual.parameters
+    own = {p.label: values[p.label] for p in residual}
+    return Parameters(beta, factors, sigma, residual_values(design, own))
 
 
 def _shared_sd(labels: list[str], own: Mapping[str, float]) -> dict[str, float]:

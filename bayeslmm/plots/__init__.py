@@ -5,6 +5,7 @@ in every figure: no pooling an open circle, partial pooling filled, complete poo
 dashed line, REML blue, the posterior orange.
 """
 
+from bayeslmm.plots.check import plot_check
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -19,6 +20,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
@@ -26,11 +28,13 @@ from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
     "plot_aggregation",
+    "plot_check",
     "plot_fits",
     "plot_forest",
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_profile",
     "plot_ranef",
     "plot_rank",
     "plot_residuals",

@@ -190,7 +190,7 @@ def _too_large(m: int) -> str:
     """Message for a region that takes too many points."""
     return (
         f"Quadrature over {m} variance parameters needs more than {MOST_POINTS:,} "
-        "points: the posterior is too wide for a grid, most likely because a prior is "
-        "flat. Use model.sample(method='auto'), or proper priors such as "
-        "priors='weak'."
+        "points: the posterior is too wide for a grid, because a grouping factor has "
+        "few levels or a prior is flat. Use model.sample(method='auto'), which needs "
+        "no grid, or narrower priors."
     )

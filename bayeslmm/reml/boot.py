@@ -23,7 +23,7 @@ from bayeslmm.errors import (
 from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.refit import Refitted, make_refitter
 from bayeslmm.reml.shares import Values
-from bayeslmm.simulation import Parameters, simulate
+from bayeslmm.simulation import Parameters, responses_at
 
 if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
@@ -105,7 +105,7 @@ def bootstrap(
     if key in fit.found:
         return fit.found[key]
     rng = np.random.default_rng(seed)
-    one = Parameters(fit.beta, fit.factors, fit.sigma)
+    one = Parameters(fit.beta, fit.factors, fit.sigma, fit.residual_values)
     work = partial(_refits, fit.design, one, make_refitter(fit))
     title = "simulated responses"
     ends = in_chunks(work, nsim, rng, n_jobs=jobs, progress=shown, title=title)
@@ -130,7 +130,7 @@ def _refits(
     rng: np.random.Generator,
 ) -> list[Refitted]:
     """Fits of some responses."""
-    return [refit(y) for y in simulate(design, size, rng, **parameters._asdict())]
+    return [refit(y) for y in responses_at(design, parameters, size, rng)]
 
 
 def percentiles(

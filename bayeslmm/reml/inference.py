@@ -20,6 +20,7 @@ IntervalMethod = Literal["wald", "profile", "boot"]
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
 
 
@@ -120,9 +121,7 @@ class EffectTests:
             progress=progress,
         )
 
-    def profile(
-        self, *, criterion: Literal["REML", "ML"] | None = None
-    ) -> "pd.DataFrame":
+    def profile(self, *, criterion: Literal["REML", "ML"] | None = None) -> "Profile":
         """Profile-likelihood curves of every parameter, as lme4's ``profile``.
 
         Parameters
@@ -132,14 +131,17 @@ class EffectTests:
 
         Returns
         -------
-        DataFrame
-            Index ``label``, long; columns ``value`` (rising for each label) and
-            ``zeta``, the signed root of the fall of twice the log likelihood, 0 at the
-            estimate; a straight line where a Wald interval is right.
-        """
-        from bayeslmm.reml.intervals import profile_table
+        Profile
+            ``.table`` (index ``label``, long; ``value``, ``zeta``), ``.interval(prob)``
+            and ``.plot()``.
 
-        return profile_table(self._fit(), criterion)
+        See Also
+        --------
+        plot_profile : The figure.
+        """
+        from bayeslmm.reml.intervals import profile_curves
+
+        return profile_curves(self._fit(), criterion)
 
     def fixef(self, *, ddf: Ddf = "satterthwaite") -> "pd.DataFrame":
         """Fixed effects with their tests.

@@ -20,6 +20,7 @@ from bayeslmm.errors import (
     is_choice,
 )
 from bayeslmm.reml.boot import bootstrap, percentiles
+from bayeslmm.reml.curves import Profile, rising
 from bayeslmm.reml.held import (
     HeldCorrelation,
     HeldResidual,
@@ -72,21 +73,24 @@ def profile_intervals(
     return _table({"lower": lower, "upper": upper}, shown, notes)
 
 
-def profile_table(fit: "RemlFit", criterion: str | None) -> "pd.DataFrame":
+def profile_curves(fit: "RemlFit", criterion: str | None) -> Profile:
     """Profile curves, long by parameter."""
     import pandas as pd
 
     shown, profiles, notes = _profiles(fit, criterion)
     most = NormalDist().inv_cdf(1.0 - FARTHEST_ALPHA / 2.0)
-    parts = []
+    parts, edges = [], {}
     for parameter, one in zip(shown, profiles, strict=True):
         if one is not None:
-            values, zeta = one.curve(most)
+            values, zeta = rising(*one.curve(most))
             index = pd.Index([parameter.label] * len(zeta), name="label")
             parts.append(pd.DataFrame({"value": values, "zeta": zeta}, index=index))
+            low, high = one.held.edges
+            edges[parameter.label] = (one.scale * low, one.scale * high)
     table = Table(pd.concat(parts))
     table.attrs["notes"] = tuple(notes)
-    return table
+    method = fit.method if criterion is None else criterion
+    return Profile(table, "ML" if method == "ML" else "REML", edges, fit.design)
 
 
 def boot_intervals(
@@ -200,11 +204,10 @@ def _of_scale(
         corner = (int(places[0]), int(places[1]), int(places[block.k]))
         held = HeldCorrelation(found.problem, corner, found.lead)
         return DevianceProfile(held, 1.0, found.best, math.atanh(inside))
-    if block.structure.n_corr(block.k) != 1:
-        return None
+    if abs(parameter.index[0] - parameter.index[1]) > 1:
+        return None  # a longer lag: its range depends on those before
+    first = places[-block.structure.n_corr(block.k)]
     edges = (block.structure.low(block.k) + 1e-9, 1.0 - 1e-9)
     middle, half = 0.5 * (edges[0] + edges[1]), 0.5 * (edges[1] - edges[0])
     at = math.atanh(min(max((value - middle) / half, -1.0 + 1e-9), 1.0 - 1e-9))
-    return DevianceProfile(
-        HeldShared(problem, int(places[-1]), t, edges), 1.0, best, at
-    )
+    return DevianceProfile(HeldShared(problem, int(first), t, edges), 1.0, best, at)

@@ -1,4 +1,4 @@
-"""How results print: in words of a room to the right, which the facade hands in.
+"""How results print and are drawn, by a room to the right, which the facade hands in.
 
 A `RemlFit` prints as reports do, and no room imports from its right: `bayeslmm.api`
 names the printers here when it is imported.
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Form = Literal["text", "html"]
 _PRINTERS: dict[tuple[str, Form], Callable[[Any], str]] = {}
+_DRAWERS: dict[str, Callable[..., Any]] = {}
 
 
 def print_with(kind: str, form: Form, printer: Callable[[Any], str]) -> None:
@@ -20,3 +21,13 @@ def shown(result: object, form: Form) -> str:
     """A result as text or HTML; its bare class where no facade was imported."""
     printer = _PRINTERS.get((type(result).__name__, form))
     return object.__repr__(result) if printer is None else printer(result)
+
+
+def draw_with(kind: str, drawer: Callable[..., Any]) -> None:
+    """Let results of the class of this name be drawn so."""
+    _DRAWERS[kind] = drawer
+
+
+def drawn(result: object, **options: object) -> Any:  # noqa: ANN401
+    """The figure of a result."""
+    return _DRAWERS[type(result).__name__](result, **options)

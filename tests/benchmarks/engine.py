@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from process import HERE, CellError, best, markdown, run_fresh, run_script
+from process import HERE, CellError, best, markdown, run_fresh, run_script, warmed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,6 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
     chosen = find_case(case)
     data = chosen.load()
     model = lmm.Model(chosen.formula, data)
-    posterior = model.sample(draws=draws, chains=chains, seed=seed, progress=False)
     reml = model.fit_reml()
 
     def sample(keep: str) -> "Posterior":
@@ -51,6 +50,7 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
             draws=draws, chains=chains, seed=seed, progress=False, keep=keep
         )
 
+    posterior, seconds = warmed(lambda: sample("auto"))
     found = {
         **_evaluation(model),
         "rows": len(data),
@@ -58,14 +58,14 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
         "build": best(lambda: lmm.Model(chosen.formula, data)),
         "reml": best(model.fit_reml),
         "criterion": reml.criterion,
-        "posterior": best(lambda: sample("auto")),
+        "posterior": seconds,
         "sampler": posterior.method,
         **_quality(posterior),
     }
     found |= _weighted(model, seed)
     sizes = (group.n_levels * group.k for group in model.design.groups)
     if sum(sizes) * draws * chains <= STORED:
-        found["stored"] = best(lambda: sample("all"))
+        found["stored"] = warmed(lambda: sample("all"))[1]
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return found
 
@@ -85,10 +85,9 @@ def _weighted(model: "Model", seed: int) -> dict[str, Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        posterior = sample()
+        posterior, seconds = warmed(sample)
         if posterior.method != "importance":
             return {}
-        seconds = best(sample)
     return {"weighted": seconds, "weighted_ess": _quality(posterior)["min_ess"]}
 
 
@@ -176,7 +175,7 @@ def lme4(case: Case) -> dict[str, Any] | None:
         path = Path(folder) / "data.csv"
         data.to_csv(path, index=False)
         command = ["Rscript", str(HERE / "lme4.R"), str(path), case.formula]
-        command += [",".join(_factors(data)), "5"]
+        command += [",".join(_factors(data)), "2.5"]
         try:
             return run_script(command, PATIENCE)
         except CellError as error:

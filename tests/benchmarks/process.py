@@ -22,7 +22,7 @@ ONE_THREAD = dict.fromkeys(
 )
 MARK = "@@cell "
 PACKAGES = ("bayeslmm", "pymc", "nutpie", "bambi", "arviz", "numba", "numpy")
-SHORT = 1.0  # seconds: what takes longer is measured fewer times
+SHORT = 0.5  # seconds: what takes longer is measured fewer times
 REPEATS = 5
 
 
@@ -89,6 +89,11 @@ def best(function: Callable[[], object], repeats: int = REPEATS) -> float:
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def warmed[T](function: Callable[[], T]) -> tuple[T, float]:
+    """What a first call gives, which may compile, and the seconds of later ones."""
+    return function(), best(function)
 
 
 def heading(load: float) -> str:

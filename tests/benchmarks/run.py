@@ -1,10 +1,11 @@
-"""Benchmarks: `python tests/benchmarks/run.py [small|engine|large|all]`.
+"""Benchmarks: `python tests/benchmarks/run.py [small|engine|classical|large|all]`.
 
 small: our posterior against PyMC's and bambi's, two small data sets. engine: one
-evaluation, REML and posterior against lme4, public data. large: the same with 1e3 to
-1e7 simulated rows, and the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in
-a fresh process. Nothing here asserts a time. A new case goes into `cases.py`, a new
-sampler into `methods.py`. Refits of many responses: `refit.py`.
+evaluation, REML and posterior against lme4, public data. classical: tests, intervals
+and power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows,
+and the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in a fresh process.
+Nothing here asserts a time. A new case goes into `cases.py`, a new sampler into
+`methods.py`. Refits of many responses: `refit.py`.
 """
 
 import argparse
@@ -17,16 +18,17 @@ from pathlib import Path
 
 from process import HERE, MARK, ONE_THREAD, heading
 
-SUITES = ("small", "engine", "large")
+SUITES = ("small", "engine", "classical", "large")
 
 
 def report_suite(suite: str, options: argparse.Namespace) -> str:
     """Markdown of one suite."""
+    import classical
     import engine
     import small
 
-    if suite == "small":
-        return small.report(options)
+    if suite in ("small", "classical"):
+        return (small if suite == "small" else classical).report(options)
     text = engine.report(suite, options)
     if suite == "large" and options.parquet_rows:
         text += f"\n\n{report_parquet(options.parquet_rows)}"
