@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bayeslmm.planning import Power as Power, power as power
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
+        plot_check as plot_check,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
         plot_matrices as plot_matrices,
@@ -105,6 +106,7 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
+    "plot_check": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",
     "plot_matrices": "plots",

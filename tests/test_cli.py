@@ -51,6 +51,7 @@ def test_fit_prints_and_writes_everything(csv):
     assert f"{reml.criterion:.3f}" in out
     assert summary["posterior"]["draws"] == 200
     assert sorted(path.name for path in (results / "figures").iterdir()) == [
+        "check.png",
         "fits.png",
         "forest.png",
         "posterior.png",

@@ -140,7 +140,7 @@ def page(fits):
 
 def test_report_is_one_file_that_loads_nothing(page):
     text, parsed = page
-    assert parsed.images == 6
+    assert parsed.images == 7
     kinds = ("#s", "data:image/png;base64,", "data:image/svg+xml;base64,")
     assert all(address.startswith(kinds) for address in parsed.addresses)
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
@@ -181,7 +181,7 @@ def test_report_leaves_no_figure_open(fits):
 def test_report_of_reml_alone_and_of_a_partial_posterior(fits, page):
     alone = Page(report_html(Fits(fits.model, fits.reml)))
     assert "Posterior" not in "".join(alone.words)
-    assert alone.images == 2
+    assert alone.images == 3
     from dataclasses import replace
 
     status = SamplingStatus(2, 250, partial=True)
@@ -217,6 +217,7 @@ def test_figures_are_written_by_name(fits, tmp_path):
         "forest.png",
         "trace.png",
         "rank.png",
+        "check.png",
     ]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written)
     with pytest.raises(OutputError, match="could not be written"):
@@ -228,7 +229,8 @@ def test_many_effects_have_a_figure_each(public_data, tmp_path):
         "score ~ Machine + (0 + Machine | Worker)", public_data("Machines")
     )
     names = [p.stem for p in save_figures(model.fit_reml(), None, tmp_path, dpi=40)]
-    assert names == ["fits", *(f"shrinkage_Worker_Machine_{m}" for m in "ABC")]
+    each = [f"shrinkage_Worker_Machine_{m}" for m in "ABC"]
+    assert names == ["fits", *each, "check"]
 
 
 # --- summary.json ---------------------------------------------------------------------

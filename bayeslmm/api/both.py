@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from bayeslmm.reml.check import AssumptionCheck
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Fit:
@@ -115,6 +117,16 @@ class Fit:
         from bayeslmm.plots import plot_ranef
 
         return plot_ranef(self.posterior, **options)
+
+    def plot_check(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Residual plots of the REML fit; options as of `bayeslmm.plot_check`."""
+        from bayeslmm.plots import plot_check
+
+        return plot_check(self.reml, **options)
+
+    def check(self, **options: Any) -> "AssumptionCheck":  # noqa: ANN401
+        """Whether the data look like the model; options as of `RemlFit.check`."""
+        return self.reml.check(**options)
 
     def _repr_html_(self) -> str:
         """REML beside the posterior, reading and diagnosis, for notebooks."""

@@ -74,17 +74,20 @@ def row_means(
     """
     done = eliminate(stats, relative)
     fixed = solve_beta(done.G, 1.0, None)
+    layout = stats.layout.blocks if terms else ()  # else the lead has no levels
     # d E[b] / d [X y] of each block, (J, k, w)
     responses = [
         factor @ factor.T @ Q
-        for factor, (Q, _) in zip(done.factors, projections(stats, done), strict=True)
+        for _, factor, (Q, _) in zip(
+            layout, done.factors, projections(stats, done), strict=False
+        )
     ]
-    blocks = [_joined(block, terms, len(X)) for block in stats.layout.blocks if terms]
+    blocks = [_joined(block, terms, len(X)) for block in layout]
     values, variances = np.empty(len(X)), np.empty(len(X))
     for part in _chunks(stats, len(X)):
         own = [RowTerm(term.Z[part], term.codes[part]) for term in blocks]
         a, value = X[part].astype(float), np.zeros(len(X[part]))
-        for term, response in zip(own, responses, strict=False):  # none without terms
+        for term, response in zip(own, responses, strict=True):
             moved = np.einsum("nk,nkw->nw", term.Z, response[term.codes])
             a -= moved[:, :-1]
             value += moved[:, -1]

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from bayeslmm.design.arrays import rows_of
 from bayeslmm.errors import ModelError
 from bayeslmm.marginal.leverage import RowFit, fit_rows
-from bayeslmm.marginal.saferows import safe_rows
+from bayeslmm.marginal.saferows import SafeRows, safe_rows
 from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
 from bayeslmm.reml.residuals import (
@@ -84,23 +84,33 @@ def _standard_draws(
     post: "Posterior",
 ) -> Iterator[tuple[Float[np.ndarray, " n"], RowFit, float]]:
     """Standardised residuals, leverage and sigma at draws evenly spread over all."""
+    n = post.model.design.n
+    rows = safe_rows(post.model.design, post.model.conditioned, NEEDED)
+    most = min(MOST_DRAWS, max(FEWEST_DRAWS, MOST_ROWS // n))
+    for relative, sigma in relative_draws(post, rows, most):
+        seen = fit_rows(rows, relative)
+        unit = rows.conditioned.unit / sigma
+        scaled = seen.residual * np.sqrt(rows.weights) * unit
+        yield standardized(scaled, seen.hat), seen, sigma
+
+
+def relative_draws(
+    post: "Posterior", rows: SafeRows, most: int
+) -> Iterator[tuple[list[Float[np.ndarray, "_k _k"]], float]]:
+    """Relative factors, safe coordinates, and sigma at draws evenly spread over all."""
     design = post.model.design
-    rows = safe_rows(design, post.model.conditioned, NEEDED)
     sigma = label_draws(design, post.idata, "sigma").ravel()
     terms = range(len(design.groups))
     roots = [factor_draws(design, post.idata, t) for t in terms]
     roots = [root.reshape(-1, *root.shape[-2:]) for root in roots]
-    most = min(MOST_DRAWS, max(FEWEST_DRAWS, MOST_ROWS // design.n), len(sigma))
     unspread = [np.linalg.inv(rows.conditioned.spread(t)) for t in terms]
-    for s in np.linspace(0, len(sigma) - 1, most).astype(int).tolist():
+    chosen = np.linspace(0, len(sigma) - 1, min(most, len(sigma)))
+    for s in chosen.astype(int).tolist():
         relative = [
             _lower(own @ root[s] / sigma[s])
             for own, root in zip(unspread, roots, strict=True)
         ]
-        seen = fit_rows(rows, relative)
-        unit = rows.conditioned.unit / sigma[s]
-        scaled = seen.residual * np.sqrt(rows.weights) * unit
-        yield standardized(scaled, seen.hat), seen, float(sigma[s])
+        yield relative, float(sigma[s])
 
 
 def _lower(root: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:

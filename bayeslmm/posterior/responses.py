@@ -11,10 +11,12 @@ from jaxtyping import Float
 
 from bayeslmm.design.known import Known, refuse_replaced
 from bayeslmm.posterior import predictions as predictions, tables as tables
+from bayeslmm.posterior.check import check_posterior
 from bayeslmm.posterior.diagnose import SamplingStatus
 from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.residuals import posterior_residuals
 from bayeslmm.posterior.tables import IntervalKind
+from bayeslmm.reml.check import AssumptionCheck
 from bayeslmm.reml.outcomes import PredictionKind
 from bayeslmm.reml.rowwise import Effects
 from bayeslmm.reml.shared import SharedMethods
@@ -71,6 +73,46 @@ class Responses(SharedMethods):
            https://doi.org/10.1007/s11222-016-9696-4
         """
         return posterior_residuals(cast("Posterior", self), kind)
+
+    def check(
+        self,
+        *,
+        time: object = None,
+        within: str | None = None,
+        seed: int | np.random.Generator | None = 0,
+    ) -> AssumptionCheck:
+        """Whether the data look like the model, in words; see `RemlFit.check`.
+
+        At some hundred draws each statistic of the data is set beside that of a
+        response which the model makes there; ``p`` is the share of draws in which the
+        latter departs as far, a posterior predictive p value: rather too large than too
+        small. Influence is that of `RemlFit.influence`.
+
+        Parameters
+        ----------
+        time, within, seed
+            As of `RemlFit.check`.
+
+        Returns
+        -------
+        AssumptionCheck
+            ``ok``, ``messages`` and ``table``.
+
+        Raises
+        ------
+        DataError
+            If the rows were read in batches, or `time` has missing values.
+        ModelError
+            If the family is not Gaussian, or there is no such column or group.
+
+        References
+        ----------
+        .. [1] Gelman, Meng and Stern (1996). Posterior predictive assessment of model
+           fitness via realized discrepancies. Stat. Sin. 6(4).
+           https://www.jstor.org/stable/24306036
+        """
+        own = cast("Posterior", self)
+        return check_posterior(own, time=time, within=within, seed=seed)
 
     def _means(self) -> tuple[Float[np.ndarray, " p"], Effects]:
         from bayeslmm.posterior.ondemand import effect_means

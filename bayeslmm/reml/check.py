@@ -92,18 +92,46 @@ def check_fit(
     seed: int | np.random.Generator | None = 0,
 ) -> AssumptionCheck:
     """The assumptions of a fit; see `RemlFit.check`, whose parameters these are."""
-    nsim, design = number_of_replicates(fit.nobs), fit.design
-    group, pairs = _series(fit.model, time, within)
-    codes = rows_of(design, "checks of all rows").codes
-    asked = statistics(design, codes, pairs and (group, *pairs))
-    tests = test_table(asked, reml_replicates(fit, nsim, seed))
+    rows_of(fit.design, "checks of all rows")  # says so if they are gone
+    nsim = number_of_replicates(fit.nobs)
     influential, unseen = influence_rows(fit)
-    table = complete([tests, inflation_rows(design, fit.beta_cov), influential])
-    seen = Seen(
-        design=design,
-        table=table,
+    return check_rows(
+        fit.model,
+        reml_replicates(fit, nsim, seed),
         residual=fit.residuals("standardized"),
-        labels=row_names(fit.model),
+        others=[inflation_rows(fit.design, fit.beta_cov), influential],
+        time=time,
+        within=within,
+        nsim=nsim,
+        unseen=unseen,
+    )
+
+
+def check_rows(
+    model: ModelSpec,
+    replicates: Iterable[Replicates],
+    *,
+    residual: Float[np.ndarray, " n"],
+    others: "Sequence[pd.DataFrame]",
+    time: object,
+    within: str | None,
+    nsim: int,
+    unseen: tuple[str, ...] = (),
+) -> AssumptionCheck:
+    """The tests of a fit's replicates with rows that are not tested, in words.
+
+    `residual` are standardised; `others` rows with a column ``look``; `unseen`
+    sentences on what was left out.
+    """
+    rows = rows_of(model.design, "checks of all rows")
+    group, pairs = _series(model, time, within)
+    asked = statistics(model.design, rows.codes, pairs and (group, *pairs))
+    table = complete([test_table(asked, replicates), *others])
+    seen = Seen(
+        design=model.design,
+        table=table,
+        residual=residual,
+        labels=row_names(model),
         series=group,
         timed=time is not None,
         unseen=unseen,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FEW_LEVELS = 30
 # Kurtosis and skewness of residuals that are named as a shape.
 HEAVY, SKEWED = 0.5, 0.3
+# A correlation of the residuals' size that hardly shows in a plot.
+WEAK = 0.1
 NAMED = 5
 
 
@@ -138,11 +140,18 @@ def _scale(seen: Seen, part: "pd.DataFrame") -> Iterator[str]:
     for of, value, p in zip(part["of"], part["value"], part["p"], strict=True):
         if of == "fitted values":
             way = "grow" if value > 0 else "shrink"
+            seen_here = f"correlation of their size {value:+.2f}, p {_p(p)}"
+            if abs(value) < WEAK:
+                yield (
+                    f"The residuals {way} a little with the fitted values "
+                    f"({seen_here}): a weak tendency that only so many rows show."
+                )
+                continue
             yield (
-                f"The residuals {way} with the fitted values (correlation of their "
-                f"size {value:+.2f}, p {_p(p)}), so one sigma is too large for some "
-                f"rows and too small for others: SEs and predictions suffer. A "
-                f"logarithm or root of {response}, or weights, may mend it."
+                f"The residuals {way} with the fitted values ({seen_here}), so one "
+                f"sigma is too large for some rows and too small for others: SEs and "
+                f"predictions suffer. A logarithm or root of {response}, or weights, "
+                f"may mend it."
             )
             continue
         yield (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bayeslmm.comparison.blocks import group_blocks
 from bayeslmm.errors import OutputError
 from bayeslmm.plots import (
+    plot_check,
     plot_fits,
     plot_forest,
     plot_posterior,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
     from bayeslmm.spec import ModelSpec
 
+MOST_CHECKED = 50_000  # rows whose residuals are checked in a report: 2 s
 LONGEST_NAME = 120  # bytes; file systems take 255 with the ending
 
 
@@ -37,6 +39,9 @@ def all_figures(
         yield from _shrinkage_figures(reml, post)
     if post is not None:
         yield from _posterior_figures(reml, post)
+    checked = post if reml is None else reml
+    if checked is not None and can_be_checked(checked.model):
+        yield _check_figure(checked)
 
 
 def _shows_levels(model: "ModelSpec") -> bool:
@@ -59,6 +64,22 @@ def _fits_figure(
         f"(complete pooling), and partial pooling between them{band}."
     )
     return "fits", caption, plot_fits(reml, post)
+
+
+def can_be_checked(model: "ModelSpec") -> bool:
+    """Whether the rows are there to be looked at, and no more than is quick."""
+    design = model.design
+    there = design.rows is not None and design.residual is None
+    return model.family == "gaussian" and there and design.n <= MOST_CHECKED
+
+
+def _check_figure(fit: "RemlFit | Posterior") -> "tuple[str, str, Figure]":
+    """Residuals, their quantiles and those of the random effects, influence."""
+    caption = (
+        "Does the model hold? Residuals by fitted values and by level; quantiles of "
+        "residuals and random effects beside those of responses that the model makes."
+    )
+    return "check", caption, plot_check(fit)
 
 
 def _shrinkage_figures(

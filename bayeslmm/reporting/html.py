@@ -14,7 +14,7 @@ from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.reporting.components import components_table
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
 from bayeslmm.reporting.explain import explain_sections
-from bayeslmm.reporting.figures import all_figures
+from bayeslmm.reporting.figures import all_figures, can_be_checked
 from bayeslmm.reporting.record import Record, record_lines, record_of
 from bayeslmm.reporting.summary import versions
 from bayeslmm.reporting.tables import (
@@ -206,6 +206,8 @@ def _results(fit: Fitted) -> list[Section]:
     if post is not None:
         at = 2 if reml is not None else len(sections)
         sections.insert(at, Section("Diagnosis", post.diagnose().messages))
+    if reml is not None and can_be_checked(reml.model):
+        sections.append(Section("Assumptions", reml.check().messages))
     return sections
 
 
