@@ -12,6 +12,7 @@ from helpers import (
     sums_of,
 )
 from hypothesis import given, strategies as st
+from predict_cases import balanced, crossed
 from sampling import sample_unchecked, unchecked
 from scipy.special import expit
 
@@ -34,17 +35,6 @@ PEER = 1e-5  # lme4's optimum and ours
 MAX_Z = 4.5  # Monte Carlo, in its own errors
 
 WORDS = ("group", "new", "unknown", "population")
-
-
-def crossed(n: int = 90, seed: int = 1) -> pd.DataFrame:
-    """Two crossed factors, a slope that varies, weights."""
-    rng = np.random.default_rng(seed)
-    g, h, x = rng.integers(0, 8, n), rng.integers(0, 5, n), rng.normal(size=n)
-    b, c = rng.normal(size=(8, 2)) * [2.0, 1.0], rng.normal(size=5)
-    w = rng.uniform(0.5, 2.0, n)
-    y = 1.0 + x + b[g, 0] + b[g, 1] * x + c[h] + 0.7 * rng.normal(size=n) / np.sqrt(w)
-    names = {"g": [f"g{i}" for i in g], "h": [f"h{i}" for i in h]}
-    return pd.DataFrame({"y": y, "x": x, "w": w} | names)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +96,7 @@ def test_errors_of_rows_are_those_of_the_dense_formula(seed, layout, effects):
     expected = np.einsum("nq,qr,nr->n", combination, dense.cov, combination)
     routes = [cross_products(design)]
     if len(design.groups) > 1:
-        parts = make_layout(design.groups)
+        parts = make_layout(design)
         routes.append(make_statistics(sums_of(design, parts), parts, sparse_rest))
     for stats in routes:
         found = row_means(stats, relative, X, terms)
@@ -229,76 +219,6 @@ def test_laws_of_reml_predictions(data, new, reml):
                 np.testing.assert_allclose(theirs[end], moved, rtol=1e-4, atol=1e-3)
 
 
-# --- the error of the variance parameters ---------------------------------------------
-
-
-def balanced(J: int, per: int, sd: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Levels with the same number of rows."""
-    g = np.repeat(np.arange(J), per)
-    y = 5.0 + sd * rng.normal(size=J)[g] + rng.normal(size=J * per)
-    return pd.DataFrame({"y": y, "g": [f"g{i}" for i in g]})
-
-
-def test_the_bootstrap_of_a_balanced_design_is_student_s_t():
-    """With J levels far apart: the mean, and a new level, are t with J - 1 df."""
-    data = balanced(5, 4, 30.0, np.random.default_rng(3))
-    fit = lmm.Model("y ~ 1 + (1 | g)", data).fit_reml()
-    rows = pd.DataFrame({"g": ["other"] * 2})
-    options = {"variances": "estimated", "nsim": 150, "seed": 4, "prob": 0.8}
-    known = fit.predict(rows, level="new")
-    with unchecked():
-        found = fit.predict(rows, level="new", **options)
-        few = [fit.predict(rows, level="new", **options | {"nsim": 9}) for _ in "ab"]
-    pd.testing.assert_series_equal(found["estimate"], known["estimate"])
-    reach = (found["upper"] - found["lower"]) / 2.0 / known["se"]
-    # quantile 0.9 of t with 4 df; the error of an empirical quantile is about 0.12
-    assert reach.to_numpy() == pytest.approx([1.533] * 2, abs=0.35)
-    assert "150 simulated responses" in found.attrs["notes"][0]
-    pd.testing.assert_frame_equal(*few)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("J", "sd", "short"), [(5, 1.0, 0.0), (12, 0.5, 0.07)])
-@pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
-def test_intervals_cover_what_they_say(J, sd, short):
-    """Frequentist coverage over data sets; few levels need the bootstrap.
-
-    With the variances known the same intervals of few levels are too short. Near an SD
-    of 0 they are too short with the bootstrap too, though by less: a fit that ended at
-    0 simulates worlds without differences.
-    """
-    rng, sets = np.random.default_rng(8), 150
-    new = pd.DataFrame({"g": ["g0", "other"]})
-    options = {"level": "new", "prob": 0.9, "nsim": 150}
-    inside = {"known": np.zeros((2, 2)), "estimated": np.zeros((2, 2))}
-    g = np.repeat(np.arange(J), 4)
-    names = [f"g{i}" for i in g]
-    with unchecked():
-        for seed in range(sets):
-            b = sd * rng.normal(size=J + 1)
-            y = 5.0 + b[g] + rng.normal(size=len(g))
-            fit = lmm.Model(
-                "y ~ 1 + (1 | g)", pd.DataFrame({"y": y, "g": names})
-            ).fit_reml()
-            mean = 5.0 + b[[0, J]]
-            truth = {"mean": mean, "response": mean + rng.normal(size=2)}
-            for variances, count in inside.items():
-                for row, (kind, value) in enumerate(truth.items()):
-                    table = fit.predict(
-                        new, kind=kind, variances=variances, seed=seed, **options
-                    )
-                    lower, upper = table["lower"], table["upper"]
-                    count[row] += (lower < value) & (value < upper)
-    share = {name: count / sets for name, count in inside.items()}
-    error = np.sqrt(0.9 * 0.1 / sets)
-    # 150 simulated responses: the quantiles themselves have an error
-    assert (share["estimated"] > 0.9 - 3.0 * error - 0.01 - short).all(), share
-    assert (share["estimated"] < 0.9 + 3.0 * error + 0.01).all(), share
-    # what a level is rests on the SD between levels most
-    assert (share["known"][0] < share["estimated"][0]).all(), share
-
-
 # --- the posterior --------------------------------------------------------------------
 
 
@@ -391,6 +311,8 @@ def test_a_level_that_nobody_saw_is_an_error_with_the_ways_out(reml, post, new):
     for fit in (reml, post):
         with pytest.raises(lmm.DataError, match=r"2 rows have levels of 'g'.*'nobody'"):
             fit.predict(new)
+        with pytest.raises(lmm.DataError, match=r"'g3 '\. Did you mean 'g3'"):
+            fit.predict(new.head(1).assign(g="g3 "))
         with pytest.raises(lmm.DataError, match=r"1 row has a level of 'h'.*'nowhere'"):
             fit.predict(new, level={"g": "new"})
         with pytest.raises(lmm.ModelError, match=r"'school', which is no grouping"):
@@ -428,29 +350,6 @@ def test_averages_that_do_not_exist_are_refused(data):
     model = lmm.Model("y ~ 1 + (1 | g)", positive, family="wald")
     with pytest.raises(lmm.ModelError, match=r"'wald'.*inverse_squared.*no average"):
         prediction_draws(model, tree, None, Asked("mean", "unknown", 1))
-
-
-@pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
-def test_an_sd_of_zero_is_said_where_it_decides():
-    data = balanced(6, 5, 0.0, np.random.default_rng(2))
-    data["y"] -= data.groupby("g")["y"].transform("mean")
-    fit = lmm.Model("y ~ 1 + (1 | g)", data).fit_reml()
-    other = pd.DataFrame({"g": ["other"]})
-    table = fit.predict(other, level="new")
-    assert "SD of 'Intercept' over g is estimated as 0" in repr(table)
-    assert table["se"][0] == fit.predict(other, level="population")["se"][0]
-    for level in ("group", "population", "unknown"):
-        assert len(fit.predict(level=level).attrs["notes"]) == 1
-
-
-def test_streamed_fits_predict_new_rows(data, reml, new):
-    batches = [data.iloc[:50], data.iloc[50:]]
-    formula = "y ~ x + (x | g) + (1 | h)"
-    fit = lmm.Model(formula, batches, weights="w").fit_reml()
-    ours, theirs = (f.predict(new, level="new", kind="response") for f in (reml, fit))
-    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4)
-    with pytest.raises(lmm.DataError, match="read in batches"):
-        fit.predict(new, level="new", variances="estimated")
 
 
 def test_dense_V_agrees_with_a_response_of_an_unknown_level(reml, data):

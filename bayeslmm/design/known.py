@@ -28,7 +28,14 @@ from typing import Literal, NoReturn, get_args
 import numpy as np
 
 from bayeslmm.design.arrays import GroupTerm
-from bayeslmm.errors import DataError, ModelError, is_choice, is_number, listed
+from bayeslmm.errors import (
+    DataError,
+    ModelError,
+    is_choice,
+    is_number,
+    listed,
+    nearest_names,
+)
 
 LevelWord = Literal["group", "new", "unknown", "population"]
 Known = LevelWord | Mapping[str, LevelWord]
@@ -39,6 +46,8 @@ MEANINGS: dict[LevelWord, str] = {
     "unknown": "averaged over levels, each row apart",
     "population": "without random effects",
 }
+# Levels of a grouping factor that a message looks for the nearest name among.
+LOOKED_AT = 1000
 # What was written before there were words, and what says the same now.
 REPLACED = {
     "random": "random=False is level='population', random=True level='group' or 'new'",
@@ -110,15 +119,15 @@ def refuse_replaced(given: Mapping[str, object]) -> None:
         raise TypeError(f"predict() got an unexpected keyword argument {name!r}")
 
 
-def refuse_unseen(group: str, unseen: np.ndarray) -> NoReturn:
+def refuse_unseen(term: GroupTerm, unseen: np.ndarray) -> NoReturn:
     """Raise for rows whose levels the fit has not seen, `unseen` their labels."""
-    names = listed(dict.fromkeys(str(label) for label in unseen))
-    n = len(unseen)
+    names = list(dict.fromkeys(str(label) for label in unseen))
+    n, near = len(unseen), nearest_names(names[0], term.levels[:LOOKED_AT])
     rows = "1 row has a level" if n == 1 else f"{n} rows have levels"
     raise DataError(
-        f"{rows} of {group!r} that the fit has not seen: {names}. So there are no "
-        f"estimates of their effects. If no name is misspelt, write level='new' "
-        f"(effects are drawn from N(0, Sigma), the same in all rows of a level; levels "
-        f"of the data keep theirs), level='unknown' (averaged over levels) or "
-        f"level='population' (without random effects)."
+        f"{rows} of {term.group!r} that the fit has not seen: {listed(names)}."
+        f"{near} There are no estimates of their effects. If no name is misspelt, "
+        f"write level='new' (effects are drawn from N(0, Sigma), the same in all rows "
+        f"of a level; levels of the data keep theirs), level='unknown' (averaged over "
+        f"levels) or level='population' (without random effects)."
     )

@@ -40,7 +40,7 @@ def rows_to_predict(
     rows = recipe.encode(new_data, words=words)
     for term, word, own in zip(recipe.design.groups, words, rows.groups, strict=True):
         if word == "group" and own is not None and (own.codes < 0).any():
-            refuse_unseen(term.group, own.labels[own.codes < 0])
+            refuse_unseen(term, own.labels[own.codes < 0])
     return rows
 
 

@@ -74,12 +74,15 @@ def row_means(
     """
     done = eliminate(stats, relative)
     fixed = solve_beta(done.G, 1.0, None)
+    layout = stats.layout.blocks if terms else ()  # else the lead has no levels
     # d E[b] / d [X y] of each block, (J, k, w)
     responses = [
         factor @ factor.T @ Q
-        for factor, (Q, _) in zip(done.factors, projections(stats, done), strict=True)
+        for _, factor, (Q, _) in zip(
+            layout, done.factors, projections(stats, done), strict=False
+        )
     ]
-    blocks = [_joined(block, terms, len(X)) for block in stats.layout.blocks]
+    blocks = [_joined(block, terms, len(X)) for block in layout]
     values, variances = np.empty(len(X)), np.empty(len(X))
     for part in _chunks(stats, len(X)):
         own = [RowTerm(term.Z[part], term.codes[part]) for term in blocks]
@@ -90,7 +93,7 @@ def row_means(
             value += moved[:, -1]
         values[part] = value + a @ fixed.beta
         spread = np.einsum("np,pq,nq->n", a, fixed.covariance, a)
-        variances[part] = spread + _given_beta(stats, done, own)
+        variances[part] = spread + (_given_beta(stats, done, own) if own else 0.0)
     return RowMeans(values, variances)
 
 

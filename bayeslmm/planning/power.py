@@ -6,6 +6,7 @@ responses, fits them all, and counts.
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -229,7 +230,7 @@ def _warmed(
     """The target, whose searches start where that of one such study has ended."""
     if isinstance(target, PosteriorTarget):
         return target
-    own = rng.spawn(1)[0]
+    own = deepcopy(rng).spawn(1)[0]  # the studies are the same for every test
     return target.warmed(responses_at(design, truth, 1, own)[0])
 
 

@@ -24,9 +24,6 @@ MARK = "@@cell "
 PACKAGES = ("bayeslmm", "pymc", "nutpie", "bambi", "arviz", "numba", "numpy")
 SHORT = 0.5  # seconds: what takes longer is measured fewer times
 REPEATS = 5
-LONG = (
-    8.0  # seconds of a first call that is not measured again: it loads in less than 2
-)
 
 
 class CellError(Exception):
@@ -95,11 +92,8 @@ def best(function: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def warmed[T](function: Callable[[], T]) -> tuple[T, float]:
-    """What a first call gives, which may load code, and the seconds of later ones."""
-    start = time.perf_counter()
-    result = function()
-    first = time.perf_counter() - start
-    return result, first if first > LONG else best(function)
+    """What a first call gives, which may compile, and the seconds of later ones."""
+    return function(), best(function)
 
 
 def heading(load: float) -> str:
