@@ -241,12 +241,13 @@ def test_time_of_rows_that_were_dropped():
     data, *_ = toy(8)
     data.loc[5, "x"] = np.nan
     fit = quiet(lambda: Model("y ~ x + (1 | g)", data).fit_reml())
-    ours = fit.check(time=data["when"].to_numpy()).table
-    ours = ours.loc["autocorrelation", "value"]
     kept = data["when"].drop(index=5)
-    for time in (data["when"], kept, kept.to_numpy()):
-        found = fit.check(time=time).table.loc["autocorrelation", "value"]
-        assert found == pytest.approx(ours)
+    with unchecked():
+        found = [
+            fit.check(time=time).table.loc["autocorrelation", "value"]
+            for time in (data["when"].to_numpy(), data["when"], kept, kept.to_numpy())
+        ]
+    np.testing.assert_allclose(found, found[0])
 
 
 def test_errors(sleepstudy):

@@ -147,6 +147,7 @@ def test_lme4_has_the_same_distances(sleepstudy):
     np.testing.assert_allclose(found, theirs, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_many_random_effects_beside_the_largest_factor():
     """A rest that goes in steps, panels or LAPACK."""
     data = frame()
