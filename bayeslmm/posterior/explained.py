@@ -19,6 +19,7 @@ from bayeslmm.design.arrays import rows_of
 from bayeslmm.design.known import LevelWord
 from bayeslmm.errors import ModelError, is_choice, listed
 from bayeslmm.families import FAMILIES, Family, Others
+from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import (
     PredictionRows,
     factor_draws,
@@ -116,7 +117,8 @@ def _explained(
         fitted.see(mean)
         left.see(given.y[part] - mean)
         if variance == "model":
-            said += _said(family, eta, others, rows, part).sum(axis=-1)
+            own = _said(family, eta, others, rows, part)
+            said += (own * _strata(model, tree, rows, part)).sum(axis=-1)
     rest = left.variance
     if variance == "model":
         rest = said / model.design.n + (
@@ -138,6 +140,17 @@ def _said(
     one = np.ones(1) if trials is None else trials
     spread = family.spread(family.link.inverse(eta), others, one)
     return spread if rows.weights is None else spread / rows.weights[part]
+
+
+def _strata(
+    model: ModelSpec, tree: "xr.DataTree", rows: PredictionRows, part: slice
+) -> Rowwise | float:
+    """Residual variance of rows relative to that of the first stratum."""
+    structure = model.design.residual
+    if structure is None or rows.residual is None:
+        return 1.0
+    values = residual_draws(model.design, tree)
+    return np.square(structure.scale(rows.residual.take(part), values))
 
 
 def _between(model: ModelSpec, tree: "xr.DataTree") -> Draws:
