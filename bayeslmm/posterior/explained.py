@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.known import LevelWord
 from bayeslmm.errors import ModelError, is_choice, listed
 from bayeslmm.families import FAMILIES, Family, Others
+from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import (
     PredictionRows,
     factor_draws,
@@ -108,7 +109,7 @@ def _explained(
     given = rows_of(model.design, "fitted values of all rows")
     rows = old_rows(model, tree, level)
     beta, others = beta_draws(model.design, tree), other_draws(model.family, tree)
-    family = FAMILIES[model.family]
+    family, ratios = FAMILIES[model.family], residual_draws(model.design, tree)
     fitted, left, said = Spread(), Spread(), np.zeros(beta.shape[:2])
     for part in row_chunks(said.size, model.design.n):
         eta = linear_draws(beta, rows, part)
@@ -116,7 +117,8 @@ def _explained(
         fitted.see(mean)
         left.see(given.y[part] - mean)
         if variance == "model":
-            said += _said(family, eta, others, rows, part).sum(axis=-1)
+            own = _said(family, eta, others, rows, part)
+            said += (own * _relative(model.design, rows, ratios, part)).sum(axis=-1)
     rest = left.variance
     if variance == "model":
         rest = said / model.design.n + (
@@ -138,6 +140,18 @@ def _said(
     one = np.ones(1) if trials is None else trials
     spread = family.spread(family.link.inverse(eta), others, one)
     return spread if rows.weights is None else spread / rows.weights[part]
+
+
+def _relative(
+    design: Design,
+    rows: PredictionRows,
+    ratios: Float[np.ndarray, "chain draw r"],
+    part: slice,
+) -> Rowwise | float:
+    """Residual variance of each row relative to that of the first stratum."""
+    if design.residual is None or rows.residual is None:
+        return 1.0
+    return np.square(design.residual.scale(rows.residual.take(part), ratios))
 
 
 def _between(model: ModelSpec, tree: "xr.DataTree") -> Draws:
