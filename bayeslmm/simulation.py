@@ -59,7 +59,7 @@ def simulate(
     factors: Sequence[Float[np.ndarray, "_ _"]] | None = None,
     sigma: float | None = None,
     effects: Sequence[Float[np.ndarray, "_ _"]] | None = None,
-    residual: Mapping[str, float] | None = None,
+    residual: Mapping[str, float] | Float[np.ndarray, " r"] | None = None,
 ) -> Float[np.ndarray, "nsim n"]:
     """Responses drawn from a Gaussian mixed model: of a fit, or at given parameters.
 
@@ -89,7 +89,7 @@ def simulate(
         drawn from N(0, L L') anew for every response.
     residual : dict of str to float, optional
         Of a model with structured residuals their parameters by label,
-        ``{"sigma_ratio[late]": 1.5, "rho": 0.4}``.
+        ``{"sigma_ratio[late]": 1.5, "rho": 0.4}``, or in the order of its tables.
 
     Returns
     -------
@@ -279,7 +279,7 @@ def one_response(
 
 
 def residual_values(
-    design: Design, given: Mapping[str, object] | None
+    design: Design, given: Mapping[str, object] | Float[np.ndarray, " r"] | None
 ) -> Float[np.ndarray, " r"]:
     """Ratios and rho of structured residuals by their labels, all of them and no more.
 
@@ -289,7 +289,10 @@ def residual_values(
         If one is missing, unknown, or outside its range.
     """
     known = () if design.residual is None else design.residual.parameters
-    labels, given = [p.label for p in known], given or {}
+    labels = [p.label for p in known]
+    if isinstance(given, np.ndarray) and len(given) == len(labels):
+        given = dict(zip(labels, given.tolist(), strict=True))
+    given = {} if given is None else dict(given)
     odd = [key for key in given if key not in labels]
     missing = [label for label in labels if label not in given]
     if odd or missing:

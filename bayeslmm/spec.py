@@ -123,9 +123,9 @@ class ModelSpec:
 
     def _check_residual(self, source: object) -> None:
         """Raise where residuals cannot have a structure."""
-        if not self.formula.residual:
+        said = self.residual
+        if said is None:
             return
-        said = " * ".join(term.label for term in self.formula.residual)
         if self.family != "gaussian":
             raise ModelError(
                 f"residual={said!r} gives residuals SDs and correlations, and a "
@@ -286,11 +286,23 @@ class ModelSpec:
         """Every parameter: its label, its range, which coordinate has it."""
         return self.design.space
 
+    @property
+    def residual(self) -> str | None:
+        """Structure of the residuals as it is written, None without one."""
+        return " * ".join(own.label for own in self.formula.residual) or None
+
+    @property
+    def said(self) -> str:
+        """Formula, and structure of the residuals, on one line."""
+        text = self.formula.text
+        return f"{text}, residual {self.residual}" if self.residual else text
+
     def __repr__(self) -> str:
         """Formula, family and sizes on one line."""
         sizes = ", ".join(f"{t.group}: {t.n_levels}" for t in self.design.groups)
+        own = f"residual={self.residual!r}, " if self.residual else ""
         return (
-            f"Model({self.formula.text!r}, family={self.family!r}, "
+            f"Model({self.formula.text!r}, family={self.family!r}, {own}"
             f"rows={self.design.n}, groups=[{sizes}], priors={self.priors.name!r})"
         )
 
@@ -338,6 +350,6 @@ def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelS
         priors=cast("str | Mapping[str, object]", rule),
         family=model.family,
         weights=weights,
-        residual=" * ".join(own.label for own in model.formula.residual) or None,
+        residual=model.residual,
         center_predictors=center,
     )

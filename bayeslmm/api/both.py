@@ -184,6 +184,7 @@ def fit(
     priors: str | Mapping[str, object] = "weak",
     family: str = "gaussian",
     weights: object = None,
+    residual: str | None = None,
     center_predictors: bool = True,
     draws: int = 1000,
     tune: int | None = None,
@@ -200,7 +201,7 @@ def fit(
 
     Parameters
     ----------
-    formula, data, priors, family, weights, center_predictors
+    formula, data, priors, family, weights, residual, center_predictors
         As for `Model`.
     draws, tune, chains, seed, target_accept, method, cores, progress
         As for `Model.sample`.
@@ -229,6 +230,7 @@ def fit(
         priors=priors,
         family=family,
         weights=weights,
+        residual=residual,
         center_predictors=center_predictors,
     )
     reml = model.fit_reml()

@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from bayeslmm.cli.options import (
     Out,
     Priors,
     RemlOnly,
+    Residual,
     Seed,
     Sep,
     Sheet,
@@ -38,7 +38,6 @@ from bayeslmm.cli.options import (
 from bayeslmm.cli.stage import Stage
 from bayeslmm.errors import (
     BayesLMMError,
-    DataWarning,
     ModelError,
     OutputError,
     SamplingInterruptedError,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from bayeslmm.api.model import Method, Model
+    from bayeslmm.api.model import Method
     from bayeslmm.cli.run import Out as Folder
     from bayeslmm.planning.targets import Test
 
@@ -120,6 +119,7 @@ def fit(
     seed: Seed = None,
     family: Family = "gaussian",
     weights: Weights = None,
+    residual: Residual = None,
     method: MethodName = "auto",
     reml_only: RemlOnly = False,
     sep: Sep = None,
@@ -135,6 +135,7 @@ def fit(
     [bold]--out[/bold] writes all of it to a folder.
     """
     with _messages() as stage:
+        from bayeslmm.cli.models import make_model
         from bayeslmm.cli.run import Options, run
         from bayeslmm.data import file_hash
         from bayeslmm.reporting.record import Record
@@ -144,7 +145,7 @@ def fit(
         place = _checked(out, force)
         stage.doing = f"reading {data.name}"
         table = _table(data, sep, decimal, encoding, na, sheet)
-        model = _model(table, formula, priors, family, weights)
+        model = make_model(table, formula, priors, family, weights, residual)
         source = Record(data.name, file_hash(data)) if table is data else None
         partial = run(_console(), model, options, out=place, data=source, stage=stage)
     raise typer.Exit(INTERRUPTED if partial else 0)
@@ -157,6 +158,7 @@ def explain(
     priors: Priors = "weak",
     family: Family = "gaussian",
     weights: Weights = None,
+    residual: Residual = None,
     matrices: Matrices = False,
     sep: Sep = None,
     decimal: Decimal = None,
@@ -170,11 +172,12 @@ def explain(
     parameters, priors. Only with --matrices is it fitted, by REML.
     """
     with _messages() as stage:
+        from bayeslmm.cli.models import make_model
         from bayeslmm.reporting import explain_text
 
         stage.doing = f"reading {data.name}"
         table = _table(data, sep, decimal, encoding, na, sheet)
-        model = _model(table, formula, priors, family, weights)
+        model = make_model(table, formula, priors, family, weights, residual)
         typer.echo(explain_text(model, matrices=matrices))
 
 
@@ -321,21 +324,6 @@ def _table(path: Path, *options: str | None) -> "pd.DataFrame | Path":
     if is_large(path):
         return path
     return read_file(path, checked_options(*options))[0]
-
-
-def _model(
-    table: "pd.DataFrame | Path",
-    formula: str,
-    priors: str,
-    family: str,
-    weights: str | None,
-) -> "Model":
-    """The model of a file; what became of its rows is in the header."""
-    from bayeslmm.api.model import Model
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # the account of the rows says it
-        return Model(formula, table, priors=priors, family=family, weights=weights)
 
 
 def _method(name: str) -> "Method":

@@ -56,6 +56,13 @@ Family = Annotated[
 Weights = Annotated[
     str | None, typer.Option(help="Column of precision weights, as in lme4.")
 ]
+Residual = Annotated[
+    str | None,
+    typer.Option(
+        help='Structure of the residuals: "ar1(time | g)", "cs(g)", "varident(g)", or '
+        '"varident(g) * ar1(time | h)".'
+    ),
+]
 MethodName = Annotated[
     str, typer.Option(help="auto, nuts, importance, quadrature or joint (PyMC).")
 ]

@@ -10,7 +10,7 @@ import pandas as pd
 from bayeslmm.comparison.reading import SMALL_DIFFERENCE
 from bayeslmm.comparison.table import Row, compare, interval_name, row_scale
 from bayeslmm.comparison.units import unit_words
-from bayeslmm.design.space import SIGMA
+from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.tables import Sentences
 from bayeslmm.tables.numbers import counted, listed, number, row
 
@@ -129,11 +129,20 @@ def _levels(table: pd.DataFrame, interval: str, model: "ModelSpec") -> str:
         f"levels of {group} differ by an SD of {_some(own)}"
         for group, own in parts.items()
     ]
-    sentence = _some(groups)
-    sentence = sentence[0].upper() + sentence[1:]
-    if SIGMA.label not in table.index:
-        return f"{sentence}."
-    return f"{sentence}; {SIGMA.words} is {_shown(table.loc[SIGMA.label].to_dict())}."
+    sentences = [_some(groups)] if groups else []
+    for parameter in _of_residuals(model):
+        if parameter.label in table.index:
+            name = None if parts or len(sentences) else interval
+            shown = _shown(table.loc[parameter.label].to_dict(), name)
+            sentences.append(f"{parameter.words} is {shown}")
+    text = "; ".join(sentences)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _of_residuals(model: "ModelSpec") -> list[Parameter]:
+    """The residual SD, that of other strata relative to it, the correlation."""
+    structure = model.design.residual
+    return [SIGMA, *(structure.parameters if structure is not None else ())]
 
 
 def _in_effect(effect: str) -> str:

@@ -139,7 +139,7 @@ def _check(fits: Sequence[RemlFit]) -> None:
         if difference:
             raise ModelError(
                 f"Likelihoods of different data cannot be compared: {difference} "
-                f"('{first.formula.text}' and '{fit.model.formula.text}'). Rows with a "
+                f"('{first.said}' and '{fit.model.said}'). Rows with a "
                 f"missing value in a column that one formula alone uses are left out "
                 f"of its model: drop them from the data, and make both models of that."
             )
@@ -179,12 +179,12 @@ def _notes(fits: Sequence[RemlFit], used: Sequence[RemlFit]) -> list[str]:
     again = [(fit, new) for fit, new in pairs if new is not fit]
     if not again:
         return []
-    named = ", ".join(f"'{fit.model.formula.text}'" for fit, _ in again)
+    named = ", ".join(f"'{fit.model.said}'" for fit, _ in again)
     (old, new), *_ = again
     return [
         f"Fitted again with {new.method} instead of {old.method}: {named}.",
         *(
-            f"'{fit.model.formula.text}': {fit.status.message}"
+            f"'{fit.model.said}': {fit.status.message}"
             for _, fit in again
             if fit.status.singular or not fit.status.converged
         ),
@@ -193,11 +193,7 @@ def _notes(fits: Sequence[RemlFit], used: Sequence[RemlFit]) -> list[str]:
 
 def _names(fits: Sequence[RemlFit]) -> list[str]:
     """Formulas, numbered where two are the same."""
-    texts = [
-        fit.model.formula.text
-        + (f", {fit.design.residual.label}" if fit.design.residual else "")
-        for fit in fits
-    ]
+    texts = [fit.model.said for fit in fits]
     return [
         f"{text} [{texts[: i + 1].count(text)}]" if texts.count(text) > 1 else text
         for i, text in enumerate(texts)
@@ -230,8 +226,8 @@ def _test(
     reason = not_nested(small.design, large.design)
     if reason:
         raise ModelError(
-            f"'{small.model.formula.text}' is no special case of "
-            f"'{large.model.formula.text}': {reason}, so twice the difference of their "
+            f"'{small.model.said}' is no special case of "
+            f"'{large.model.said}': {reason}, so twice the difference of their "
             f"log likelihoods has no chi-square distribution. anova(..., test=False) "
             f"compares them by AIC, AICc and BIC."
         )
@@ -241,14 +237,14 @@ def _test(
     found: dict[str, object] = {"chisq": chisq, "df": float(df)}
     if not df:
         notes.append(
-            f"'{small.model.formula.text}' and '{large.model.formula.text}' have as "
+            f"'{small.model.said}' and '{large.model.said}' have as "
             f"many parameters: there is nothing to test."
         )
         return {**found, "p": math.nan, "p_mixture": math.nan}
     found |= {"p": chisq_p(chisq, df), "p_mixture": mixture_p(chisq, df, n_sd)}
     if n_sd > 1:
         notes.append(
-            f"'{large.model.formula.text}' has {n_sd} more SDs: p is too large, by a "
+            f"'{large.model.said}' has {n_sd} more SDs: p is too large, by a "
             f"mixture whose weights are not known. Give nsim for a bootstrap."
         )
     if nsim:

@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from bayeslmm.covariance import factor_to_sd_corr
 from bayeslmm.design.arrays import GroupTerm
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.space import POSITIVE, Parameter
 from bayeslmm.errors import PriorError
-from bayeslmm.priors import Priors, beta_prior, scale_logp
+from bayeslmm.priors import Priors, beta_prior, scale_logp, stretched_logp
 
 if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
@@ -118,11 +118,16 @@ def _fixed_pull(reml: "RemlFit", priors: Priors) -> np.ndarray:
 
 def _scale_slope(priors: Priors, parameter: Parameter, estimate: float) -> float:
     """Slope of the log prior density of an SD at its estimate."""
-    if not estimate > 0.0:
+    if not estimate > max(parameter.bounds[0], -np.inf):
         return float("nan")
     prior = priors.of(parameter)
     if prior.is_flat:
         return 0.0
+    if parameter.bounds != POSITIVE:  # a correlation of residuals
+        slope = stretched_logp(prior)(float(parameter.working(estimate)))[1]
+        low, high = parameter.bounds
+        away = 2.0 * estimate - low - high  # less the Jacobian of the scaled atanh
+        return (slope + 2.0 * away / (high - low)) / float(parameter.slope(estimate))
     slope_in_log = scale_logp(prior)(float(np.log(estimate)))[1]
     return (slope_in_log - 1.0) / estimate  # less the Jacobian of the log
 

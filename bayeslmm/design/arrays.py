@@ -15,6 +15,7 @@ from bayeslmm.design.moments import ColumnMoments, Moments, combined_moments
 from bayeslmm.design.residual import ResidualStructure
 from bayeslmm.design.rows import Rows, absence, rows_moments
 from bayeslmm.design.space import ParameterSpace, entry_label, parameter_space
+from bayeslmm.errors import ModelError
 from bayeslmm.formula.nodes import StructureWord
 
 # A mean of less than this many SDs is rounding.
@@ -251,6 +252,15 @@ class Design:
             if variable.name == "Intercept":
                 return variable.columns[0]
         return None
+
+
+def check_terms(design: Design, what: str) -> None:
+    """Raise `ModelError` for `what`, a plural, of a model without bar terms."""
+    if not design.groups:
+        raise ModelError(
+            f"This model has no bar term, and so no {what}. Add one, such as "
+            f"(1 | group), to the formula."
+        )
 
 
 def rows_of(design: Design, what: str) -> Rows:

@@ -64,7 +64,8 @@ def describe_table(design: Design) -> "pd.DataFrame":
                 "relation": "; ".join(others),
             }
         )
-    return pd.DataFrame(rows).set_index("group")
+    columns = ["levels", "smallest", "median", "largest", "balanced", "relation"]
+    return pd.DataFrame(rows, columns=["group", *columns]).set_index("group")
 
 
 def containing_groups(design: Design, group: str) -> tuple[str, ...]:

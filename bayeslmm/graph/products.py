@@ -198,7 +198,7 @@ class _Levels(NamedTuple):
 
     def sums(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " j"]:
         """Sums over the rows of each level."""
-        return np.bincount(self.codes, values, minlength=self.n)
+        return np.bincount(self.codes, values, minlength=self.n).astype(float)
 
     def row_sums(self, rows: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "j m"]:
         """Sums of rows over each level."""

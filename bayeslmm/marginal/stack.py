@@ -25,6 +25,10 @@ from bayeslmm.marginal.routes import weighted_route
 from bayeslmm.marginal.statistics import Statistics
 from bayeslmm.marginal.sums import Sums, block_rows
 
+# Seconds, one core of 2026: the steps of an evaluation, each entry of the sums of the
+# lead of a pattern, each multiplication of a dense rest.
+PER_STEP, PER_ENTRY, PER_CUBED = 3e-4, 1.4e-8, 1e-10
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -60,6 +64,21 @@ class Stack:
     B: Float[np.ndarray, "p nnz k"]
     R: Float[np.ndarray, "p m m"]
     Fr: Float[np.ndarray, "p m w"]
+
+    @property
+    def seconds(self) -> float:
+        """Expected time of one log density with its gradient, one core.
+
+        Steps in Python, and a walk over the levels for each pattern; measured on 18
+        levels (0.3 ms) and on 10,000 (2 ms).
+        """
+        lead, m = self.layout.lead, self.layout.m
+        walk = PER_ENTRY * lead.n_levels * lead.k * (lead.k + self.WW.shape[1])
+        return (
+            PER_STEP
+            + len(self.WW) * (walk + PER_CUBED * float(m) ** 2)
+            + (PER_CUBED * float(m) ** 3)
+        )
 
     def at(self, x: Float[np.ndarray, " r"]) -> Statistics:
         """Statistics of the model at coordinates x of the residuals' parameters."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, rows_of
+from bayeslmm.design.arrays import rows_of
 from bayeslmm.design.known import LevelWord
 from bayeslmm.errors import ModelError, is_choice, listed
 from bayeslmm.families import FAMILIES, Family, Others
@@ -109,7 +109,7 @@ def _explained(
     given = rows_of(model.design, "fitted values of all rows")
     rows = old_rows(model, tree, level)
     beta, others = beta_draws(model.design, tree), other_draws(model.family, tree)
-    family, ratios = FAMILIES[model.family], residual_draws(model.design, tree)
+    family = FAMILIES[model.family]
     fitted, left, said = Spread(), Spread(), np.zeros(beta.shape[:2])
     for part in row_chunks(said.size, model.design.n):
         eta = linear_draws(beta, rows, part)
@@ -118,7 +118,7 @@ def _explained(
         left.see(given.y[part] - mean)
         if variance == "model":
             own = _said(family, eta, others, rows, part)
-            said += (own * _relative(model.design, rows, ratios, part)).sum(axis=-1)
+            said += (own * _strata(model, tree, rows, part)).sum(axis=-1)
     rest = left.variance
     if variance == "model":
         rest = said / model.design.n + (
@@ -142,16 +142,15 @@ def _said(
     return spread if rows.weights is None else spread / rows.weights[part]
 
 
-def _relative(
-    design: Design,
-    rows: PredictionRows,
-    ratios: Float[np.ndarray, "chain draw r"],
-    part: slice,
+def _strata(
+    model: ModelSpec, tree: "xr.DataTree", rows: PredictionRows, part: slice
 ) -> Rowwise | float:
-    """Residual variance of each row relative to that of the first stratum."""
-    if design.residual is None or rows.residual is None:
+    """Residual variance of rows relative to that of the first stratum."""
+    structure = model.design.residual
+    if structure is None or rows.residual is None:
         return 1.0
-    return np.square(design.residual.scale(rows.residual.take(part), ratios))
+    values = residual_draws(model.design, tree)
+    return np.square(structure.scale(rows.residual.take(part), values))
 
 
 def _between(model: ModelSpec, tree: "xr.DataTree") -> Draws:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design, GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm, check_terms
 from bayeslmm.design.memory import check_fits
 from bayeslmm.errors import ModelError, nearest_names
 from bayeslmm.graph.names import safe_name
@@ -171,6 +171,7 @@ def ranef_summary(
     import pandas as pd
 
     parts = []
+    check_terms(model.design, "random effects")
     chosen = chosen_levels(model.design, levels)
     for t, (term, wanted) in enumerate(zip(model.design.groups, chosen, strict=True)):
         for start in range(0, len(wanted), LEVELS_AT_ONCE):

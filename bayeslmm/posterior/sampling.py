@@ -213,7 +213,7 @@ def _sample_marginal(
 def _is_expensive(target: Target, normal: Laplace, options: Options) -> bool:
     """Whether NUTS would take long, and weighted points are worth a try."""
     return prefers_importance(
-        target.statistics,
+        target.conditioned.stack or target.statistics,
         dimension=normal.mode.size,
         draws=options.draws,
         tune=TUNE if options.tune is None else options.tune,

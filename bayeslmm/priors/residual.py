@@ -15,7 +15,7 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.residual import RATIO, RHO
 from bayeslmm.design.space import Parameter
 from bayeslmm.errors import PriorError
-from bayeslmm.priors.prior import Prior
+from bayeslmm.priors.prior import Prior, check_number
 from bayeslmm.priors.scale import LogScaleDensity
 from bayeslmm.priors.spec import check_positive, read_spec, spread_prior
 
@@ -100,12 +100,16 @@ def _rho(value: object) -> Prior:
             f"it takes a Beta stretched over that range, such as 'Beta(2, 2)' (in the "
             f"middle), 'Beta(5, 2)' (towards 1), 'LKJ(2)' or 'flat'."
         )
-    (found,) = spread_prior(spec, RHO, 1, "given, stretched over its range")
-    if min(found.arguments.values()) <= 0.0:
+    shapes = {
+        name: check_number(own, f"{name} of 'rho'") for name, own in spec.args.items()
+    }
+    if min(shapes.values()) <= 0.0:
         raise PriorError(
-            f"The prior for 'rho' is {found}: both arguments must be positive."
+            f"The prior for 'rho' is Beta with {shapes}: both arguments must be "
+            f"positive."
         )
-    return found
+    args = tuple((name, shapes[name]) for name in ("alpha", "beta"))
+    return Prior("Beta", args, "given, stretched over its range")
 
 
 def stretched_logp(prior: Prior) -> LogScaleDensity:

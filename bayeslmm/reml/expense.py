@@ -11,6 +11,7 @@ import time
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.marginal import Statistics
 from bayeslmm.marginal.objective import Objective
+from bayeslmm.marginal.stack import Stack
 
 # NUTS in whitened coordinates takes about this many gradients for a draw.
 GRADIENTS_PER_DRAW = 8
@@ -86,13 +87,13 @@ def useful_threads(stats: Statistics, cores: int) -> int:
 
 
 def prefers_importance(
-    stats: Statistics, *, dimension: int, draws: int, tune: int, chains: int
+    stats: Statistics | Stack, *, dimension: int, draws: int, tune: int, chains: int
 ) -> bool:
     """Whether importance sampling is to be tried before NUTS.
 
     Parameters
     ----------
-    stats : Statistics
+    stats : Statistics or Stack
         Cross-products of the design.
     dimension : int
         Number of variance parameters.

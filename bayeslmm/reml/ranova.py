@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayeslmm.design.arrays import check_terms
 from bayeslmm.design.frame import AnyFactor
 from bayeslmm.design.matrices import CodedTerm
 from bayeslmm.design.recipe import Recipe
@@ -55,6 +56,7 @@ def ranova_table(fit: "RemlFit", nsim: object, seed: Seed) -> "pd.DataFrame":
     """The fit and each smaller model; see `RemlFit.ranova`."""
     nsim = check_count(nsim, "nsim", 0)
     check_seed(seed)
+    check_terms(fit.design, "random effects to test")
     rows = {"<none>": _row(fit.npar, fit.criterion)}
     for t in range(len(fit.design.groups)):
         for one in _reductions(fit.model.recipe, t):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import Design
+from bayeslmm.design.arrays import Design, check_terms
 from bayeslmm.design.residual import RATIO, RHO
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
@@ -149,6 +149,7 @@ def ranef_table(
             f"as in lme4), 'joint'."
         )
     parts = []
+    check_terms(fit.design, "random effects")
     chosen = chosen_levels(fit.design, levels)
     for term, own, b, cov in zip(
         fit.design.groups, chosen, fit.effects.b, options[condvar], strict=True
@@ -167,6 +168,7 @@ def coef_table(fit: "RemlFit") -> "pd.DataFrame":
     import pandas as pd
 
     design = fit.design
+    check_terms(design, "coefficients of levels")
     parts = []
     for group in dict.fromkeys(term.group for term in design.groups):
         terms = [t for t, term in enumerate(design.groups) if term.group == group]

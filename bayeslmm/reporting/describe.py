@@ -43,7 +43,8 @@ def header_lines(model: "ModelSpec") -> list[str]:
     family = "" if model.family == "gaussian" else f"  (family {model.family})"
     sizes = counted(model.design.p, "fixed effect")
     terms = ", ".join(term.label for term in model.design.groups)
-    lines = [f"{model.formula.text}{family}", f"{sizes}; {terms}"]
+    terms = terms or "no random effects"
+    lines = [f"{model.said}{family}", f"{sizes}; {terms}"]
     account = account_lines(model.design.account)
     return lines + account + group_lines(model.design)
 

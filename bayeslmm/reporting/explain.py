@@ -4,7 +4,7 @@ import itertools
 import textwrap
 from typing import TYPE_CHECKING
 
-from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.design.evaluate import AnyNumeric, Described
 from bayeslmm.design.factor_coding import Contrast
 from bayeslmm.design.frame import AnyFactor
@@ -47,7 +47,7 @@ def explain_text(
         raise ModelError(
             "rows= says which rows of the matrices: give matrices=True too."
         )
-    blocks = [model.formula.text]
+    blocks = [model.said]
     for title, lines in sections.items():
         blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
     return "\n\n".join(blocks)
@@ -85,8 +85,27 @@ def _equations(model: "ModelSpec") -> list[str]:
     lines = _wrapped(f"{left} =", parts)
     lines += [_effects_line(term) for term in design.groups]
     if model.family == "gaussian":
-        variance = "sigma^2 / weight" if design.has_weights else "sigma^2"
-        lines.append(f"e ~ Normal(0, {variance}) in each row")
+        lines += _residual_lines(design)
+    return lines
+
+
+def _residual_lines(design: Design) -> list[str]:
+    """Distribution of the residuals: SD of a row, correlation of two."""
+    structure = design.residual
+    strata = structure.strata if structure is not None else None
+    series = structure.series if structure is not None else None
+    sd = "sigma" if strata is None else f"sigma * sigma_ratio[{strata.group}]"
+    variance = f"{sd}^2" if strata is None else f"({sd})^2"
+    variance += " / weight" if design.has_weights else ""
+    lines = [f"e ~ Normal(0, {variance}) in each row"]
+    if strata is not None:
+        lines.append(f"sigma_ratio[{strata.group}] is 1 for {strata.levels[0]}")
+    if series is not None and series.word == "cs":
+        lines.append(f"corr(e, e') = rho for two rows of one {series.group}")
+    elif series is not None:
+        far = f"|{series.time} - {series.time}'|"
+        power = far if series.step == 1.0 else f"({far} / {series.step:.6g})"
+        lines.append(f"corr(e, e') = rho^{power} for two rows of one {series.group}")
     return lines
 
 
@@ -264,8 +283,12 @@ def _parameter_lines(model: "ModelSpec") -> list[str]:
             line += f", {own.words} of {counted(term.k, 'effect')}"
         lines.append(line + f"; {counted(term.n_levels * term.k, 'random effect')}")
     if model.family == "gaussian":
+        apart = design.residual.parameters if design.residual is not None else ()
+        lines += [f"{p.label}: {p.words}" for p in apart]
+        total += 1 + len(apart)
         lines.append(
-            f"sigma: SD of a row about its mean; {total + 1} variance parameters in all"
+            f"sigma: SD of a row about its mean; "
+            f"{counted(total, 'variance parameter')} in all"
         )
     else:
         lines.append(

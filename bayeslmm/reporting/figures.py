@@ -33,7 +33,7 @@ def all_figures(
     reml: "RemlFit | None", post: "Posterior | None"
 ) -> "Iterator[tuple[str, str, Figure]]":
     """Name, caption and figure, one after the other, so that each can be let go."""
-    if reml is not None:
+    if reml is not None and _shows_levels(reml.model):
         if reml.model.design.rows is not None:
             yield _fits_figure(reml, post)
         yield from _shrinkage_figures(reml, post)
@@ -42,6 +42,15 @@ def all_figures(
     checked = post if reml is None else reml
     if checked is not None and can_be_checked(checked.model):
         yield _check_figure(checked)
+
+
+def _shows_levels(model: "ModelSpec") -> bool:
+    """Whether there are levels, and pooling of them that can be shown.
+
+    Under structured residuals it is that of one grouping factor.
+    """
+    groups = {term.group for term in model.design.groups}
+    return len(groups) == 1 or (len(groups) > 1 and model.design.residual is None)
 
 
 def _fits_figure(

@@ -59,8 +59,9 @@ def summary_json(
     -------
     str
         A JSON object: ``program``, ``format``, ``written``, ``versions``, ``files``,
-        ``formula``, ``family``, ``unit``, ``data``, ``rows``, ``groups``, ``header``,
-        ``answer``, ``seed``, ``priors``, ``reml``, ``posterior``, ``comparison``.
+        ``formula``, ``residual``, ``family``, ``unit``, ``data``, ``rows``,
+        ``groups``, ``header``, ``answer``, ``seed``, ``priors``, ``reml``,
+        ``posterior``, ``comparison``.
     """
     model, reml, post = fit.model, fit.reml, fit.posterior
     content: dict[str, Any] = {
@@ -70,6 +71,7 @@ def summary_json(
         "versions": versions(),
         "files": files,
         "formula": model.formula.text,
+        "residual": model.residual,
         "family": model.family,
         "unit": unit_words(model),
         "data": {
@@ -117,7 +119,9 @@ def _priors(model: "ModelSpec") -> dict[str, Any]:
     """Name of the set, and each prior with its arguments at full precision."""
     priors, found = model.priors, {}
     for parameter in model.space.parameters:
-        if parameter.component in ("fixef", "sd"):
+        apart = model.design.residual
+        of_residuals = apart is not None and parameter in apart.parameters
+        if parameter.component in ("fixef", "sd") or of_residuals:
             found[parameter.label] = _prior(priors.of(parameter))
     corr = {
         corr_name(model.design, t): term.covariance.prior(term.k, priors.corr_eta[t])

@@ -97,7 +97,7 @@ def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     if reml is not None and post is not None:
         table = compare(reml, post)[["component", "difference_in_se"]]
         yield "comparison", table.reset_index()
-    if n_effects <= MOST_EFFECTS:
+    if 0 < n_effects <= MOST_EFFECTS:
         if reml is not None:
             yield "reml_levels", reml.ranef()
         if post is not None:
