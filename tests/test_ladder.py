@@ -1,5 +1,7 @@
 """Figures from complete pooling to a mixed model: what they draw is what tables say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,3 +132,32 @@ def test_residuals_lie_by_level_where_levels_are_ignored(model, reml):
     shown = np.concatenate(dots)[:, 1]
     assert np.sort(shown) == pytest.approx(np.sort(reml.residuals()))
     assert len(own.axes[2].lines) == 3
+
+
+def test_a_column_that_is_constant_in_levels_is_held_in_any_unit(public_data):
+    """Levels and such a column say the same within: no share of it is arbitrary."""
+    rats = public_data("rat_pup")
+    rats["day"] = np.arange(len(rats)) * 7 % 31 / 4
+    formula = "weight ~ day + litsize + (1 | litter)"
+    found = [
+        ladder(follow(lmm.Model(formula, rats.assign(litsize=size)), "day"))
+        for size in (rats["litsize"], 100.0 * rats["litsize"] + 7.0)
+    ]
+    for name in ("y", "pooled", "common", "between"):
+        np.testing.assert_allclose(*(getattr(one, name) for one in found))
+    within = rats["day"] - rats.groupby("litter")["day"].transform("mean")
+    left = rats["weight"] - rats["day"] * (within @ rats["weight"] / (within @ within))
+    slope = np.polyfit(rats["litsize"], left, 1)[0]
+    size = rats["litsize"]
+    held = rats["weight"] - slope * (size - size.mean())
+    np.testing.assert_allclose(found[0].y, held, rtol=1e-8)
+
+
+def test_a_predictor_that_is_constant_in_levels_has_no_common_slope(public_data):
+    rats = public_data("rat_pup")
+    rats["litsize"] = rats["litsize"] * 0.1 + 3.0
+    followed = follow(lmm.Model("weight ~ litsize + (1 | litter)", rats, weights=None))
+    followed = followed._replace(
+        rows=replace(followed.rows, weights=np.linspace(0.3, 2.0, len(rats)))
+    )
+    assert np.isnan(ladder(followed).common).all()

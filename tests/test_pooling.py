@@ -205,3 +205,62 @@ def test_a_predictor_of_one_kind_only_is_refused(schools):
     centred = schools.assign(x=schools["x"] - means["x"])
     with pytest.raises(lmm.ModelError, match="there is none between"):
         lmm.within_between("y ~ x + (1 | g)", centred)
+
+
+def test_no_fixed_intercept_leaves_no_level_without_one(schools):
+    """Rows with an intercept for each level are the same with and without a common."""
+    one, none = (
+        lmm.pooling_table(f"y ~ {start} + x + (1 | g)", schools, posterior=False)
+        for start in "10"
+    )
+    rows = ["ANCOVA-Inter", "Hierarchical", "ANCOVA-Full"]
+    columns = ["RMSE", "Coef", "se", "df"]
+    np.testing.assert_allclose(none.loc[rows, columns], one.loc[rows, columns])
+
+
+def test_a_predictor_far_from_zero_has_the_same_slopes(schools):
+    far = schools.assign(x=schools["x"] + 1e8)
+    own, moved = (
+        lmm.pooling_table("y ~ x + (x | g)", rows, posterior=False)
+        for rows in (schools, far)
+    )
+    np.testing.assert_allclose(moved["Coef"], own["Coef"], rtol=1e-5)
+
+
+def test_columns_with_spaces_and_slopes_without_intercepts(schools):
+    plain = lmm.pooling_table("y ~ x + (x | g)", schools, posterior=False)
+    renamed = schools.rename(columns={"x": "my x", "g": "my g"})
+    for formula, data in (
+        ("y ~ `my x` + (1 | `my g`)", renamed),
+        ("y ~ x + (0 + x | g)", schools),
+    ):
+        table = lmm.pooling_table(formula, data, posterior=False)
+        np.testing.assert_allclose(table["Coef"], plain["Coef"], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::bayeslmm.FitWarning")
+@pytest.mark.parametrize("random", ["(x || g)", "(1 | g) + (0 + z | g)", "(x + z | g)"])
+def test_within_and_between_keep_what_varies(schools, random):
+    """The slopes are those of the same model, written out."""
+    table = lmm.within_between(f"y ~ x + z + {random}", schools, predictor="x")
+    mean = schools.groupby("g")["x"].transform("mean")
+    data = schools.assign(d=schools["x"] - mean, m=mean)
+    written = f"y ~ d + m + z + {random.replace('x', 'd')}"
+    found = lmm.Model(written, data).fit_reml().fixef()
+    for column in ("estimate", "se"):
+        expected = found.loc[["d", "m"], column].to_numpy()
+        assert table[column].to_numpy()[:2] == pytest.approx(expected, rel=1e-4)
+
+
+def test_columns_may_be_called_as_the_parts_are(schools):
+    own = lmm.within_between("y ~ x + z + (1 | g)", schools)
+    renamed = schools.rename(columns={"z": "within", "g": "between", "x": "my x"})
+    table = lmm.within_between("y ~ `my x` + within + (1 | between)", renamed)
+    np.testing.assert_allclose(table, own, rtol=1e-6)
+
+
+def test_a_group_of_numbers_may_be_a_fixed_effect_too(schools):
+    data = schools.assign(g=schools["g"].str[1:].astype(int))
+    table = lmm.within_between("y ~ x + g + (1 | g)", data)
+    other = lmm.within_between("y ~ x + h + (1 | g)", data.assign(h=data["g"]))
+    np.testing.assert_allclose(table, other, rtol=1e-6)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.comparison.followed import Followed
-from bayeslmm.comparison.regressions import Columns
+from bayeslmm.comparison.regressions import Columns, varies_within
 
 Line = Float[np.ndarray, " 2"]  # intercept and slope
 
@@ -57,7 +57,8 @@ def ladder(followed: Followed) -> Ladder:
     means = np.array([[np.average(v, weights=w) for v in (a, b)] for a, b, w in at])
     within = x - means[rows.codes, 0]
     spread = float((rows.weights * within) @ within)
-    slope = float((rows.weights * within) @ y) / spread if spread > 0.0 else np.nan
+    known = varies_within(rows.codes, x)
+    slope = float((rows.weights * within) @ y) / spread if known else np.nan
     common = np.column_stack(
         [means[:, 1] - slope * means[:, 0], np.full(len(levels), slope)]
     )
@@ -86,13 +87,21 @@ def straight(
 
 
 def _adjusted(rows: Columns) -> tuple[Float[np.ndarray, " n"], bool]:
-    """The response with other predictors at their means."""
-    others = np.delete(rows.X, rows.at, axis=1)
-    others = others[:, np.ptp(others, axis=0) > 0.0]
-    if not others.shape[1]:
+    """The response with other predictors at their means.
+
+    What is the same in all rows of a level says nothing within levels: its coefficient
+    is that of a regression of what the others leave, without the levels.
+    """
+    X = rows.X - rows.X.mean(axis=0)
+    varying = np.ptp(X, axis=0) > 0.0
+    others = varying & (np.arange(X.shape[1]) != rows.at)
+    if not others.any():
         return rows.y, False
-    first = (rows.codes == 0).astype(float)
-    root = np.sqrt(rows.weights)[:, None]
-    X = np.column_stack([others, rows.X[:, rows.at], first, rows.dummies])
-    coef = np.linalg.lstsq(root * X, root[:, 0] * rows.y)[0][: others.shape[1]]
-    return rows.y - (others - others.mean(axis=0)) @ coef, True
+    root, y = np.sqrt(rows.weights), rows.y - rows.y.mean()
+    within = varying & np.array([varies_within(rows.codes, x) for x in X.T])
+    coef, one = np.zeros(X.shape[1]), np.ones((len(X), 1))
+    for columns, intercepts in ((within, rows.dummies), (varying & ~within, one)):
+        both = np.hstack([X[:, columns], intercepts]) * root[:, None]
+        left = y - X @ coef
+        coef[columns] = np.linalg.lstsq(both, root * left)[0][: columns.sum()]
+    return rows.y - X[:, others] @ coef[others], True

@@ -27,6 +27,7 @@ from bayeslmm.comparison.regressions import (
 )
 from bayeslmm.errors import FitWarning, check_flag, check_fraction
 from bayeslmm.formula import parse_formula
+from bayeslmm.formula.nodes import render
 from bayeslmm.reml.effect_tests import t_columns
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.spec import ModelSpec
@@ -125,11 +126,12 @@ def pooling_table(
     DataFrame
         Index ``Model``: LM-Global (complete pooling), ANCOVA-Inter (no pooling of
         intercepts), Aggregation (means of levels), Hierarchical (mean of the levels'
-        own slopes), LMM-Inter, ANCOVA-Full (slope of the first level), LMM-Full, and
-        the posteriors of the two mixed models. Columns ``RMSE``, ``Coef``, ``Stat``,
-        ``Pval`` as tutorials have them; ``estimand`` (within levels, between, mixed),
-        ``se``, ``df``, ``p``, ``lower``, ``upper`` as they should be read. NaN where a
-        model does not tell. The notes below it say how, and what was left out;
+        own slopes), LMM-Inter, ANCOVA-Full (slope of the first level), LMM-Full (the
+        formula's own bar terms where intercept and slope vary in them, else ``(x |
+        g)``), and the posteriors of the two mixed models. Columns ``RMSE``, ``Coef``,
+        ``Stat``, ``Pval`` as tutorials have them; ``estimand`` (within levels, between,
+        mixed), ``se``, ``df``, ``p``, ``lower``, ``upper`` as they should be read. NaN
+        where a model does not tell. The notes below it say how, and what was left out;
         ``attrs["conclusions"]`` are sentences computed from it.
 
     Raises
@@ -195,10 +197,13 @@ def find_setting(
     given = ModelSpec(formula, data, **options)
     own = follow(given, predictor)
     block, name = own.block, own.name
-    one = parse_formula(f"y ~ 1 + (1 | {block.group})").random
-    varying = parse_formula(f"y ~ 1 + ({name} | {block.group})").random
+    group = ":".join(render(atom.node) for atom in parsed.random[0].group)
+    atoms = [atom for term in parsed.fixed.terms for atom in term.atoms]
+    slope = next(render(atom.node) for atom in atoms if atom.label == name)
+    one = parse_formula(f"y ~ 1 + (1 | {group})").random
+    varying = parse_formula(f"y ~ 1 + ({slope} | {group})").random
     inter, full = replace(parsed, random=one), replace(parsed, random=varying)
-    wanted = (inter, parsed if name in block.effects else full)
+    wanted = (inter, parsed if {"Intercept", name} <= {*block.effects} else full)
     inter_model, full_model = (
         given if one == parsed else ModelSpec(str(one), data, **options)
         for one in wanted

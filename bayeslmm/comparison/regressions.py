@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 ROUNDING = 1e-14  # of the largest value; a smaller mean is 0
+CONSTANT = 1e-9  # of its range; a smaller step within a level is rounding
 ALIASED = 1e-7  # of its length left by the columns before; the tolerance of R's lm
 
 
@@ -55,9 +56,9 @@ class Columns:
     weights: Float[np.ndarray, " n"]
 
     @property
-    def dummies(self) -> Float[np.ndarray, "n j1"]:
-        """Indicators of all levels but the first."""
-        return (self.codes[:, None] == np.unique(self.codes)[1:]).astype(float)
+    def dummies(self) -> Float[np.ndarray, "n j"]:
+        """Indicators of all levels."""
+        return (self.codes[:, None] == np.unique(self.codes)).astype(float)
 
 
 def regression(
@@ -73,6 +74,7 @@ def regression(
     from statsmodels.regression.linear_model import WLS
 
     own: Any = np.ones(len(y)) if weights is None else weights
+    X = _near_zero(X)
     others = _independent(np.delete(X, at, axis=1))
     columns = _independent(np.column_stack([others, X[:, at]]))
     alone = columns.shape[1] > others.shape[1]
@@ -86,6 +88,22 @@ def regression(
         df=df,
         sse=sse,
     )
+
+
+def varies_within(codes: Int[np.ndarray, " n"], x: Float[np.ndarray, " n"]) -> bool:
+    """Whether a column has different values in the rows of any level."""
+    order = np.argsort(codes, kind="stable")
+    same = np.diff(codes[order]) == 0
+    steps = np.abs(np.diff(x[order])[same])
+    return bool((steps > CONSTANT * np.ptp(x)).any())
+
+
+def _near_zero(X: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n p"]:
+    """Columns less their means where one is constant: the same slopes, more digits."""
+    constant = np.ptp(X, axis=0) == 0.0
+    if not (constant & (X[0] != 0.0)).any():
+        return X
+    return np.where(constant, X, X - X.mean(axis=0))
 
 
 def _independent(X: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n r"]:
@@ -115,8 +133,8 @@ def intercepts(rows: Columns) -> Regression:
 
 def slopes(rows: Columns) -> Regression:
     """An intercept and a slope for each level: the slope of the first one."""
-    own = rows.dummies
-    X = np.hstack([rows.X, own, own * rows.X[:, [rows.at]]])
+    own, x = rows.dummies, rows.X[:, [rows.at]]
+    X = np.hstack([rows.X, own, own[:, 1:] * (x - x.mean())])
     return regression(rows.y, X, rows.at, rows.weights)
 
 
@@ -143,9 +161,10 @@ def two_stage(rows: Columns) -> tuple[Regression, int]:
 
 
 def _of_level(rows: Columns, level: np.integer) -> float:
-    """Slope of one level's own rows."""
+    """Slope of one level's own rows, with an intercept of their own."""
     own = rows.codes == level
-    return regression(rows.y[own], rows.X[own], rows.at, rows.weights[own]).coef
+    X = np.column_stack([rows.X[own], np.ones(own.sum())])
+    return regression(rows.y[own], X, rows.at, rows.weights[own]).coef
 
 
 def equal_slopes(rows: Columns) -> tuple[float, float, float, float]:

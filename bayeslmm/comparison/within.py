@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayeslmm.comparison.followed import follow
-from bayeslmm.design.arrays import rows_of
+from bayeslmm.comparison.followed import Followed, follow
+from bayeslmm.comparison.regressions import CONSTANT, varies_within
+from bayeslmm.design.arrays import GroupTerm, rows_of
 from bayeslmm.errors import ModelError, check_fraction
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.spec import ModelSpec
@@ -19,8 +20,10 @@ from bayeslmm.tables.numbers import degrees, p_value, significant
 if TYPE_CHECKING:
     from bayeslmm.reml.ddf import Ddf
 
-CONSTANT = 1e-9  # of the SD of the predictor; less is rounding
 LEVEL = 0.05
+# Columns of the model in two parts; what needs no column of its own in a bar term.
+TAKEN = ("y", "within", "between")
+NAMED = ("Intercept", "within")
 
 
 def within_between(
@@ -89,7 +92,7 @@ def within_between(
     given = ModelSpec(formula, data, weights=weights)
     own = follow(given, predictor)
     name, block = own.name, own.block
-    fit = fit_reml(_apart(given, name, varies=name in block.effects))
+    fit = fit_reml(_apart(given, own))
     rows = {
         "within": fit.contrast("within", ddf=ddf, prob=prob),
         "between": fit.contrast("between", ddf=ddf, prob=prob),
@@ -102,30 +105,65 @@ def within_between(
     return table
 
 
-def _apart(given: ModelSpec, name: str, *, varies: bool) -> ModelSpec:
-    """The model with the predictor in two parts."""
-    design = given.design
-    rows, at = rows_of(design, "slopes within levels"), design.fixed_names.index(name)
-    codes, x = rows.codes[0], rows.X[:, at]
+def _apart(given: ModelSpec, own: Followed) -> ModelSpec:
+    """The model with the predictor in two parts, the first in its place by level."""
+    design, name, block = given.design, own.name, own.block
+    rows, at = rows_of(design, "slopes within levels"), own.rows.at
+    codes, x = own.rows.codes, own.x
+    if design.intercept is not None:
+        x = x - x.mean()  # keeps digits; the intercept takes it up
     mean = np.bincount(codes, x) / np.bincount(codes)
     parts = {"within": x - mean[codes], "between": mean[codes]}
-    _check_parts(parts, name, design.groups[0].group)
+    _check_parts(parts, name, block.group, varies_within(codes, x))
     held = {
-        f"held{i}": column
-        for i, column in enumerate(rows.X.T)
+        _column(label): column
+        for i, (label, column) in enumerate(
+            zip(design.fixed_names, rows.X.T, strict=True)
+        )
         if i not in (at, design.intercept)
     }
-    frame = pd.DataFrame({"y": rows.net, **parts, **held, "level": codes.astype(str)})
+    kept = list(held)
+    effects = [
+        ["within" if one == name else _column(one) for one in term.effects]
+        for term in design.groups
+    ]
+    for names, Z in zip(effects, rows.Z, strict=True):
+        held |= {one: Z[:, k] for k, one in enumerate(names) if one not in NAMED}
+    group = _column(block.group)
+    group = f"level of {group}" if group in held else group
+    bars = [_bar(*both, group) for both in zip(design.groups, effects, strict=True)]
+    level = {group: np.array(block.levels)[codes]}
+    frame = pd.DataFrame({"y": rows.net, **parts, **held, **level})
     start = "1" if design.intercept is not None else "0"
-    fixed = " + ".join([start, *parts, *held])
-    varying = "within | level" if varies else "1 | level"
-    return ModelSpec(f"y ~ {fixed} + ({varying})", frame, weights=rows.weights)
+    fixed = [*parts, *(_quoted(one) for one in kept)]
+    formula = f"y ~ {' + '.join([start, *fixed, *bars])}"
+    return ModelSpec(formula, frame, weights=rows.weights)
 
 
-def _check_parts(parts: dict[str, np.ndarray], name: str, group: str) -> None:
+def _bar(term: GroupTerm, effects: list[str], group: str) -> str:
+    """A bar term of plain columns."""
+    columns = [_quoted(one) for one in effects if one != "Intercept"]
+    start = "1" if "Intercept" in effects else "0"
+    word = "" if term.structure == "us" else term.structure
+    return f"{word}({' + '.join([start, *columns])} | {_quoted(group)})"
+
+
+def _column(label: str) -> str:
+    """A name for a column, which the parts of the predictor do not have."""
+    return f"{label} of the data" if label in TAKEN else label
+
+
+def _quoted(name: str) -> str:
+    """A column in a formula, whatever its name."""
+    return f"`{name}`"
+
+
+def _check_parts(
+    parts: dict[str, np.ndarray], name: str, group: str, varies: bool
+) -> None:
     """Raise unless the predictor varies within levels and between them."""
     total = float(np.std(sum(parts.values())))
-    if np.std(parts["within"]) <= CONSTANT * total:
+    if not varies:
         raise ModelError(
             f"{name} is the same for all rows of each level of {group}: its slope is "
             f"one between levels, and there is none within."
