@@ -58,12 +58,7 @@ class Restacker:
                 if F.shape[1]:
                     F[p, :, :, -1] += sign * _level_sums(own, folded, F.shape[1])
         few = None if old.few is None else StandIns.of(old.A, F)
-        return replace(
-            old,
-            WW=WW,
-            F=F,
-            Fr=Fr,
-        )
+        return replace(old, WW=WW, F=F, Fr=Fr, few=few)
 
 
 def _level_sums(
