@@ -6,10 +6,10 @@ import pytest
 from helpers import finite_difference
 from pytensor.compile.mode import Mode
 from residual_cases import dense_R, residual_values
-from sampling import unchecked
+from sampling import sample_unchecked, unchecked
 from scipy.stats import beta, multivariate_normal
 
-from bayeslmm import Model, PriorError
+from bayeslmm import DataError, Model, PriorError
 from bayeslmm.posterior.target import Target, make_target
 
 # Differences of fourth order; the trapezoidal rule on 40 x 40 points.
@@ -98,6 +98,23 @@ def test_draws_by_points_are_those_of_the_lattice(frame: pd.DataFrame) -> None:
     )
 
 
+def test_noise_of_new_rows_is_refused_where_it_has_no_correlation(
+    frame: pd.DataFrame,
+) -> None:
+    """It was NaN, or that of the nearest step, without a word."""
+    flat = frame.assign(y=frame["y"] - frame.groupby("s")["y"].transform("mean"))
+    for residual, new, words in (
+        ("cs(s)", {"s": ["n"] * 40}, "has 40 rows, and so many cannot all"),
+        ("ar1(day | s)", {"s": ["n"] * 2, "day": [0.0, 0.4]}, "are 0.4 of day apart"),
+    ):
+        model = Model("y ~ 1", flat, residual=residual)
+        post = sample_unchecked(model, draws=50, chains=1, seed=1)
+        rows = pd.DataFrame(new)
+        with pytest.raises(DataError, match=words):
+            post.predict_draws(rows, kind="response", level="new")
+        assert np.isfinite(post.predict_draws(rows, level="new")).all()
+
+
 # --- priors ---------------------------------------------------------------------------
 
 
@@ -123,6 +140,7 @@ def test_priors_are_shown_and_changed(frame: pd.DataFrame) -> None:
     [
         ({"rho": "Normal(0, 1)"}, "rho has a range with two ends"),
         ({"rho": "Beta(0, 1)"}, r"Beta\(0, 1\): both arguments must be positive"),
+        ({"rho": "Uniform(0, 0.5)"}, "rho may be anywhere from -"),
         ({"rho": "LKJ(-2)"}, r"LKJ\(-2\): its argument must be positive"),
         ({"sigma_ratio": "Normal(0, 1)"}, "allows negative values"),
         ({"phi": "Beta(1, 1)"}, "Keys: .*sigma_ratio, rho"),

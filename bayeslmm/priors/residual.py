@@ -17,7 +17,7 @@ from bayeslmm.design.space import Parameter
 from bayeslmm.errors import PriorError
 from bayeslmm.priors.prior import Prior, check_number
 from bayeslmm.priors.scale import LogScaleDensity
-from bayeslmm.priors.spec import check_positive, read_spec, spread_prior
+from bayeslmm.priors.spec import Spec, check_positive, read_spec, spread_prior
 
 # Sets in which nothing is said of an SD or a correlation.
 UNINFORMED = ("flat", "bambi", "brms")
@@ -56,7 +56,7 @@ def residual_priors(
     found = {p.label: prior for p, prior in zip(ratios, own, strict=True)}
     for p in design.residual.parameters:
         if p.variable == RHO:
-            found[p.label] = _rho(given[RHO]) if RHO in given else _default(p, name)
+            found[p.label] = _rho(given[RHO], p) if RHO in given else _default(p, name)
     return tuple(found.items())
 
 
@@ -86,17 +86,34 @@ def _default(rho: Parameter, name: str) -> Prior:
     return Prior("Beta", args, f"{low}, mildly against its ends")
 
 
-def _rho(value: object) -> Prior:
+def _is_all_of(spec: Spec, rho: Parameter) -> bool:
+    """Whether a prior is Uniform over the whole range of rho, or more."""
+    if spec.name != "Uniform":
+        return False
+    low, high = rho.bounds
+    ends = [
+        check_number(spec.args.get(name, end), f"{name} of 'rho'")
+        for name, end in (("lower", low), ("upper", high))
+    ]
+    if ends[0] > low or ends[1] < high:
+        raise PriorError(
+            f"The prior for 'rho' is Uniform({ends[0]:g}, {ends[1]:g}), and rho may be "
+            f"anywhere from {low:.3g} to {high:g}. Give a Beta stretched over that "
+            f"range, such as 'Beta(5, 2)' (towards 1), or 'flat' for all of it."
+        )
+    return True
+
+
+def _rho(value: object, rho: Parameter) -> Prior:
     """A Beta prior over the range of rho, LKJ's or a flat one as such."""
     spec = read_spec(value, RHO)
-    if spec.name in ("Flat", "Uniform"):
+    if spec.name == "Flat" or _is_all_of(spec, rho):
         spec = read_spec("Beta(1, 1)", RHO)
     if spec.name == "LKJ":
         eta = float(spec.args.get("eta", 1.0))
         if not eta > 0.0:
-            raise PriorError(
-                f"The prior for 'rho' is LKJ({eta:g}): it must be positive."
-            )
+            said = f"The prior for 'rho' is LKJ({eta:g})"
+            raise PriorError(f"{said}: its argument must be positive.")
         spec = read_spec(Prior("Beta", (("alpha", eta), ("beta", eta))), RHO)
     if spec.name != "Beta" or set(spec.args) != {"alpha", "beta"}:
         raise PriorError(
