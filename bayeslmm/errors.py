@@ -208,12 +208,12 @@ def warn_user(message: str, kind: type[BayesLMMWarning] = FitWarning) -> None:
     warnings.warn(message, kind, skip_file_prefixes=(PACKAGE,))
 
 
-def check_fraction(value: object, name: str) -> None:
+def check_fraction(value: object, name: str, example: float = 0.95) -> None:
     """Raise `ModelError` unless a probability is a number between 0 and 1."""
     if not is_number(value) or not 0.0 < value < 1.0:
         raise ModelError(
             f"{name} must lie between 0 and 1, not {value!r}. Give a number such as "
-            f"0.95."
+            f"{example}."
         )
 
 

@@ -106,6 +106,27 @@ def test_weights_divide_the_variance_of_a_row(sleepstudy):
     assert found.item() == pytest.approx(expected, rel=EXACT)
 
 
+def test_strata_have_each_their_own_variance(sleepstudy):
+    """Structured residuals: sigma**2 mean(ratio**2), not that of the first stratum."""
+    data = sleepstudy.assign(late=np.where(sleepstudy["Days"] > 6, "late", "early"))
+    fixed, sds = {"Intercept": 250.0, "Days": 10.0}, {"1|Subject_sigma": 40.0}
+    values = {**fixed, **sds, "sigma": 20.0}
+    b = np.random.default_rng(1).normal(0.0, 40.0, (1, 1, 18))
+    formula = "Reaction ~ Days + (1 | Subject)"
+    model = Model(formula, data, residual="varident(late)")
+    held = draws_of(model, values, b)["posterior"].to_dataset()
+    held["sigma_ratio"] = (("chain", "draw", "late"), np.full((1, 1, 1), 3.0))
+    tree = xr.DataTree.from_dict({"posterior": held})
+    found, rows = explained_draws(model, tree, "model"), model.design.rows
+    mean = rows.X @ list(fixed.values())
+    mu = mean + b[0, 0, rows.codes[0]]
+    rest = 20.0**2 * np.where(data["late"] == "late", 9.0, 1.0).mean()
+    whole = mu.var(ddof=1) / (mu.var(ddof=1) + rest)
+    part = mean.var(ddof=1) / (mean.var(ddof=1) + 40.0**2 + rest)
+    assert found["conditional"].item() == pytest.approx(whole, rel=EXACT)
+    assert found["marginal"].item() == pytest.approx(part, rel=EXACT)
+
+
 # --- families -------------------------------------------------------------------------
 
 

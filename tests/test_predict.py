@@ -66,6 +66,31 @@ def new(data):
     return rows.drop(columns="y")
 
 
+@pytest.mark.parametrize("side", ["reml", "post"])
+def test_predictions_have_the_index_of_the_rows(request, data, side):
+    """So that a column of them fits the frame, were it filtered or in another order."""
+    fit, verb = request.getfixturevalue(side), "estimate" if side == "reml" else "mean"
+    some = data.iloc[[7, 3, 20]]
+    held = data.assign(found=fit.predict(some)[verb])["found"]
+    assert list(np.flatnonzero(held.notna())) == [3, 7, 20]
+    assert held[[3, 7, 20]].to_numpy() == pytest.approx(
+        fit.predict()[verb].iloc[[3, 7, 20]].to_numpy(), rel=EXACT
+    )
+    assert list(fit.predict(some.set_index(pd.Index(["a", "a", "b"]))).index) == [
+        *("a", "a", "b")
+    ]
+
+
+def test_rows_that_were_left_out_have_no_prediction(data):
+    """The rows used keep their labels; those after one left out do not move up."""
+    holes = data.assign(y=data["y"].where(data.index != 2))
+    with unchecked():
+        fit = lmm.Model("y ~ x + (1 | g)", holes).fit_reml()
+    held = holes.assign(found=fit.predict()["estimate"])["found"]
+    assert list(np.flatnonzero(held.isna())) == [2]
+    assert held[3] == pytest.approx(fit.predict(data)["estimate"][3], rel=EXACT)
+
+
 # --- the mathematics ------------------------------------------------------------------
 
 

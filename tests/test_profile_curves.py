@@ -49,7 +49,10 @@ def test_curves_that_end_have_limits_at_the_end(public_data):
     table = profile.interval(0.95)
     assert table["lower"]["1|Batch_sigma"] == 0.0
     assert 2.0 < table["upper"]["1|Batch_sigma"] < 3.0
-    assert np.isnan(profile.interval(0.9999).loc["sigma"]).all()
+    far = profile.interval(0.9999)
+    assert np.isnan(far.loc["sigma"]).all()
+    assert "the curve ends before 0.9999" in repr(far).replace("\n", " ")
+    assert "ends before" not in repr(table)
 
 
 def test_the_figure_marks_the_intervals(profile):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import bayeslmm as lmm
 from bayeslmm.errors import DataError, DataWarning, ModelError
@@ -151,6 +151,7 @@ def test_an_error_where_nothing_is_estimable():
 
 
 @settings(max_examples=10, deadline=None)
+@example(seed=300, shift=0.0)  # a cell of one row has no slope
 @given(seed=st.integers(0, 1000), shift=st.sampled_from([0.0, 50.0, 2000.0]))
 def test_law_dropping_changes_no_fitted_value(seed, shift):
     """The space of X is that of all columns, wherever x is zero."""
@@ -161,8 +162,7 @@ def test_law_dropping_changes_no_fitted_value(seed, shift):
     data = data[~((data.a == "q") & (data.b == "r"))]
     model = quiet("y ~ x * a * b + (1 | g)", data)
     cells = (data.a + data.b).rename("cell")
-    assume(cells.value_counts().min() > 1)  # one row tells no slope
-    full = lmm.Model("y ~ 0 + cell + cell:x + (1 | g)", data.assign(cell=cells))
+    full = quiet("y ~ 0 + cell + cell:x + (1 | g)", data.assign(cell=cells))
     whole = np.hstack([model.design.rows.X, full.design.rows.X]) - 0.0
     whole = whole / np.linalg.norm(whole, axis=0)
     ranks = [

@@ -353,6 +353,19 @@ def test_a_report_without_shares_has_no_such_table(post, sleep):
     assert components_table(sleep, other) is None
 
 
+def test_of_which_rows_the_sigma_of_strata_is(sleepstudy):
+    """That of the table is no longer the summary's, so the table says what it is."""
+    data = sleepstudy.assign(late=np.where(sleepstudy["Days"] > 6, "late", "early"))
+    formula = "Reaction ~ Days + (1 | Subject)"
+    fit = Model(formula, data, residual="varident(late)").fit_reml()
+    table, ratio = fit.varcomp(), fit.summary()["estimate"]["sigma_ratio[late]"]
+    mean_square = fit.sigma**2 * (0.7 + 0.3 * ratio**2)
+    assert table["variance"]["sigma"] == pytest.approx(mean_square, rel=EXACT)
+    assert "sigma: root mean square over the rows" in repr(table)
+    plain = Model(formula, data).fit_reml().varcomp()
+    assert "root mean square" not in repr(plain)
+
+
 # --- bad input ------------------------------------------------------------------------
 
 

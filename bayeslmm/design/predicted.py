@@ -1,12 +1,17 @@
 """Rows to predict, those that were fitted or new ones, as far as they are asked for."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayeslmm.design.arrays import rows_of
+from bayeslmm.design.frame import open_frame
 from bayeslmm.design.known import LevelWord, refuse_unseen
 from bayeslmm.design.recipe import NewGroup, NewRows, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rows_to_predict(
@@ -55,3 +60,25 @@ def _rows_used(recipe: Recipe, words: Sequence[LevelWord]) -> NewRows:
         for word, Z, codes in zip(words, rows.Z, rows.codes, strict=True)
     ]
     return NewRows(rows.X, tuple(groups), rows.offset)
+
+
+def predicted_index(
+    new_data: object, row_labels: np.ndarray | None, n: int
+) -> "pd.Index":
+    """Index of a table of predictions: that of the rows, so that a column of it fits.
+
+    Parameters
+    ----------
+    new_data : DataFrame or None
+        New rows; those of pandas have an index.
+    row_labels : ndarray, shape (n,), or None
+        Labels of the rows used.
+    n : int
+        Number of rows.
+    """
+    import pandas as pd
+
+    if new_data is None:
+        return pd.RangeIndex(n) if row_labels is None else pd.Index(row_labels)
+    native = open_frame(new_data).to_native()
+    return native.index if isinstance(native, pd.DataFrame) else pd.RangeIndex(n)

@@ -8,7 +8,6 @@ words which of bambi's internals has moved.
 
 import functools
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +24,7 @@ from bayeslmm.graph.names import (
     response_name,
     safe_name,
 )
+from bayeslmm.graph.orders import bambi_orders, reorder
 from bayeslmm.graph.residual import add_residual, given_before
 from bayeslmm.graph.terms import (
     bambi_priors,
@@ -232,9 +232,9 @@ def _model_class() -> type:
             self, idata: Foreign, *args: Foreign, **kwargs: Foreign
         ) -> Foreign:
             """Bambi's, which goes by position: draws in its order, then in ours."""
-            ours = _reorder(idata, _bambi_orders(self))
+            ours = reorder(idata, bambi_orders(_parent(self, self.source)))
             idata = super()._compute_likelihood_params(idata, *args, **kwargs)
-            _reorder(idata, ours)
+            reorder(idata, ours)
             return idata
 
         def compute_log_likelihood(self, *args: Foreign, **kwargs: Foreign) -> Foreign:
@@ -258,35 +258,6 @@ def _refuse_weights(model: ModelSpec, what: str) -> None:
             f"Bambi's {what} does not know precision weights and would be silently "
             "wrong. Use the methods of the Posterior."
         )
-
-
-def _bambi_orders(bambi_model: Foreign) -> dict[str, list[str]]:
-    """Bambi's order of the coordinates of every factor, by dimension."""
-    component, orders = _parent(bambi_model, bambi_model.source), {}
-    for term in component.common_terms.values():
-        orders |= {dim: _labels(values) for dim, values in term.coords.items()}
-    for term in component.group_specific_terms.values():
-        for dim, values in term.coords.items():
-            if dim.endswith("__expr_dim"):
-                orders[dim] = _labels(values)
-    return orders
-
-
-def _labels(values: Iterable[object]) -> list[str]:
-    """Coordinates as text."""
-    return [str(value) for value in values]
-
-
-def _reorder(idata: Foreign, orders: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Put the posterior of `idata` into other orders, in place; gives the former."""
-    posterior = idata["posterior"].to_dataset()
-    former = {
-        dim: _labels(posterior[dim].to_numpy()) for dim in orders if dim in posterior
-    }
-    changed = {dim: orders[dim] for dim in former if former[dim] != orders[dim]}
-    if changed:
-        idata["posterior"] = posterior.sel(changed)
-    return former
 
 
 @functools.cache

@@ -128,9 +128,14 @@ def find_patterns(structure: ResidualStructure, rows: ResidualRows) -> list[Patt
 def _rows(kind: int, stratum: Codes, at: Places, n: int) -> Iterator[Pattern]:
     """Some rows, by stratum."""
     own = stratum[at]
-    for s in np.unique(own).tolist():
+    for s in _occurring(own):
         fold = Fold(_selected(at[own == s], n))
         yield Pattern(kind, 0.0, (s, s), ((1.0, fold),))
+
+
+def _occurring(codes: Codes) -> list[int]:
+    """The different codes, rising: they are small, so that a table is quicker."""
+    return np.flatnonzero(np.bincount(codes)).tolist()
 
 
 def _selected(
@@ -162,13 +167,17 @@ def _lag(
     d: float, stratum: Codes, earlier: Places, later: Places, n: int
 ) -> Iterator[Pattern]:
     """Neighbours that are d steps apart."""
-    kinds = np.sort(np.stack([stratum[earlier], stratum[later]]), axis=0)
-    ends = {s: _ends(earlier, later, n, stratum == s) for s in np.unique(kinds)}
+    one, other = stratum[earlier], stratum[later]
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    both = low * (int(stratum.max()) + 1) + high
+    pairs = [divmod(pair, int(stratum.max()) + 1) for pair in _occurring(both)]
+    among = sorted({s for pair in pairs for s in pair})
+    ends = {s: _ends(earlier, later, n, stratum == s) for s in among}
     for s, fold in ends.items():
-        yield Pattern(ENDS, d, (int(s), int(s)), ((1.0, fold),))
-    mixed = bool((kinds[0] != kinds[1]).any())
-    for s, t in np.unique(kinds, axis=1).T.tolist():
-        own = (kinds[0] == s) & (kinds[1] == t)
+        yield Pattern(ENDS, d, (s, s), ((1.0, fold),))
+    mixed = any(s != t for s, t in pairs)
+    for s, t in pairs:
+        own = (low == s) & (high == t)
         pair = earlier[own], later[own]
         whole = _ends(*pair, n) if mixed else ends[s]
         folds = ((1.0, whole), (-1.0, _differences(*pair, n)))

@@ -15,6 +15,7 @@ from bayeslmm.design.rows import Rows
 from bayeslmm.marginal.columns import Columns
 from bayeslmm.marginal.patterns import Fold, find_patterns
 from bayeslmm.marginal.stack import Folder, Stack
+from bayeslmm.marginal.standins import StandIns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Restacker:
                 Fr[p, :, -1] += sign * (own.rest.T @ folded)
                 if F.shape[1]:
                     F[p, :, :, -1] += sign * _level_sums(own, folded, F.shape[1])
-        return replace(old, WW=WW, F=F, Fr=Fr)
+        few = None if old.few is None else StandIns.of(old.A, F)
+        return replace(old, WW=WW, F=F, Fr=Fr, few=few)
 
 
 def _level_sums(

@@ -10,6 +10,8 @@ the expectation over beta and b given y: the squares at their means, and traces 
 covariances, all from the cross-products of the pattern.
 """
 
+import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,20 +39,35 @@ from bayeslmm.marginal.statistics import Factors, Projection, Slopes, Statistics
 
 
 class Eliminated(NamedTuple):
-    """One factorisation at a point, with what gradients need of it."""
+    """One factorisation at a point, with what gradients need of it.
+
+    Levels of the lead may be stand-ins: ``A`` and ``F`` are theirs by pattern, shapes
+    (P, c, k, k) and (P, c, k, w), ``count`` how many levels each stands for.
+    """
 
     stats: Statistics
     done: Elimination
     projected: tuple[Projection, ...]
+    A: Float[np.ndarray, "p c k k"]
+    F: Float[np.ndarray, "p c k w"]
+    count: Float[np.ndarray, " c"]
 
     @classmethod
     def at(
         cls, stack: Stack, residual: Float[np.ndarray, " r"], relative: Factors
     ) -> "Eliminated":
         """At coordinates of the residuals and relative factors."""
-        stats = stack.at(residual)
+        stats, few = stack.summed(residual), stack.few
         done = eliminate(stats, relative)
-        return cls(stats, done, projections(stats, done))
+        projected = projections(stats, done)
+        if few is None:
+            ones = np.ones(len(stats.A))
+            return cls(stats, done, projected, stack.A, stack.F, ones)
+        if math.isfinite(done.log_det):
+            done = replace(done, log_det=few.log_det(done.lead.root))
+        Q, D = projected[0]
+        projected = ((Q, few.count[:, None, None] * D),)
+        return cls(stats, done, projected, few.A, few.F, few.count)
 
     @property
     def lead_response(self) -> Float[np.ndarray, "j k w"]:
@@ -64,10 +81,14 @@ class Eliminated(NamedTuple):
         return left(self.done.kappa, self.stats.rest, self.done.factors[1:])
 
     def lead_covariance(self) -> Float[np.ndarray, "j k k"]:
-        """Covariance of the lead's effects of each level given beta, over sigma**2."""
+        """Covariance of the lead's effects of each level given beta, over sigma**2.
+
+        Of a stand-in the sum over its levels.
+        """
         factor = self.done.factors[0]
         spread = factor @ factor.T
-        return spread - spread @ self.projected[0][1] @ factor.T
+        whole = self.count[:, None, None] * spread
+        return whole - spread @ self.projected[0][1] @ factor.T
 
     def rest_covariance(self) -> Float[np.ndarray, "m m"]:
         """The same of all effects of the rest."""
@@ -89,7 +110,7 @@ def expected_squares(
     B = at.lead_response
     BK = B @ K
     A = at.lead_covariance() + BK @ B.swapaxes(1, 2)
-    found = _dots(stack.WW, K) - 2.0 * _dots(stack.F, BK) + _dots(stack.A, A)
+    found = _dots(stack.WW, K) - 2.0 * _dots(at.F, BK) + _dots(at.A, A)
     if not stack.layout.m:
         return found
     b = at.rest_response
@@ -116,8 +137,8 @@ def pattern_grams(stack: Stack, at: Eliminated) -> Float[np.ndarray, "p w w"]:
     """Derivative of ``[X y]'V0^-1[X y]`` by the weight of each pattern."""
     P, w, B = len(stack.WW), stack.WW.shape[1], at.lead_response
     flat = B.reshape(-1, w)
-    half = stack.F.reshape(P, -1, w).swapaxes(1, 2) @ flat
-    AB = (stack.A @ B).reshape(P, -1, w)
+    half = at.F.reshape(P, -1, w).swapaxes(1, 2) @ flat
+    AB = (at.A @ B).reshape(P, -1, w)
     found = stack.WW - half - half.swapaxes(1, 2) + flat.T @ AB
     if not stack.layout.m:
         return found

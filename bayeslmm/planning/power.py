@@ -186,7 +186,7 @@ def power(
     >>> bool(0.6 < found.table["power"].iloc[0] < 1.0)
     True
     """
-    check_fraction(alpha, "alpha")
+    check_fraction(alpha, "alpha", 0.05)
     nsim = check_count(nsim, "nsim", 1)
     check_seed(seed)
     check_progress(progress)

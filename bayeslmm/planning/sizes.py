@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.errors import ModelError, listed, nearest_names
 from bayeslmm.formula import Formula
 
 
@@ -32,13 +32,19 @@ def resized(
     Raises
     ------
     ModelError
-        If there is no such column.
+        If there is no such column, or it is a predictor that groups no rows.
     """
     for name, count in groups.items():
         if name not in data.columns:
             raise ModelError(
                 f"There is no column {name!r} to have more levels."
                 f"{nearest_names(name, data.columns)}"
+            )
+        if name in formula.columns and name not in _grouping(formula):
+            raise ModelError(
+                f"{name!r} does not group rows in {formula.text!r}, so it cannot have "
+                f"more levels. groups= is for grouping columns: "
+                f"{listed(_grouping(formula))}."
             )
         data = _resized(data, name, count, formula)
     return data
@@ -51,9 +57,7 @@ def _resized(
     codes, levels = pd.factorize(data[name])
     if not len(levels):
         raise ModelError(f"The column {name!r} has no levels: all values are missing.")
-    grouping = {
-        c for own in formula.groupings for atom in own.group for c in atom.columns
-    }
+    grouping = _grouping(formula)
     others = [c for c in formula.columns if c in data.columns and c != name]
     inner = [c for c in others if c in grouping and _is_constant(data, name, within=c)]
     outer = set(others) - {*inner, *formula.response.columns}
@@ -73,6 +77,12 @@ def _resized(
             pairs = zip(data[column], copy[at], strict=True)
             data[column] = [v if pd.isna(v) else f"{v}.{i + 1}" for v, i in pairs]
     return data
+
+
+def _grouping(formula: Formula) -> tuple[str, ...]:
+    """Columns that group rows."""
+    found = (c for own in formula.groupings for a in own.group for c in a.columns)
+    return tuple(dict.fromkeys(found))
 
 
 def _is_constant(data: pd.DataFrame, column: str, *, within: str) -> bool:

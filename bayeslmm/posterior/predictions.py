@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from bayeslmm.covariance import theta_to_factor
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.known import LevelWord, averaged_away, known_words
-from bayeslmm.design.predicted import rows_to_predict
+from bayeslmm.design.predicted import predicted_index, rows_to_predict
 from bayeslmm.design.recipe import NewRows
 from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import ModelError, check_seed
@@ -109,10 +109,11 @@ def prediction_table(
     if not parts:  # no rows: the columns, and nothing in them
         return Table(columns=["mean", "median", "sd", "lower", "upper"], dtype=float)
     table = pd.concat(parts, ignore_index=True)
+    table.index = predicted_index(newdata, model.row_labels, len(table))
     if missing.sd:
         without_mean, without_sd = _without(model, rows, asked.kind, missing)
-        table.loc[without_mean, "mean"] = np.nan
-        table.loc[without_sd, "sd"] = np.nan
+        table["mean"] = table["mean"].mask(without_mean)
+        table["sd"] = table["sd"].mask(without_sd)
     return table
 
 

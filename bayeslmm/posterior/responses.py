@@ -161,9 +161,10 @@ class Responses(SharedMethods):
         Returns
         -------
         DataFrame
-            One row for each row: ``mean``, ``median``, ``sd``, ``lower``, ``upper``,
-            units of y; a mean or SD that does not exist is NaN (flat priors and few
-            levels, for new levels and without random effects).
+            One row for each row, with the index that `RemlFit.predict` has: ``mean``,
+            ``median``, ``sd``, ``lower``, ``upper``, units of y; a mean or SD that does
+            not exist is NaN (flat priors and few levels, for new levels and without
+            random effects).
 
         Raises
         ------

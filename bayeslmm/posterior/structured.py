@@ -54,9 +54,10 @@ def structured_effects(
     b : tuple of ndarray, shape (s, J_t, k_t)
         Random effects of each bar term.
     """
+    at = stack.at if lead else stack.summed
     drawn = [
         draw_effects(
-            stack.at(residual[i]),
+            at(residual[i]),
             [own[i : i + 1] for own in factors],
             sigma[i : i + 1],
             draw_generator(*source, i),

@@ -131,7 +131,7 @@ class Target:
     def statistics_at(self, x: Float[np.ndarray, " m"]) -> Statistics:
         """Cross-products under the residuals that x says."""
         stack = self.conditioned.stack
-        return self.statistics if stack is None else stack.at(x[self.residual])
+        return self.statistics if stack is None else stack.summed(x[self.residual])
 
     def __call__(
         self, x: Float[np.ndarray, " m"]

@@ -112,7 +112,13 @@ class Profile:
         ]
         lower, upper = np.array(ends).T
         index = pd.Index(self.labels, name="label")
-        return Table({"lower": lower, "upper": upper}, index=index)
+        table = Table({"lower": lower, "upper": upper}, index=index)
+        if table.isna().to_numpy().any():
+            table.attrs["notes"] = (
+                f"-: the curve ends before {prob:g}. RemlFit.interval({prob:g}, "
+                f"method='profile') searches so far.",
+            )
+        return table
 
     def curve(
         self, label: str

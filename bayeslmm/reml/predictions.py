@@ -26,7 +26,7 @@ from scipy.special import ndtri
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.known import averaged_away, known_words
 from bayeslmm.design.memory import check_fits
-from bayeslmm.design.predicted import rows_to_predict
+from bayeslmm.design.predicted import predicted_index, rows_to_predict
 from bayeslmm.design.recipe import NewRows
 from bayeslmm.design.residual import ResidualRows, ResidualStructure
 from bayeslmm.errors import (
@@ -175,7 +175,8 @@ def prediction_table(
         low, high = np.quantile(errors.pivots, tails, axis=0) * found.sd
         ends, se = (found.values + low, found.values + high), errors.rms
     columns = {"estimate": found.values, "se": se, "lower": ends[0], "upper": ends[1]}
-    table = Table(columns)
+    index = predicted_index(newdata, fit.model.row_labels, asked.rows.n)
+    table = Table(columns, index=index)
     table.attrs["notes"] = (*notes, *_alike_notes(fit, asked.rows))
     return table
 

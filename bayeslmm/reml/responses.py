@@ -68,9 +68,11 @@ class Predictions:
         Returns
         -------
         DataFrame
-            One row for each row, units of y: ``estimate``, the best guess; ``se``, the
-            SD of its error; ``lower``, ``upper``, between which what is predicted lies
-            with probability `prob`. ``attrs["notes"]``, shown below, say how.
+            One row for each row, with the index of `newdata`, or of the rows used as
+            ``model.row_labels`` has it; units of y: ``estimate``, the best guess;
+            ``se``, the SD of its error; ``lower``, ``upper``, between which what is
+            predicted lies with probability `prob`. ``attrs["notes"]``, shown below, say
+            how.
 
         Raises
         ------

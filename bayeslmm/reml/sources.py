@@ -33,6 +33,11 @@ AT_MEAN = (
     "means; at='zero' has those of the summary."
 )
 
+OF_STRATA = (
+    "sigma: root mean square over the rows, whose strata have SDs of their own; the "
+    "sigma of the summary is that of the first."
+)
+
 
 def source_quantities(
     design: Design, *, at_mean: bool, residual: str = "sigma"
@@ -62,7 +67,9 @@ def source_quantities(
         return {"estimate": estimate, "variance": variance, "share": share}
 
     moves = at_mean and any(term.is_closed for term in design.groups)
-    attrs = {"notes": (AT_MEAN,)} if moves else {}
+    strata = design.residual is not None and design.residual.strata is not None
+    notes = (*((AT_MEAN,) if moves else ()), *((OF_STRATA,) if strata else ()))
+    attrs = {"notes": notes} if notes else {}
     keys = source_keys(shown)
     index = source_index(shown, residual)
     return Quantities(index, of, keys, ("share",), attrs)

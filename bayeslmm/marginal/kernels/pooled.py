@@ -29,7 +29,7 @@ class Alike:
     edges: Int[np.ndarray, " u1"]
 
 
-def alike_levels(A: Float[np.ndarray, "j k k"]) -> Alike:
+def alike_levels(A: Float[np.ndarray, "j k c"]) -> Alike:
     """Which levels have equal A, up to rounding."""
     return _gathered(*_equal_rows(_rounded(A)))
 
@@ -64,7 +64,7 @@ def levels_to_pool(A: Float[np.ndarray, "j k k"], w: int) -> Alike | None:
     return _gathered(first, group) if len(first) * k * w < len(A) * (k + w) else None
 
 
-def _rounded(A: Float[np.ndarray, "j k k"]) -> Float[np.ndarray, "j c"]:
+def _rounded(A: Float[np.ndarray, "j k c"]) -> Float[np.ndarray, "j kc"]:
     """Entries as whole multiples of what counts as equal, one row for each level."""
     step = SAME * max(float(np.abs(A).max()), 1e-300)
     return np.round(A.reshape(len(A), -1) / step)
