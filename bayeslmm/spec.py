@@ -134,9 +134,9 @@ class ModelSpec:
             )
         if source is not None:
             raise DataError(
-                f"residual={said!r} needs all rows of a series beside each other, and "
-                f"rows that are read in batches come in any order. Fit the model to a "
-                f"data frame in memory."
+                f"residual={said!r} needs all rows at once: strata and series are "
+                f"known when every row is, and batches come one by one. Fit the model "
+                f"to a data frame in memory."
             )
 
     def _set_priors(self, priors: object, *, center_predictors: bool) -> None:

@@ -248,7 +248,7 @@ def test_other_families_and_batches_have_no_residuals(
         Model("y ~ (1 | s)", frame, family="poisson", residual="varident(half)")
     path = tmp_path / "rows.parquet"
     frame.to_parquet(path)
-    with pytest.raises(DataError, match="rows of a series beside each other"):
+    with pytest.raises(DataError, match="needs all rows at once"):
         Model("y ~ (1 | s)", path, residual="varident(half)")
 
 

@@ -122,7 +122,8 @@ def test_priors_are_shown_and_changed(frame: pd.DataFrame) -> None:
     ("priors", "words"),
     [
         ({"rho": "Normal(0, 1)"}, "rho has a range with two ends"),
-        ({"rho": "Beta(0, 1)"}, "both arguments must be positive"),
+        ({"rho": "Beta(0, 1)"}, r"Beta\(0, 1\): both arguments must be positive"),
+        ({"rho": "LKJ(-2)"}, r"LKJ\(-2\): its argument must be positive"),
         ({"sigma_ratio": "Normal(0, 1)"}, "allows negative values"),
         ({"phi": "Beta(1, 1)"}, "Keys: .*sigma_ratio, rho"),
     ],

@@ -112,14 +112,19 @@ def test_errors(sleepstudy):
             asked(streamed.fit_reml())
 
 
-def test_a_row_that_the_fit_passes_through_has_no_standardised_residual():
-    data = frame().assign(alone=0.0)
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_a_row_that_the_fit_passes_through_has_no_standardised_residual(seed):
+    """Rounding over rounding is no residual: it was NaN, 0 or 0.03 by chance."""
+    data = frame(seed).assign(alone=0.0)
     data.loc[5, "alone"] = 1.0
-    fit = quiet(lambda: Model("y ~ x + alone + (1 | g)", data).fit_reml())
-    assert fit.hatvalues()[5] == pytest.approx(1.0, abs=1e-12)
-    own = fit.residuals("standardized")
-    assert np.isnan(own[5]) or abs(own[5]) < 1.0
-    assert np.isfinite(np.delete(own, 5)).all()
+    data["x"] += 1e6
+    formula = "y ~ x + alone + (x | g) + (1 | h)"
+    fit = quiet(lambda: Model(formula, data, weights="weight").fit_reml())
+    assert fit.hatvalues()[5] == 1.0
+    for kind in ("standardized", "studentized"):
+        own = fit.residuals(kind)
+        assert np.isnan(own[5])
+        assert np.isfinite(np.delete(own, 5)).all()
 
 
 # --- posterior ------------------------------------------------------------------------
@@ -129,7 +134,8 @@ def test_a_row_that_the_fit_passes_through_has_no_standardised_residual():
 def weighted():
     """REML and a short posterior of a weighted crossed model."""
     data = frame()
-    model = Model("y ~ x + (x | g) + (1 | h)", data, weights="weight")
+    formula, priors = "y ~ x + (x | g) + (1 | h)", {"common": "flat"}
+    model = Model(formula, data, weights="weight", priors=priors)
     post = sample_unchecked(model, draws=20, chains=2, seed=5, method="importance")
     return quiet(model.fit_reml), post
 
@@ -162,6 +168,29 @@ def test_standardised_over_draws_is_dense(weighted):
     weight = 1.0 / np.array(densities)
     pit = (weight * np.array(below)).sum(axis=0) / weight.sum(axis=0)
     np.testing.assert_allclose(norm.cdf(post.residuals("studentized")), pit, atol=EXACT)
+
+
+def test_a_row_predicted_by_all_others_is_so_with_the_priors():
+    """By inverses of the whole covariance of y: prior of x, none of the intercept."""
+    data = frame()
+    data["y"] += 3.0 * data["x"]
+    priors = {"Intercept": "flat", "x": "Normal(0.5, 0.2)"}
+    model = Model("y ~ x + (1 | g)", data, weights="weight", priors=priors)
+    post = sample_unchecked(model, draws=10, chains=1, seed=5, method="importance")
+    x = data["x"].to_numpy()
+    y, one, weight, below = model.design.rows.y - 0.5 * x, np.ones(len(x)), [], []
+    sigmas, sds = post.draws("sigma").ravel(), post.draws("1|g_sigma").ravel()
+    for sigma, sd in zip(sigmas, sds, strict=True):
+        V = dense_V(model.design, (np.array([[sd]]),), sigma) + 0.04 * np.outer(x, x)
+        inverse = np.linalg.inv(V)
+        P = inverse - np.outer(inverse @ one, inverse @ one) / inverse.sum()
+        own, root = (P @ y) / np.sqrt(np.diag(P)), np.sqrt(np.diag(P))
+        weight.append(1.0 / (root * norm.pdf(own)))
+        below.append(norm.cdf(own))
+    pit = np.average(below, axis=0, weights=weight)
+    found = post.residuals("studentized")
+    np.testing.assert_allclose(norm.cdf(found), pit, atol=EXACT)
+    assert np.corrcoef(found, x)[0, 1] > 0.5  # the prior does not let x fit
 
 
 def test_both_sides_have_the_same_kinds(weighted):

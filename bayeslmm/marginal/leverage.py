@@ -15,12 +15,15 @@ from jaxtyping import Float
 from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import ModelError
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
+from bayeslmm.marginal.fixed import BetaPrior, solve_beta
 from bayeslmm.marginal.layout import Block, left_transposed
 from bayeslmm.marginal.saferows import SafeRows
 from bayeslmm.marginal.statistics import Statistics
 
 # Matrices of the size of the effects outside the largest factor, held at a time.
 DENSE = 3
+# A leverage nearer to 1 than this is 1: the rest is rounding, and so is the residual.
+SATURATED = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,12 @@ class RowFit:
         return self.quad - self.pull * self.residual**2
 
 
-def fit_rows(rows: SafeRows, relative: Sequence[Float[np.ndarray, "_k _k"]]) -> RowFit:
+def fit_rows(
+    rows: SafeRows,
+    relative: Sequence[Float[np.ndarray, "_k _k"]],
+    sigma: float = 1.0,
+    prior: BetaPrior | None = None,
+) -> RowFit:
     """Leverage, residuals and what deletions need, of all rows.
 
     Parameters
@@ -90,6 +98,11 @@ def fit_rows(rows: SafeRows, relative: Sequence[Float[np.ndarray, "_k _k"]]) -> 
         The rows with their model.
     relative : sequence of ndarray, shape (k_t, k_t)
         Relative factors of each bar term, safe coordinates.
+    sigma : float, optional
+        Residual SD, safe units; asked for beside a prior only.
+    prior : BetaPrior, optional
+        Of the fixed effects, safe coordinates; flat without. Then C is their posterior
+        covariance over sigma squared, and Q the inverse of the covariance of y.
 
     Returns
     -------
@@ -115,18 +128,19 @@ def fit_rows(rows: SafeRows, relative: Sequence[Float[np.ndarray, "_k _k"]]) -> 
     for b, ((Q, _), factor) in enumerate(found):
         effects = factor @ (factor.T @ Q)  # Lambda M^-1 Lambda' Z'W[X y], (J, k, w)
         left_over -= np.einsum("nk,nkw->nw", rows.Z[b], effects[rows.codes[b]])
-    C = np.linalg.inv(done.G[:p, :p])
-    beta = C @ done.G[:p, p]
+    fixed = solve_beta(done.G, sigma, prior)
+    C, beta = fixed.covariance / sigma**2, fixed.beta
     X = left_over[:, :p]
     spread = _random_spread(stats, done, rows) + np.einsum("np,pq,nq->n", X, C, X)
+    hat = rows.weights * spread
     return RowFit(
-        hat=np.minimum(rows.weights * spread, 1.0),
+        hat=np.where(hat < 1.0 - SATURATED, hat, 1.0),
         residual=left_over[:, p] - X @ beta,
         X=X,
         beta=beta,
         C=C,
         weights=rows.weights,
-        quad=float(done.G[p, p] - beta @ done.G[:p, p]),
+        quad=fixed.quad * sigma**2,
     )
 
 

@@ -69,9 +69,9 @@ def safe_rows(design: Design, conditioned: Conditioned, what: str) -> SafeRows:
     """
     if design.residual is not None:
         raise ModelError(
-            f"For residual={design.residual.label!r} there are no {what} here: those "
-            f"by leverage take residuals to be independent. residuals('scaled') has "
-            f"those that are, given the ones before them in their series."
+            f"There are no {what} with residual={design.residual.label!r}: they take "
+            f"residuals to be independent. Look at residuals('scaled'), which are "
+            f"independent with one SD if the model holds."
         )
     rows, twin = rows_of(design, what), Twin.of(conditioned)
     columns, all_rows = safe_columns(design, conditioned), slice(0, rows.n)

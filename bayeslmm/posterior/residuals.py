@@ -2,7 +2,9 @@
 
 Takes the draws; standardised residuals are averaged over draws of the covariance
 parameters, fixed and random effects at their best given each: exact up to the number of
-draws looked at, and no draw of the effects is needed.
+draws looked at, and no draw of the effects is needed. Priors of the fixed effects count
+in what is predicted by all other rows; not in standardised residuals, which are those
+of the checks.
 """
 
 from collections.abc import Iterator
@@ -13,11 +15,13 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
 from bayeslmm.design.arrays import rows_of
-from bayeslmm.errors import ModelError
+from bayeslmm.errors import ModelError, PriorError
+from bayeslmm.marginal import BetaPrior
 from bayeslmm.marginal.leverage import RowFit, fit_rows
 from bayeslmm.marginal.saferows import SafeRows, safe_rows
 from bayeslmm.posterior.places import label_draws, residual_draws
 from bayeslmm.posterior.predictions import factor_draws
+from bayeslmm.priors import safe_beta_prior
 from bayeslmm.reml.residuals import (
     NEEDED,
     check_residual_kind,
@@ -69,7 +73,7 @@ def _left_out(post: "Posterior") -> Float[np.ndarray, " n"]:
     Given the covariance parameters, the standardised residual is that of a row from its
     prediction by all others; draws are weighted by one over its density there.
     """
-    found = list(_standard_draws(post))
+    found = list(_standard_draws(post, with_prior=True))
     own = np.array([one for one, _, _ in found])
     hat = np.array([seen.hat for _, seen, _ in found])
     sigma = np.array([scale for _, _, scale in found])
@@ -81,17 +85,27 @@ def _left_out(post: "Posterior") -> Float[np.ndarray, " n"]:
 
 
 def _standard_draws(
-    post: "Posterior",
+    post: "Posterior", *, with_prior: bool = False
 ) -> Iterator[tuple[Float[np.ndarray, " n"], RowFit, float]]:
     """Standardised residuals, leverage and sigma at draws evenly spread over all."""
     n = post.model.design.n
     rows = safe_rows(post.model.design, post.model.conditioned, NEEDED)
     most = min(MOST_DRAWS, max(FEWEST_DRAWS, MOST_ROWS // n))
+    prior = _beta_prior(post, rows) if with_prior else None
     for relative, sigma in relative_draws(post, rows, most):
-        seen = fit_rows(rows, relative)
         unit = rows.conditioned.unit / sigma
+        seen = fit_rows(rows, relative, 1.0 / unit, prior)
         scaled = seen.residual * np.sqrt(rows.weights) * unit
         yield standardized(scaled, seen.hat), seen, sigma
+
+
+def _beta_prior(post: "Posterior", rows: SafeRows) -> BetaPrior | None:
+    """The prior of the fixed effects; none if it is not Normal."""
+    model = post.model
+    try:
+        return safe_beta_prior(model.priors, model.design, rows.conditioned)
+    except PriorError:
+        return None
 
 
 def relative_draws(

@@ -93,6 +93,10 @@ def _rho(value: object) -> Prior:
         spec = read_spec("Beta(1, 1)", RHO)
     if spec.name == "LKJ":
         eta = float(spec.args.get("eta", 1.0))
+        if not eta > 0.0:
+            raise PriorError(
+                f"The prior for 'rho' is LKJ({eta:g}): it must be positive."
+            )
         spec = read_spec(Prior("Beta", (("alpha", eta), ("beta", eta))), RHO)
     if spec.name != "Beta" or set(spec.args) != {"alpha", "beta"}:
         raise PriorError(
@@ -105,8 +109,8 @@ def _rho(value: object) -> Prior:
     }
     if min(shapes.values()) <= 0.0:
         raise PriorError(
-            f"The prior for 'rho' is Beta with {shapes}: both arguments must be "
-            f"positive."
+            f"The prior for 'rho' is Beta({shapes['alpha']:g}, {shapes['beta']:g}): "
+            f"both arguments must be positive."
         )
     args = tuple((name, shapes[name]) for name in ("alpha", "beta"))
     return Prior("Beta", args, "given, stretched over its range")
