@@ -176,6 +176,7 @@ def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
         "report.html",
         "figures",
         "figures/mine.png",
+        "figures/check.png",
         "figures/fits.png",
         "figures/shrinkage_number.png",
     }

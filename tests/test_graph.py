@@ -91,7 +91,7 @@ def test_marginal_graph_of_what_cannot_be_integrated():
 
 
 def test_marginal_graph_refuses_large_dense_arrays(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bayeslmm.graph.marginal.MAX_ENTRIES", 100.0)
+    monkeypatch.setattr("bayeslmm.graph.products.MAX_ENTRIES", 100.0)
     with pytest.raises(ModelError, match=r"6 levels of 'g'.*needs no graph"):
         to_pymc(model_of("y ~ x + (x | g)"), marginal=True)
 

@@ -119,3 +119,31 @@ def test_without_random_effects_all_words_say_the_same(data):
     with unchecked():
         boot = fit.predict(rows, variances="estimated", nsim=9, seed=1)
     assert (boot["se"] > 0.0).all()
+
+
+def test_messages_of_models_without_bar_terms(data):
+    """They end in no empty list, no numpy error and no advice that does not help."""
+    strata = data.assign(s=np.where(np.arange(len(data)) % 2, "a", "b"))
+    fit = lmm.Model("y ~ x", strata, residual="varident(s)").fit_reml()
+    with unchecked(), pytest.raises(lmm.ModelError, match="It has none"):
+        fit.predict(strata, level={"g": "new"})
+    with unchecked(), pytest.raises(lmm.DataError, match="no column 's'") as told:
+        fit.predict(data.head(2), kind="response")
+    assert "level=" not in str(told.value)
+    with unchecked(), pytest.raises(lmm.ModelError, match="'y ~ x' has no bar term"):
+        fit.icc(by_group=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"nsim": -5}, "nsim must be a whole"), ({"seed": "q"}, "seed must be")],
+)
+def test_options_of_a_bootstrap_are_looked_at_without_one(data, options, words):
+    fit = lmm.Model("y ~ x + (1 | g)", data).fit_reml()
+    with unchecked(), pytest.raises(lmm.ModelError, match=words):
+        fit.predict(data.head(2), **options)
+
+
+def test_the_icc_says_that_it_leaves_out_rho(data):
+    fit = lmm.Model("y ~ x", data, residual="cs(g)").fit_reml()
+    assert "which is in no ICC" in repr(fit.icc()).replace("\n", " ")

@@ -69,7 +69,7 @@ def check_kind(given: object, name: str, kind: str, made_by: str) -> None:
     raise ModelError(
         f"{name} must be what {made_by} gives, not a {type(given).__name__}. Write "
         f"reml=... and post=..., both of one model. Two posteriors "
-        f"stand side by side as one.summary().join(two.summary(), rsuffix='_two'); "
+        f"stand side by side as one.summary().join(two.summary().add_suffix('_two')); "
         f"arviz.compare weighs their models."
     )
 

@@ -78,7 +78,7 @@ def known_words(groups: Sequence[GroupTerm], level: object) -> tuple[LevelWord, 
         if name not in names:
             raise ModelError(
                 f"level={dict(level)!r} names {name!r}, which is no grouping factor of "
-                f"this model. It has {listed(names)}."
+                f"this model. It has {listed(names) if names else 'none'}."
             )
     return tuple(_word(level.get(term.group, "group")) for term in groups)
 

@@ -198,7 +198,11 @@ class Recipe:
         missing = [name for name in names if name not in given]
         if not missing:
             return
-        atoms = (*_fixed_atoms(self.formula), *self.formula.predictor_atoms)
+        atoms = (
+            *_fixed_atoms(self.formula),
+            *self.formula.predictor_atoms,
+            *self.formula.residual_atoms,
+        )
         predictors = {name for atom in atoms for name in atom.columns}
         advice = (
             nearest_names(missing[0], [c for c in given if isinstance(c, str)])

@@ -101,7 +101,8 @@ class Combinations:
             Values of some variables; the others as for `RemlFit.emmeans`.
         weights : {"equal", "proportional"}, default "equal"
             Whether combinations of what is averaged over count alike, or as often as
-            they occur among the rows used.
+            they occur among the rows used: each row once, whatever its precision
+            weight (R's emmeans counts these instead).
         pairs : bool, default False
             Differences of the means. Their intervals need no adjustment for many
             comparisons: each is what the model and its priors say of that difference.

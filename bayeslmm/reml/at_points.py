@@ -51,6 +51,11 @@ def icc_asked(
     """
     by_group, pairs = check_flag(by_group, "by_group"), check_flag(pairs, "pairs")
     design = recipe.design
+    if by_group and not design.groups:
+        raise ModelError(
+            f"{recipe.formula.text!r} has no bar term, so there is no grouping factor "
+            f"whose ICC could be shown."
+        )
     if at is not None:
         made = pair_quantities if pairs else point_quantities
         return made(design, effect_points(recipe, at), by_group=by_group)

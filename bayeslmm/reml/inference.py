@@ -225,7 +225,8 @@ class EffectTests:
             where they have two.
         weights : {"equal", "proportional"}, default "equal"
             Whether combinations of what is averaged over count alike, or as often as
-            they occur among the rows used.
+            they occur among the rows used: each row once, whatever its precision
+            weight (R's emmeans counts these instead).
         pairs : bool, default False
             Differences of the means (within each combination after ``|``).
         adjust : {"tukey", "holm", "none"}

@@ -106,12 +106,17 @@ def fit_information(
     slopes, sigma_slope = _working_slopes(
         problem, design, kept, optimum.theta, curvature.frame
     )
+    rounded = ~np.isfinite(slopes).all(axis=1)  # far from zero, a correlation to +-1
+    slopes[rounded] = 0.0
     flat, afloat = _flat(problem, design, optimum, shown, kept)
     root, unknown, moves = _theta_spread(curvature, slopes, flat)
     reasons |= dict.fromkeys(afloat, NOT_IDENTIFIED)
     unknown |= np.array([parameter.label in afloat for parameter in kept], bool)
     for parameter in np.array(kept, object)[unknown]:
         reasons[parameter.label] = NOT_IDENTIFIED
+    for parameter in np.array(kept, object)[rounded]:
+        reasons[parameter.label] = "on the boundary"
+    unknown |= rounded
     loose = np.flatnonzero(arbitrary_fixef(problem, optimum.theta, moves))
     reasons |= {p.label: ARBITRARY for p in design.space.fixed if p.index[0] in loose}
     found = root @ root.T + np.outer(sigma_slope, sigma_slope) / (2 * problem.dof)
@@ -225,7 +230,8 @@ def _working_slopes(
         return np.array([p.working(value) for p, value in pairs])
 
     found = steps(theta, frame, DIFFERENCE, problem.bounds)
-    columns = [(at(up) - at(down)) / far for up, down, far in zip(*found, strict=True)]
+    with np.errstate(invalid="ignore"):
+        columns = [(at(u) - at(d)) / far for u, d, far in zip(*found, strict=True)]
     slopes = np.array(columns).T.reshape(len(kept), frame.shape[1])
     in_sigma = np.array([float(p.component == "sd" or p == SIGMA) for p in kept])
     slopes += np.outer(in_sigma, frame.T @ problem.log_sigma_slope(theta))

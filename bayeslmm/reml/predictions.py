@@ -161,6 +161,8 @@ def prediction_table(
 ) -> "pd.DataFrame":
     """Estimate, SE and interval of each row; see `RemlFit.predict`."""
     check_fraction(prob, "prob")
+    check_count(bootstrap.nsim, "nsim", 2)
+    check_seed(bootstrap.seed)
     if check_variances(variances) == "estimated":
         rows_of(fit.design, "a bootstrap of predictions")
     asked = _asked_rows(fit, newdata, level, kind)
@@ -251,8 +253,7 @@ def _boot_errors(
     fit: "RemlFit", asked: PredictedRows, bootstrap: Bootstrap
 ) -> tuple[Errors, list[str]]:
     """Errors of the predictions of simulated responses, and what is said of them."""
-    nsim = check_count(bootstrap.nsim, "nsim", 2)
-    check_seed(bootstrap.seed)
+    nsim = bootstrap.nsim
     n, rng = asked.rows.n, np.random.default_rng(bootstrap.seed)
     check_fits(
         8.0 * nsim * n,

@@ -27,6 +27,11 @@ from bayeslmm.tables import Table
 
 type Numbers = Mapping[str, Float[np.ndarray, "*s m"]]
 
+WITHOUT_RHO = (
+    "Of the random effects alone: rows of one level are correlated by rho of their "
+    "residuals too, which is in no ICC."
+)
+
 
 class Values(NamedTuple):
     """Values of the parameters of a model, along any leading axes.
@@ -166,7 +171,9 @@ def icc_quantities(design: Design) -> Quantities:
         shares = (found.random / found.within, found.random / found.total)
         return {"estimate": np.stack(shares, axis=-1)}
 
-    return Quantities(share_index(("adjusted", "unadjusted")), of)
+    series = design.residual is not None and design.residual.series is not None
+    attrs = {"notes": (WITHOUT_RHO,)} if series else {}
+    return Quantities(share_index(("adjusted", "unadjusted")), of, attrs=attrs)
 
 
 def r2_quantities(design: Design) -> Quantities:

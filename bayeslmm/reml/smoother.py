@@ -37,6 +37,8 @@ def smooth(
         return None
     at, mean = np.bincount(bins, x) / counts, np.bincount(bins, y) / counts
     low, span = at[0], at[-1] - at[0]
+    if not span > 0.0 or not (np.diff((at - low) / span) > 0.0).all():  # rounding
+        return None
     curve = make_smoothing_spline((at - low) / span, mean, w=counts / counts.max())
     grid = np.linspace(0.0, 1.0, POINTS)
     return low + span * grid, curve(grid)
