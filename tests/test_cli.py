@@ -212,7 +212,7 @@ def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
 
 
 PHASES = {
-    "bayeslmm.cli.app:_model": "while reading pupils.csv; nothing was written",
+    "bayeslmm.cli.models:make_model": "while reading pupils.csv; nothing was written",
     "bayeslmm.reml.estimate:fit_reml": "while fitting by REML; nothing was written",
     "bayeslmm.posterior.sampling:laplace": "while sampling, after the fit by REML;",
     "bayeslmm.posterior.sampling:draw_posterior": "while sampling, after the fit",
@@ -282,13 +282,14 @@ def test_a_large_parquet_file_is_read_in_batches(folder, monkeypatch, pupils):
 
 def test_garbage_is_collected_again_without_what_was_there_before():
     """The way in from a shell turns the collector off while libraries are loaded."""
+    before = gc.get_freeze_count()  # Python 3.12 has some of its own
     collect_again()
-    assert gc.get_freeze_count() == 0  # it was on
+    assert gc.get_freeze_count() == before  # it was on
     gc.disable()
     try:
         collect_again()
         assert gc.isenabled()
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
         gc.enable()
