@@ -345,14 +345,14 @@ def test_what_memory_is_free_changes_no_route(shape, monkeypatch):
 def test_no_file_asks_which_route_was_taken():
     """The solver and the matrix of the rest answer, whichever they are.
 
-    But for the compiled targets, which are looked up by the solver, and for models less
-    some rows, which take the route of the whole.
+    But for the compiled targets, which are looked up by the solver, for models less
+    some rows, which take the route of the whole, and for levels that stand for others.
     """
     package = Path(routes_room.__file__).parents[1]
     # not "pairs": marginal means have an option of that name
     words = re.compile(r"[\"'](pooled|crossed|blocked|sparse)[\"']")
     homes = {f"bayeslmm.marginal.{name}" for name in ("solvers", "dense", "sparse")}
-    users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py"}
+    users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py", "standins.py"}
     for room in ("marginal", "reml", "posterior"):
         for path in (package / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
