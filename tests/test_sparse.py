@@ -346,13 +346,14 @@ def test_no_file_asks_which_route_was_taken():
     """The solver and the matrix of the rest answer, whichever they are.
 
     But for the compiled targets, which are looked up by the solver, for models less
-    some rows, which take the route of the whole, and for levels that stand for others.
+    some rows, which take the route of the whole, and for structured residuals.
     """
     package = Path(routes_room.__file__).parents[1]
     # not "pairs": marginal means have an option of that name
     words = re.compile(r"[\"'](pooled|crossed|blocked|sparse)[\"']")
     homes = {f"bayeslmm.marginal.{name}" for name in ("solvers", "dense", "sparse")}
-    users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py", "standins.py"}
+    users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py"}
+    users |= {"standins.py", "stack.py"}  # structured residuals
     for room in ("marginal", "reml", "posterior"):
         for path in (package / room).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
