@@ -60,7 +60,7 @@ def test_it_is_nlme(case: str, method: str) -> None:
         assert rho == pytest.approx(peer["rho"] ** step, rel=PARAMETERS)
 
 
-# nlme 3.1-162 through /work/shared/reference: logLik, sigma, ratios or rho.
+# nlme 3.1-162 in ../shared/reference: logLik, sigma, ratios or rho.
 BOOK = [
     ("REML", -179.94234366719093, 0.5147948490402747, 0.639438276522696),
 ]

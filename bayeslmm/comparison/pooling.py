@@ -161,8 +161,8 @@ def pooling_table(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # the notes say it
         fits = {"LMM-Inter": fit_reml(own.inter), "LMM-Full": fit_reml(own.full)}
-    left_out = two_stage(own.rows)[1]
-    lines = dict(_regressions(own, prob))
+    ordinary, left_out = _regressions(own.rows)
+    lines = dict(_ordinary_lines(own, ordinary, prob))
     lines |= {name: _mixed(own, fit, prob) for name, fit in fits.items()}
     order = list(ROWS)
     if posterior:
@@ -174,7 +174,8 @@ def pooling_table(
         order += [f"{name}, posterior" for name in fits]
     table = Table.from_dict({name: lines[name] for name in order}, orient="index")
     table.index.name = "Model"
-    test = SlopeTest(*equal_slopes(own.rows))
+    slopes_differ = equal_slopes(ordinary["ANCOVA-Inter"], ordinary["ANCOVA-Full"])
+    test = SlopeTest(*slopes_differ)
     table = Table(table)
     said = conclusions(Told(table, own.group, own.predictor, test, fits))
     table.attrs["conclusions"] = said
@@ -228,18 +229,27 @@ def _row(
     return line | honest
 
 
-def _regressions(own: Setting, prob: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The five models without random effects."""
+def _regressions(rows: Columns) -> tuple[dict[str, Regression], int]:
+    """The five models without random effects; levels without a slope of their own."""
+    slope, left_out = two_stage(rows)
+    found = {
+        "LM-Global": pooled(rows),
+        "ANCOVA-Inter": intercepts(rows),
+        "Aggregation": means(rows),
+        "Hierarchical": slope,
+        "ANCOVA-Full": slopes(rows),
+    }
+    return found, left_out
+
+
+def _ordinary_lines(
+    own: Setting, found: Mapping[str, Regression], prob: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Their rows, with what each estimates."""
     first = own.followed.block.levels[0]
-    rows = own.rows
-    yield "LM-Global", _row(pooled(rows), prob, "mixed", trusted=False)
-    yield "ANCOVA-Inter", _row(intercepts(rows), prob, "within")
-    yield "Aggregation", _row(means(rows), prob, "between")
-    yield "Hierarchical", _row(two_stage(rows)[0], prob, "within")
-    yield (
-        "ANCOVA-Full",
-        _row(slopes(rows), prob, f"within {first}"),
-    )
+    estimands = ("mixed", "within", "between", "within", f"within {first}")
+    for (name, one), estimand in zip(found.items(), estimands, strict=True):
+        yield name, _row(one, prob, estimand, trusted=name != "LM-Global")
 
 
 def _mixed(own: Setting, fit: "RemlFit", prob: float) -> dict[str, Any]:

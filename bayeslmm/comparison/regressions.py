@@ -167,11 +167,12 @@ def _of_level(rows: Columns, level: np.integer) -> float:
     return regression(rows.y[own], X, rows.at, rows.weights[own]).coef
 
 
-def equal_slopes(rows: Columns) -> tuple[float, float, float, float]:
-    """F test of one slope against a slope for each level: F, both df, p."""
+def equal_slopes(
+    one: Regression, many: Regression
+) -> tuple[float, float, float, float]:
+    """F test of `intercepts` against `slopes`: F, both df, p."""
     from scipy.stats import f as f_distribution
 
-    one, many = intercepts(rows), slopes(rows)
     top = one.df - many.df
     if top <= 0 or many.df <= 0:
         return np.nan, top, many.df, np.nan

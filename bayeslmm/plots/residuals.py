@@ -12,7 +12,7 @@ from bayeslmm.plots.names import level_name, plain
 from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.scene import MOST_NAMED, PANEL, POINT, level_colors
 from bayeslmm.plots.shown import shown_figure
-from bayeslmm.plots.style import PLAIN_COLOR, add_legend, add_title
+from bayeslmm.plots.style import PLAIN_COLOR, add_panel_legend, add_title
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables.numbers import counted, significant
 
@@ -88,12 +88,7 @@ def plot_residuals(
     many = "" if named else counted(len(block.levels), "level")
     sd = f"residual SD {significant(float(np.std(left)))}"
     add_title(figure, title, "; ".join(filter(None, (sd, many))))
-    pairs = [ax.get_legend_handles_labels() for ax in axes]
-    add_legend(
-        figure,
-        [handle for handles, _ in pairs for handle in handles],
-        [label for _, labels in pairs for label in labels],
-    )
+    add_panel_legend(figure)
     return shown_figure(figure)
 
 

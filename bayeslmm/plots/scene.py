@@ -10,7 +10,7 @@ from bayeslmm.comparison.ladder import Ladder, ladder
 from bayeslmm.errors import ModelError
 from bayeslmm.plots.names import level_name, plain
 from bayeslmm.plots.shown import shown_figure
-from bayeslmm.plots.style import add_legend, add_title
+from bayeslmm.plots.style import add_panel_legend, add_title
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables.numbers import counted, significant
 
@@ -102,12 +102,5 @@ def finished(figure: "Figure", scene: Scene, title: str, *notes: str) -> "Figure
     many = len(scene.levels) > MOST_NAMED
     count = [counted(len(scene.levels), "level")] if many else []
     add_title(figure, title, "; ".join([*filter(None, notes), *held, *count]))
-    pairs = [ax.get_legend_handles_labels() for ax in figure.axes]
-    shown = {
-        label: handle
-        for handles, labels in pairs
-        for handle, label in zip(handles, labels, strict=True)
-    }
-    if shown:
-        add_legend(figure, list(shown.values()), list(shown))
+    add_panel_legend(figure)
     return shown_figure(figure)

@@ -179,6 +179,17 @@ def add_title(figure: "Figure", title: str, note: str = "") -> None:
     figure.suptitle(wrapped_words(f"{title}\n{note}", width), fontsize=TITLE_SIZE)
 
 
+def add_panel_legend(figure: "Figure") -> None:
+    """One legend of all panels, each label once; none without labels."""
+    shown = {
+        label: handle
+        for ax in figure.axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    if shown:
+        add_legend(figure, list(shown.values()), list(shown))
+
+
 def add_legend(
     figure: "Figure", handles: "Sequence[Artist]", labels: "Sequence[str]"
 ) -> None:
