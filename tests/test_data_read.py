@@ -376,6 +376,6 @@ def test_a_fit_knows_the_file_also_on_the_command_line(csv, monkeypatch):
         "fit", "large.parquet", INTERCEPTS, "--reml-only", "--out", "results"
     )
     assert code == 0
-    data = lmm.load("results").data
-    assert data["path"] == "large.parquet"
-    assert data["sha256"] == file_hash(csv.parent / "large.parquet")
+    origin = lmm.load("results").model.design.account.origin
+    assert origin.file == "large.parquet"
+    assert origin.sha256 == file_hash(csv.parent / "large.parquet")
