@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING  # noqa: E402
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import threadpoolctl  # noqa: E402
+import typechecks  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,11 @@ hypothesis.settings.register_profile(
     derandomize=False,
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bayeslmm"))
+
+
+def pytest_runtest_logstart() -> None:
+    """Each test has its own count of the calls whose types are checked."""
+    typechecks.start_test()
 
 
 @pytest.fixture(scope="session")
