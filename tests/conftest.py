@@ -93,6 +93,19 @@ def user_speed() -> Iterator[None]:
 
 
 @pytest.fixture
+def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty figures in reports and folders: for what is not about what is drawn."""
+    from matplotlib.figure import Figure
+
+    def empty(_reml: object, post: object) -> Iterator[tuple[str, str, Figure]]:
+        for name in ("check",) if post is None else ("trace", "check"):
+            yield name, "", Figure()
+
+    for room in ("figures", "html"):
+        monkeypatch.setattr(f"bayeslmm.reporting.{room}.all_figures", empty)
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
