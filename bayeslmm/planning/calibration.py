@@ -43,8 +43,8 @@ from bayeslmm.planning.uniform import (
 )
 from bayeslmm.posterior.options import choose_method
 from bayeslmm.posterior.quadrature import MAX_DIMENSION
-from bayeslmm.priors import check_proper
 from bayeslmm.reml.chunks import check_jobs, in_chunks
+from bayeslmm.simulation import prior_parameters
 from bayeslmm.spec import Method, ModelSpec
 from bayeslmm.tables import Table
 from bayeslmm.tables.shown import drawn
@@ -225,9 +225,8 @@ def calibrate(
     draws : int, default 1000
         Draws of each of two chains.
     method : {"auto", "nuts", "importance", "quadrature"}, default "auto"
-        How each posterior is drawn: by default from a lattice for up to two variance
-        parameters and by weighted points beyond, with NUTS wherever these do not pass
-        their own checks. ``"nuts"`` certifies that sampler.
+        How each posterior is drawn, as of `Model.sample`, whose draws are what is
+        certified.
     n_jobs : int, default 1
         Processes, through joblib: -1 for all cores.
     progress : bool or "auto", default "auto"
@@ -303,7 +302,7 @@ def _check_model(model: ModelSpec, method: object) -> None:
             f"pymc.draw over model.to_pymc() and fit some of them."
         )
     rows_of(model.design, "a calibration")
-    check_proper(model.priors, model.design)
+    prior_parameters(model, 1, np.random.default_rng(0))  # flat priors have none
     chosen, reason = choose_method(model, "auto")
     if chosen == "joint":
         raise PriorError(f"{reason} A calibration needs priors that can be integrated.")

@@ -16,21 +16,21 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import linear_predictor
-from bayeslmm.errors import BayesLMMError, BayesLMMWarning, ModelError
+from bayeslmm.errors import BayesLMMError, BayesLMMWarning
+from bayeslmm.graph.trees import COORDINATES, UNCONSTRAINED
 from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import linear_draws, old_rows
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.posterior.tables import beta_draws, interval_bounds
 from bayeslmm.posterior.target import Target, make_target
-from bayeslmm.priors import prior_draws
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reml.intervals import profile_falls
 from bayeslmm.reml.status import read_parameters
 from bayeslmm.simulation import (
     Parameters,
     one_response,
+    prior_parameters,
     random_effects,
-    residual_values,
 )
 from bayeslmm.spec import Method, ModelSpec
 
@@ -82,17 +82,8 @@ class Outcome:
 
 def draw_truths(model: ModelSpec, size: int, rng: np.random.Generator) -> list[Truth]:
     """Parameters from the priors of a model, each with a response of its rows."""
-    design = model.design
-    drawn, found = prior_draws(model.priors, design, size, rng), []
-    own = () if design.residual is None else design.residual.parameters
-    for i in range(size):
-        values = {p.label: float(drawn.scalars[p.label][i]) for p in own}
-        given = Parameters(
-            drawn.beta[i],
-            tuple(factors[i] for factors in drawn.factors),
-            float(drawn.scalars["sigma"][i]),
-            residual_values(design, values),
-        )
+    design, found = model.design, []
+    for given in prior_parameters(model, size, rng):
         effects = random_effects(design, given.factors, rng)
         found.append(Truth(given, effects, one_response(design, given, effects, rng)))
     return found
@@ -107,7 +98,18 @@ def compare_with_truth(
         warnings.simplefilter("always", BayesLMMWarning)
         try:
             own = model.with_response(truth.y).with_priors(model.priors)
-            post = _posterior(own, method, draws, seed)
+            post = sample(
+                own,
+                draws=draws,
+                chains=CHAINS,
+                seed=seed,
+                method=method,
+                cores=1,
+                progress=False,
+                keep="all",
+            )
+            if post.status.partial:  # Ctrl-C ended it; it is to end the rest too
+                raise KeyboardInterrupt
             warned = bool(said)
             return Outcome(
                 _ranks(post, truth),
@@ -117,18 +119,6 @@ def compare_with_truth(
             )
         except BayesLMMError as error:
             return str(error)
-
-
-def _posterior(model: ModelSpec, method: Method, draws: int, seed: int) -> "Posterior":
-    """Draws of the posterior of one response, effects and all."""
-    options = {"draws": draws, "chains": CHAINS, "seed": seed, "cores": 1}
-    if method == "auto":
-        method = "quadrature" if model.space.size <= 2 else "importance"
-        try:
-            return sample(model, method=method, progress=False, keep="all", **options)
-        except ModelError:  # too wide for a lattice
-            method = "nuts"
-    return sample(model, method=method, progress=False, keep="all", **options)
 
 
 def _ranks(post: "Posterior", truth: Truth) -> Float[np.ndarray, " q"]:
@@ -184,7 +174,7 @@ def _log_marginal(
     model, tree = post.model, post.idata
     target = make_target(model.design, model.conditioned, model.priors)
     step = _step(post)
-    x = tree["unconstrained_posterior"]["coordinates"].to_numpy()[:, ::step]
+    x = tree[UNCONSTRAINED][COORDINATES].to_numpy()[:, ::step]
     lp = tree["sample_stats"]["lp"].to_numpy()[:, ::step].ravel()
     points = x.reshape(-1, x.shape[-1])
     prior = np.array([target.log_prior(point)[0] for point in points.tolist()])
