@@ -5,7 +5,7 @@ priors, whether its posterior keeps what its intervals promise. (The room of
 DESIGN.md that is called ``power`` there: no room has the name of a public function.)
 """
 
-from bayeslmm.planning.calibration import Calibration, calibrate
+from bayeslmm.planning.certificate import Calibration
 from bayeslmm.planning.power import Power, power
 
-__all__ = ["Calibration", "Power", "calibrate", "power"]
+__all__ = ["Calibration", "Power", "power"]

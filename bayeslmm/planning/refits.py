@@ -18,10 +18,11 @@ from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import linear_predictor
 from bayeslmm.errors import BayesLMMError, BayesLMMWarning
 from bayeslmm.graph.trees import COORDINATES, UNCONSTRAINED
+from bayeslmm.planning.certificate import KINDS, PROBS
 from bayeslmm.posterior.places import residual_draws
 from bayeslmm.posterior.predictions import linear_draws, old_rows
 from bayeslmm.posterior.sampling import sample
-from bayeslmm.posterior.tables import beta_draws, interval_bounds
+from bayeslmm.posterior.tables import IntervalKind, beta_draws, interval_bounds
 from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reml.intervals import profile_falls
@@ -37,10 +38,7 @@ from bayeslmm.spec import Method, ModelSpec
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
 
-KINDS, PROBS = ("eti", "hdi", "wald", "profile"), (0.5, 0.8, 0.95)
-# What depends on the data beside the parameters: without it a posterior that is the
-# prior would pass (Modrak et al. 2023, doi:10.1214/23-BA1404).
-LIKELIHOODS = ("log likelihood", "log marginal likelihood")
+CREDIBLE: tuple[IntervalKind, ...] = ("eti", "hdi")
 CHAINS = 2
 # Draws at which the likelihoods are compared.
 COMPARED = 400
@@ -157,7 +155,8 @@ def _intervals(
     holds, widths = np.full(shape, np.nan), np.full(shape, np.nan)
     for j, prob in enumerate(PROBS):
         wald = reml.interval(prob).to_numpy(float).T
-        bounds = (*(interval_bounds(draws, prob, kind) for kind in KINDS[:2]), wald)
+        eti, hdi = (interval_bounds(draws, prob, kind) for kind in CREDIBLE)
+        bounds = (eti, hdi, wald)
         for i, (lower, upper) in enumerate(bounds):
             inside = (lower <= values) & (values <= upper)
             widths[i, j] = upper - lower

@@ -26,7 +26,7 @@ from bayeslmm.tables import Table
 SIMULATIONS, BAND_SEED = 2000, 20220
 # Fewer ranks have no ECDF to speak of, and ArviZ no band.
 FEWEST = 20
-# SD of a uniform number, and variance of its squared distance from 1/2 over that of it.
+# SD of a uniform number, and its kurtosis less 1: the variance of a squared spread.
 UNIFORM_SD, EXCESS = math.sqrt(1.0 / 12.0), 0.8
 
 Ranks = Mapping[str, Float[np.ndarray, " n"]]
@@ -111,8 +111,7 @@ def rank_table(ranks: Ranks, prob: float) -> pd.DataFrame:
         ecdf = _ecdf(own, band)
         inside = bool(((band.lower <= ecdf) & (ecdf <= band.upper)).all())
         farthest = float(np.abs(ecdf - band.at).max())
-        spread = math.sqrt(float(np.mean((own - 0.5) ** 2))) / UNIFORM_SD
-        rows.append((inside, farthest, float(own.mean()), spread))
+        rows.append((inside, farthest, float(own.mean()), own.std() / UNIFORM_SD))
     columns = pd.Index(["inside", "farthest", "mean_rank", "spread"])
     return Table(rows, pd.Index(list(ranks), name="label"), columns)
 

@@ -17,8 +17,7 @@ from bayeslmm.errors import (
     nearest_names,
     shortened,
 )
-from bayeslmm.planning.calibration import PROB, Calibration
-from bayeslmm.planning.refits import KINDS
+from bayeslmm.planning.certificate import KINDS, PROB, Calibration
 from bayeslmm.plots.names import wrapped
 from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.panels import PANELS_PER_ROW, TITLE_LETTERS
@@ -95,9 +94,7 @@ def plot_calibration(
     """
     check_made(calibration, Calibration, "calibration", "model.calibrate()")
     if not is_choice(what, ("ranks", "coverage")):
-        raise ModelError(
-            f"what must be 'ranks' or 'coverage', not {shortened(what)}."
-        )
+        raise ModelError(f"what must be 'ranks' or 'coverage', not {shortened(what)}.")
     table = calibration.ecdf() if what == "ranks" else calibration.coverage
     shown = _chosen(labels, list(dict.fromkeys(table.index)))
     figure, axes = _panels(len(shown))
@@ -117,7 +114,7 @@ def plot_calibration(
     note = (
         f"{n} data sets; grey: where {PROB:.0%} of sound posteriors have all curves"
         if what == "ranks"
-        else f"{n} data sets; line: as it should be; bars: two Monte Carlo errors each way"
+        else f"{n} data sets; line: what is said; bars: two Monte Carlo errors each way"
     )
     add_title(figure, f"Calibration of {calibration.formula}", note)
     if what == "coverage":
