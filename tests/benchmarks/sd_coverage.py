@@ -1,13 +1,14 @@
 """Coverage of every interval of a group SD: `run.py coverage`, or this file alone.
 
-`python tests/benchmarks/coverage.py [--sets 1000] [--jobs 2] [--csv FILE]`
+`python tests/benchmarks/sd_coverage.py [--sets 1000] [--jobs 2] [--csv FILE]`
 
 Responses are drawn with a group SD of 1 and a residual SD of 2, 20 rows of each of J
 groups, and the 95% intervals of the group SD are counted: of REML Wald on the scale of
 the SD, what `RemlFit.interval` gives (Wald of the log SD, or profile near 0), profile,
 percentile bootstrap; credible ones of both kinds under the standard priors, scaled by
 the SD of each response. All posteriors of a response are read off one lattice, whose
-density under a flat prior is reweighted. Bootstrap: of `BOOTSTRAPPED` of 10 responses.
+density under a flat prior is reweighted. The layout is balanced, where REML is a
+function of two sums of squares: the bootstrap draws these from their chi-squares.
 """
 
 import os
@@ -41,8 +42,8 @@ from bayeslmm.simulation import Parameters, responses_at  # noqa: E402
 GROUPS = (3, 5, 8, 18, 30, 50)
 SD, SIGMA, ROWS, PROB = 1.0, 2.0, 20, 0.95
 LABEL, Z = "1|g_sigma", 1.959963984540054
-CHUNK, BOOTSTRAPPED, RESPONSES = 25, 4, 300
-STEP, CUT = 0.5, 14.0  # of the lattice; quadrature's own errs by less than 1e-3 there
+CHUNK, RESPONSES = 25, 1000
+STEP, CUT, FARTHEST = 0.6, 12.0, 40.0  # of the lattice
 TAILS = np.linspace(0.0, 1.0 - PROB, 41)  # where a highest-density interval may begin
 
 Density = Callable[[float], float]
@@ -97,7 +98,14 @@ def credible(model: lmm.Model, y: np.ndarray) -> dict[str, Interval]:
     found = {}
     for name, density in densities(model, float(y.std(ddof=1))).items():
         moved = np.array([density(x) - x for x in logs.tolist()])[where]
-        own = replace(lattice, log_density=lattice.log_density + moved)
+        logp = lattice.log_density + moved
+        kept = logp > logp.max() - FARTHEST
+        own = replace(
+            lattice,
+            nodes=lattice.nodes[kept],
+            x=lattice.x[kept],
+            log_density=logp[kept],
+        )
         wanted = (0.025, 0.975, *TAILS, *(TAILS + PROB))
         low, high, *ends = quantiles(parameter, target, own, wanted)
         pairs = np.array(ends).reshape(2, -1)
@@ -107,28 +115,42 @@ def credible(model: lmm.Model, y: np.ndarray) -> dict[str, Interval]:
     return found
 
 
-def frequentist(
-    model: lmm.Model, rng: np.random.Generator, *, boot: bool
-) -> dict[str, Interval]:
+def balanced_sd(between: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """REML's group SD from the mean squares of a balanced layout."""
+    return np.sqrt(np.maximum(between - within, 0.0) / ROWS)
+
+
+def check_balanced(model: lmm.Model, y: np.ndarray) -> None:
+    """Raise unless REML is what the mean squares say, on one response."""
+    table = y.reshape(-1, ROWS)
+    between = ROWS * table.mean(axis=1).var(ddof=1)
+    within = table.var(axis=1, ddof=1).mean()
+    known = float(balanced_sd(np.array(between), np.array(within)))
+    found = float(np.abs(make_refitter(model.fit_reml())(y).factors[0][0, 0]))
+    assert math.isclose(known, found, rel_tol=1e-4, abs_tol=1e-4), (known, found)
+
+
+def frequentist(model: lmm.Model, rng: np.random.Generator) -> dict[str, Interval]:
     """Intervals of REML."""
     fit = model.fit_reml()
     row = fit.summary(PROB).loc[LABEL]
     reach = Z * row["se"]
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     profile = sd_profile(problem_of(fit), relative, fit.theta, 0, 0)
-    found = {
+    groups = model.design.groups[0].n_levels
+    df = groups - 1, groups * (ROWS - 1)
+    noise = fit.sigma**2
+    mean = noise + ROWS * float(fit.factors[0][0, 0]) ** 2
+    between = mean * rng.chisquare(df[0], RESPONSES) / df[0]
+    within = noise * rng.chisquare(df[1], RESPONSES) / df[1]
+    tails = [0.5 - PROB / 2, 0.5 + PROB / 2]
+    low, high = np.quantile(balanced_sd(between, within), tails).tolist()
+    return {
         "Wald of the SD": (max(row["estimate"] - reach, 0.0), row["estimate"] + reach),
         "RemlFit.interval": (row["lower"], row["upper"]),
         "profile": profile.limits(Z**2),
+        "bootstrap": (low, high),
     }
-    if boot:
-        one = Parameters(fit.beta, fit.factors, fit.sigma)
-        refit = make_refitter(fit)
-        ends = [refit(y) for y in responses_at(fit.design, one, RESPONSES, rng)]
-        sds = np.array([end.factors[0][0, 0] for end in ends if end.converged])
-        low, high = np.quantile(np.abs(sds), [0.5 - PROB / 2, 0.5 + PROB / 2])
-        found["bootstrap"] = float(low), float(high)
-    return found
 
 
 def chunk(groups: int, size: int, seed: int) -> list[dict[str, object]]:
@@ -138,10 +160,11 @@ def chunk(groups: int, size: int, seed: int) -> list[dict[str, object]]:
     base = lmm.Model("y ~ 1 + (1 | g)", study(groups), priors={"1|g": "flat"})
     truth = Parameters(np.array([5.0]), (np.array([[SD]]),), SIGMA)
     rows = []
-    for i, y in enumerate(responses_at(base.design, truth, size, rng)):
+    responses = responses_at(base.design, truth, size, rng)
+    check_balanced(base, responses[0])
+    for y in responses:
         model = base.with_response(y)
-        found = frequentist(model, rng, boot=10 * i < BOOTSTRAPPED * size)
-        found |= credible(model, y)
+        found = frequentist(model, rng) | credible(model, y)
         rows += [
             {"groups": groups, "interval": name, "lower": low, "upper": high}
             for name, (low, high) in found.items()
@@ -196,7 +219,7 @@ def report(options: argparse.Namespace) -> str:
     said = (
         f"Coverage in percent (median width) of 95% intervals of an SD of {SD:g} "
         f"between J groups of {ROWS} rows, residual SD {SIGMA:g}; {options.sets} "
-        f"responses of each J, bootstrap {BOOTSTRAPPED} of 10 of them."
+        f"responses of each J."
     )
     return f"{said}\n\n" + "\n".join(lines)
 
