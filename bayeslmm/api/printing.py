@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayeslmm.api.model import Model
+    from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
@@ -60,6 +61,14 @@ def save_posterior(
     return Fit(cast("Model", post.model), None, post).save(path, force=force)
 
 
+def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ranks and coverage of a calibration."""
+    from bayeslmm.plots import plot_calibration
+
+    return plot_calibration(found, **options)
+
+
+draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
