@@ -207,8 +207,8 @@ def _skew(facts: _Facts) -> list[str]:
     without = [x for x in facts.post.status.missing.mean if x in facts.table.index]
     if without:
         found.append(
-            f"The posterior of {listed(without)} has no mean, because the prior of an "
-            "SD is flat and its levels are few: quote the median."
+            f"The posterior of {listed(without)} has no mean, because levels are few "
+            "and the prior of an SD is flat or nearly so: quote the median."
         )
     for label, row in facts.of("sd", "sigma").iterrows():
         if not (row["mean"] - row["median"]) / row["sd"] > SKEWED:

@@ -198,9 +198,9 @@ def status_messages(status: SamplingStatus) -> list[str]:
         )
     if status.missing.mean:
         messages.append(
-            f"The posterior of {_names(status.missing.mean)} has no mean: with so few "
-            "levels and a flat prior its tail is too heavy. Read the median, or use a "
-            "proper prior such as priors='weak'."
+            f"The posterior of {_names(status.missing.mean)} has no mean: its levels "
+            "are few and the prior of an SD is flat or nearly so. Read the median, or "
+            "use a proper prior such as priors='weak'; model.propriety() says more."
         )
     return messages
 

@@ -8,7 +8,7 @@ other models go through the joint PyMC model of the room `graph`.
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +40,7 @@ from bayeslmm.posterior.options import (
     choose_method,
     run_attributes,
 )
+from bayeslmm.posterior.propriety import refuse_improper
 from bayeslmm.posterior.quadrature import quadrature
 from bayeslmm.posterior.structured import structured_effects
 from bayeslmm.posterior.tails import Missing, find_tails
@@ -54,9 +55,6 @@ from bayeslmm.reml.expense import (
     useful_threads,
 )
 from bayeslmm.spec import Method, ModelSpec
-
-if TYPE_CHECKING:
-    pass
 
 Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
 
@@ -158,6 +156,7 @@ def sample(
 
 def _sample_joint(model: ModelSpec, options: Options, reason: str) -> Posterior:
     """Posterior by NUTS over the joint PyMC model."""
+    refuse_improper(model)
     started = time.perf_counter()
     tree = sample_joint(
         model,
@@ -188,7 +187,7 @@ def _sample_marginal(
         return _by_quadrature(model, options, kept)
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
-    missing = find_tails(model.design, target).missing
+    missing = find_tails(model.design, target, model.priors.name).missing
     m = target.space.size
     tune = TUNE if options.tune is None else options.tune
     draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
