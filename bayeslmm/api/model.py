@@ -40,9 +40,10 @@ class Model(ModelSpec):
         Arrow batches, or a function that gives an iterator of them.
         These are read twice and summed (Gaussian models only), to the same numbers;
         ``residual_batches()`` of a fit reads them once more for what needs rows.
-    priors : str or mapping, default "weak"
+    priors : str, mapping or Priors, default "weak"
         A named set (``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"``,
-        ``"boundary-avoiding"``) or priors by name in bambi's style.
+        ``"boundary-avoiding"``), priors by name in bambi's style, or those of another
+        model of the same parameters; `Model.with_priors` changes some.
     family : str, default "gaussian"
         Response distribution; others than ``"gaussian"`` are sampled through the joint
         PyMC model and have no REML fit.
