@@ -16,6 +16,7 @@ from bayeslmm.cli.stage import Stage
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.errors import BayesLMMWarning
 from bayeslmm.posterior.propriety import propriety_notes
+from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.explain import PROPRIETY
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.save import save_fit
@@ -124,6 +125,8 @@ def _fit_and_print(
         _print_reml_if(console, reml, True)
         if reml is not None:
             print_tests(console, effect_tests(reml))
+            if said := brief_sentences(reml):
+                print_section(console, "Singular", said)
         return Outcome(model, reml, None)
     _print_reml_if(console, reml, is_printed)
     if notes := propriety_notes(model):

@@ -17,6 +17,7 @@ from bayeslmm.comparison.outlying import outlying_sentences
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.table import compare, rounded, row_scale
 from bayeslmm.posterior.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
+from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.tables import Sentences, numbers
 from bayeslmm.tables.numbers import listed, number
 
@@ -263,7 +264,8 @@ def _boundary(facts: _Facts) -> list[str]:
             "limit."
         ]
     found = [_boundary_sentence(facts, label) for label in status.boundary]
-    return found or [f"{facts.method} is singular: {status.message}"]
+    found = found or [f"{facts.method} is singular: {status.message}"]
+    return [*found, *brief_sentences(facts.reml)]
 
 
 def _boundary_sentence(facts: _Facts, label: str) -> str:
