@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
 
+    from bayeslmm.planning.calibration import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
     from bayeslmm.posterior.propriety import Propriety
@@ -295,6 +296,37 @@ class Model(ModelSpec):
         from bayeslmm.posterior.quadrature import quadrature
 
         return quadrature(self, prob=prob, tolerance=tolerance)
+
+    def calibrate(
+        self,
+        n: int = 200,
+        *,
+        seed: int | np.random.Generator | None = None,
+        draws: int = 1000,
+        method: Method = "auto",
+        n_jobs: int = 1,
+        progress: bool | Literal["auto"] = "auto",
+    ) -> "Calibration":
+        """Whether the posterior keeps its promises, on these rows, by simulation.
+
+        See `bayeslmm.planning.calibration.calibrate`, which this calls.
+
+        Returns
+        -------
+        Calibration
+            Ranks of true values from the prior, coverage of every interval, verdict.
+        """
+        from bayeslmm.planning.calibration import calibrate
+
+        return calibrate(
+            self,
+            n,
+            seed=seed,
+            draws=draws,
+            method=method,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
 
     def simulate(
         self,

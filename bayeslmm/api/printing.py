@@ -7,6 +7,7 @@ from bayeslmm.tables.shown import draw_with, print_with
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
@@ -48,6 +49,14 @@ def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: 
     return plot_singular(found, **options)
 
 
+def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ranks and coverage of a calibration."""
+    from bayeslmm.plots import plot_calibration
+
+    return plot_calibration(found, **options)
+
+
+draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
 draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)

@@ -5,6 +5,7 @@ in every figure: no pooling an open circle, partial pooling filled, complete poo
 dashed line, REML blue, the posterior orange.
 """
 
+from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
@@ -29,6 +30,7 @@ from bayeslmm.plots.singular import plot_singular
 
 __all__ = [
     "plot_aggregation",
+    "plot_calibration",
     "plot_check",
     "plot_fits",
     "plot_forest",
