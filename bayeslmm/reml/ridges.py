@@ -93,9 +93,9 @@ class Plane:
 def slopes_at(fit: "RemlFit") -> tuple[Slope, ...]:
     """The criterion along every parameter on the boundary; of lost ranks too."""
     known = {p.label: p for p in fit.design.space.parameters}
-    found = []
+    found, estimates = [], fit.varcorr()["estimate"]
     for label in fit.status.boundary:
-        value = float(fit.varcorr().loc[label, "estimate"])
+        value = float(estimates[label])
         one = scale_profile(fit, known[label], value)
         lost = known[label].component == "corr" and abs(value) < 1.0
         term = known[label].term

@@ -118,10 +118,10 @@ class SingularFit:
     def _repr_html_(self) -> str:
         """The sentences, and the tables, for notebooks."""
         items = "".join(f"<li>{html.escape(one)}</li>" for one in self.messages)
-        tables = [self.table._repr_html_() or "", self.fixef._repr_html_() or ""]
-        if self.posterior is not None:
-            tables.append(self.posterior._repr_html_() or "")
-        return f"<ul>{items}</ul>{''.join(tables)}"
+        tables = [self.table, self.fixef]
+        tables += [] if self.posterior is None else [self.posterior]
+        shown = [Table(table)._repr_html_() or "" for table in tables]
+        return f"<ul>{items}</ul>{''.join(shown)}"
 
 
 def explain_singular(fit: "RemlFit", post: object, *, small: object) -> SingularFit:
