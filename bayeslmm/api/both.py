@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayeslmm.reml.check import AssumptionCheck
+    from bayeslmm.reml.singular import SingularFit
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -147,6 +148,16 @@ class Fit:
         from bayeslmm.plots import plot_check
 
         return plot_check(self.need_reml(), **options)
+
+    def explain_singular(self, *, small: float = 0.1) -> "SingularFit":
+        """What a singular REML fit means; see `RemlFit.explain_singular`."""
+        return self.need_reml().explain_singular(self.posterior, small=small)
+
+    def plot_singular(self) -> "Figure":
+        """The ridge of a singular fit, and the posterior over it."""
+        from bayeslmm.plots import plot_singular
+
+        return plot_singular(self.need_reml(), self.posterior)
 
     def check(self, **options: Any) -> "AssumptionCheck":  # noqa: ANN401
         """Whether the data look like the model; options as of `RemlFit.check`."""

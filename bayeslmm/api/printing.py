@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.singular import SingularFit
 
 
 def reml_text(fit: "RemlFit") -> str:
@@ -61,6 +62,13 @@ def save_posterior(
     return Fit(cast("Model", post.model), None, post).save(path, force=force)
 
 
+def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ridges of a likelihood."""
+    from bayeslmm.plots import plot_singular
+
+    return plot_singular(found, **options)
+
+
 def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
     """Ranks and coverage of a calibration."""
     from bayeslmm.plots import plot_calibration
@@ -70,6 +78,7 @@ def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noq
 
 draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
+draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)
