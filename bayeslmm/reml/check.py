@@ -24,7 +24,8 @@ from bayeslmm.reml.check_statistics import (
 )
 from bayeslmm.reml.check_words import Seen, messages
 from bayeslmm.reml.collinearity import inflation_table
-from bayeslmm.reml.influence import ROWS, influence, row_names
+from bayeslmm.reml.cases import ROWS, row_names
+from bayeslmm.reml.influence import influence
 from bayeslmm.reml.replicates import (
     Replicates,
     number_of_replicates,

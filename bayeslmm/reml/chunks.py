@@ -63,7 +63,7 @@ def in_chunks[T](
         parts = (work(*one) for one in chunks)
     else:
         parts = _in_processes(work, chunks, n_jobs)
-    shown = _shown(parts, len(chunks), progress, title)
+    shown = with_bar(parts, len(chunks), progress, title)
     return [result for part in shown for result in part]
 
 
@@ -82,7 +82,7 @@ def _in_processes[T](
     yield from run(delayed(work)(*one) for one in chunks)
 
 
-def _shown[T](
+def with_bar[T](
     parts: Iterator[T], total: int, progress: Progress, title: str
 ) -> Iterator[T]:
     """The parts with a bar: if it is wanted, or takes long and somebody sees it."""
