@@ -21,6 +21,7 @@ from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
     import pandas as pd
+    from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
     from bayeslmm.reml.check import AssumptionCheck
@@ -93,6 +94,10 @@ class Fit:
         from bayeslmm.comparison import effect_tests
 
         return effect_tests(self.reml, self.posterior, prob=prob)
+
+    def loo(self, by: str = "rows") -> "ELPDDataLOO":
+        """Rows or levels left out and predicted; see `Posterior.loo`."""
+        return self.posterior.loo(by)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""

@@ -239,7 +239,8 @@ class Conditioned:
 class Twin:
     """The model of another response of the same rows, terms at the data's origin.
 
-    Or some of them where they were moved to. ``turns`` lead there from the safe columns of each term.
+    Or some of them where they were moved to. ``turns`` lead there from the safe columns
+    of each term.
     """
 
     conditioned: Conditioned

@@ -176,7 +176,11 @@ def integrated(
     ``G = [X y]'V0^-1[X y]``, V = sigma^2 V0.
     """
     scaled = G / np.square(sigma)[..., None, None]
-    precision, rhs, quad = scaled[..., :-1, :-1], scaled[..., :-1, -1], scaled[..., -1, -1]
+    precision, rhs, quad = (
+        scaled[..., :-1, :-1],
+        scaled[..., :-1, -1],
+        scaled[..., -1, -1],
+    )
     if prior is not None:
         shift = prior.precision @ prior.mean
         precision, rhs = precision + prior.precision, rhs + shift

@@ -44,19 +44,21 @@ class Choices:
         arviz_stats.utils.ELPDDataLOO
             ArviZ's object, for `arviz.compare`, `arviz.plot_compare` and
             `arviz.plot_khat`: ``elpd``, ``se``, ``elpd_i`` and ``pareto_k`` by name of
-            the case. Log densities of responses in their units. ``p`` counts variance
-            parameters, the effects being integrated out. Beside these ``table()``, one
-            row for each case; ``question``, which question is answered; ``refitted``,
-            the cases whose posterior was made anew, ``influence_pareto_k`` that led to
-            it, and ``mcse_i``, the Monte Carlo standard error of each density.
+            the case. Log densities of responses in their units. ``p`` is what they are
+            less than under the posterior of all rows: the effects being integrated out,
+            it is large where single cases move the variance parameters. Beside these
+            ``table()``, one row for each case; ``question``, which question is
+            answered; ``refitted``, the cases whose posterior was made anew,
+            ``influence_pareto_k`` that led to it, and ``mcse_i``, the Monte Carlo
+            standard error of each density.
 
         Raises
         ------
         DataError
             If the rows were read in batches.
         ModelError
-            If there is no such grouping factor, it has one level, residuals have a
-            structure, or the family is not Gaussian.
+            If there is no such grouping factor, residuals have a structure, or the
+            effects were not integrated out (other families, method ``"joint"``).
         PriorError
             If without a case there is no posterior.
 
@@ -80,6 +82,15 @@ class Choices:
         .. [2] Merkle, Furr and Rabe-Hesketh (2019). Bayesian comparison of latent
            variable models: conditional versus marginal likelihoods. Psychometrika
            84(3). https://doi.org/10.1007/s11336-019-09679-0
+
+        Examples
+        --------
+        >>> import bayeslmm as lmm
+        >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+        >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+        >>> post = model.sample(draws=100, seed=1, progress=False)
+        >>> post.loo("classroom").table()["n"].tolist()
+        [20, 20, 20, 20, 20, 20]
         """
         from bayeslmm.posterior.loo import loo
 

@@ -17,13 +17,12 @@ from bayeslmm.tables import Table
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-    from arviz_stats.utils import ELPDDataLOO
 
 NAMED = 6
 
 
 @cache
-def left_out_class() -> "type[ELPDDataLOO]":
+def left_out_class() -> type[Any]:
     """The class `LeftOut`."""
     from arviz_stats.utils import ELPDDataLOO
 
@@ -33,9 +32,9 @@ def left_out_class() -> "type[ELPDDataLOO]":
 
         Attributes beside ArviZ's: ``by``, what was left out; ``question`` that this
         answers; ``points``, what densities are averaged over, ``on_lattice`` if that
-        has no Monte Carlo error; ``sizes``, rows of each case; ``mcse_i``, the Monte Carlo standard
-        error of each density; ``refitted``, names of cases whose posterior was made
-        anew.
+        has no Monte Carlo error; ``sizes``, rows of each case; ``mcse_i``, the Monte
+        Carlo standard error of each density; ``refitted``, names of cases whose
+        posterior was made anew.
         """
 
         by: str

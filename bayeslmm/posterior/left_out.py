@@ -137,8 +137,7 @@ def leaving(model: ModelSpec, target: Target, by: object) -> Leaving:
     DataError
         If the rows were read in batches.
     ModelError
-        If there is no such grouping factor, it has one level, or the residuals have a
-        structure.
+        If there is no such grouping factor, or the residuals have a structure.
     """
     cases, index = cases_of(model, by, "by")
     design, word = model.design, str(by)
@@ -148,11 +147,6 @@ def leaving(model: ModelSpec, target: Target, by: object) -> Leaving:
             f"residual={design.residual.label!r} rows of a series are correlated. "
             f"Compare such models by log_evidence(), or fit the model to the data "
             f"without some levels and look at predict()."
-        )
-    if len(cases) < 2:
-        raise ModelError(
-            f"{word!r} has one level, and without it nothing is left to predict it "
-            f"from. Leave out 'rows', or the levels of another grouping factor."
         )
     kept = model.priors.centered
     rows = safe_rows(design, model.conditioned, "densities of left-out rows", kept)

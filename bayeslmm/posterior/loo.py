@@ -7,13 +7,14 @@ closed forms, so that only these few are reweighted.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from bayeslmm.errors import ModelError, PriorError, check_progress, listed
 from bayeslmm.graph.names import OBSERVATIONS
+from bayeslmm.posterior.bridge import equal_points
 from bayeslmm.posterior.elpd import left_out_class
 from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.left_out import Leaving, leaving
@@ -65,12 +66,13 @@ def loo(
 ) -> "ELPDDataLOO":
     """Log predictive density of left-out rows or levels; see `Posterior.loo`."""
     model, progress = post.model, check_progress(progress)
-    if model.family != "gaussian" or post.method == "joint":
+    if post.method == "joint":
         raise ModelError(
-            "Rows and levels are left out in closed form where the effects are "
-            "integrated out: of Gaussian models that are not sampled by "
-            "method='joint'. arviz.loo(post.compute_log_likelihood().idata) leaves out "
-            "rows given the effects of their levels."
+            f"{model.formula.text!r} was sampled with all its effects, because of its "
+            f"family ({model.family}), of priors of fixed effects that are not Normal, "
+            f"or by method='joint'. Rows and levels are left out where the effects are "
+            f"integrated out. arviz.loo(post.compute_log_likelihood().idata) leaves "
+            f"out rows, given the effects of their levels."
         )
     points = weighted_points(post)
     left = leaving(model, points.target, by)
@@ -80,10 +82,15 @@ def loo(
     values = left.densities(points.x, cores=cores, progress=progress)
     if not np.isfinite(values).all():
         raise ModelError(_not_finite(left, ~np.isfinite(values).all(axis=0)))
-    found = reweight(points, values, _efficiency(post, points))
-    seed, again = int(post.idata.attrs["seed"]), np.flatnonzero(~found.trusted)
-    fits = (refit_without(model, left, int(c), seed, cores) for c in again)
-    refits = list(with_bar(fits, len(again), progress and len(again) > 0, "refits"))
+    share = _efficiency(post, points)
+    found = reweight(points, values, share)
+    seed, again = int(post.idata.attrs["seed"]), np.flatnonzero(~found.trusted).tolist()
+    wholes = (points.lattice or equal_points(values[:, c], share) for c in again)
+    fits = (
+        refit_without(model, left, c, whole, seed, cores)
+        for c, whole in zip(again, wholes, strict=True)
+    )
+    refits = list(with_bar(fits, len(again), progress if again else False, "refits"))
     return _elpd(model, left, points, found, dict(zip(again, refits, strict=True)))
 
 
@@ -117,7 +124,7 @@ def reweight(
     within = _log_sum(log_weights + values)
     if points.lattice is None:
         size = len(values) * efficiency
-        smoothed, k = array_stats.psislw(values.T, r_eff=efficiency)
+        smoothed, k = array_stats.psislw(values.T, r_eff=cast("int", efficiency))
         elpd = _log_sum(smoothed.T + values)
         spread = len(values) * np.exp(2.0 * smoothed).sum(axis=1) - 1.0
         trusted = k <= good_k(points)
@@ -143,10 +150,10 @@ def _log_sum(values: Float[np.ndarray, "s c"]) -> Float[np.ndarray, " c"]:
 
 
 def _outermost(lattice: Lattice) -> Bool[np.ndarray, " n"]:
-    """Points of which a neighbour is not there."""
-    low, spans = lattice.nodes.min(axis=0), np.ptp(lattice.nodes, axis=0) + 3
-    strides = np.concatenate([[1], np.cumprod(spans[:-1])])
-    keys = (lattice.nodes - low + 1) @ strides
+    """Points, of those that have weight, of which a neighbour is not there."""
+    nodes = lattice.nodes[lattice.weights > 0.0]
+    strides = np.concatenate([[1], np.cumprod(np.ptp(nodes, axis=0)[:-1] + 3)])
+    keys = (nodes - nodes.min(axis=0) + 1) @ strides
     found = np.zeros(len(keys), bool)
     for stride in strides:
         found |= ~np.isin(keys + stride, keys) | ~np.isin(keys - stride, keys)
@@ -221,11 +228,11 @@ def question(model: ModelSpec, by: str) -> str:
     groups = list(dict.fromkeys(term.group for term in model.design.groups))
     if by == ROWS:
         return (
-            f"How well is a new row of a known {listed(groups)} predicted, the level's "
-            f"effects being learnt from its other rows?"
+            f"How well is a new row of a known {' and '.join(groups)} predicted, its "
+            f"effects being learnt from all other rows?"
         )
-    others = [group for group in groups if group != by]
-    known = f", levels of {listed(others)} being known where they occur" if others else ""
+    others = " and ".join(group for group in groups if group != by)
+    known = f", levels of {others} being known where they occur" if others else ""
     return f"How well are all rows of a new {by} predicted together{known}?"
 
 
@@ -248,7 +255,7 @@ def _not_finite(left: Leaving, lost: Bool[np.ndarray, " c"]) -> str:
     """Message for cases that have no predictive density."""
     what = "row" if left.by == ROWS else left.by
     return (
-        f"Without {what} {listed(left.names[lost].tolist())} a fixed effect whose prior "
-        f"is flat cannot be estimated, so that nothing predicts it. Give the fixed "
-        f"effects proper priors, for example priors='weak'."
+        f"Without {what} {listed(left.names[lost].tolist())} a fixed effect whose "
+        f"prior is flat cannot be estimated, so that nothing predicts it. Give the "
+        f"fixed effects proper priors, for example priors='weak'."
     )

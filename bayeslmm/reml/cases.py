@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = "rows"
-Case = Int[np.ndarray, " d"]
+Case = Int[np.ndarray, " _d"]
 
 
 def cases_of(
