@@ -209,7 +209,7 @@ def toy_left_out():
 @given(
     scale=st.floats(1e-3, 1e3), shift=st.floats(-50.0, 50.0), seed=st.integers(0, 99)
 )
-@settings(max_examples=4)
+@settings(max_examples=2)
 def test_units_and_orders_do_not_matter(toy_left_out, scale, shift, seed):
     """Densities of c y are those of y over c, with rows in any order."""
     base, other = toy_left_out, toy().sample(frac=1.0, random_state=seed)

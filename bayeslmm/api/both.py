@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
 
 
@@ -94,6 +95,10 @@ class Fit:
         from bayeslmm.comparison import effect_tests
 
         return effect_tests(self.reml, self.posterior, prob=prob)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        return self.model.bayes_factors(**options)
 
     def loo(self, by: str = "rows") -> "ELPDDataLOO":
         """Rows or levels left out and predicted; see `Posterior.loo`."""

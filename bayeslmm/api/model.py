@@ -6,11 +6,12 @@ when called, for REML must not pay for PyMC.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.errors import check_seed
 from bayeslmm.spec import Method, ModelSpec
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
 
+    from bayeslmm.comparison import BayesFactors
+    from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
     from bayeslmm.posterior.quadrature import Quadrature
@@ -239,6 +242,52 @@ class Model(ModelSpec):
         from bayeslmm.posterior.quadrature import quadrature
 
         return quadrature(self, prob=prob, tolerance=tolerance)
+
+    def log_evidence(
+        self, *, tolerance: float = 1e-3, seed: int | np.random.Generator | None = 0
+    ) -> "Evidence":
+        """Log density of the data with every parameter integrated out.
+
+        Use it through `bayeslmm.bayes_factor`; alone it means nothing.
+
+        Parameters
+        ----------
+        tolerance : float, default 1e-3
+            Change of it from one lattice to the next that is allowed.
+        seed : int or numpy.random.Generator, optional
+            Of the points of the check, and of draws for a bridge.
+
+        Returns
+        -------
+        Evidence
+            ``log_evidence`` with its ``error``; ``method``: ``"quadrature"`` for up to
+            four variance parameters, ``"bridge"`` between draws and a Student-t at the
+            mode for more; and ``check``, the log mean weight of that Student-t.
+
+        Raises
+        ------
+        PriorError
+            If a prior is flat.
+        ModelError
+            If the effects cannot be integrated out.
+
+        References
+        ----------
+        .. [1] Gronau et al. (2020). bridgesampling: An R package for estimating
+           normalizing constants. J. Stat. Softw. 92(10).
+           https://doi.org/10.18637/jss.v092.i10
+        """
+        from bayeslmm.posterior.evidence import log_evidence
+
+        check_seed(seed)
+        number = int(np.random.default_rng(seed).integers(2**31))
+        return log_evidence(self, tolerance=tolerance, seed=number)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        from bayeslmm.comparison import bayes_factors
+
+        return bayes_factors(self, **options)
 
     def simulate(
         self,

@@ -1,4 +1,4 @@
-"""What a posterior says about its model against others: how well it predicts.
+"""What a posterior says about its model against others: cross-validation, evidence.
 
 Takes the draws of a `Posterior`, of which this is the part that chooses between models.
 """
@@ -11,11 +11,12 @@ from bayeslmm.reml.chunks import Progress
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
 
+    from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
 
 
 class Choices:
-    """Cross-validation."""
+    """Cross-validation and evidence."""
 
     __slots__ = ()
 
@@ -95,3 +96,14 @@ class Choices:
         from bayeslmm.posterior.loo import loo
 
         return loo(cast("Posterior", self), by, progress=progress)
+
+    def log_evidence(self, *, tolerance: float = 1e-3) -> "Evidence":
+        """Log density of the data, parameters integrated out; see `Model.log_evidence`.
+
+        The draws are used where it is not by quadrature.
+        """
+        from bayeslmm.posterior.evidence import log_evidence
+
+        post = cast("Posterior", self)
+        seed = int(post.idata.attrs["seed"])
+        return log_evidence(post, tolerance=tolerance, seed=seed)

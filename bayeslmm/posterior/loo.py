@@ -16,6 +16,7 @@ from bayeslmm.errors import ModelError, PriorError, check_progress, listed
 from bayeslmm.graph.names import OBSERVATIONS
 from bayeslmm.posterior.bridge import equal_points
 from bayeslmm.posterior.elpd import left_out_class
+from bayeslmm.posterior.independence import efficiency_of
 from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.left_out import Leaving, leaving
 from bayeslmm.posterior.left_out_fits import Refit, refit_without
@@ -161,15 +162,11 @@ def _outermost(lattice: Lattice) -> Bool[np.ndarray, " n"]:
 
 
 def _efficiency(post: "Posterior", points: WeightedPoints) -> float:
-    """Effective share of the draws, of the coordinate that mixes worst; 1 of others."""
-    from arviz_stats.base import array_stats
-
+    """Effective share of the draws; 1 of other points."""
     if points.lattice is not None:
         return 1.0
     m = points.x.shape[1]
-    chains = points.x.reshape(post.status.chains, -1, m)
-    ess = array_stats.ess(np.moveaxis(chains, 2, 0))
-    return float(np.clip(np.min(ess) / len(points.x), 1.0 / len(points.x), 1.0))
+    return efficiency_of(points.x.reshape(post.status.chains, -1, m))
 
 
 # --- words ----------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def ranova_table(fit: "RemlFit", nsim: object, seed: Seed) -> "pd.DataFrame":
     check_terms(fit.design, "random effects to test")
     rows = {"<none>": _row(fit.npar, fit.criterion)}
     for t in range(len(fit.design.groups)):
-        for one in _reductions(fit.model.recipe, t):
+        for one in reductions(fit.model.recipe, t):
             rng = np.random.default_rng(seed)
             rows[one.name] = _tested(fit, one, nsim, rng)
     table = Table.from_dict(rows, orient="index")
@@ -95,7 +95,7 @@ def _row(npar: int, criterion: float) -> dict[str, float | int]:
     return {"npar": npar, "loglik": -0.5 * criterion, "aic": aic}
 
 
-def _reductions(recipe: Recipe, t: int) -> Iterator[Reduction]:
+def reductions(recipe: Recipe, t: int) -> Iterator[Reduction]:
     """A term without each part of it that no other part contains, or without all."""
     term, coded = recipe.design.groups[t], recipe.coding.effects[t]
     if not (term.covariance.unstructured and term.k > 1 and coded):
