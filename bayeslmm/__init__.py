@@ -47,9 +47,14 @@ if TYPE_CHECKING:
         scan_rows as scan_rows,
         sum_partition as sum_partition,
     )
-    from bayeslmm.planning import Power as Power, power as power
+    from bayeslmm.planning import (
+        Calibration as Calibration,
+        Power as Power,
+        power as power,
+    )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
+        plot_calibration as plot_calibration,
         plot_check as plot_check,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
 _ROOM_OF = {
     "BayesLMMError": "errors",
     "BayesLMMWarning": "errors",
+    "Calibration": "planning",
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
@@ -110,6 +116,7 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
+    "plot_calibration": "plots",
     "plot_check": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",

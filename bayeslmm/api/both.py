@@ -5,7 +5,7 @@ tables, figures and report that put them side by side. The command line and the
 notebooks start here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from bayeslmm.errors import as_path, check_flag
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters
+from bayeslmm.spec import PriorRule
 from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def fit(
     formula: str,
     data: object,
     *,
-    priors: str | Mapping[str, object] = "weak",
+    priors: PriorRule = "weak",
     family: str = "gaussian",
     weights: object = None,
     residual: str | None = None,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import check_seed
 from bayeslmm.spec import Method, ModelSpec
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import pymc as pm
 
     from bayeslmm.comparison import BayesFactors
+    from bayeslmm.planning.calibration import Calibration
     from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
@@ -42,9 +42,10 @@ class Model(ModelSpec):
         Arrow batches, or a function that gives an iterator of them.
         These are read twice and summed (Gaussian models only), to the same numbers;
         ``residual_batches()`` of a fit reads them once more for what needs rows.
-    priors : str or mapping, default "weak"
+    priors : str, mapping or Priors, default "weak"
         A named set (``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"``,
-        ``"boundary-avoiding"``) or priors by name in bambi's style.
+        ``"boundary-avoiding"``), priors by name in bambi's style, or those of another
+        model of the same parameters; `Model.with_priors` changes some.
     family : str, default "gaussian"
         Response distribution; others than ``"gaussian"`` are sampled through the joint
         PyMC model and have no REML fit.
@@ -248,46 +249,53 @@ class Model(ModelSpec):
     ) -> "Evidence":
         """Log density of the data with every parameter integrated out.
 
-        Use it through `bayeslmm.bayes_factor`; alone it means nothing.
-
-        Parameters
-        ----------
-        tolerance : float, default 1e-3
-            Change of it from one lattice to the next that is allowed.
-        seed : int or numpy.random.Generator, optional
-            Of the points of the check, and of draws for a bridge.
+        See `bayeslmm.posterior.evidence.log_evidence`, which this calls.
 
         Returns
         -------
         Evidence
-            ``log_evidence`` with its ``error``; ``method``: ``"quadrature"`` for up to
-            four variance parameters, ``"bridge"`` between draws and a Student-t at the
-            mode for more; and ``check``, the log mean weight of that Student-t.
-
-        Raises
-        ------
-        PriorError
-            If a prior is flat.
-        ModelError
-            If the effects cannot be integrated out.
-
-        References
-        ----------
-        .. [1] Gronau et al. (2020). bridgesampling: An R package for estimating
-           normalizing constants. J. Stat. Softw. 92(10).
-           https://doi.org/10.18637/jss.v092.i10
+            ``log_evidence`` with its ``error``, and how it was computed.
         """
         from bayeslmm.posterior.evidence import log_evidence
 
-        check_seed(seed)
-        number = int(np.random.default_rng(seed).integers(2**31))
-        return log_evidence(self, tolerance=tolerance, seed=number)
+        return log_evidence(self, tolerance=tolerance, seed=seed)
 
     def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
         """Each random effect against none; see `bayeslmm.bayes_factors`."""
         from bayeslmm.comparison import bayes_factors
 
         return bayes_factors(self, **options)
+
+    def calibrate(
+        self,
+        n: int = 200,
+        *,
+        seed: int | np.random.Generator | None = None,
+        draws: int = 1000,
+        method: Method = "auto",
+        n_jobs: int = 1,
+        progress: bool | Literal["auto"] = "auto",
+    ) -> "Calibration":
+        """Whether the posterior keeps its promises, on these rows, by simulation.
+
+        See `bayeslmm.planning.calibration.calibrate`, which this calls.
+
+        Returns
+        -------
+        Calibration
+            Ranks of true values from the prior, coverage of every interval, verdict.
+        """
+        from bayeslmm.planning.calibration import calibrate
+
+        return calibrate(
+            self,
+            n,
+            seed=seed,
+            draws=draws,
+            method=method,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
 
     def simulate(
         self,

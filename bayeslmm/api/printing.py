@@ -7,6 +7,7 @@ from bayeslmm.tables.shown import draw_with, print_with
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
@@ -40,6 +41,14 @@ def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN
     return plot_profile(profile, **options)
 
 
+def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ranks and coverage of a calibration."""
+    from bayeslmm.plots import plot_calibration
+
+    return plot_calibration(found, **options)
+
+
+draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)

@@ -5,6 +5,7 @@ in every figure: no pooling an open circle, partial pooling filled, complete poo
 dashed line, REML blue, the posterior orange.
 """
 
+from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
@@ -28,6 +29,7 @@ from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
     "plot_aggregation",
+    "plot_calibration",
     "plot_check",
     "plot_fits",
     "plot_forest",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import ModelError, PriorError, is_number
+from bayeslmm.errors import ModelError, PriorError, check_seed, is_number
 from bayeslmm.graph.trees import COORDINATES, UNCONSTRAINED
 from bayeslmm.posterior.bridge import Points, bridge, equal_points
 from bayeslmm.posterior.fit import Posterior
@@ -88,20 +88,53 @@ class Evidence:
 
 
 def log_evidence(
-    given: ModelSpec | Posterior, *, tolerance: float = 1e-3, seed: int = 0
+    given: ModelSpec | Posterior,
+    *,
+    tolerance: float = 1e-3,
+    seed: int | np.random.Generator | None = 0,
 ) -> Evidence:
-    """Evidence of a model, or of that of a posterior, whose draws are used if any are.
+    """Log density of the data with every parameter integrated out.
 
-    See `Model.log_evidence`.
+    Use it through `bayeslmm.bayes_factor`; alone it means nothing.
+
+    Parameters
+    ----------
+    given : Model or Posterior
+        Gaussian, priors proper; the draws of a posterior are used where it is not by
+        quadrature.
+    tolerance : float, default 1e-3
+        Change of it from one lattice to the next that is allowed.
+    seed : int or numpy.random.Generator, optional
+        Of the points of the check, and of draws for a bridge.
+
+    Returns
+    -------
+    Evidence
+        ``log_evidence`` with its ``error``; ``method``: ``"quadrature"`` for up to four
+        variance parameters, ``"bridge"`` between draws and a Student-t at the mode for
+        more; and ``check``, the log mean weight of that Student-t.
+
+    Raises
+    ------
+    PriorError
+        If a prior is flat.
+    ModelError
+        If the effects cannot be integrated out.
+
+    References
+    ----------
+    .. [1] Gronau et al. (2020). bridgesampling: An R package for estimating normalizing
+       constants. J. Stat. Softw. 92(10). https://doi.org/10.18637/jss.v092.i10
     """
+    check_seed(seed)
+    number = int(np.random.default_rng(seed).integers(2**31))
     if not isinstance(given, Posterior):
         target, model, draws = marginal_target(given, "auto"), given, None
     else:
         target, model = marginal_target(given.model, given.method), given.model
         draws = given.idata[UNCONSTRAINED][COORDINATES].to_numpy()
-    return evidence_of(
-        *(model.said, target, model.priors), tolerance=tolerance, seed=seed, draws=draws
-    )
+    what = model.said, target, model.priors
+    return evidence_of(*what, tolerance=tolerance, seed=number, draws=draws)
 
 
 def evidence_of(

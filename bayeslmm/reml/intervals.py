@@ -93,6 +93,35 @@ def profile_curves(fit: "RemlFit", criterion: str | None) -> Profile:
     return Profile(table, "ML" if method == "ML" else "REML", edges, fit.design)
 
 
+def profile_falls(
+    fit: "RemlFit", values: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " d"]:
+    """How far the profile of each parameter has fallen at a value of it.
+
+    A value is inside the profile interval of probability `prob` where the fall is at
+    most the quantile of chi-square with one degree of freedom: one search, where the
+    limits take many.
+
+    Parameters
+    ----------
+    fit : RemlFit
+        A fit.
+    values : ndarray, shape (d,)
+        One value of each parameter, in the order of ``design.space``, its own units.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        Fall of twice the log likelihood, at least 0; NaN without a profile.
+    """
+    profiles = _profiles(fit, None)[1]
+    falls = [
+        math.nan if one is None else max(one.fall_at(float(value) / one.scale), 0.0)
+        for one, value in zip(profiles, values, strict=True)
+    ]
+    return np.array(falls)
+
+
 def boot_intervals(
     fit: "RemlFit",
     prob: float,
