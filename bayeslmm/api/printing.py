@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.singular import SingularFit
 
 
 def reml_text(fit: "RemlFit") -> str:
@@ -41,6 +42,13 @@ def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN
     return plot_profile(profile, **options)
 
 
+def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ridges of a likelihood."""
+    from bayeslmm.plots import plot_singular
+
+    return plot_singular(found, **options)
+
+
 def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
     """Ranks and coverage of a calibration."""
     from bayeslmm.plots import plot_calibration
@@ -50,6 +58,7 @@ def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noq
 
 draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
+draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)

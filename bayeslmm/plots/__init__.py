@@ -26,6 +26,7 @@ from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
 from bayeslmm.plots.shrinkage import plot_shrinkage
+from bayeslmm.plots.singular import plot_singular
 
 __all__ = [
     "plot_aggregation",
@@ -42,6 +43,7 @@ __all__ = [
     "plot_residuals",
     "plot_rows",
     "plot_shrinkage",
+    "plot_singular",
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",

@@ -173,7 +173,7 @@ def _profiles(
         if parameter.component == "fixef":
             found.append(_of_effect(by_ml, parameter))
         else:
-            found.append(_of_scale(own, parameter, float(value)))
+            found.append(scale_profile(own, parameter, float(value)))
         if found[-1] is None:
             notes.append(f"{parameter.label}: no profile; the bootstrap has limits.")
     return shown, found, notes
@@ -202,10 +202,10 @@ def _of_effect(fit: "RemlFit", parameter: Parameter) -> DevianceProfile | None:
     return DevianceProfile(held_effect(problem, column, se), 1.0, best, estimate)
 
 
-def _of_scale(
+def scale_profile(
     fit: "RemlFit", parameter: Parameter, value: float
 ) -> DevianceProfile | None:
-    """Profile of an SD, a correlation or sigma."""
+    """Profile of an SD, a correlation or sigma at its estimate; None without one."""
     problem = problem_of(fit)
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     if parameter.component == "sd" and parameter.term is not None:
