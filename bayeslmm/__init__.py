@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
+        bayes_factor as bayes_factor,
+        bayes_factors as bayes_factors,
         compare as compare,
         effect_tests as effect_tests,
         pooling_table as pooling_table,
@@ -106,6 +108,8 @@ _ROOM_OF = {
     "SamplingError": "errors",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
+    "bayes_factor": "comparison",
+    "bayes_factors": "comparison",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",

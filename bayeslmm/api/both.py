@@ -23,8 +23,10 @@ from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
     import pandas as pd
+    from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
 
@@ -118,6 +120,14 @@ class Fit:
         from bayeslmm.comparison import effect_tests
 
         return effect_tests(self.need_reml(), self.posterior, prob=prob)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        return self.model.bayes_factors(**options)
+
+    def loo(self, by: str = "rows") -> "ELPDDataLOO":
+        """Rows or levels left out and predicted; see `Posterior.loo`."""
+        return self.posterior.loo(by)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
