@@ -17,6 +17,7 @@ from bayeslmm.posterior import tables as tables
 from bayeslmm.posterior.centred import centred_draws
 from bayeslmm.posterior.combined import Combinations
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
+from bayeslmm.posterior.distributions import Distributions
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.responses import Responses
 from bayeslmm.posterior.tables import IntervalKind
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Combinations, Components, Responses):
+class Posterior(Combinations, Components, Distributions, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes

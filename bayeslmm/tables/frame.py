@@ -47,6 +47,9 @@ OWN: dict[str, Callable[[float], str]] = {
     "p_mixture": p_value,
     "p_exact": p_value,
     "p_boot": p_value,
+    "p_best": p_value,
+    "p_top": p_value,
+    "rank": lambda value: number(value, 1),
     **dict.fromkeys(
         ("loglik", "deviance", "aic", "aicc", "bic"), lambda value: number(value, 1)
     ),
