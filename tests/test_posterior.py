@@ -109,7 +109,8 @@ def test_variables_have_bambis_names_and_dims(post: Posterior) -> None:
 
 def test_groups_and_attributes_of_the_tree(post: Posterior) -> None:
     """What ArviZ expects, and how to repeat the run."""
-    assert set(post.idata.children) == {"posterior", "sample_stats", "observed_data"}
+    expected = {"posterior", "sample_stats", "observed_data", "unconstrained_posterior"}
+    assert set(post.idata.children) == expected
     stats = set(post.idata["sample_stats"].data_vars)
     assert {"diverging", "tree_depth", "energy", "acceptance_rate", "lp"} <= stats
     observed = post.idata["observed_data"]["score"]

@@ -12,6 +12,10 @@ from bayeslmm.graph.names import OBSERVATIONS, posterior_layout, response_name
 if TYPE_CHECKING:
     import xarray as xr
 
+# ArviZ's name of the group with the coordinates that a sampler moves in, and ours of
+# the one variable in it.
+UNCONSTRAINED, COORDINATES = "unconstrained_posterior", "coordinates"
+
 
 def to_datatree(
     design: Design,
@@ -19,6 +23,7 @@ def to_datatree(
     sample_stats: Mapping[str, np.ndarray],
     attrs: Mapping[str, Any],
     row_labels: np.ndarray | None = None,
+    coordinates: Float[np.ndarray, "chain draw m"] | None = None,
 ) -> "xr.DataTree":
     """DataTree of posterior, sample_stats and observed_data (rows in memory).
 
@@ -34,6 +39,9 @@ def to_datatree(
         What made the draws; put on the tree and on the posterior.
     row_labels : ndarray, shape (n,), optional
         Labels of the rows in the data; by default they are counted.
+    coordinates : ndarray, shape (chain, draw, m), optional
+        Draws of the coordinates of the model's space, of which ``lp`` is the density;
+        group ``unconstrained_posterior``.
 
     Returns
     -------
@@ -55,6 +63,13 @@ def to_datatree(
     # each group apart: a column may be called as a statistic is, ``energy``
     stats = az.from_dict({"sample_stats": dict(sample_stats)})
     tree["sample_stats"] = stats["sample_stats"]
+    if coordinates is not None:
+        moved = az.from_dict(
+            {UNCONSTRAINED: {COORDINATES: coordinates}},
+            dims={COORDINATES: ["coordinate"]},
+            coords={"coordinate": [own.label for own in design.space.coordinates]},
+        )
+        tree[UNCONSTRAINED] = moved[UNCONSTRAINED]
     if design.rows is not None:
         response = response_name(design)
         rows = np.arange(design.n) if row_labels is None else row_labels

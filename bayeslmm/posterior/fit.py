@@ -42,7 +42,7 @@ class Posterior(Combinations, Components, Distributions, Responses):
         What was fitted.
     idata : DataTree
         ArviZ's groups ``posterior``, ``sample_stats`` (``lp`` is the log density of the
-        unconstrained coordinates), ``observed_data``, with bambi's names.
+        coordinates in ``unconstrained_posterior``), ``observed_data``, bambi's names.
     method : {"nuts", "importance", "quadrature", "joint"}
         How it was drawn; see `Model.sample`.
     reason : str

@@ -8,20 +8,18 @@ other models go through the joint PyMC model of the room `graph`.
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from bayeslmm.errors import check_flag, warn_user
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.graph.trees import to_datatree
-from bayeslmm.marginal import draw_effects
 from bayeslmm.posterior.agreement import agreement, joint_agreement
 from bayeslmm.posterior.diagnose import SamplingStatus, status_of
 from bayeslmm.posterior.distance import far_from_zero
-from bayeslmm.posterior.draws import effect_draws, parameter_draws
 from bayeslmm.posterior.fit import Posterior
+from bayeslmm.posterior.given import draw_posterior
 from bayeslmm.posterior.importance import (
     Declined,
     ImportanceDraws,
@@ -31,7 +29,7 @@ from bayeslmm.posterior.importance import (
 from bayeslmm.posterior.lattice_draws import draw_from_lattice
 from bayeslmm.posterior.mode import Laplace, laplace
 from bayeslmm.posterior.nuts import TUNE, run_nutpie
-from bayeslmm.posterior.ondemand import Keep, effect_generator, kept_terms
+from bayeslmm.posterior.ondemand import Keep, kept_terms
 from bayeslmm.posterior.options import (
     Options,
     available_cores,
@@ -41,10 +39,8 @@ from bayeslmm.posterior.options import (
     run_attributes,
 )
 from bayeslmm.posterior.quadrature import quadrature
-from bayeslmm.posterior.structured import structured_effects
 from bayeslmm.posterior.tails import Missing, find_tails
 from bayeslmm.posterior.target import Target, make_target
-from bayeslmm.posterior.visits import in_threads
 from bayeslmm.reml.expense import (
     ESS_PER_CHAIN,
     GRADIENTS_PER_DRAW,
@@ -54,11 +50,6 @@ from bayeslmm.reml.expense import (
     useful_threads,
 )
 from bayeslmm.spec import Method, ModelSpec
-
-if TYPE_CHECKING:
-    pass
-
-Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
 
 # SDs, of the lattice that draws are proposed from: less than the Monte Carlo error of
 # 4000 draws, 0.016. The draws owe it only the mass that is left out, as the density at
@@ -260,7 +251,9 @@ def _from_points(
     else:
         posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
     attrs = run_attributes(model, options, "importance", drawn.reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    tree = to_datatree(
+        model.design, posterior, drawn.stats, attrs, model.row_labels, drawn.x
+    )
     timing = {**timing, "effects": time.perf_counter() - started}
     status = SamplingStatus(
         chains=len(chains),
@@ -293,7 +286,9 @@ def _by_quadrature(
     posterior = draw_posterior(model, exact.target, drawn.x, options.seed, chains, kept)
     times.append(time.perf_counter())
     attrs = run_attributes(model, options, "quadrature", exact.reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    tree = to_datatree(
+        model.design, posterior, drawn.stats, attrs, model.row_labels, drawn.x
+    )
     lattice, sampling, effects = np.diff(times).tolist()
     timing = {"lattice": lattice, "sampling": sampling, "effects": effects}
     status = SamplingStatus(
@@ -324,7 +319,7 @@ def _by_nuts(
     posterior = draw_posterior(model, target, x, options.seed, drawn.chains, kept)
     times.append(time.perf_counter())
     attrs = run_attributes(model, options, "nuts", reason)
-    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels)
+    tree = to_datatree(model.design, posterior, drawn.stats, attrs, model.row_labels, x)
     sampling, effects = np.diff(times).tolist()
     timing = {**timing, "sampling": sampling, "effects": effects}
     reached = agreement(normal, x, drawn.stats["lp"])
@@ -332,68 +327,3 @@ def _by_nuts(
         status_of(tree, (options.chains, options.draws), missing), **reached
     )
     return Posterior(model, tree, "nuts", reason, status, timing)
-
-
-def draw_posterior(
-    model: ModelSpec,
-    target: Target,
-    x: Float[np.ndarray, "chain draw m"],
-    seed: int,
-    chains: tuple[int, ...],
-    kept: tuple[int, ...],
-) -> dict[str, Float[np.ndarray, "..."]]:
-    """Draws of all parameters and effects, given those of the coordinates.
-
-    Parameters
-    ----------
-    model : Model
-        Gaussian model.
-    target : Target
-        Its target.
-    x : ndarray, shape (chain, draw, m)
-        Draws of the coordinates of the variance parameters.
-    seed : int
-        Chain c uses the c-th generator spawned from it.
-    chains : tuple of int
-        Number of each chain in `x`.
-    kept : tuple of int
-        Bar terms whose effects are returned, by position in the design.
-
-    Returns
-    -------
-    dict of str to ndarray
-        By bambi variable, (chain, draw, ...).
-    """
-    sigma = target.safe_sigma(x)
-    factors, safe = [target.safe_factors(own) for own in x], target.conditioned
-    lead = bool(set(target.statistics.lead.terms) & set(kept))
-
-    def draw(i: int) -> Effects:
-        """Effects of one chain."""
-        if safe.stack is None:
-            rng = effect_generator(seed, chains[i])
-            beta, b = draw_effects(
-                target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
-            )
-        else:
-            residual, source = x[i][:, target.residual], (seed, chains[i])
-            beta, b = structured_effects(
-                *(safe.stack, residual, factors[i], sigma[i], source, target.beta),
-                lead=lead,
-            )
-        effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
-        return safe.coefficients(beta), effects
-
-    # two chains to a thread: `in_threads` does less in turn
-    cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)
-    drawn = in_threads(draw, range(len(chains)), max(cores, 1))
-    by_term = [
-        np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
-    ]
-    beta = np.stack([own[0] for own in drawn])
-    scalars = target.space.scalars(x)
-    posterior = parameter_draws(model.design, beta, by_term, scalars)
-    for t in kept:
-        b = np.stack([own[1][t] for own in drawn])
-        posterior |= effect_draws(model.design.groups[t], b)
-    return posterior

@@ -1,0 +1,85 @@
+"""Draws of everything else, given draws of the variance parameters.
+
+Takes a `Target` and draws of its coordinates; gives those of all parameters and effects
+under bambi's names. The fixed and random effects are drawn exactly.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from bayeslmm.marginal import draw_effects
+from bayeslmm.posterior.draws import effect_draws, parameter_draws
+from bayeslmm.posterior.ondemand import effect_generator
+from bayeslmm.posterior.options import available_cores
+from bayeslmm.posterior.structured import structured_effects
+from bayeslmm.posterior.target import Target
+from bayeslmm.posterior.visits import in_threads
+from bayeslmm.reml.expense import useful_threads
+from bayeslmm.spec import ModelSpec
+
+Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
+
+
+def draw_posterior(
+    model: ModelSpec,
+    target: Target,
+    x: Float[np.ndarray, "chain draw m"],
+    seed: int,
+    chains: tuple[int, ...],
+    kept: tuple[int, ...],
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Draws of all parameters and effects, given those of the coordinates.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian model.
+    target : Target
+        Its target.
+    x : ndarray, shape (chain, draw, m)
+        Draws of the coordinates of the variance parameters.
+    seed : int
+        Chain c uses the c-th generator spawned from it.
+    chains : tuple of int
+        Number of each chain in `x`.
+    kept : tuple of int
+        Bar terms whose effects are returned, by position in the design.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By bambi variable, (chain, draw, ...).
+    """
+    sigma = target.safe_sigma(x)
+    factors, safe = [target.safe_factors(own) for own in x], target.conditioned
+    lead = bool(set(target.statistics.lead.terms) & set(kept))
+
+    def draw(i: int) -> Effects:
+        """Effects of one chain."""
+        if safe.stack is None:
+            rng = effect_generator(seed, chains[i])
+            beta, b = draw_effects(
+                target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
+            )
+        else:
+            residual, source = x[i][:, target.residual], (seed, chains[i])
+            beta, b = structured_effects(
+                *(safe.stack, residual, factors[i], sigma[i], source, target.beta),
+                lead=lead,
+            )
+        effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
+        return safe.coefficients(beta), effects
+
+    # two chains to a thread: `in_threads` does less in turn
+    cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)
+    drawn = in_threads(draw, range(len(chains)), max(cores, 1))
+    by_term = [
+        np.stack(own) for own in zip(*(target.factors(c) for c in x), strict=True)
+    ]
+    beta = np.stack([own[0] for own in drawn])
+    scalars = target.space.scalars(x)
+    posterior = parameter_draws(model.design, beta, by_term, scalars)
+    for t in kept:
+        b = np.stack([own[1][t] for own in drawn])
+        posterior |= effect_draws(model.design.groups[t], b)
+    return posterior
