@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        varcomp_table as varcomp_table,
         within_between as within_between,
     )
     from bayeslmm.data import read as read
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
+        plot_varcomp as plot_varcomp,
     )
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
@@ -121,6 +123,7 @@ _ROOM_OF = {
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",
+    "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
     "read": "data",
@@ -132,6 +135,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "varcomp_table": "comparison",
     "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -94,6 +94,18 @@ class Fit:
 
         return effect_tests(self.reml, self.posterior, prob=prob)
 
+    def varcomp_table(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """Each variance component by every method; see `bayeslmm.varcomp_table`."""
+        from bayeslmm.comparison import varcomp_table
+
+        return varcomp_table(self.reml, self.posterior, **options)
+
+    def plot_varcomp(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Likelihood, prior and posterior of each; see `bayeslmm.plot_varcomp`."""
+        from bayeslmm.plots import plot_varcomp
+
+        return plot_varcomp(self.reml, self.posterior, **options)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table

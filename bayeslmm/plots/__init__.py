@@ -6,6 +6,7 @@ dashed line, REML blue, the posterior orange.
 """
 
 from bayeslmm.plots.check import plot_check
+from bayeslmm.plots.components import plot_varcomp
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -43,4 +44,5 @@ __all__ = [
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",
+    "plot_varcomp",
 ]

@@ -172,9 +172,7 @@ def _at_point(
     return said, total
 
 
-def _draws(
-    model: ModelSpec, tree: "xr.DataTree", t: int
-) -> Float[np.ndarray, "s j k"]:
+def _draws(model: ModelSpec, tree: "xr.DataTree", t: int) -> Float[np.ndarray, "s j k"]:
     """Draws of a term's effects of all levels, fewer where there are many levels."""
     term, sizes = model.design.groups[t], tree["posterior"].sizes
     most = _most_draws(term)
