@@ -67,8 +67,8 @@ def dense_likelihood(data: Data, sd: float, sigma: float) -> float:
 def test_prior_times_likelihood_is_the_posterior(one: Posterior, pupils: Data) -> None:
     """Each against scipy's integrals of the dense restricted likelihood."""
 
-    nodes, weights = np.polynomial.legendre.leggauss(40)
-    sigmas, weights = 0.4 + 1.3 * (nodes + 1.0), 1.3 * weights
+    nodes, weights = np.polynomial.legendre.leggauss(120)
+    sigmas, weights = 0.3 + 3.0 * (nodes + 1.0), 3.0 * weights
     weights = weights * stats.halfnorm.pdf(sigmas, scale=2)
 
     def over_sigma(sd: float) -> float:

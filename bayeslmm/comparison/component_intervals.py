@@ -16,7 +16,6 @@ from jaxtyping import Float
 from bayeslmm.posterior.components import ICC
 from bayeslmm.posterior.tables import IntervalKind
 from bayeslmm.reml.centred import At
-from bayeslmm.reml.intervals import profile_intervals
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
@@ -39,6 +38,8 @@ def component_intervals(
     seed: int | np.random.Generator | None,
 ) -> dict[str, dict[str, Any]]:
     """Point and interval of each component by every method."""
+    from bayeslmm.reml.intervals import profile_intervals
+
     design = post.model.design
     found = _estimates(reml, at)
     own = {p.label: p for p in design.space.variances}

@@ -27,20 +27,13 @@ from bayeslmm.errors import (
     nearest_names,
 )
 from bayeslmm.posterior.components import component_labels, make_component
-from bayeslmm.posterior.densities import ComponentCurves, component_curves
-from bayeslmm.posterior.learnt import (
-    contraction,
-    effective_levels,
-    overlap,
-    proper_prior,
-)
-from bayeslmm.posterior.read_off import component_probability
-from bayeslmm.posterior.weighted import WeightedPoints, weighted_points
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
+    from bayeslmm.posterior.densities import ComponentCurves
     from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.posterior.weighted import WeightedPoints
     from bayeslmm.reml.fit import RemlFit
 
 Eps = float | Mapping[str, float] | None
@@ -63,7 +56,7 @@ class ComponentPanel:
     """
 
     row: dict[str, Any]
-    curves: ComponentCurves
+    curves: "ComponentCurves"
 
     @property
     def label(self) -> str:
@@ -179,6 +172,9 @@ def component_panels(
     seed: int | np.random.Generator | None = None,
 ) -> list[ComponentPanel]:
     """Numbers and curves of each component; see `varcomp_table`."""
+    from bayeslmm.posterior.densities import component_curves
+    from bayeslmm.posterior.weighted import weighted_points
+
     check_same_model(reml, post)
     check_fraction(prob, "prob")
     nsim = nsim if is_count(nsim) and nsim == 0 else check_count(nsim, "nsim", 2)
@@ -198,14 +194,22 @@ def component_panels(
 
 
 def _panel(
-    curves: ComponentCurves,
-    points: WeightedPoints,
+    curves: "ComponentCurves",
+    points: "WeightedPoints",
     design: Design,
     columns: dict[str, Any],
     limits: Mapping[str, float],
     sigma: float,
 ) -> ComponentPanel:
     """One component."""
+    from bayeslmm.posterior.learnt import (
+        contraction,
+        effective_levels,
+        overlap,
+        proper_prior,
+    )
+    from bayeslmm.posterior.read_off import component_probability
+
     own, prior = curves.component, proper_prior(curves)
     limit = limits.get(own.label, _default_eps(design, curves, sigma))
     below = math.nan
@@ -260,7 +264,7 @@ def _checked_eps(design: Design, eps: Eps) -> dict[str, float]:
     return {label: float(value) for label, value in found.items()}
 
 
-def _default_eps(design: Design, curves: ComponentCurves, sigma: float) -> float:
+def _default_eps(design: Design, curves: "ComponentCurves", sigma: float) -> float:
     """What a component of its kind is compared with."""
     own = curves.component
     if own.kind == "icc":

@@ -25,11 +25,8 @@ from bayeslmm.plots.style import (
     intercept_at,
     parameter_unit,
 )
-from bayeslmm.posterior.learnt import proper_prior
-from bayeslmm.posterior.read_off import curve_table
 from bayeslmm.reml.centred import At
 from bayeslmm.reml.curves import Profile
-from bayeslmm.reml.intervals import profile_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,6 +188,9 @@ def _draw_curves(
     ax: "Axes", panel: ComponentPanel, values: Float[np.ndarray, " v"], method: str
 ) -> None:
     """Prior, likelihood, posterior, and where REML is."""
+    from bayeslmm.posterior.learnt import proper_prior
+    from bayeslmm.posterior.read_off import curve_table
+
     table = curve_table(panel.curves, values)
     middle = curve_table(panel.curves, np.array([panel.row["median"]]))["density"]
     height = min(float(table["density"].max()), TALLEST * float(middle.iloc[0]))
@@ -222,6 +222,8 @@ def _draw_curves(
 
 def _profiles(reml: "RemlFit", panels: list[ComponentPanel]) -> Profile | None:
     """Profile curves of the components that have one."""
+    from bayeslmm.reml.intervals import profile_curves
+
     shown = tuple(
         panel.curves.component.parameter
         for panel in panels
