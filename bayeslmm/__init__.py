@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
+        bayes_factor as bayes_factor,
+        bayes_factors as bayes_factors,
         compare as compare,
         effect_tests as effect_tests,
         pooling_table as pooling_table,
@@ -46,9 +48,14 @@ if TYPE_CHECKING:
         scan_rows as scan_rows,
         sum_partition as sum_partition,
     )
-    from bayeslmm.planning import Power as Power, power as power
+    from bayeslmm.planning import (
+        Calibration as Calibration,
+        Power as Power,
+        power as power,
+    )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
+        plot_calibration as plot_calibration,
         plot_check as plot_check,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
@@ -61,6 +68,7 @@ if TYPE_CHECKING:
         plot_residuals as plot_residuals,
         plot_rows as plot_rows,
         plot_shrinkage as plot_shrinkage,
+        plot_singular as plot_singular,
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
@@ -78,6 +86,7 @@ if TYPE_CHECKING:
 _ROOM_OF = {
     "BayesLMMError": "errors",
     "BayesLMMWarning": "errors",
+    "Calibration": "planning",
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
@@ -101,6 +110,8 @@ _ROOM_OF = {
     "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
+    "bayes_factor": "comparison",
+    "bayes_factors": "comparison",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
@@ -108,6 +119,7 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
+    "plot_calibration": "plots",
     "plot_check": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",
@@ -120,6 +132,7 @@ _ROOM_OF = {
     "plot_residuals": "plots",
     "plot_rows": "plots",
     "plot_shrinkage": "plots",
+    "plot_singular": "plots",
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",

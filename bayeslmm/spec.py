@@ -39,10 +39,11 @@ from bayeslmm.marginal.stream import (
     make_plan,
     stream_model,
 )
-from bayeslmm.priors import Priors, make_priors
+from bayeslmm.priors import Priors, changed_rule, make_priors
 
 # How a posterior can be drawn.
 Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
+PriorRule = str | Mapping[str, object] | Priors
 
 
 class ModelSpec:
@@ -82,7 +83,7 @@ class ModelSpec:
         formula: str,
         data: object,
         *,
-        priors: str | Mapping[str, object] = "weak",
+        priors: PriorRule = "weak",
         family: str = "gaussian",
         weights: object = None,
         residual: str | None = None,
@@ -145,7 +146,7 @@ class ModelSpec:
         self._priors = make_priors(
             rule, self.design, center_predictors=center_predictors, family=self.family
         )
-        self._prior_rule = rule, center_predictors
+        self._prior_rule = rule, self._priors.center_predictors
 
     @property
     def priors(self) -> Priors:
@@ -190,14 +191,57 @@ class ModelSpec:
         self._check_rows_are_there()
         if self.family == "gaussian":
             self.responder()
-        new = type(self).__new__(type(self))
-        for name in ModelSpec.__slots__:
-            setattr(new, name, getattr(self, name))
+        new = self._copy()
         new.recipe = answer_recipe(self.recipe, y, self.row_labels)
         if self._responder is not None:
             new._conditioned = self._responder.respond(new.design)
         warn_of_data(response_account(new.design))
         new._priors = None  # made when asked for: REML has none
+        return new
+
+    def with_priors[M: "ModelSpec"](self: M, priors: PriorRule) -> M:
+        """The model with some of its priors changed, or others; no data are read.
+
+        Parameters
+        ----------
+        priors : mapping, str or Priors
+            A dict as for `Model` changes what it names and keeps the rest as it is;
+            with ``"set"`` in it the rest comes from that set. The name of a set
+            replaces all; so do the `Priors` of a model of the same parameters, which do
+            not follow the response. A prior given for a bar term means its effects at
+            the zero of the predictors, and so do then all of that term.
+
+        Returns
+        -------
+        Model
+            This one stays as it is.
+
+        Raises
+        ------
+        PriorError
+            If a key names nothing here, or a prior cannot be honoured.
+
+        Examples
+        --------
+        >>> import bayeslmm as lmm
+        >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+        >>> model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+        >>> other = model.with_priors({"1|classroom": "HalfNormal(5)"})
+        >>> print(other.priors.sd[0][0], "|", other.priors.sigma)
+        HalfNormal(sigma=5) | HalfStudentT(nu=3, sigma=1.583)
+        """
+        new = self._copy()
+        rule, center = self._prior_rule
+        if isinstance(priors, Mapping):
+            priors = changed_rule(rule, priors, self.design)
+        new._set_priors(priors, center_predictors=center)
+        return new
+
+    def _copy[M: "ModelSpec"](self: M) -> M:
+        """A model of the same parts."""
+        new = type(self).__new__(type(self))
+        for name in ModelSpec.__slots__:
+            setattr(new, name, getattr(self, name))
         return new
 
     def responder(self) -> Responder:
@@ -223,7 +267,7 @@ class ModelSpec:
         scan: Scan,
         tally: Tally,
         *,
-        priors: str | Mapping[str, object] = "weak",
+        priors: PriorRule = "weak",
         center_predictors: bool = True,
     ) -> M:
         """Gaussian model of data that were summed in parts, on any machines.
@@ -347,7 +391,7 @@ def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelS
     return ModelSpec(
         model.formula.text,
         data,
-        priors=cast("str | Mapping[str, object]", rule),
+        priors=cast("PriorRule", rule),
         family=model.family,
         weights=weights,
         residual=model.residual,

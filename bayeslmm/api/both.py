@@ -5,7 +5,7 @@ tables, figures and report that put them side by side. The command line and the
 notebooks start here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +17,17 @@ from bayeslmm.errors import as_path, check_flag
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters
+from bayeslmm.spec import PriorRule
 from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
     import pandas as pd
+    from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
+    from bayeslmm.reml.singular import SingularFit
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -106,6 +110,14 @@ class Fit:
 
         return plot_varcomp(self.reml, self.posterior, **options)
 
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        return self.model.bayes_factors(**options)
+
+    def loo(self, by: str = "rows") -> "ELPDDataLOO":
+        """Rows or levels left out and predicted; see `Posterior.loo`."""
+        return self.posterior.loo(by)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table
@@ -135,6 +147,16 @@ class Fit:
         from bayeslmm.plots import plot_check
 
         return plot_check(self.reml, **options)
+
+    def explain_singular(self, *, small: float = 0.1) -> "SingularFit":
+        """What a singular REML fit means; see `RemlFit.explain_singular`."""
+        return self.reml.explain_singular(self.posterior, small=small)
+
+    def plot_singular(self) -> "Figure":
+        """The ridge of a singular fit, and the posterior over it."""
+        from bayeslmm.plots import plot_singular
+
+        return plot_singular(self.reml, self.posterior)
 
     def check(self, **options: Any) -> "AssumptionCheck":  # noqa: ANN401
         """Whether the data look like the model; options as of `RemlFit.check`."""
@@ -193,7 +215,7 @@ def fit(
     formula: str,
     data: object,
     *,
-    priors: str | Mapping[str, object] = "weak",
+    priors: PriorRule = "weak",
     family: str = "gaussian",
     weights: object = None,
     residual: str | None = None,

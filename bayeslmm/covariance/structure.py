@@ -209,6 +209,19 @@ class Structure:
         """Cholesky factor of the correlation matrix."""
         return np.real(self._factor(0.5 * angles, k))
 
+    def corr_factors(
+        self, shares: Float[np.ndarray, "n c"], k: int
+    ) -> Float[np.ndarray, "n k k"]:
+        """Cholesky factors at n points, of ``(1 + cos(angle)) / 2`` between 0 and 1."""
+        found = np.zeros((len(shares), k, k))
+        if not shares.shape[1]:
+            return found + np.eye(k)
+        cos, sin = list(np.sqrt(shares.T)), list(np.sqrt(1.0 - shares.T))
+        for i, row in enumerate(self.correlations.rows(cos, sin, k)):
+            for j, entry in enumerate(row):
+                found[:, i, j] = entry
+        return found
+
     def corr_pullback(
         self,
         angles: Float[np.ndarray, " c"],

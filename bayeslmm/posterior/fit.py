@@ -15,6 +15,7 @@ from jaxtyping import Float
 from bayeslmm.errors import OutputError, as_path, check_flag
 from bayeslmm.posterior import tables as tables
 from bayeslmm.posterior.centred import centred_draws
+from bayeslmm.posterior.choices import Choices
 from bayeslmm.posterior.combined import Combinations
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.posterior.distributions import Distributions
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Combinations, Components, Distributions, Responses):
+class Posterior(Choices, Combinations, Components, Distributions, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes

@@ -11,7 +11,8 @@ from bayeslmm.priors.coefficients import (
     check_integrable,
     safe_beta_prior,
 )
-from bayeslmm.priors.make import make_priors
+from bayeslmm.priors.draws import PriorDraws, prior_draws
+from bayeslmm.priors.make import changed_rule, make_priors
 from bayeslmm.priors.prior import Prior, Priors
 from bayeslmm.priors.residual import stretched_logp
 from bayeslmm.priors.scale import ScaleForm, scale_form, scale_logp, scale_table
@@ -20,11 +21,14 @@ from bayeslmm.priors.sets import NAMED_SETS
 __all__ = [
     "NAMED_SETS",
     "Prior",
+    "PriorDraws",
     "Priors",
     "ScaleForm",
     "beta_prior",
+    "changed_rule",
     "check_integrable",
     "make_priors",
+    "prior_draws",
     "safe_beta_prior",
     "scale_form",
     "scale_logp",

@@ -46,7 +46,7 @@ def beta_prior(priors: Priors, design: Design) -> BetaPrior | None:
     mean, width = _normals(priors)
     if not np.isfinite(width).any():
         return None
-    return _turned(_stated(priors, design), mean, width)
+    return _turned(stated_turn(priors, design), mean, width)
 
 
 def check_integrable(priors: Priors, design: Design) -> None:
@@ -99,7 +99,7 @@ def safe_beta_prior(
     mean, width = _normals(priors)
     if not np.isfinite(width).any():
         return None
-    stated = _stated(priors, design)  # of the coefficients of moved columns
+    stated = stated_turn(priors, design)  # of the coefficients of moved columns
     if design.intercept is not None:
         stated[design.intercept] -= conditioned.means
     away = (mean - stated @ conditioned.beta) / conditioned.unit
@@ -127,8 +127,8 @@ def _turned(
     )
 
 
-def _stated(priors: Priors, design: Design) -> Float[np.ndarray, "p p"]:
-    """The coefficients that the priors refer to, from those of the data's columns.
+def stated_turn(priors: Priors, design: Design) -> Float[np.ndarray, "p p"]:
+    """What takes the data's coefficients to those that the priors refer to.
 
     An intercept is that at the mean of all columns if predictors are centred; products
     are then of centred variables.

@@ -14,28 +14,23 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import (
     Design,
-    EffectVariable,
     GroupTerm,
 )
-from bayeslmm.errors import PriorError, nearest_names
+from bayeslmm.design.space import Parameter
+from bayeslmm.errors import PriorError, listed, nearest_names
 from bayeslmm.families import FAMILIES, check_family
 from bayeslmm.marginal.columns import is_identity
 from bayeslmm.marginal.conditioning import effect_movers
-from bayeslmm.priors.labels import References, prior_rows
-from bayeslmm.priors.prior import Matrix, Prior, Priors
-from bayeslmm.priors.residual import residual_keys, residual_priors
-from bayeslmm.priors.sets import NAMED_SETS, SETS, PriorSet
-from bayeslmm.priors.spec import (
-    check_positive,
-    check_real,
-    lkj_eta,
-    read_spec,
-    scalar_prior,
-    sd_spec,
-    spread_prior,
+from bayeslmm.priors.custom import (
+    custom_auxiliary,
+    custom_eta,
+    custom_fixed,
+    custom_sd,
 )
-
-_GIVEN = "given"
+from bayeslmm.priors.labels import References, prior_rows
+from bayeslmm.priors.prior import Matrix, Priors
+from bayeslmm.priors.residual import residual_keys, residual_priors
+from bayeslmm.priors.sets import NAMED_SETS, SETS
 
 
 def make_priors(
@@ -49,14 +44,15 @@ def make_priors(
 
     Parameters
     ----------
-    spec : str or mapping
-        A named set, ``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"`` or
+    spec : str, mapping or Priors
+        The priors of another model, kept as they are (with its `center_predictors`);
+        a named set, ``"weak"``, ``"flat"``, ``"bambi"``, ``"brms"`` or
         ``"boundary-avoiding"``; or a dict whose keys are ``"Intercept"``, ``"common"``
         (every fixed effect, the intercept too, as in bambi), a fixed variable,
         ``"group_specific"`` (every random-effect SD), a random effect such as
         ``"1|g"``, ``"sigma"`` or another parameter of the family, ``"g_corr"`` (eta of
         the LKJ prior), ``"sigma_ratio"`` and ``"rho"`` of structured residuals, and
-        ``"set"``, the named set for the rest (default ``"weak"``).
+        ``"set"``, the named set (or the `Priors`) for the rest (default ``"weak"``).
         Values are bambi priors, `Prior` objects or strings such as ``"HalfNormal(5)"``
         or ``"flat"``. A random effect takes the prior of its SD, or bambi's
         ``Normal(mu=0, sigma=<prior of its SD>)``.
@@ -80,59 +76,168 @@ def make_priors(
         For an unknown family.
     """
     check_family(family)
+    if isinstance(spec, Priors):
+        _check_same_parameters(spec, design, family)
+        return spec
     if isinstance(spec, str):
-        base = _named_set(spec, design, family, center_predictors)
-        scales = tuple((name, base.sigma) for name in FAMILIES[family].scales)
-        scales += residual_priors({}, design, spec)
-        where = _references(base, design, {}, center_predictors)
-        return _finish(spec, base, design, center_predictors, family, scales, where)
+        return _of_set(spec, design, family, center_predictors)
     if not isinstance(spec, Mapping):
         raise PriorError(
             f"priors= is a {type(spec).__name__}. Give the name of a set "
-            f"({', '.join(NAMED_SETS)}) or a dict of priors."
+            f"({', '.join(NAMED_SETS)}), a dict of priors, or the priors of a model."
         )
     given = dict(spec)
     name = given.pop("set", "weak")
-    base = _named_set(name, design, family, center_predictors)
+    if not isinstance(name, str | Priors):
+        raise _unknown_set(name)
+    base = make_priors(name, design, center_predictors=center_predictors, family=family)
     _check_keys(given, design, family)
-    base = replace(
-        base,
-        fixed=_custom_fixed(given, design, base.fixed),
-        sd=_custom_sd(given, design, base.sd),
-        corr_eta=_custom_eta(given, design, base.corr_eta),
-    )
-    auxiliary = _custom_auxiliary(given, family)
-    if "sigma" in auxiliary:
-        base = replace(base, sigma=auxiliary.pop("sigma"))
-    auxiliary = dict.fromkeys(FAMILIES[family].scales, base.sigma) | auxiliary
-    others = (*auxiliary.items(), *residual_priors(given, design, name))
-    where = _references(base, design, given, center_predictors)
-    return _finish("custom", base, design, center_predictors, family, others, where)
+    return _changed(base, given, design)
 
 
-def _references(
-    base: PriorSet, design: Design, given: dict[str, Any], centred: bool
-) -> References:
-    """Which columns the priors mean the coefficients of.
+def changed_rule(
+    rule: object, changes: Mapping[str, object], design: Design
+) -> dict[str, object]:
+    """The rule by which priors were made, with some of them changed.
 
-    A prior that a user gives for a term is meant for the columns as they are, as in
-    bambi and brms, and so are all of that bar term.
+    Parameters
+    ----------
+    rule : str, mapping or Priors
+        What a model was given as ``priors=``.
+    changes : mapping
+        As of `make_priors`. Of a set nothing of `rule` is left; ``"common"`` and
+        ``"group_specific"`` take the place of what was given for single ones before.
+    design : Design
+        Arrays of the model.
     """
-    effects = []
-    for term, moved in zip(design.groups, effect_movers(design), strict=True):
-        names = {"group_specific", f"{term.group}_corr"}
-        names |= {variable.name for variable in term.variables}
-        kept = base.centered and not names & set(given)
-        effects.append(_rows(moved) if kept else None)
-    turn = design.fixed_turn
-    if turn is None or not (base.centered and centred) or "common" in given:
-        return References(tuple(effects), None)
+    old = dict(rule) if isinstance(rule, Mapping) else {"set": rule}
+    if "set" in changes:
+        old = {}
+    if "common" in changes:
+        old = {k: v for k, v in old.items() if k not in _fixed_keys(design)}
+    if "group_specific" in changes:
+        old = {k: v for k, v in old.items() if k not in _effect_keys(design)}
+    return {**old, **changes}
+
+
+def _check_same_parameters(priors: Priors, design: Design, family: str) -> None:
+    """Raise unless the priors of another model are of the same parameters."""
+    seen = len(priors.fixed), [len(own) for own in priors.sd], priors.family
+    sizes = [term.covariance.n_sd(term.k) for term in design.groups]
+    residual = {p.label for p in _residual_parameters(design)}
+    own = {label for label, _ in priors.auxiliary}
+    same = seen == (design.p, sizes, family) and residual <= own
+    if same:
+        labels = [row[0] for row in _labelled(priors, design).labels]
+        same = labels == [row[0] for row in priors.labels]
+    if not same:
+        raise PriorError(
+            f"These priors are of another model, with the parameters "
+            f"{listed(row[0] for row in priors.labels)}; this one has "
+            f"{listed(p.label for p in design.space.parameters)}. Give a dict of "
+            "priors, whose keys say what each is for."
+        )
+
+
+def _of_set(name: str, design: Design, family: str, centred: bool) -> Priors:
+    """The priors of a named set."""
+    if name not in SETS:
+        raise _unknown_set(name)
+    base = SETS[name](design, family, centred)
+    scales = tuple((own, base.sigma) for own in FAMILIES[family].scales)
+    moved = effect_movers(design) if base.centered else [None] * len(design.groups)
+    turn = design.fixed_turn if base.centered and centred else None
+    found = Priors(
+        name,
+        base.fixed,
+        base.sd,
+        base.corr_eta,
+        base.sigma,
+        centred,
+        family,
+        auxiliary=scales + residual_priors({}, design, name),
+        references=tuple(None if own is None else _rows(own) for own in moved),
+        fixed_reference=None if turn is None else _rows(turn),
+        corr_reason=base.corr_reason,
+    )
+    return _labelled(found, design)
+
+
+def _labelled(priors: Priors, design: Design) -> Priors:
+    """The priors with their printed rows."""
+    where = References(priors.references, priors.fixed_reference)
+    rows = prior_rows(priors, priors.corr_reason, design, where)
+    return replace(priors, labels=rows)
+
+
+def _changed(base: Priors, given: dict[str, Any], design: Design) -> Priors:
+    """The priors with those replaced that a user gives.
+
+    A prior that is given for a term is meant for the columns as they are, as in bambi
+    and brms, and so are all of that bar term.
+    """
+    auxiliary = custom_auxiliary(given, base.family)
+    sigma = auxiliary.pop("sigma", base.sigma)
+    follow = [
+        (name, sigma if prior == base.sigma and name in _scales(base) else prior)
+        for name, prior in base.auxiliary
+    ]
+    residual = dict(residual_priors(given, design, "weak"))
+    keys = {p.label: p.variable for p in _residual_parameters(design)}
+    auxiliary |= {k: v for k, v in residual.items() if keys[k] in given}
+    effects = [
+        None if _term_keys(term) & set(given) else own
+        for term, own in zip(design.groups, base.references, strict=True)
+    ]
+    found = replace(
+        base,
+        name="custom",
+        fixed=custom_fixed(given, design, base.fixed),
+        sd=custom_sd(given, design, base.sd),
+        corr_eta=custom_eta(given, design, base.corr_eta),
+        sigma=sigma,
+        auxiliary=tuple((dict(follow) | auxiliary).items()),
+        references=tuple(effects),
+        fixed_reference=_kept_turn(base, given, design),
+    )
+    return _labelled(found, design)
+
+
+def _scales(base: Priors) -> tuple[str, ...]:
+    """Parameters of the family that have the prior of sigma by default."""
+    return FAMILIES[base.family].scales
+
+
+def _residual_parameters(design: Design) -> tuple[Parameter, ...]:
+    """Those of structured residuals."""
+    return () if design.residual is None else design.residual.parameters
+
+
+def _term_keys(term: GroupTerm) -> set[str]:
+    """Keys of the priors of a bar term."""
+    names = {"group_specific", f"{term.group}_corr"}
+    return names | {variable.name for variable in term.variables}
+
+
+def _kept_turn(base: Priors, given: dict[str, Any], design: Design) -> Matrix | None:
+    """Which columns the priors of fixed effects mean, but those that are given."""
+    turn = base.fixed_turn
+    if turn is None or "common" in given:
+        return None
     inverse = np.linalg.inv(turn)
     for variable in design.fixed:
         if variable.name in given:
             own = list(variable.columns)
             inverse[own] = np.eye(design.p)[own]
-    return References(tuple(effects), _rows(np.linalg.inv(inverse)))
+    return _rows(np.linalg.inv(inverse))
+
+
+def _unknown_set(name: object) -> PriorError:
+    """The error for a set that there is not."""
+    return PriorError(
+        f"Unknown prior set {name!r}.{nearest_names(str(name), NAMED_SETS)} "
+        f"The sets are {', '.join(NAMED_SETS)}; or give a dict of priors."
+    )
 
 
 def _rows(matrix: Float[np.ndarray, "k k"]) -> Matrix | None:
@@ -142,20 +247,19 @@ def _rows(matrix: Float[np.ndarray, "k k"]) -> Matrix | None:
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-def _named_set(name: object, design: Design, family: str, centred: bool) -> PriorSet:
-    """The set of that name."""
-    if not isinstance(name, str) or name not in SETS:
-        raise PriorError(
-            f"Unknown prior set {name!r}.{nearest_names(str(name), NAMED_SETS)} "
-            f"The sets are {', '.join(NAMED_SETS)}; or give a dict of priors."
-        )
-    return SETS[name](design, family, centred)
+def _fixed_keys(design: Design) -> list[str]:
+    """Keys of the priors of fixed effects."""
+    return [variable.name for variable in design.fixed]
+
+
+def _effect_keys(design: Design) -> list[str]:
+    """Keys of the priors of SDs."""
+    return [v.name for term in design.groups for v in term.variables]
 
 
 def _check_keys(given: dict[str, Any], design: Design, family: str) -> None:
     """Raise for a key that names nothing in the model."""
-    fixed = [variable.name for variable in design.fixed]
-    effects = [v.name for term in design.groups for v in term.variables]
+    fixed, effects = _fixed_keys(design), _effect_keys(design)
     corr = [f"{t.group}_corr" for t in design.groups if t.covariance.n_corr(t.k)]
     known = [
         "common",
@@ -179,117 +283,3 @@ def _check_keys(given: dict[str, Any], design: Design, family: str) -> None:
             f"The prior key {key!r} names nothing in this model.{hint} "
             f"Keys: set, {', '.join(dict.fromkeys(known))}."
         )
-
-
-def _custom_fixed(
-    given: dict[str, Any], design: Design, base: tuple[Prior, ...]
-) -> tuple[Prior, ...]:
-    """Priors of the coefficients: the variable's own key, then ``common``."""
-    fixed = list(base)
-    for variable in design.fixed:
-        key = variable.name if variable.name in given else "common"
-        if key not in given:
-            continue
-        spec, count = read_spec(given[key], key), len(variable.columns)
-        for column, prior in zip(
-            variable.columns, spread_prior(spec, key, count, _GIVEN), strict=True
-        ):
-            check_real(prior, key)
-            fixed[column] = prior
-    return tuple(fixed)
-
-
-def _custom_sd(
-    given: dict[str, Any], design: Design, base: tuple[tuple[Prior, ...], ...]
-) -> tuple[tuple[Prior, ...], ...]:
-    """Priors of the SDs: the effect's own key, then ``group_specific``."""
-    found = []
-    for term, default in zip(design.groups, base, strict=True):
-        if term.covariance.homogeneous:
-            found.append(_shared_sd(given, term, default))
-            continue
-        priors = list(default)
-        for variable in term.variables:
-            for effect, prior in zip(
-                variable.effects, _effect_priors(given, variable) or (), strict=False
-            ):
-                priors[effect] = prior
-        found.append(tuple(priors))
-    return tuple(found)
-
-
-def _effect_priors(
-    given: dict[str, Any], variable: EffectVariable, count: int | None = None
-) -> tuple[Prior, ...] | None:
-    """SD priors given for one variable, None if there are none."""
-    key = variable.name if variable.name in given else "group_specific"
-    if key not in given:
-        return None
-    spec = sd_spec(read_spec(given[key], key), key)
-    priors = spread_prior(spec, key, count or len(variable.effects), _GIVEN)
-    for prior in priors:
-        check_positive(prior, key)
-    return priors
-
-
-def _shared_sd(
-    given: dict[str, Any], term: GroupTerm, default: tuple[Prior, ...]
-) -> tuple[Prior, ...]:
-    """The one SD prior of a term whose effects share their SD."""
-    priors = [_effect_priors(given, v, count=1) or default for v in term.variables]
-    own = [p for v, p in zip(term.variables, priors, strict=True) if v.name in given]
-    chosen = own or priors
-    if any(prior != chosen[0] for prior in chosen):
-        names = ", ".join(repr(v.name) for v in term.variables)
-        raise PriorError(
-            f"The effects of {term.label} share one SD, so {names} cannot have "
-            "different priors. Give one of them."
-        )
-    return chosen[0]
-
-
-def _custom_eta(
-    given: dict[str, Any], design: Design, base: tuple[float, ...]
-) -> tuple[float, ...]:
-    """LKJ eta of each term: the key of its group."""
-    keys = [f"{term.group}_corr" for term in design.groups]
-    return tuple(
-        lkj_eta(given[key], key) if key in given else eta
-        for key, eta in zip(keys, base, strict=True)
-    )
-
-
-def _custom_auxiliary(given: dict[str, Any], family: str) -> dict[str, Prior]:
-    """Priors of the other parameters of the family."""
-    found = {}
-    for key in FAMILIES[family].others:
-        if key in given:
-            prior = scalar_prior(read_spec(given[key], key), key, _GIVEN)
-            check_positive(prior, key)
-            found[key] = prior
-    return found
-
-
-def _finish(
-    name: str,
-    base: PriorSet,
-    design: Design,
-    centred: bool,
-    family: str,
-    auxiliary: tuple[tuple[str, Prior], ...],
-    where: References,
-) -> Priors:
-    """`Priors` of a set, with its printed rows."""
-    found = Priors(
-        name,
-        base.fixed,
-        base.sd,
-        base.corr_eta,
-        base.sigma,
-        centred,
-        family,
-        auxiliary,
-        references=where.effects,
-        fixed_reference=where.fixed,
-    )
-    return replace(found, labels=prior_rows(found, base.corr_reason, design, where))

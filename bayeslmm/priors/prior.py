@@ -149,6 +149,7 @@ class Priors:
     labels: tuple[tuple[str, str, str], ...] = ()
     references: tuple[Matrix | None, ...] = ()
     fixed_reference: Matrix | None = None
+    corr_reason: str = ""
 
     def of(self, parameter: Parameter) -> Prior:
         """Prior of a fixed effect, an SD, sigma or another parameter by its label."""

@@ -1,0 +1,19 @@
+"""Data from a model: new responses at given parameters, or at draws of the prior.
+
+Takes a `Model` or its `Design` and values of beta, the covariance of the random effects
+and sigma; gives responses.
+"""
+
+from bayeslmm.simulation.prior import (
+    parameters_of as parameters_of,
+    prior_parameters as prior_parameters,
+)
+from bayeslmm.simulation.responses import (
+    Parameters as Parameters,
+    one_response as one_response,
+    random_effects as random_effects,
+    residual_values as residual_values,
+    responses_at as responses_at,
+    sd_corr_to_factor as sd_corr_to_factor,
+    simulate as simulate,
+)
