@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayeslmm.api.both import Fit as Fit, fit as fit
+    from bayeslmm.api.load import load as load
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import SavedFit as SavedFit, load as load, report as report
+    from bayeslmm.reporting import report as report
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -107,7 +108,6 @@ _ROOM_OF = {
     "Priors": "priors",
     "RemlFit": "reml",
     "SamplingError": "errors",
-    "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
     "bayes_factor": "comparison",
@@ -115,7 +115,7 @@ _ROOM_OF = {
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
-    "load": "reporting",
+    "load": "api.load",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
