@@ -125,13 +125,13 @@ class Fit:
         """Each variance component by every method; see `bayeslmm.varcomp_table`."""
         from bayeslmm.comparison import varcomp_table
 
-        return varcomp_table(self.reml, self.posterior, **options)
+        return varcomp_table(self.need_reml(), self.need_posterior(), **options)
 
     def plot_varcomp(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Likelihood, prior and posterior of each; see `bayeslmm.plot_varcomp`."""
         from bayeslmm.plots import plot_varcomp
 
-        return plot_varcomp(self.reml, self.posterior, **options)
+        return plot_varcomp(self.need_reml(), self.need_posterior(), **options)
 
     def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
         """Each random effect against none; see `bayeslmm.bayes_factors`."""
@@ -139,7 +139,7 @@ class Fit:
 
     def loo(self, by: str = "rows") -> "ELPDDataLOO":
         """Rows or levels left out and predicted; see `Posterior.loo`."""
-        return self.posterior.loo(by)
+        return self.need_posterior().loo(by)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
