@@ -6,7 +6,7 @@ when called, for REML must not pay for PyMC.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.planning.calibration import Calibration
+    from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
     from bayeslmm.posterior.propriety import Propriety
@@ -296,6 +298,28 @@ class Model(ModelSpec):
         from bayeslmm.posterior.quadrature import quadrature
 
         return quadrature(self, prob=prob, tolerance=tolerance)
+
+    def log_evidence(
+        self, *, tolerance: float = 1e-3, seed: int | np.random.Generator | None = 0
+    ) -> "Evidence":
+        """Log density of the data with every parameter integrated out.
+
+        See `bayeslmm.posterior.evidence.log_evidence`, which this calls.
+
+        Returns
+        -------
+        Evidence
+            ``log_evidence`` with its ``error``, and how it was computed.
+        """
+        from bayeslmm.posterior.evidence import log_evidence
+
+        return log_evidence(self, tolerance=tolerance, seed=seed)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        from bayeslmm.comparison import bayes_factors
+
+        return bayes_factors(self, **options)
 
     def calibrate(
         self,

@@ -7,6 +7,7 @@ dashed line, REML blue, the posterior orange.
 
 from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
+from bayeslmm.plots.components import plot_varcomp
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -47,4 +48,5 @@ __all__ = [
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",
+    "plot_varcomp",
 ]
