@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        varcomp_table as varcomp_table,
         within_between as within_between,
     )
     from bayeslmm.comparison.bayes_factor import bayes_factor as bayes_factor
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
+        plot_varcomp as plot_varcomp,
     )
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
@@ -138,6 +140,7 @@ _ROOM_OF = {
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",
+    "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
     "read": "data",
@@ -149,6 +152,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "varcomp_table": "comparison",
     "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -121,13 +121,25 @@ class Fit:
 
         return effect_tests(self.need_reml(), self.posterior, prob=prob)
 
+    def varcomp_table(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """Each variance component by every method; see `bayeslmm.varcomp_table`."""
+        from bayeslmm.comparison import varcomp_table
+
+        return varcomp_table(self.need_reml(), self.need_posterior(), **options)
+
+    def plot_varcomp(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Likelihood, prior and posterior of each; see `bayeslmm.plot_varcomp`."""
+        from bayeslmm.plots import plot_varcomp
+
+        return plot_varcomp(self.need_reml(), self.need_posterior(), **options)
+
     def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
         """Each random effect against none; see `bayeslmm.bayes_factors`."""
         return self.model.bayes_factors(**options)
 
     def loo(self, by: str = "rows") -> "ELPDDataLOO":
         """Rows or levels left out and predicted; see `Posterior.loo`."""
-        return self.posterior.loo(by)
+        return self.need_posterior().loo(by)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""

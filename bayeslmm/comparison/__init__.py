@@ -5,6 +5,7 @@ reading of them in words; no figure.
 """
 
 from bayeslmm.comparison.answer import answer
+from bayeslmm.comparison.components import component_panels, varcomp_table
 from bayeslmm.comparison.effect_tests import effect_tests
 from bayeslmm.comparison.lrt import anova
 from bayeslmm.comparison.pairs import check_kind, check_same_model
@@ -22,6 +23,7 @@ __all__ = [
     "check_kind",
     "check_same_model",
     "compare",
+    "component_panels",
     "effect_tests",
     "pooling_table",
     "prior_pull",
@@ -29,5 +31,6 @@ __all__ = [
     "shrinkage_covariances",
     "shrinkage_table",
     "unit_words",
+    "varcomp_table",
     "within_between",
 ]

@@ -8,6 +8,7 @@ dashed line, REML blue, the posterior orange.
 from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
 from bayeslmm.plots.choices import plot_bayes_factors, plot_loo
+from bayeslmm.plots.components import plot_varcomp
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -50,4 +51,5 @@ __all__ = [
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",
+    "plot_varcomp",
 ]
