@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayeslmm.api.both import Fit as Fit, fit as fit
+    from bayeslmm.api.load import load as load
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
+        bayes_factor as bayes_factor,
+        bayes_factors as bayes_factors,
         compare as compare,
         effect_tests as effect_tests,
         pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        varcomp_table as varcomp_table,
         within_between as within_between,
     )
     from bayeslmm.data import read as read
@@ -65,14 +69,16 @@ if TYPE_CHECKING:
         plot_residuals as plot_residuals,
         plot_rows as plot_rows,
         plot_shrinkage as plot_shrinkage,
+        plot_singular as plot_singular,
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
+        plot_varcomp as plot_varcomp,
     )
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import SavedFit as SavedFit, load as load, report as report
+    from bayeslmm.reporting import report as report
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -102,13 +108,14 @@ _ROOM_OF = {
     "Priors": "priors",
     "RemlFit": "reml",
     "SamplingError": "errors",
-    "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
+    "bayes_factor": "comparison",
+    "bayes_factors": "comparison",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
-    "load": "reporting",
+    "load": "api.load",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
@@ -125,9 +132,11 @@ _ROOM_OF = {
     "plot_residuals": "plots",
     "plot_rows": "plots",
     "plot_shrinkage": "plots",
+    "plot_singular": "plots",
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",
+    "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
     "read": "data",
@@ -139,6 +148,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "varcomp_table": "comparison",
     "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

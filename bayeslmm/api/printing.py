@@ -1,16 +1,19 @@
-"""How results print and are drawn; what does it is loaded when it is asked for."""
+"""How results print and are drawn and saved; what does it is loaded when asked."""
 
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
 
-from bayeslmm.tables.shown import draw_with, print_with
+from bayeslmm.tables.shown import draw_with, print_with, save_with
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslmm.api.model import Model
     from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.singular import SingularFit
 
 
 def reml_text(fit: "RemlFit") -> str:
@@ -41,6 +44,31 @@ def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN
     return plot_profile(profile, **options)
 
 
+def save_reml(
+    fit: "RemlFit", path: str | PathLike[str], *, force: bool
+) -> tuple[str, ...]:
+    """Model and estimates."""
+    from bayeslmm.api.both import Fit
+
+    return Fit(cast("Model", fit.model), fit, None).save(path, force=force)
+
+
+def save_posterior(
+    post: "Posterior", path: str | PathLike[str], *, force: bool
+) -> tuple[str, ...]:
+    """Model and draws, or these alone."""
+    from bayeslmm.api.both import Fit
+
+    return Fit(cast("Model", post.model), None, post).save(path, force=force)
+
+
+def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ridges of a likelihood."""
+    from bayeslmm.plots import plot_singular
+
+    return plot_singular(found, **options)
+
+
 def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
     """Ranks and coverage of a calibration."""
     from bayeslmm.plots import plot_calibration
@@ -50,6 +78,9 @@ def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noq
 
 draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
+draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)
+save_with("RemlFit", save_reml)
+save_with("Posterior", save_posterior)

@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeslmm.api.both import Fit
 from bayeslmm.api.model import Method, Model
 from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.errors import BayesLMMWarning
+from bayeslmm.posterior.propriety import propriety_notes
+from bayeslmm.reml.singular import brief_sentences
+from bayeslmm.reporting.explain import PROPRIETY
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.save import save_fit
 from bayeslmm.reporting.tables import truth_table
@@ -26,6 +30,7 @@ from bayeslmm.reporting.text import (
     print_lines,
     print_posterior,
     print_reml,
+    print_section,
     print_table,
     print_tests,
 )
@@ -61,20 +66,6 @@ class Out:
     force: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A model and the fits that were made."""
-
-    model: Model
-    reml: "RemlFit | None"
-    posterior: "Posterior | None"
-
-    @property
-    def partial(self) -> bool:
-        """Whether sampling was interrupted."""
-        return self.posterior is not None and self.posterior.status.partial
-
-
 def run(
     console: "Console",
     model: Model,
@@ -100,14 +91,15 @@ def run(
             kept = None if options.reml_only else seed
             record = data or record_of(model, None)
             _write(console, outcome, out, replace(record, seed=kept), stage)
-    if outcome.partial:
+    partial = outcome.posterior is not None and outcome.posterior.status.partial
+    if partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
-    return outcome.partial
+    return partial
 
 
 def _fit_and_print(
     console: "Console", model: Model, options: Options, seed: int, stage: Stage
-) -> Outcome:
+) -> Fit:
     """Both fits; what they say in short, then their tables."""
     print_header(console, model)
     reml, is_printed = None, False
@@ -121,8 +113,12 @@ def _fit_and_print(
         _print_reml_if(console, reml, True)
         if reml is not None:
             print_tests(console, effect_tests(reml))
-        return Outcome(model, reml, None)
+            if said := brief_sentences(reml):
+                print_section(console, "Singular", said)
+        return Fit(model, reml, None)
     _print_reml_if(console, reml, is_printed)
+    if notes := propriety_notes(model):
+        print_section(console, PROPRIETY, notes)
     stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
     try:
         post = _sample(console, model, options, seed, stage)
@@ -141,7 +137,7 @@ def _fit_and_print(
         tests = effect_tests(reml, post)
         print_comparison(console, table, tests, reading(reml, post))
     print_diagnosis(console, diagnosis)
-    return Outcome(model, reml, post)
+    return Fit(model, reml, post)
 
 
 def _print_reml_if(console: "Console", reml: "RemlFit | None", due: bool) -> None:
@@ -183,7 +179,7 @@ def _our_warnings_printed_elsewhere() -> Iterator[None]:
 
 
 def _write(
-    console: "Console", outcome: Outcome, out: Out, record: Record, stage: Stage
+    console: "Console", outcome: Fit, out: Out, record: Record, stage: Stage
 ) -> None:
     """All results to a folder; says what was there before."""
     stage.doing = f"writing to {out.folder}"

@@ -7,6 +7,7 @@ dashed line, REML blue, the posterior orange.
 
 from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
+from bayeslmm.plots.components import plot_varcomp
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -26,6 +27,7 @@ from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
 from bayeslmm.plots.shrinkage import plot_shrinkage
+from bayeslmm.plots.singular import plot_singular
 
 __all__ = [
     "plot_aggregation",
@@ -42,7 +44,9 @@ __all__ = [
     "plot_residuals",
     "plot_rows",
     "plot_shrinkage",
+    "plot_singular",
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",
+    "plot_varcomp",
 ]
