@@ -127,7 +127,7 @@ class Fit:
 
     def loo(self, by: str = "rows") -> "ELPDDataLOO":
         """Rows or levels left out and predicted; see `Posterior.loo`."""
-        return self.posterior.loo(by)
+        return self.need_posterior().loo(by)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
