@@ -144,7 +144,7 @@ def test_balanced_groups_have_the_widths_of_analysis_of_variance(
 def test_widths_have_the_units_of_the_response_and_no_origin(
     rows: pd.DataFrame,
 ) -> None:
-    """Twice the SDs, twice the widths; the response itself and its order are nothing."""
+    """Twice the SDs, twice the widths; the response and the order are nothing."""
     truth = {"x": 0.3, "1|g_sigma": 0.8, "x|g_sigma": 0.4, "sigma": 1.2}
     twice = {name: 2.0 * value for name, value in truth.items()}
     options: Any = {"method": "information"}
