@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from bayeslmm.comparison.dial import Dial, Estimates, find_dial
-from bayeslmm.errors import ModelError, check_fraction, listed, shortened
+from bayeslmm.errors import ModelError, check_fraction, shortened
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.tables import Table, words
@@ -166,17 +166,14 @@ def path_reml(fit: object) -> RemlFit:
 
 def held_words(dial: Dial) -> str:
     """What does not move along the path, in words."""
-    others = [e for i, e in enumerate(dial.block.effects) if i not in dial.turned]
-    groups = {term.group for term in dial.reml.design.groups} - {dial.block.group}
-    held = ["sigma"]
-    held += [f"the SD of {listed(others)} of {dial.block.group}"] if others else []
-    held += (
-        ["correlations"]
-        if dial.corr.any(where=~np.eye(len(dial.corr), dtype=bool))
-        else []
-    )
-    held += [f"the SDs of {listed(sorted(groups))}"] if groups else []
-    return f"{' and '.join(held)} held at the {dial.reml.method} fit"
+    block = dial.block
+    others = [e for i, e in enumerate(block.effects) if i not in dial.turned]
+    groups = {term.group for term in dial.reml.design.groups} - {block.group}
+    held = [f"SD of {effect}" for effect in others]
+    held += [f"SDs of {group}" for group in sorted(groups)]
+    held += ["correlations"] if np.count_nonzero(dial.corr) > len(dial.corr) else []
+    held += ["residual SD"]
+    return f"held at the {dial.reml.method} fit: {', '.join(held)}"
 
 
 def _grid(halfway: float, reml: float) -> Float[np.ndarray, " s"]:

@@ -294,7 +294,8 @@ def _mark(axes: "Sequence[Axes]", table: pd.DataFrame, unit: str) -> None:
     label = f"SD of {effect} between levels of {group} ({unit})"
     axes[-1].set_xlabel(wrapped_words(label, 80), fontsize=8)
     top, sigma = axes[0].secondary_xaxis("top"), table.attrs["sigma"]
-    penalties = [f"{(sigma / sd) ** 2:.2g}" for sd in sds]
+    ratios = [(sigma / sd) ** 2 for sd in sds]
+    penalties = [f"{one:,.0f}" if one >= 10.0 else f"{one:.2g}" for one in ratios]
     top.set_xticks(places, ["∞", *penalties, "0"])
     top.tick_params(labelsize=7)
     top.set_xlabel("the same as a ridge penalty, sigma² / SD²", fontsize=8)
