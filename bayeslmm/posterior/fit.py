@@ -22,6 +22,7 @@ from bayeslmm.posterior.distributions import Distributions
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.responses import Responses
 from bayeslmm.posterior.tables import IntervalKind
+from bayeslmm.posterior.tail_rows import coefficients_without, hide_coefficients
 from bayeslmm.posterior.varcomp import Components
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.reml.chosen import Levels
@@ -253,7 +254,10 @@ class Posterior(Choices, Combinations, Components, Distributions, Responses):
             that only vary): ``group``, ``level``, ``effect``, ``mean``, ``median``,
             ``sd``, ``lower``, ``upper``.
         """
-        return tables.coef_table(self.model.design, self.idata, prob, kind)
+        table = tables.coef_table(self.model.design, self.idata, prob, kind)
+        if self.status.missing.sd:
+            table = hide_coefficients(table, coefficients_without(self.model))
+        return table
 
     # --- the draws themselves -----------------------------------------------------
 
