@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
-    from bayeslmm.comparison import BayesFactors
+    from bayeslmm.comparison.bayes_factors import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
 
