@@ -201,7 +201,9 @@ def find_dial(
         name_index(block.effects, one, f"effects of {block.group}") for one in names
     ]
     turned = _with_equal_ones(reml, block, turned)
-    sds, corr = factor_to_sd_corr(block_diag(*(reml.factors[t] for t in block.terms)))
+    sds, corr = factor_to_sd_corr(
+        np.asarray(block_diag(*(reml.factors[t] for t in block.terms)))
+    )
     corr = np.where(np.isfinite(corr), corr, 0.0)
     np.fill_diagonal(corr, 1.0)
     sds = _held(sds, block, hold)

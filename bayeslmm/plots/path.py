@@ -28,13 +28,13 @@ from bayeslmm.plots.style import (
     coefficient_unit,
     limits,
 )
+from bayeslmm.reml.fit import RemlFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bayeslmm.posterior.fit import Posterior
-    from bayeslmm.reml.fit import RemlFit
 
 MOST_LINES, MOST_NAMES = 200, 20
 INNER = (0.2, 0.4, 0.6, 0.8)  # ticks of the axis, sd / (sd + halfway), about
@@ -99,7 +99,7 @@ def plot_shrinkage_path(
     turned = table.attrs["effects"]
     if effects is not None and not isinstance(effects, str) and len(turned) > 1:
         return draw_path_plane(table, reml, levels)
-    return _lines(table, reml, None if fit is reml else fit, levels)
+    return _lines(table, reml, None if isinstance(fit, RemlFit) else fit, levels)
 
 
 def _lines(
@@ -120,9 +120,10 @@ def _lines(
     names = [*([effect] if effect in set(fixed["effect"]) else []), *names][:2]
     heights = [3.4, *[1.3] * len(names), *([0.8] if post is not None else [])]
     figure = Figure((7.5, 1.6 + sum(heights)), layout="constrained")
-    axes = figure.subplots(
+    grid = figure.subplots(
         len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
-    ).ravel()
+    )
+    axes: list[Axes] = list(grid.flat)
     note = _draw_levels(axes[0], wide, table, levels)
     axes[0].set_ylabel(
         wrapped_words(
