@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         plot_matrices as plot_matrices,
         plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
+        plot_prior_sensitivity as plot_prior_sensitivity,
         plot_profile as plot_profile,
         plot_ranef as plot_ranef,
         plot_rank as plot_rank,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         plot_two_stage as plot_two_stage,
     )
     from bayeslmm.posterior import Posterior as Posterior
+    from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
     from bayeslmm.reporting import SavedFit as SavedFit, load as load, report as report
@@ -112,6 +114,7 @@ _ROOM_OF = {
     "plot_matrices": "plots",
     "plot_offsets": "plots",
     "plot_posterior": "plots",
+    "plot_prior_sensitivity": "plots",
     "plot_profile": "plots",
     "plot_ranef": "plots",
     "plot_rank": "plots",
@@ -123,6 +126,7 @@ _ROOM_OF = {
     "plot_two_stage": "plots",
     "pooling_table": "comparison",
     "power": "planning",
+    "prior_sensitivity": "posterior.sensitivity",
     "read": "data",
     "reading": "comparison",
     "report": "reporting",

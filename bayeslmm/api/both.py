@@ -95,6 +95,10 @@ class Fit:
 
         return effect_tests(self.reml, self.posterior, prob=prob)
 
+    def prior_sensitivity(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """The posterior under other priors; see `bayeslmm.prior_sensitivity`."""
+        return self.posterior.prior_sensitivity(**options)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table

@@ -24,6 +24,7 @@ from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
+from bayeslmm.plots.sensitivity import plot_prior_sensitivity
 from bayeslmm.plots.shrinkage import plot_shrinkage
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_prior_sensitivity",
     "plot_profile",
     "plot_ranef",
     "plot_rank",
