@@ -6,7 +6,7 @@ when called, for REML must not pay for PyMC.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import bambi as bmb
     import pandas as pd
     import pymc as pm
+    import xarray as xr
+    from matplotlib.figure import Figure
 
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
@@ -271,6 +273,45 @@ class Model(ModelSpec):
             effects=effects,
             residual=residual,
         )
+
+    def prior_predictive(
+        self, *, draws: int = 500, seed: int | np.random.Generator | None = None
+    ) -> "xr.DataTree":
+        """Parameters and responses drawn from the prior, before data are seen.
+
+        Parameters
+        ----------
+        draws : int, default 500
+            Number of draws.
+        seed : int or Generator, optional
+            Same seed, same draws.
+
+        Returns
+        -------
+        DataTree
+            ArviZ's groups ``prior``, ``prior_predictive`` and ``observed_data``;
+            `plot_prior_predictive` draws them.
+
+        Raises
+        ------
+        PriorError
+            If a prior is flat.
+        """
+        from bayeslmm.simulation import prior_predictive
+
+        return prior_predictive(self, draws=draws, seed=seed)
+
+    def plot_priors(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Densities of the priors; options as of `bayeslmm.plot_priors`."""
+        from bayeslmm.plots import plot_priors
+
+        return plot_priors(self, **options)
+
+    def plot_prior_predictive(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Responses of the prior and the data; see `bayeslmm.plot_prior_predictive`."""
+        from bayeslmm.plots import plot_prior_predictive
+
+        return plot_prior_predictive(self, **options)
 
     def to_bambi(self) -> "bmb.Model":
         """The same model as a bambi model, correlated effects included."""

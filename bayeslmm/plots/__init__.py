@@ -20,6 +20,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.priors import plot_prior_predictive, plot_priors
 from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
@@ -35,7 +36,9 @@ __all__ = [
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_prior_predictive",
     "plot_prior_sensitivity",
+    "plot_priors",
     "plot_profile",
     "plot_ranef",
     "plot_rank",

@@ -157,7 +157,8 @@ def _draw(ax: "Axes", own: pd.DataFrame) -> None:
         face = "white" if again else color
         ax.plot(row["median"], i, "o", ms=5, mfc=face, mec=color)
     if FITTED in own.index:
-        ax.axvline(own.loc[FITTED, "median"], color=POSTERIOR_COLOR, lw=0.8, alpha=0.5)
+        fitted = float(own["median"].to_numpy()[list(own.index).index(FITTED)])
+        ax.axvline(fitted, color=POSTERIOR_COLOR, lw=0.8, alpha=0.5)
     ax.tick_params(axis="y", length=0.0)
     ax.tick_params(axis="x", labelsize=8)
     if ax.get_xscale() == "linear":

@@ -161,6 +161,25 @@ def prior_sensitivity(
     return _table(post.model, variants, found)
 
 
+def quick_sensitivity(post: Posterior) -> "pd.DataFrame | None":
+    """The table of standard priors where it takes a moment: from one lattice alone.
+
+    Without brms', whose prior of the intercept needs draws; None where there is no
+    lattice.
+    """
+    if post.method == "joint":
+        return None
+    model, target = post.model, marginal_target(post.model, post.method)
+    names = [name for name in STANDARD if name != "brms"]
+    variants = {FITTED: model.priors, **_variants(model, names)}
+    found = _refused(model, variants)
+    left = {k: v for k, v in variants.items() if k not in found}
+    found |= _by_lattice(model, target, left, (0.5, 0.025, 0.975))
+    if FITTED not in found:
+        return None
+    return _table(model, {k: v for k, v in variants.items() if k in found}, found)
+
+
 def _variants(
     model: ModelSpec, priors: Mapping[str, object] | list[str] | None
 ) -> dict[str, Priors]:
