@@ -45,9 +45,14 @@ if TYPE_CHECKING:
         scan_rows as scan_rows,
         sum_partition as sum_partition,
     )
-    from bayeslmm.planning import Power as Power, power as power
+    from bayeslmm.planning import (
+        Calibration as Calibration,
+        Power as Power,
+        power as power,
+    )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
+        plot_calibration as plot_calibration,
         plot_check as plot_check,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
         plot_residuals as plot_residuals,
         plot_rows as plot_rows,
         plot_shrinkage as plot_shrinkage,
+        plot_singular as plot_singular,
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
@@ -80,6 +86,7 @@ if TYPE_CHECKING:
 _ROOM_OF = {
     "BayesLMMError": "errors",
     "BayesLMMWarning": "errors",
+    "Calibration": "planning",
     "DataError": "errors",
     "DataWarning": "errors",
     "Design": "design",
@@ -110,6 +117,7 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
+    "plot_calibration": "plots",
     "plot_check": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",
@@ -125,6 +133,7 @@ _ROOM_OF = {
     "plot_residuals": "plots",
     "plot_rows": "plots",
     "plot_shrinkage": "plots",
+    "plot_singular": "plots",
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING  # noqa: E402
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import threadpoolctl  # noqa: E402
+import typechecks  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,11 @@ hypothesis.settings.register_profile(
     derandomize=False,
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bayeslmm"))
+
+
+def pytest_runtest_logstart() -> None:
+    """Each test has its own count of the calls whose types are checked."""
+    typechecks.start_test()
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +90,19 @@ def user_speed() -> Iterator[None]:
 
     with unchecked():
         yield
+
+
+@pytest.fixture
+def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty figures in reports and folders: for what is not about what is drawn."""
+    from matplotlib.figure import Figure
+
+    def empty(_reml: object, post: object) -> Iterator[tuple[str, str, Figure]]:
+        for name in ("check",) if post is None else ("trace", "check"):
+            yield name, "", Figure()
+
+    for room in ("figures", "html"):
+        monkeypatch.setattr(f"bayeslmm.reporting.{room}.all_figures", empty)
 
 
 @pytest.fixture

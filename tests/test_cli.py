@@ -86,6 +86,7 @@ def test_without_a_seed_the_one_used_is_printed(csv):
     assert re.findall(r"sigma .*", again)[1] == re.findall(r"sigma .*", out)[1]
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_reml_only_has_no_posterior(csv):
     code, out, _ = run("fit", csv, FORMULA, "--reml-only", "--out", "results")
     assert code == 0
@@ -194,6 +195,7 @@ def test_help_teaches_and_version_is_printed(folder):
 # --- Ctrl-C ---------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
     sample = Model.sample
 
@@ -223,6 +225,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.usefixtures("plain_figures")
 def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, phase):
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
@@ -238,6 +241,7 @@ def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, 
     assert not Path("results").exists()
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch):
     options = ("--reml-only", "--out", "results")
     run("fit", csv, INTERCEPTS, *options)

@@ -1,5 +1,6 @@
 """What the reading says: of constructed fits, and of a real singular one."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,7 +122,10 @@ def test_reading_says_what_skew_did_only_where_there_is_some():
     assert not said("lies below both", text)
 
 
-def test_reading_of_a_zero_variance_gives_what_the_posterior_says():
+def test_reading_of_a_zero_variance_gives_what_the_posterior_says(monkeypatch):
+    # what a fit that was made says of it: tests/test_singular.py
+    module = import_module("bayeslmm.comparison.reading")
+    monkeypatch.setattr(module, "brief_sentences", lambda _: ())
     label = "1|classroom_sigma"
     status = FitStatus(True, True, "The SD is 0.", (label,), 10, 0.0)
     zero = {label: (0.0, float("nan"))}

@@ -117,12 +117,14 @@ def outside(figure: Figure) -> float:
     return out * figure.dpi
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_no_label_lies_on_another_and_nothing_outside(fits):
     for name, figure in figures(*fits).items():
         assert (name, texts_that_collide(figure)) == (name, [])
         assert outside(figure) <= TOUCH, name
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_long_names_wrap_and_stay_inside(long_names):
     for name, figure in figures(*long_names).items():
         assert (name, texts_that_collide(figure)) == (name, [])

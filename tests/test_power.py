@@ -194,6 +194,7 @@ def test_the_posterior_finds_no_more_than_z_where_there_is_nothing():
     assert posterior.max() > 0.1
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_an_sd_is_tested_by_the_likelihood_ratio_unless_that_is_refused():
     sds = {"tm|g_sigma[t0]": 0.8, "tm|g_sigma[t1]": 0.5}
     given = {**sds, "x": 0.1, "sigma": 1.0}
@@ -301,6 +302,7 @@ def test_predictors_between_levels_keep_their_proportions(count, most):
     assert abs(arms["new"] - arms["old"]) <= most
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_a_response_that_is_there_stays_and_another_is_finite():
     given = {**STUDY, "(Intercept)": 6.0, "x": 0.4}
     options = {"effect": "x", "parameters": given, "nsim": 40, "seed": 1}
@@ -380,6 +382,7 @@ def test_impossible_studies_are_told(options, words):
         lmm.power(source, **given)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_the_command_line(tmp_path):
     study().drop(columns="trt").to_csv(tmp_path / "study.csv", index=False)
     call = ["power", str(tmp_path / "study.csv"), FORMULA, "--effect", "x"]

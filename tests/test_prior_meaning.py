@@ -141,7 +141,7 @@ def test_pictures_show_the_numbers(model: Model) -> None:
     assert [ax.get_title(loc="left") for ax in figure.axes] == table.index.tolist()
     lines = figure.axes[2].lines
     assert lines[1].get_xdata()[0] == pytest.approx(table.loc[SD, "median"])  # type: ignore[index]
-    figure = model.plot_prior_predictive(draws=50, seed=1)
+    figure = lmm.plot_prior_predictive(model, draws=50, seed=1)
     rows = model.design.rows
     assert rows is not None
     assert figure.axes[1].lines[0].get_xdata()[0] == pytest.approx(rows.y.mean())  # type: ignore[index]

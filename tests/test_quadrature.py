@@ -92,6 +92,7 @@ def test_parameters_and_evidence_of_the_references(name: str, public_data: Any) 
             assert ours == pytest.approx(value, abs=GRID * wanted["sd"]), (label, name_)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_evidence_and_mean_of_a_dense_oracle() -> None:
     """Adaptive quadrature of the textbook density over sigma and the SD themselves."""
     data = few_rows()
@@ -216,6 +217,7 @@ def test_correlations_stay_in_range(structure: str, label: str) -> None:
     ("n_levels", "mean_exists", "sd_exists"),
     [(3, False, False), (4, True, False), (6, True, True)],
 )
+@pytest.mark.usefixtures("user_speed")
 def test_moments_under_a_flat_prior(
     n_levels: int, mean_exists: bool, sd_exists: bool
 ) -> None:
@@ -260,6 +262,7 @@ def test_wrong_arguments(simulated: Quadrature) -> None:
         simulated.quantile("sgima", 0.5)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_tolerance_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """The result says so, and so does a warning."""
     monkeypatch.setattr(sys.modules[quadrature.__module__], "STEPS", STEPS[:2])

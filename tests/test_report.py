@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -178,12 +179,14 @@ def test_report_leaves_no_figure_open(fits):
     assert plt.get_fignums() == before
 
 
-def test_report_of_reml_alone_and_of_a_partial_posterior(fits, page):
+def test_report_of_reml_alone(fits):
     alone = Page(report_html(Fits(fits.model, fits.reml)))
     assert "Posterior" not in "".join(alone.words)
     assert alone.images == 3
-    from dataclasses import replace
 
+
+@pytest.mark.usefixtures("plain_figures")
+def test_report_of_a_partial_posterior_says_so(fits, page):
     status = SamplingStatus(2, 250, partial=True)
     partial = Fits(fits.model, fits.reml, replace(fits.posterior, status=status))
     assert 'class="warning"' in report_html(partial)
@@ -199,6 +202,7 @@ def test_names_are_escaped_in_the_report():
     assert "&lt;b&gt;room" in text
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_fit_writes_its_report(fits, tmp_path):
     alone = Fits(fits.model, fits.reml)
     path = lmm.report(alone, tmp_path / "report.html")

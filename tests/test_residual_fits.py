@@ -10,7 +10,7 @@ import bayeslmm as lmm
 from bayeslmm import DataError, Model, ModelError
 from bayeslmm.cli.app import app
 from bayeslmm.marginal.objective import second_differences
-from bayeslmm.reml.intervals import _of_scale
+from bayeslmm.reml.intervals import scale_profile
 from bayeslmm.reml.late import problem_of
 
 # The same sums in another order; where two searches end.
@@ -192,7 +192,7 @@ def test_profiles_fall_by_the_quantile(frame: pd.DataFrame) -> None:
     fit = Model("y ~ day", frame, residual="ar1(day | s)").fit_reml()
     problem = problem_of(fit)
     (parameter,) = fit.design.residual.parameters
-    profile = _of_scale(fit, parameter, fit.residual_values[0])
+    profile = scale_profile(fit, parameter, fit.residual_values[0])
     assert profile is not None
     for limit in profile.limits(3.8415):
         fall = problem(np.array([parameter.working(limit)]))[0] - fit.optimum.criterion

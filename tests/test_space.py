@@ -312,6 +312,7 @@ def children() -> pd.DataFrame:
     return pd.DataFrame({"y": y, "x": x, "g": g})
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_a_coordinate_more_moves_no_figure(request: pytest.FixtureRequest) -> None:
     """Quadrature: its prior integrates to 1, and the margins are the same."""
     data = children()

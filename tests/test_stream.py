@@ -356,6 +356,7 @@ def test_residuals_in_batches_are_those_of_memory(frame, parquet, formula):
 @pytest.mark.parametrize(
     "keep", [pytest.param("all", marks=pytest.mark.slow), "summary"]
 )
+@pytest.mark.usefixtures("user_speed")
 def test_residuals_of_a_posterior_in_batches(both, keep):
     memory, streamed = both
     post = memory.sample(draws=20, tune=50, chains=2, seed=1, keep=keep)

@@ -96,6 +96,7 @@ def test_every_structure_passes_every_table(bar: str, data: pd.DataFrame) -> Non
     ("bar", "label"),
     [("diag(x | g, hom = TRUE)", "x|g_sigma"), ("toep(0 + f | g)", "g_corr[lag 2]")],
 )
+@pytest.mark.usefixtures("plain_figures")
 def test_the_command_line_takes_them_too(
     bar: str, label: str, folder: object, data: pd.DataFrame
 ) -> None:

@@ -156,7 +156,8 @@ def test_at_the_origin_an_intercept_has_the_tail_of_the_slopes() -> None:
 def test_the_tail_is_as_heavy_as_said(n_levels: int) -> None:
     """A tenth of the probability lies 10**(1 / (J - 2)) times further out."""
     model = Model("y ~ 1 + (1 | g)", levels(n_levels), priors="flat")
-    exact = quadrature(model, tolerance=1e-6)
+    with unchecked():
+        exact = quadrature(model, tolerance=1e-6)
     center = {"Intercept": exact.quantile("Intercept", 0.5), "1|g_sigma": 0.0}
     for label, at in center.items():
         near, far = (exact.quantile(label, 1.0 - q) - at for q in (1e-3, 1e-4))

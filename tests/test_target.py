@@ -211,6 +211,7 @@ def test_nutpie_has_the_class_that_takes_callbacks() -> None:
 
 
 @pytest.mark.parametrize("kernel", ["pooled", "pairs"])
+@pytest.mark.usefixtures("user_speed")
 def test_callback_and_function_give_the_same_draws(kernel: str) -> None:
     """The sampler does the same thing with either, so the draws are equal."""
     k = 1 if kernel == "pooled" else 2

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayeslmm.reml.check import AssumptionCheck
+    from bayeslmm.reml.singular import SingularFit
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,6 +129,16 @@ class Fit:
         from bayeslmm.plots import plot_check
 
         return plot_check(self.reml, **options)
+
+    def explain_singular(self, *, small: float = 0.1) -> "SingularFit":
+        """What a singular REML fit means; see `RemlFit.explain_singular`."""
+        return self.reml.explain_singular(self.posterior, small=small)
+
+    def plot_singular(self) -> "Figure":
+        """The ridge of a singular fit, and the posterior over it."""
+        from bayeslmm.plots import plot_singular
+
+        return plot_singular(self.reml, self.posterior)
 
     def check(self, **options: Any) -> "AssumptionCheck":  # noqa: ANN401
         """Whether the data look like the model; options as of `RemlFit.check`."""

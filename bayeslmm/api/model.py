@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from bayeslmm.planning.calibration import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
+    from bayeslmm.posterior.propriety import Propriety
     from bayeslmm.posterior.quadrature import Quadrature
     from bayeslmm.reml.fit import RemlFit
     from bayeslmm.reml.matrices import Chosen
@@ -159,6 +161,60 @@ class Model(ModelSpec):
 
         return describe_table(self.design)
 
+    def propriety(self) -> "Propriety":
+        """Whether the posterior is proper and which means and SDs it has, undrawn.
+
+        Use it before sampling where priors are flat or heavy-tailed, or levels few.
+
+        Returns
+        -------
+        Propriety
+            ``proper``, ``messages`` (what does not exist, why, what to read instead,
+            and the nearest prior under which it does), ``table``, ``missing``.
+
+        Raises
+        ------
+        ModelError
+            If the effects cannot be integrated out: families other than the Gaussian,
+            or other priors of fixed effects than Normal and flat ones.
+
+        Notes
+        -----
+        With beta and b integrated out, the likelihood of SDs that grow together as t
+        falls as ``t**-d``, ``d = rank(Z) - q``: for the J levels of one intercept
+        ``J - q``, q the dimension of what fixed effects under a flat prior and the
+        levels have in common, 1 for the intercept and 1 for each covariate that is
+        constant within levels. A half-t prior with nu degrees of freedom falls as
+        ``t**-(nu + 1)``, a half-Cauchy as ``t**-2``, a flat one not at all. So under a
+        flat prior the posterior of an SD is proper from ``d = 2`` (three levels and an
+        intercept), has a mean from 3 and a variance from 4: Gelman's [1]_ conditions
+        for one-way models. For several SDs the powers must suffice for each set of
+        them, as in the theorem of Hobert and Casella [2]_ on powers of SDs as priors,
+        and of Sun, Tsutakawa and He [3]_ for linear mixed models. The powers are read
+        off the density itself, far out, and are exact but for rounding.
+
+        References
+        ----------
+        .. [1] Gelman (2006). Bayesian Anal. 1(3). https://doi.org/10.1214/06-BA117A
+        .. [2] Hobert and Casella (1996). J. Am. Stat. Assoc. 91(436).
+           https://doi.org/10.1080/01621459.1996.10476714
+        .. [3] Sun, Tsutakawa and He (2001). Stat. Sin. 11, 77-95; restated by Roman and
+           Hobert (2012). Ann. Stat. 40(6). https://doi.org/10.1214/12-AOS1052
+
+        Examples
+        --------
+        >>> import bayeslmm as lmm
+        >>> pupils = lmm.simulate_classrooms(3, seed=1).data
+        >>> flat = lmm.Model("score ~ edu + (1 | classroom)", pupils, priors="flat")
+        >>> flat.propriety().table.loc["1|classroom_sigma", ["tail_index", "mean"]]
+        tail_index      1.0
+        mean          False
+        Name: 1|classroom_sigma, dtype: object
+        """
+        from bayeslmm.posterior.propriety import propriety
+
+        return propriety(self)
+
     def fit_reml(
         self,
         *,
@@ -243,6 +299,37 @@ class Model(ModelSpec):
 
         return quadrature(self, prob=prob, tolerance=tolerance)
 
+    def calibrate(
+        self,
+        n: int = 200,
+        *,
+        seed: int | np.random.Generator | None = None,
+        draws: int = 1000,
+        method: Method = "auto",
+        n_jobs: int = 1,
+        progress: bool | Literal["auto"] = "auto",
+    ) -> "Calibration":
+        """Whether the posterior keeps its promises, on these rows, by simulation.
+
+        See `bayeslmm.planning.calibration.calibrate`, which this calls.
+
+        Returns
+        -------
+        Calibration
+            Ranks of true values from the prior, coverage of every interval, verdict.
+        """
+        from bayeslmm.planning.calibration import calibrate
+
+        return calibrate(
+            self,
+            n,
+            seed=seed,
+            draws=draws,
+            method=method,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+
     def simulate(
         self,
         nsim: int = 1,
@@ -277,25 +364,12 @@ class Model(ModelSpec):
     def prior_predictive(
         self, *, draws: int = 500, seed: int | np.random.Generator | None = None
     ) -> "xr.DataTree":
-        """Parameters and responses drawn from the prior, before data are seen.
-
-        Parameters
-        ----------
-        draws : int, default 500
-            Number of draws.
-        seed : int or Generator, optional
-            Same seed, same draws.
+        """Responses of the prior; see `bayeslmm.simulation.prior.prior_predictive`.
 
         Returns
         -------
         DataTree
-            ArviZ's groups ``prior``, ``prior_predictive`` and ``observed_data``;
-            `plot_prior_predictive` draws them.
-
-        Raises
-        ------
-        PriorError
-            If a prior is flat.
+            Groups ``prior``, ``prior_predictive`` and ``observed_data``.
         """
         from bayeslmm.simulation import prior_predictive
 
@@ -306,12 +380,6 @@ class Model(ModelSpec):
         from bayeslmm.plots import plot_priors
 
         return plot_priors(self, **options)
-
-    def plot_prior_predictive(self, **options: Any) -> "Figure":  # noqa: ANN401
-        """Responses of the prior and the data; see `bayeslmm.plot_prior_predictive`."""
-        from bayeslmm.plots import plot_prior_predictive
-
-        return plot_prior_predictive(self, **options)
 
     def to_bambi(self) -> "bmb.Model":
         """The same model as a bambi model, correlated effects included."""

@@ -7,9 +7,11 @@ from bayeslmm.tables.shown import draw_with, print_with
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.singular import SingularFit
 
 
 def reml_text(fit: "RemlFit") -> str:
@@ -40,7 +42,23 @@ def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN
     return plot_profile(profile, **options)
 
 
+def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ridges of a likelihood."""
+    from bayeslmm.plots import plot_singular
+
+    return plot_singular(found, **options)
+
+
+def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
+    """Ranks and coverage of a calibration."""
+    from bayeslmm.plots import plot_calibration
+
+    return plot_calibration(found, **options)
+
+
+draw_with("Calibration", calibration_figure)
 draw_with("Profile", profile_figure)
+draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)

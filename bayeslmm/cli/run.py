@@ -15,6 +15,9 @@ from bayeslmm.cli.interrupts import INTERRUPTS
 from bayeslmm.cli.stage import Stage
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.errors import BayesLMMWarning
+from bayeslmm.posterior.propriety import propriety_notes
+from bayeslmm.reml.singular import brief_sentences
+from bayeslmm.reporting.explain import PROPRIETY
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.save import save_fit
 from bayeslmm.reporting.tables import truth_table
@@ -26,6 +29,7 @@ from bayeslmm.reporting.text import (
     print_lines,
     print_posterior,
     print_reml,
+    print_section,
     print_table,
     print_tests,
 )
@@ -121,8 +125,12 @@ def _fit_and_print(
         _print_reml_if(console, reml, True)
         if reml is not None:
             print_tests(console, effect_tests(reml))
+            if said := brief_sentences(reml):
+                print_section(console, "Singular", said)
         return Outcome(model, reml, None)
     _print_reml_if(console, reml, is_printed)
+    if notes := propriety_notes(model):
+        print_section(console, PROPRIETY, notes)
     stage.doing = "sampling" if reml is None else "sampling, after the fit by REML"
     try:
         post = _sample(console, model, options, seed, stage)

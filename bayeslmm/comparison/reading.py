@@ -17,6 +17,7 @@ from bayeslmm.comparison.outlying import outlying_sentences
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.table import compare, rounded, row_scale
 from bayeslmm.posterior.diagnose import MAX_RHAT, MIN_ESS_PER_CHAIN
+from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.tables import Sentences, numbers
 from bayeslmm.tables.numbers import listed, number
 
@@ -207,8 +208,8 @@ def _skew(facts: _Facts) -> list[str]:
     without = [x for x in facts.post.status.missing.mean if x in facts.table.index]
     if without:
         found.append(
-            f"The posterior of {listed(without)} has no mean, because the prior of an "
-            "SD is flat and its levels are few: quote the median."
+            f"The posterior of {listed(without)} has no mean, because levels are few "
+            "and the prior of an SD is flat or nearly so: quote the median."
         )
     for label, row in facts.of("sd", "sigma").iterrows():
         if not (row["mean"] - row["median"]) / row["sd"] > SKEWED:
@@ -263,7 +264,8 @@ def _boundary(facts: _Facts) -> list[str]:
             "limit."
         ]
     found = [_boundary_sentence(facts, label) for label in status.boundary]
-    return found or [f"{facts.method} is singular: {status.message}"]
+    found = found or [f"{facts.method} is singular: {status.message}"]
+    return [*found, *brief_sentences(facts.reml)]
 
 
 def _boundary_sentence(facts: _Facts, label: str) -> str:

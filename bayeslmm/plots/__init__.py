@@ -5,6 +5,7 @@ in every figure: no pooling an open circle, partial pooling filled, complete poo
 dashed line, REML blue, the posterior orange.
 """
 
+from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
@@ -27,9 +28,11 @@ from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
 from bayeslmm.plots.sensitivity import plot_prior_sensitivity
 from bayeslmm.plots.shrinkage import plot_shrinkage
+from bayeslmm.plots.singular import plot_singular
 
 __all__ = [
     "plot_aggregation",
+    "plot_calibration",
     "plot_check",
     "plot_fits",
     "plot_forest",
@@ -45,6 +48,7 @@ __all__ = [
     "plot_residuals",
     "plot_rows",
     "plot_shrinkage",
+    "plot_singular",
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",

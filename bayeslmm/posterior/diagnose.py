@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.graph.names import safe_name
-from bayeslmm.posterior.tables import diagnostics_table
+from bayeslmm.posterior.tables import diagnostics_table, hide_missing
 from bayeslmm.posterior.tails import Missing
 
 if TYPE_CHECKING:
@@ -152,9 +152,9 @@ def diagnose(design: Design, tree: "xr.DataTree", status: SamplingStatus) -> Dia
         *_effect_messages(design, tree),
         *_sampler_messages(tree),
     ]
-    if problems:
-        return Diagnosis(False, tuple(problems), table)
-    return Diagnosis(True, (_all_is_well(table, status),), table)
+    found = tuple(problems) or (_all_is_well(table, status),)
+    shown = hide_missing(table, table.index, status.missing)
+    return Diagnosis(not problems, found, shown)
 
 
 def status_messages(status: SamplingStatus) -> list[str]:
@@ -198,9 +198,9 @@ def status_messages(status: SamplingStatus) -> list[str]:
         )
     if status.missing.mean:
         messages.append(
-            f"The posterior of {_names(status.missing.mean)} has no mean: with so few "
-            "levels and a flat prior its tail is too heavy. Read the median, or use a "
-            "proper prior such as priors='weak'."
+            f"The posterior of {_names(status.missing.mean)} has no mean: its levels "
+            "are few and the prior of an SD is flat or nearly so. Read the median, or "
+            "use a proper prior such as priors='weak'; model.propriety() says more."
         )
     return messages
 

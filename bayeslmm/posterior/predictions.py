@@ -23,7 +23,8 @@ from bayeslmm.families import FAMILIES
 from bayeslmm.posterior.noise import noise_draws
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
-from bayeslmm.posterior.tails import Missing, rows_without
+from bayeslmm.posterior.tail_rows import rows_without
+from bayeslmm.posterior.tails import Missing
 from bayeslmm.posterior.target import make_target
 from bayeslmm.reml.outcomes import check_prediction, new_trials, new_weights
 from bayeslmm.spec import ModelSpec

@@ -207,7 +207,7 @@ def quadrature(
     target = make_target(model.design, model.conditioned, model.priors)
     if target.start.size > MAX_DIMENSION:
         raise ModelError(_too_many(target.start.size))
-    tails = find_tails(model.design, target)
+    tails = find_tails(model.design, target, model.priors.name)
     threads = useful_threads(target.statistics, cores or available_cores())
     normal = laplace(target)
     refined = _refine(model, target, normal, tails, prob, tolerance, threads)

@@ -38,6 +38,7 @@ from bayeslmm.posterior.options import (
     choose_method,
     run_attributes,
 )
+from bayeslmm.posterior.propriety import refuse_improper
 from bayeslmm.posterior.quadrature import quadrature
 from bayeslmm.posterior.tails import Missing, find_tails
 from bayeslmm.posterior.target import Target, make_target
@@ -149,6 +150,7 @@ def sample(
 
 def _sample_joint(model: ModelSpec, options: Options, reason: str) -> Posterior:
     """Posterior by NUTS over the joint PyMC model."""
+    refuse_improper(model)
     started = time.perf_counter()
     tree = sample_joint(
         model,
@@ -179,7 +181,7 @@ def _sample_marginal(
         return _by_quadrature(model, options, kept)
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
-    missing = find_tails(model.design, target).missing
+    missing = find_tails(model.design, target, model.priors.name).missing
     m = target.space.size
     tune = TUNE if options.tune is None else options.tune
     draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)

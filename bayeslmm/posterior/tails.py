@@ -1,10 +1,10 @@
 """What the tails of a posterior allow: whether it is proper, and which means exist.
 
-Takes a `Target`. Far out the density of the log of an SD falls as ``exp(slope t)``,
-with a limit that does not depend on the other coordinates, and a quantity grows as
-``exp(growth t)``: its moment q exists where ``slope + q growth < 0`` for every SD. The
-SD itself grows with 1; so do a fixed effect under a flat prior that only the levels
-tell of, and the effects of these levels, by their SDs given the variance parameters.
+Takes a `Target` and its `Ray`s. Along a ray the density falls as ``exp(slope t)`` and a
+quantity grows as ``exp(growth t)``: its moment q exists where ``slope + q growth < 0``
+for every ray. An SD on the ray grows with 1; so do a fixed effect under a flat prior
+that only the levels tell of, and the effects of these levels, by their SDs given the
+variance parameters.
 """
 
 import math
@@ -12,24 +12,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import POSITIVE, Values
 from bayeslmm.errors import PriorError
+from bayeslmm.posterior.improper import too_few_levels, too_few_rows, towards_zero
+from bayeslmm.posterior.rays import (
+    FLAT_SLOPE,
+    HIGHEST,
+    TAIL,
+    Ray,
+    tail_point,
+    tail_rays,
+)
 from bayeslmm.posterior.target import Target
 
-# Where the limits of the tails are read off: a factor exp(12), 160,000, in an SD; the
-# slope is then within exp(-24) of its limit.
-TAIL = 12.0
-# Where it is read off on the left, as shares of that: a density that falls falls ever
+# Where it is read off on the left, as shares of `TAIL`: a density that falls falls ever
 # more steeply, so one place says enough. Far out the sum of squares that a small sigma
 # divides is rounding where there are many levels; near, sigma may not yet be small
 # beside the effects: it is 3e-6 of the SD of y where levels start at 3e5.
 LOOKED_AT = (1.0, 0.75, 0.5, 1.25)
-# Slopes this close to a whole number are taken as it: rounding of the likelihood at
-# such ratios.
-FLAT_SLOPE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def effect_label(effect: str, group: str) -> str:
     return f"{effect}|{group}"
 
 
-def find_tails(design: Design, target: Target) -> Tails:
+def find_tails(design: Design, target: Target, set_name: str = "") -> Tails:
     """Moments that do not exist, and that the posterior does.
 
     Parameters
@@ -81,6 +84,8 @@ def find_tails(design: Design, target: Target) -> Tails:
         Arrays of the model.
     target : Target
         Its target.
+    set_name : str, optional
+        Name of the set that its priors are, for the advice of an error.
 
     Returns
     -------
@@ -92,127 +97,71 @@ def find_tails(design: Design, target: Target) -> Tails:
     PriorError
         If the posterior of an SD is improper; the message names it.
     """
-    slopes = _right_slopes(target)
+    rays = tail_rays(target)
+    if reason := improper_reason(design, target, rays, set_name):
+        raise PriorError(reason)
     moments = np.zeros(target.start.size, int)
     for i in target.space.scales:
-        moments[i] = sum(_exists(slopes[i], q) for q in (1.0, 2.0))
-    growths = [
-        (slopes[i], *_growth(design, target, i))
-        for i in target.space.scales
-        if moments[i] < 2
+        own = [ray for ray in rays if i in ray.scales]
+        moments[i] = sum(all(r.has_mean(q) for r in own) for q in (1.0, 2.0))
+    return Tails(moments, missing_moments(design, target, rays))
+
+
+def missing_moments(design: Design, target: Target, rays: Sequence[Ray]) -> Missing:
+    """What does not exist, given the rays."""
+    found = [
+        (ray, *growths(design, target, ray))
+        for ray in rays
+        if not ray.has_mean(HIGHEST)
     ]
-    missing = Missing(
-        mean=_lacking([(slope, own, 1.0) for slope, own, _ in growths]),
-        sd=_lacking([(slope, own, 2.0) for slope, own, _ in growths]),
-        variance=_lacking([(slope, products, 1.0) for slope, _, products in growths]),
+    return Missing(
+        mean=_lacking([(ray, own, 1.0) for ray, own, _ in found]),
+        sd=_lacking([(ray, own, 2.0) for ray, own, _ in found]),
+        variance=_lacking([(ray, products, 1.0) for ray, _, products in found]),
     )
-    return Tails(moments, missing)
 
 
-def rows_without(
-    target: Target,
-    X: Float[np.ndarray, "m p"],
-    unseen: Sequence[Float[np.ndarray, "m _k"] | None],
-) -> tuple[Bool[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-    """Whether predictions of rows have no mean, and whether they have no SD.
-
-    Parameters
-    ----------
-    target : Target
-        Target of the model.
-    X : ndarray, shape (m, p)
-        Fixed columns of the rows.
-    unseen : sequence of ndarray, shape (m, k_t), or None
-        Columns of each bar term where the level of a row was not in the data, NaN where
-        it was; None for predictions without its effects.
-
-    Returns
-    -------
-    tuple of ndarray of bool, shape (m,)
-        What is said of a level that was in the data is never without them: its rows
-        tell of the sum of fixed and random effects.
-    """
-    slopes = _right_slopes(target)
-    without = np.zeros((2, len(X)), bool)
-    for t in range(len(target.terms)):
-        Z = unseen[t]
-        rows = np.ones(len(X), bool) if Z is None else np.isfinite(Z).all(axis=1)
-        sds = target.space.scales_of(t)
-        for i in range(sds.start, sds.stop):
-            if _exists(slopes[i], 2.0) or not rows.any():
-                continue
-            far, near = (
-                _log_row_sizes(target, _tail_point(target, i, back), X, t, Z)
-                for back in (0.0, 1.0)
-            )
-            growth = np.maximum(np.round(np.nan_to_num(far - near)), 0.0)
-            for q in (1, 2):
-                without[q - 1] |= rows & (slopes[i] + q * growth >= -FLAT_SLOPE)
-    return without[0], without[1]
-
-
-def _log_row_sizes(
-    target: Target,
-    x: Float[np.ndarray, " m"],
-    X: Float[np.ndarray, "n p"],
-    t: int,
-    Z: Float[np.ndarray, "n k"] | None,
-) -> Float[np.ndarray, " n"]:
-    """Log SD of X beta, and of the effects of a new level of term t, at a point."""
-    cov = target.effects(x).beta_cov
-    variance = np.einsum("np,pq,nq->n", X, cov, X)
-    if Z is not None:
-        variance += np.square(Z @ target.factors(x[None])[t][0]).sum(axis=1)
-    return 0.5 * _log(variance)
-
-
-def _lacking(growths: list[tuple[float, dict[str, float], float]]) -> tuple[str, ...]:
-    """Labels without a moment, given slopes, growths and the moment."""
-    found = {
-        label
-        for slope, growth, q in growths
-        for label, rate in growth.items()
-        if not _exists(slope, q * rate)
-    }
-    return tuple(label for label in growths[0][1] if label in found) if growths else ()
-
-
-def _exists(slope: float, power: float) -> bool:
-    """Whether a quantity that grows with this power of an SD has a finite mean."""
-    return slope + power < -FLAT_SLOPE
-
-
-def _right_slopes(target: Target) -> dict[int, float]:
-    """Slope of the log density far to the right, of the log of each SD."""
-    slopes = {}
-    for i in target.space.scales:
+def improper_reason(
+    design: Design, target: Target, rays: Sequence[Ray], set_name: str
+) -> str:
+    """Why a posterior is improper, with what to do; empty where it is proper."""
+    space = target.space
+    for ray in rays:
+        if ray.is_proper:
+            continue
+        if space.sigma in ray.scales:
+            return too_few_rows(design, space, ray)
+        return too_few_levels(design, space, ray, set_name)
+    for i in space.scales:
         step = np.zeros(target.start.size)
         step[i] = TAIL
-        right = _slope(target, i, step)
-        if not right < -FLAT_SLOPE:
-            raise PriorError(_improper_right(target.space.coordinates[i].label))
         if not any(_falls_left(target, i, step * share) for share in LOOKED_AT):
-            raise PriorError(_improper_left(target.space.coordinates[i].label))
-        slopes[i] = right
-    return slopes
+            return towards_zero(space.coordinates[i].label)
+    return ""
+
+
+def _lacking(found: list[tuple[Ray, dict[str, float], float]]) -> tuple[str, ...]:
+    """Labels without a moment, given rays, growths and the moment."""
+    lacking = {
+        label
+        for ray, growth, q in found
+        for label, rate in growth.items()
+        if rate and not ray.has_mean(q * rate)
+    }
+    return tuple(label for label in found[0][1] if label in lacking) if found else ()
 
 
 def _falls_left(target: Target, i: int, step: Float[np.ndarray, " m"]) -> bool:
     """Whether the density falls towards 0 so many log units below the start."""
-    return -_slope(target, i, -step) < -FLAT_SLOPE
+    logp, gradient = target(target.start - step)
+    return logp == -math.inf or float(gradient[i]) > FLAT_SLOPE
 
 
-def _slope(target: Target, i: int, step: Float[np.ndarray, " m"]) -> float:
-    """Slope in coordinate i a step from the start; falling without end at density 0."""
-    logp, gradient = target(target.start + step)
-    return float(gradient[i] if logp > -math.inf else -math.inf * step[i])
-
-
-def _growth(
-    design: Design, target: Target, i: int
+def growths(
+    design: Design, target: Target, ray: Ray
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Powers of one SD with which quantities, and variances, grow in the end."""
-    far, near = (_tail_point(target, i, back) for back in (0.0, 1.0))
+    """Powers of the SDs with which quantities, and variances, grow in the end."""
+    far, near = (tail_point(target, ray, back) for back in (0.0, 1.0))
     own, products = (
         {label: _power(size, before[label]) for label, size in sizes.items()}
         for sizes, before in zip(
@@ -222,13 +171,6 @@ def _growth(
         )
     )
     return own, products
-
-
-def _tail_point(target: Target, i: int, back: float) -> Float[np.ndarray, " m"]:
-    """A point in the tail of one SD, some log units nearer than the farthest."""
-    point = target.start.copy()
-    point[i] += TAIL - back
-    return point
 
 
 def _power(size: float, before: float) -> float:
@@ -270,34 +212,3 @@ def _log(values: Values) -> Values:
     """Logarithms; minus infinity of what rounding made negative."""
     with np.errstate(divide="ignore"):
         return np.log(np.maximum(values, 0.0))
-
-
-def _improper_right(label: str) -> str:
-    """Message for an SD whose density does not fall at infinity."""
-    if label == "sigma":
-        return (
-            "The posterior of 'sigma' is improper: its density does not fall as sigma "
-            "grows, because there are too few rows for its flat prior. Give sigma a "
-            "proper prior, for example priors='weak'."
-        )
-    return (
-        f"The posterior of {label!r} is improper: its density does not fall as the SD "
-        "grows. With a flat prior on an SD, a term needs at least 3 levels (one more "
-        "for every fixed effect that is constant within them). Give the SD a proper "
-        "prior, for example priors='weak'."
-    )
-
-
-def _improper_left(label: str) -> str:
-    """Message for an SD whose density does not fall towards zero."""
-    cause = (
-        "the model reproduces the response exactly, as with one row per combination of "
-        "levels or a constant response within them"
-        if label == "sigma"
-        else "its prior puts infinite weight near 0"
-    )
-    return (
-        f"The posterior of {label!r} is improper: its density runs off towards 0, "
-        f"because {cause}. Use a prior with a finite density at 0, or drop the term "
-        "that cannot be told from the residual."
-    )

@@ -11,16 +11,71 @@ from bayeslmm.reml.residuals import reml_residuals, row_fit
 
 if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.reml.singular import SingularFit
 
 
 class Assumptions:
-    """Residuals, leverage and influence of a `RemlFit`."""
+    """Residuals, leverage, influence and singularity of a `RemlFit`."""
 
     __slots__ = ()
 
     def _of(self) -> "RemlFit":
         """The fit itself."""
         return cast("RemlFit", self)
+
+    def explain_singular(
+        self, post: object = None, *, small: float = 0.1
+    ) -> "SingularFit":
+        """What a singular fit means, and what to do; or how far the fit is from one.
+
+        Use it where a fit says that an SD is 0 or a correlation 1 or -1: whether that
+        is a finding, what the simpler model says, and what the posterior knows.
+
+        Parameters
+        ----------
+        post : Posterior, optional
+            Posterior of the same model, for what it knows.
+        small : float, default 0.1
+            What counts as a small SD: an effect whose SD moves a typical row by this
+            share of the residual SD.
+
+        Returns
+        -------
+        SingularFit
+            ``messages``, ``table`` (the fit beside simpler models), ``posterior``,
+            ``plot()``; printed it is the sentences.
+
+        Raises
+        ------
+        ModelError
+            If `post` is no posterior of this model, or `small` no positive number.
+
+        Notes
+        -----
+        The likelihood along a parameter is the profile, the criterion with all else at
+        its best. Tests of SDs of 0 have the null distributions of `ranova`: the exact
+        one for one SD, else the mixture of two chi-squares.
+
+        References
+        ----------
+        .. [1] Barr et al. (2013). J. Mem. Lang. 68(3).
+           https://doi.org/10.1016/j.jml.2012.11.001
+        .. [2] Matuschek et al. (2017). J. Mem. Lang. 94.
+           https://doi.org/10.1016/j.jml.2017.01.001
+        .. [3] Chung et al. (2013). Psychometrika 78(4).
+           https://doi.org/10.1007/s11336-013-9328-2
+
+        Examples
+        --------
+        >>> import bayeslmm as lmm
+        >>> pupils = lmm.simulate_classrooms(6, seed=1).data
+        >>> fit = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
+        >>> fit.explain_singular().singular
+        False
+        """
+        from bayeslmm.reml.singular import explain_singular
+
+        return explain_singular(self._of(), post, small=small)
 
     def residuals(self, kind: str = "response") -> Float[np.ndarray, " n"]:
         """What the fit leaves of the response of the rows used, by kind.

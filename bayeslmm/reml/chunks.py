@@ -38,6 +38,8 @@ def in_chunks[T](
     n_jobs: int,
     progress: Progress,
     title: str,
+    size: int = CHUNK,
+    partial: bool = False,
 ) -> list[T]:
     """The results of so many responses.
 
@@ -56,15 +58,25 @@ def in_chunks[T](
         Whether to show a bar; "auto" where it takes more than some seconds.
     title : str
         What stands beside the bar.
+    size : int
+        Responses handed out together; the seeds depend on it.
+    partial : bool
+        Whether Ctrl-C gives what there is until then, if there is something.
     """
-    sizes = [CHUNK] * (nsim // CHUNK) + ([nsim % CHUNK] if nsim % CHUNK else [])
+    sizes = [size] * (nsim // size) + ([nsim % size] if nsim % size else [])
     chunks = list(zip(sizes, rng.spawn(len(sizes)), strict=True))
     if n_jobs == 1:
         parts = (work(*one) for one in chunks)
     else:
         parts = _in_processes(work, chunks, n_jobs)
-    shown = _shown(parts, len(chunks), progress, title)
-    return [result for part in shown for result in part]
+    found: list[T] = []
+    try:
+        for part in _shown(parts, len(chunks), progress, title):
+            found += part
+    except KeyboardInterrupt:
+        if not (partial and found):
+            raise
+    return found
 
 
 def _in_processes[T](

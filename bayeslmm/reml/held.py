@@ -145,6 +145,66 @@ class HeldCorrelation:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPair:
+    """The SD of an effect together with its correlation with another one.
+
+    Their rows of the factor are ``lead`` times the first two of theta at ``places``
+    (entries 00, 10 and 11). The correlation is the object's, the SD what is held; free
+    are the SD of the other effect, at the place of entry 10, and log sigma.
+    """
+
+    problem: ProfiledProblem
+    places: tuple[int, int, int]
+    lead: Float[np.ndarray, "2 2"]
+    corr: float
+    edges: tuple[float, float] = (0.0, math.inf)
+
+    def start(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, " r"]:
+        """The rest of theta, with the other SD, and log sigma."""
+        first, below, second = self.places
+        row = self.lead[1] @ [[theta[first], 0.0], [theta[below], theta[second]]]
+        found = theta.copy()
+        found[below] = np.hypot(*row)
+        log_sigma = math.log(self.problem.profile(theta).sigma)
+        return np.append(np.delete(found, [first, second]), log_sigma)
+
+    def bounds(self, start: Float[np.ndarray, " r"]) -> list[tuple[float, float]]:
+        """The other SD is positive, or the correlation would change its sign."""
+        first, below, second = self.places
+        lower, upper = (bound.copy() for bound in self.problem.bounds)
+        lower[below] = 0.0
+        lower, upper = (np.delete(b, [first, second]) for b in (lower, upper))
+        own = (start[-1] - FARTHEST, start[-1] + FARTHEST)
+        return [*zip(lower, upper, strict=True), own]
+
+    def place(self, held: float, rest: Float[np.ndarray, " r"]) -> Place:
+        """Entries 00, 10 and 11 such that the effects have SD and correlation."""
+        first, below, second = self.places
+        m, own = len(rest) + 1, held * math.exp(-rest[-1])
+        kept = np.delete(np.arange(m), [first, second])
+        at = int(np.flatnonzero(kept == below)[0])
+        slope = np.zeros((m + 1, len(rest)))
+        slope[kept, np.arange(len(kept))] = 1.0
+        slope[-1, -1] = 1.0
+        across = math.sqrt(max(1.0 - self.corr * self.corr, 0.0))
+        slope[first, -1] = -own
+        slope[below, at] = self.corr / self.lead[1, 1]
+        slope[below, -1] = own * self.lead[1, 0] / self.lead[1, 1]
+        slope[second, at] = across / self.lead[1, 1]
+        theta = np.zeros(m)
+        theta[kept] = rest[:-1]
+        theta[first] = own
+        other = float(rest[at])
+        theta[below] = (self.corr * other - self.lead[1, 0] * own) / self.lead[1, 1]
+        theta[second] = across * other / self.lead[1, 1]
+        return Place(self.problem, theta, float(rest[-1]), slope)
+
+    def natural(self, working: float) -> float:
+        """SD of its logarithm."""
+        return math.exp(working)
+
+
+@dataclass(frozen=True, slots=True)
 class HeldShared:
     """The only correlation that pairs of effects of a term share, an angle of theta."""
 
@@ -266,7 +326,15 @@ class HeldEffect:
         return working * self.se
 
 
-Held = HeldSd | HeldSigma | HeldCorrelation | HeldShared | HeldResidual | HeldEffect
+Held = (
+    HeldSd
+    | HeldSigma
+    | HeldCorrelation
+    | HeldPair
+    | HeldShared
+    | HeldResidual
+    | HeldEffect
+)
 
 
 def held_effect(problem: ProfiledProblem, column: int, se: float) -> HeldEffect:

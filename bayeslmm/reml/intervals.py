@@ -93,6 +93,35 @@ def profile_curves(fit: "RemlFit", criterion: str | None) -> Profile:
     return Profile(table, "ML" if method == "ML" else "REML", edges, fit.design)
 
 
+def profile_falls(
+    fit: "RemlFit", values: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " d"]:
+    """How far the profile of each parameter has fallen at a value of it.
+
+    A value is inside the profile interval of probability `prob` where the fall is at
+    most the quantile of chi-square with one degree of freedom: one search, where the
+    limits take many.
+
+    Parameters
+    ----------
+    fit : RemlFit
+        A fit.
+    values : ndarray, shape (d,)
+        One value of each parameter, in the order of ``design.space``, its own units.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        Fall of twice the log likelihood, at least 0; NaN without a profile.
+    """
+    profiles = _profiles(fit, None)[1]
+    falls = [
+        math.nan if one is None else max(one.fall_at(float(value) / one.scale), 0.0)
+        for one, value in zip(profiles, values, strict=True)
+    ]
+    return np.array(falls)
+
+
 def boot_intervals(
     fit: "RemlFit",
     prob: float,
@@ -144,7 +173,7 @@ def _profiles(
         if parameter.component == "fixef":
             found.append(_of_effect(by_ml, parameter))
         else:
-            found.append(_of_scale(own, parameter, float(value)))
+            found.append(scale_profile(own, parameter, float(value)))
         if found[-1] is None:
             notes.append(f"{parameter.label}: no profile; the bootstrap has limits.")
     return shown, found, notes
@@ -173,10 +202,10 @@ def _of_effect(fit: "RemlFit", parameter: Parameter) -> DevianceProfile | None:
     return DevianceProfile(held_effect(problem, column, se), 1.0, best, estimate)
 
 
-def _of_scale(
+def scale_profile(
     fit: "RemlFit", parameter: Parameter, value: float
 ) -> DevianceProfile | None:
-    """Profile of an SD, a correlation or sigma."""
+    """Profile of an SD, a correlation or sigma at its estimate; None without one."""
     problem = problem_of(fit)
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     if parameter.component == "sd" and parameter.term is not None:

@@ -105,6 +105,14 @@ class DevianceProfile:
         """Fall of the profile at a held value."""
         return self._lowest(value, self.held.start(self.best))[0] - self._top()
 
+    def falls_along(self, values: Sequence[float]) -> list[float]:
+        """The same at several held values, each search from where the last ended."""
+        start, top, found = self.held.start(self.best), self._top(), []
+        for value in values:
+            lowest, start = self._lowest(value, start, self._starts(start)[:1])
+            found.append(max(lowest - top, 0.0))
+        return found
+
     def _top(self) -> float:
         """Deviance at the estimate."""
         return self.held.problem(self.best)[0]
@@ -125,7 +133,10 @@ class DevianceProfile:
         return excess
 
     def _lowest(
-        self, value: float, start: Float[np.ndarray, " r"]
+        self,
+        value: float,
+        start: Float[np.ndarray, " r"],
+        starts: list[Float[np.ndarray, " r"]] | None = None,
     ) -> tuple[float, Float[np.ndarray, " r"]]:
         """Deviance where the parameter is held, and the rest there."""
         from scipy.optimize import minimize
@@ -141,7 +152,7 @@ class DevianceProfile:
                 bounds=held.bounds(start),
                 options=TIGHT,
             )
-            for point in self._starts(start)
+            for point in (self._starts(start) if starts is None else starts)
         ]
         if not found:
             return self._deviance(value, start, problem)[0], start
@@ -213,12 +224,26 @@ def sd_profile(
     scale = unit / float(block.size[effect])
     if block.structure.unstructured:
         own = np.eye(block.k)[[effect]]
-        found = turned_problem(problem, relative, theta, t, own)
-        problem, best, at = found.problem, found.best, places[0]
-        scale = unit * float(found.lead[0, 0])
+        return combination_profile(problem, relative, theta, t, own)
     sigma = problem.profile(best).sigma
     estimate = math.log(max(float(best[at]), 1e-3) * sigma)
     return DevianceProfile(HeldSd(problem, at), scale, best, estimate)
+
+
+def combination_profile(
+    problem: ProfiledProblem,
+    relative: Sequence[Float[np.ndarray, "_k _k"]],
+    theta: Sequence[Float[np.ndarray, " _m"]],
+    t: int,
+    own: Float[np.ndarray, "1 k"],
+) -> DevianceProfile:
+    """The profile of the SD of a combination of the effects of an unstructured term."""
+    found = turned_problem(problem, relative, theta, t, own)
+    at = sd_positions(problem.blocks[t])[0]
+    scale = problem.conditioned.unit * float(found.lead[0, 0])
+    sigma = found.problem.profile(found.best).sigma
+    estimate = math.log(max(float(found.best[at]), 1e-3) * sigma)
+    return DevianceProfile(HeldSd(found.problem, at), scale, found.best, estimate)
 
 
 def _crossing(

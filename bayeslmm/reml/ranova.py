@@ -59,9 +59,9 @@ def ranova_table(fit: "RemlFit", nsim: object, seed: Seed) -> "pd.DataFrame":
     check_terms(fit.design, "random effects to test")
     rows = {"<none>": _row(fit.npar, fit.criterion)}
     for t in range(len(fit.design.groups)):
-        for one in _reductions(fit.model.recipe, t):
+        for one in reductions(fit.model.recipe, t):
             rng = np.random.default_rng(seed)
-            rows[one.name] = _tested(fit, one, nsim, rng)
+            rows[one.name] = tested(fit, one, nsim, rng)
     table = Table.from_dict(rows, orient="index")
     table.index.name = "term"
     if table["p_exact"].isna().all():
@@ -69,16 +69,16 @@ def ranova_table(fit: "RemlFit", nsim: object, seed: Seed) -> "pd.DataFrame":
     return Table(table)
 
 
-def _tested(
+def tested(
     fit: "RemlFit", one: Reduction, nsim: int, rng: np.random.Generator
 ) -> dict[str, float | int]:
-    """The row of a smaller model."""
+    """The row of a smaller model in `ranova_table`."""
     own = fit.design.groups[one.term]
     n_theta, n_sd = own.covariance.n_theta, own.covariance.n_sd
     left = own.k - len(one.gone)
     df = n_theta(own.k) - (n_theta(left) if left else 0)
     lost = n_sd(own.k) - (n_sd(left) if left else 0)
-    chisq = max(lowest_without(fit, one) - fit.optimum.criterion, 0.0)
+    chisq = max(least_without(fit, one).criterion - fit.optimum.criterion, 0.0)
     return {
         **_row(fit.npar - df, fit.criterion + chisq),
         "chisq": chisq,
@@ -95,7 +95,7 @@ def _row(npar: int, criterion: float) -> dict[str, float | int]:
     return {"npar": npar, "loglik": -0.5 * criterion, "aic": aic}
 
 
-def _reductions(recipe: Recipe, t: int) -> Iterator[Reduction]:
+def reductions(recipe: Recipe, t: int) -> Iterator[Reduction]:
     """A term without each part of it that no other part contains, or without all."""
     term, coded = recipe.design.groups[t], recipe.coding.effects[t]
     if not (term.covariance.unstructured and term.k > 1 and coded):
@@ -124,8 +124,27 @@ def _means(recipe: Recipe, one: CodedTerm) -> bool:
     return all(factors) and all(one.full)
 
 
-def lowest_without(fit: "RemlFit", one: Reduction) -> float:
-    """Criterion of the smaller model, safe coordinates.
+@dataclass(frozen=True, slots=True)
+class Least:
+    """Where a smaller model has its least criterion, safe coordinates.
+
+    Attributes
+    ----------
+    problem : ProfiledProblem
+        The criterion, its columns turned so that what goes comes first.
+    theta : ndarray, shape (m,)
+        With zeros for what goes.
+    criterion : float
+        To be compared with ``fit.optimum.criterion``.
+    """
+
+    problem: ProfiledProblem
+    theta: Float[np.ndarray, " m"]
+    criterion: float
+
+
+def least_without(fit: "RemlFit", one: Reduction) -> Least:
+    """The smaller model at its best.
 
     Parameters
     ----------
@@ -136,19 +155,19 @@ def lowest_without(fit: "RemlFit", one: Reduction) -> float:
 
     Returns
     -------
-    float
-        To be compared with ``fit.optimum.criterion``.
+    Least
+        Its theta, and the criterion there.
     """
     problem = problem_of(fit)
     relative = tuple(factor / fit.sigma for factor in fit.factors)
     if len(one.gone) == one.gone.shape[1]:
         best = flat_theta(problem, relative, fit.theta)
-        return _lowest(problem, best, _places(problem, one.term))
+        return _least(problem, best, _places(problem, one.term))
     turned = turned_problem(problem, relative, fit.theta, one.term, one.gone)
     block = problem.blocks[one.term]
     column = np.triu_indices(block.k)[0]  # of theta, the lower triangle by columns
     gone = _places(problem, one.term)[column < len(one.gone)]
-    return _lowest(turned.problem, turned.best, gone)
+    return _least(turned.problem, turned.best, gone)
 
 
 def _places(problem: ProfiledProblem, t: int) -> Int[np.ndarray, " m"]:
@@ -156,13 +175,13 @@ def _places(problem: ProfiledProblem, t: int) -> Int[np.ndarray, " m"]:
     return np.arange(problem.m)[problem.blocks[t].where]
 
 
-def _lowest(
+def _least(
     problem: ProfiledProblem, best: Float[np.ndarray, " m"], gone: Int[np.ndarray, " g"]
-) -> float:
+) -> Least:
     """Least criterion with some of theta at 0, from the estimate and from the start."""
-    free = np.setdiff1d(np.arange(problem.m), gone)
+    free, found = np.setdiff1d(np.arange(problem.m), gone), np.zeros(problem.m)
     if not len(free):
-        return problem(np.zeros(problem.m))[0]
+        return Least(problem, found, problem(found)[0])
     lower, upper = problem.bounds
 
     def value(rest: Float[np.ndarray, " f"]) -> tuple[float, Float[np.ndarray, " f"]]:
@@ -183,7 +202,9 @@ def _lowest(
         )
         for point in (best[free], problem.start[free])
     ]
-    return float(min(end.fun for end in ends))
+    end = min(ends, key=lambda end: end.fun)
+    found[free] = end.x
+    return Least(problem, found, float(end.fun))
 
 
 def _exact_p(

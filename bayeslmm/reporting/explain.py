@@ -11,6 +11,7 @@ from bayeslmm.design.frame import AnyFactor
 from bayeslmm.errors import ModelError, check_flag
 from bayeslmm.families import FAMILIES
 from bayeslmm.formula import Atom
+from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.reml.matrices import Chosen
 from bayeslmm.reporting.describe import account_lines, group_lines
 from bayeslmm.reporting.matrices import matrix_sections
@@ -18,6 +19,9 @@ from bayeslmm.tables.numbers import counted, listed
 
 if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
+
+# Section on what the posterior lacks.
+PROPRIETY = "Means that do not exist"
 
 
 def explain_text(
@@ -65,7 +69,14 @@ def explain_sections(model: "ModelSpec") -> dict[str, list[str]]:
         "Parameters": _parameter_lines(model),
         "Priors": textwrap.wrap(_priors_line(model), 84),
     }
+    missing = [line for note in propriety_notes(model) for line in _folded(note)]
+    sections |= {PROPRIETY: missing} if missing else {}
     return sections | ({"Notes": notes} if notes else {})
+
+
+def _folded(sentence: str) -> list[str]:
+    """A sentence on lines of the width of the others, the later ones indented."""
+    return textwrap.wrap(sentence, 84, subsequent_indent="  ")
 
 
 # --- equations ------------------------------------------------------------------------

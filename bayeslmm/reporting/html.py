@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
+from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.posterior.sensitivity import quick_sensitivity
+from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.components import components_table
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
-from bayeslmm.reporting.explain import explain_sections
+from bayeslmm.reporting.explain import PROPRIETY, explain_sections
 from bayeslmm.reporting.figures import all_figures, can_be_checked
 from bayeslmm.reporting.record import Record, record_lines, record_of
 from bayeslmm.reporting.summary import versions
@@ -219,6 +221,10 @@ def _results(fit: Fitted) -> list[Section]:
     if post is not None:
         at = 2 if reml is not None else len(sections)
         sections.insert(at, Section("Diagnosis", post.diagnose().messages))
+        if notes := propriety_notes(post.model):
+            sections.insert(at + 1, Section(PROPRIETY, notes))
+    elif reml is not None and (said := brief_sentences(reml)):
+        sections.append(Section("Singular", said))
     if reml is not None and can_be_checked(reml.model):
         sections.append(Section("Assumptions", reml.check().messages))
     return sections

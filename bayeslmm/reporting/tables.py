@@ -238,8 +238,8 @@ def _missing_notes(post: "Posterior | SavedPosterior") -> tuple[str, ...]:
     if not post.status.missing.sd:
         return ()
     return (
-        f"{MISSING}: the posterior has no such mean or SD (flat priors and few levels "
-        "make its tail too heavy); read the median and the interval",
+        f"{MISSING}: the posterior has no such mean or SD (few levels and a flat or "
+        "heavy-tailed prior); read the median and the interval",
     )
 
 
