@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayeslmm.api.both import Fit as Fit, fit as fit
+    from bayeslmm.api.load import load as load
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
+        bayes_factor as bayes_factor,
+        bayes_factors as bayes_factors,
         compare as compare,
         effect_tests as effect_tests,
         pooling_table as pooling_table,
@@ -77,7 +80,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import SavedFit as SavedFit, load as load, report as report
+    from bayeslmm.reporting import report as report
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -107,13 +110,14 @@ _ROOM_OF = {
     "Priors": "priors",
     "RemlFit": "reml",
     "SamplingError": "errors",
-    "SavedFit": "reporting",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
+    "bayes_factor": "comparison",
+    "bayes_factors": "comparison",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
-    "load": "reporting",
+    "load": "api.load",
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",

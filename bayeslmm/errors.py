@@ -132,7 +132,7 @@ class OutputError(BayesLMMError, OSError):
 
 
 class NotSavedError(BayesLMMError, AttributeError):
-    """What a folder of results does not hold, because it needs the rows.
+    """A fit that is not in the file or folder that was opened.
 
     Examples
     --------

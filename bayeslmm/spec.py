@@ -364,18 +364,18 @@ class ModelSpec:
             If the model does not know where its rows are.
         """
         if self.plan is None:
-            return iter([rows_of(self.design, "rows")])
+            return iter([rows_of(self.design, "what goes over all rows")])
         if self._rereader is None:
             raise DataError(
                 f"This model has the sums of {self.plan.source} and does not know "
-                f"where the rows are, because it was made by from_tally(), pickled or "
-                f"copied. Read some rows at a time into a data frame and give it to "
-                f"predict()."
+                f"where the rows are, because it was made by from_tally(), pickled, "
+                f"copied or loaded. Read some rows at a time into a data frame and "
+                f"give it to predict()."
             )
         return self._rereader.read(self.recipe)
 
 
-def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelSpec:
+def model_of_rows(model: ModelSpec, data: object, weights: object) -> ModelSpec:
     """The model of other rows: the same formula, family and rule for the priors.
 
     Parameters
@@ -384,8 +384,8 @@ def model_of_rows(model: ModelSpec, data: object, weights: str | None) -> ModelS
         Whose formula, family and priors hold.
     data : DataFrame or other table
         The other rows.
-    weights : str, optional
-        Column of `data` with precision weights.
+    weights : str or array, optional
+        Column of `data` with precision weights, or these.
     """
     rule, center = model._prior_rule
     return ModelSpec(

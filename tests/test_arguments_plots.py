@@ -147,8 +147,8 @@ def test_paths_are_paths(fits: Any, path: Any) -> None:
     """A folder of None ended in a TypeError of pathlib."""
     reml, post = fits
     both = Fit(reml.model, reml, post)
-    said(lambda: lmm.load(path), "folder")
-    said(lambda: both.save(path), "folder")
+    said(lambda: lmm.load(path), "path")
+    said(lambda: both.save(path), "path")
     said(lambda: lmm.read(path), "path")
     said(lambda: lmm.report(both, path), "path")
     said(lambda: post.save(path), "path")

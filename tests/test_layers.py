@@ -30,6 +30,7 @@ ROOMS = (
     "comparison",
     "planning",  # `power` in DESIGN.md, which is the public function in it
     "plots",
+    "archive",
     "reporting",
     "api",
     "cli",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayeslmm.api.model import Method, Model
-from bayeslmm.errors import as_path, check_flag
+from bayeslmm.archive.saved import Saved
+from bayeslmm.errors import NotSavedError, as_path, check_flag
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters
@@ -22,8 +23,10 @@ from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
     import pandas as pd
+    from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
 
@@ -36,10 +39,13 @@ class Fit:
     ----------
     model : Model
         What was fitted.
-    reml : RemlFit
-        Point estimate.
-    posterior : Posterior
-        Draws.
+    reml : RemlFit or None
+        Point estimate; None where a file that was opened has none.
+    posterior : Posterior or None
+        Draws; the same.
+    saved : Saved or None
+        Where `bayeslmm.load` read it from, when and by what it was written; None if it
+        was made here.
 
     Examples
     --------
@@ -51,8 +57,9 @@ class Fit:
     """
 
     model: Model
-    reml: RemlFit
-    posterior: Posterior
+    reml: RemlFit | None
+    posterior: Posterior | None
+    saved: Saved | None = None
 
     @property
     def formula(self) -> str:
@@ -68,13 +75,31 @@ class Fit:
         """What the command line prints: data, both tables, comparison, diagnosis."""
         from bayeslmm.reporting.text import fit_text
 
-        return fit_text(self.reml, self.posterior)
+        return fit_text(self, [] if self.saved is None else [self.saved.said])
+
+    def need_reml(self) -> RemlFit:
+        """The point estimate, or an error that says how to have it."""
+        if self.reml is None:
+            raise NotSavedError(
+                "There is no REML fit here: it was saved without one. "
+                "fit.model.fit_reml() computes it again, without the rows."
+            )
+        return self.reml
+
+    def need_posterior(self) -> Posterior:
+        """The draws, or an error that says how to have them."""
+        if self.posterior is None:
+            raise NotSavedError(
+                "There are no draws here: the fit was saved without them. "
+                "fit.model.sample() draws them again, without the rows."
+            )
+        return self.posterior
 
     def simulation_parameters(
         self, nsim: int, rng: np.random.Generator
     ) -> Iterable[Parameters]:
         """Those of the REML fit; for `bayeslmm.simulate`."""
-        return self.reml.simulation_parameters(nsim, rng)
+        return self.need_reml().simulation_parameters(nsim, rng)
 
     def compare(
         self, *, prob: float = 0.95, kind: Literal["eti", "hdi"] = "eti"
@@ -82,67 +107,75 @@ class Fit:
         """REML beside the posterior, every parameter; see `bayeslmm.compare`."""
         from bayeslmm.comparison import compare
 
-        return compare(self.reml, self.posterior, prob=prob, kind=kind)
+        return compare(self.need_reml(), self.need_posterior(), prob=prob, kind=kind)
 
     def reading(self) -> tuple[str, ...]:
         """What the comparison says, in plain words."""
         from bayeslmm.comparison import reading
 
-        return reading(self.reml, self.posterior)
+        return reading(self.need_reml(), self.need_posterior())
 
     def effect_tests(self, *, prob: float = 0.95) -> "pd.DataFrame":
         """Tests of each fixed effect by every method; see `bayeslmm.effect_tests`."""
         from bayeslmm.comparison import effect_tests
 
-        return effect_tests(self.reml, self.posterior, prob=prob)
+        return effect_tests(self.need_reml(), self.posterior, prob=prob)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        return self.model.bayes_factors(**options)
+
+    def loo(self, by: str = "rows") -> "ELPDDataLOO":
+        """Rows or levels left out and predicted; see `Posterior.loo`."""
+        return self.need_posterior().loo(by)
 
     def prior_sensitivity(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
         """The posterior under other priors; see `bayeslmm.prior_sensitivity`."""
-        return self.posterior.prior_sensitivity(**options)
+        return self.need_posterior().prior_sensitivity(**options)
 
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table
 
-        return shrinkage_table(self.reml, self.posterior)
+        return shrinkage_table(self.need_reml(), self.posterior)
 
     def plot_shrinkage(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Figure of the pooling; options as of `bayeslmm.plot_shrinkage`."""
         from bayeslmm.plots import plot_shrinkage
 
-        return plot_shrinkage(self.reml, self.posterior, **options)
+        return plot_shrinkage(self.need_reml(), self.posterior, **options)
 
     def plot_fits(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Three lines for each level; options as of `bayeslmm.plot_fits`."""
         from bayeslmm.plots import plot_fits
 
-        return plot_fits(self.reml, self.posterior, **options)
+        return plot_fits(self.need_reml(), self.posterior, **options)
 
     def plot_ranef(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Random effects, posterior; options as of `bayeslmm.plot_ranef`."""
         from bayeslmm.plots import plot_ranef
 
-        return plot_ranef(self.posterior, **options)
+        return plot_ranef(self.need_posterior(), **options)
 
     def plot_check(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Residual plots of the REML fit; options as of `bayeslmm.plot_check`."""
         from bayeslmm.plots import plot_check
 
-        return plot_check(self.reml, **options)
+        return plot_check(self.need_reml(), **options)
 
     def explain_singular(self, *, small: float = 0.1) -> "SingularFit":
         """What a singular REML fit means; see `RemlFit.explain_singular`."""
-        return self.reml.explain_singular(self.posterior, small=small)
+        return self.need_reml().explain_singular(self.posterior, small=small)
 
     def plot_singular(self) -> "Figure":
         """The ridge of a singular fit, and the posterior over it."""
         from bayeslmm.plots import plot_singular
 
-        return plot_singular(self.reml, self.posterior)
+        return plot_singular(self.need_reml(), self.posterior)
 
     def check(self, **options: Any) -> "AssumptionCheck":  # noqa: ANN401
         """Whether the data look like the model; options as of `RemlFit.check`."""
-        return self.reml.check(**options)
+        return self.need_reml().check(**options)
 
     def _repr_html_(self) -> str:
         """REML beside the posterior, reading and diagnosis, for notebooks."""
@@ -151,15 +184,19 @@ class Fit:
         return fit_card(self.reml, self.posterior)
 
     def save(
-        self, folder: str | PathLike[str], *, force: bool = False
+        self, path: str | PathLike[str], *, force: bool = False
     ) -> tuple[str, ...]:
-        """Write what the command line's ``--out`` writes; `bayeslmm.load` opens it.
+        """Write it all, for `bayeslmm.load`: to one file, or to a folder with a report.
+
+        Nothing in it is run when it is opened, and the rows are not in it.
 
         Parameters
         ----------
-        folder : str or path
-            For ``report.html``, ``tables.csv``, ``posterior.nc``, ``figures/`` and
-            ``summary.json``. New, empty, or written so before: then it is replaced.
+        path : str or path
+            A name that ends in ``.lmm``, by custom ``fit.lmm``, for one file. Else a
+            folder for what the command line's ``--out`` writes: ``fit.lmm`` and
+            ``posterior.nc`` (the draws), ``report.html``, ``tables.csv``, ``figures/``
+            and ``summary.json``. New, empty, or written so before: then it is replaced.
         force : bool, default False
             Also write into a folder that holds other files. Those of the same names
             are replaced, all others stay.
@@ -174,11 +211,11 @@ class Fit:
         OutputError
             If the folder holds files that bayeslmm did not write, or cannot be written.
         """
-        from bayeslmm.reporting.save import save_fit
+        from bayeslmm.reporting.save import save_results
 
         check_flag(force, "force")
-        folder = as_path(folder, "folder")
-        return Sentences(save_fit(self, folder, force=force).lines(folder))
+        own = as_path(path, "path")
+        return Sentences(save_results(self, own, force=force))
 
     def report(self, path: str | PathLike[str]) -> None:
         """Write a self-contained HTML report.

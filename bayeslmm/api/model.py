@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.api.before import BeforeData
 from bayeslmm.spec import Method, ModelSpec
 
 if TYPE_CHECKING:
     import bambi as bmb
     import pandas as pd
     import pymc as pm
-    import xarray as xr
-    from matplotlib.figure import Figure
 
+    from bayeslmm.comparison import BayesFactors
     from bayeslmm.planning.calibration import Calibration
+    from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.posterior.ondemand import Keep
     from bayeslmm.posterior.propriety import Propriety
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml.matrices import Chosen
 
 
-class Model(ModelSpec):
+class Model(BeforeData, ModelSpec):
     """A Bayesian linear mixed model: what it says, not yet what it finds.
 
     Parameters
@@ -299,6 +300,28 @@ class Model(ModelSpec):
 
         return quadrature(self, prob=prob, tolerance=tolerance)
 
+    def log_evidence(
+        self, *, tolerance: float = 1e-3, seed: int | np.random.Generator | None = 0
+    ) -> "Evidence":
+        """Log density of the data with every parameter integrated out.
+
+        See `bayeslmm.posterior.evidence.log_evidence`, which this calls.
+
+        Returns
+        -------
+        Evidence
+            ``log_evidence`` with its ``error``, and how it was computed.
+        """
+        from bayeslmm.posterior.evidence import log_evidence
+
+        return log_evidence(self, tolerance=tolerance, seed=seed)
+
+    def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
+        """Each random effect against none; see `bayeslmm.bayes_factors`."""
+        from bayeslmm.comparison import bayes_factors
+
+        return bayes_factors(self, **options)
+
     def calibrate(
         self,
         n: int = 200,
@@ -360,26 +383,6 @@ class Model(ModelSpec):
             effects=effects,
             residual=residual,
         )
-
-    def prior_predictive(
-        self, *, draws: int = 500, seed: int | np.random.Generator | None = None
-    ) -> "xr.DataTree":
-        """Responses of the prior; see `bayeslmm.simulation.prior.prior_predictive`.
-
-        Returns
-        -------
-        DataTree
-            Groups ``prior``, ``prior_predictive`` and ``observed_data``.
-        """
-        from bayeslmm.simulation import prior_predictive
-
-        return prior_predictive(self, draws=draws, seed=seed)
-
-    def plot_priors(self, **options: Any) -> "Figure":  # noqa: ANN401
-        """Densities of the priors; options as of `bayeslmm.plot_priors`."""
-        from bayeslmm.plots import plot_priors
-
-        return plot_priors(self, **options)
 
     def to_bambi(self) -> "bmb.Model":
         """The same model as a bambi model, correlated effects included."""

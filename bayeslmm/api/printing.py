@@ -1,12 +1,14 @@
-"""How results print and are drawn; what does it is loaded when it is asked for."""
+"""How results print and are drawn and saved; what does it is loaded when asked."""
 
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
 
-from bayeslmm.tables.shown import draw_with, print_with
+from bayeslmm.tables.shown import draw_with, print_with, save_with
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslmm.api.model import Model
     from bayeslmm.planning import Calibration
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
@@ -42,6 +44,24 @@ def profile_figure(profile: "Profile", **options: Any) -> "Figure":  # noqa: ANN
     return plot_profile(profile, **options)
 
 
+def save_reml(
+    fit: "RemlFit", path: str | PathLike[str], *, force: bool
+) -> tuple[str, ...]:
+    """Model and estimates."""
+    from bayeslmm.api.both import Fit
+
+    return Fit(cast("Model", fit.model), fit, None).save(path, force=force)
+
+
+def save_posterior(
+    post: "Posterior", path: str | PathLike[str], *, force: bool
+) -> tuple[str, ...]:
+    """Model and draws, or these alone."""
+    from bayeslmm.api.both import Fit
+
+    return Fit(cast("Model", post.model), None, post).save(path, force=force)
+
+
 def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: ANN401
     """Ridges of a likelihood."""
     from bayeslmm.plots import plot_singular
@@ -62,3 +82,5 @@ draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)
 print_with("RemlFit", "html", reml_card)
 print_with("Posterior", "html", posterior_card)
+save_with("RemlFit", save_reml)
+save_with("Posterior", save_posterior)

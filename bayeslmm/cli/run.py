@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayeslmm.api.both import Fit
 from bayeslmm.api.model import Method, Model
 from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.interrupts import INTERRUPTS
@@ -65,20 +66,6 @@ class Out:
     force: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A model and the fits that were made."""
-
-    model: Model
-    reml: "RemlFit | None"
-    posterior: "Posterior | None"
-
-    @property
-    def partial(self) -> bool:
-        """Whether sampling was interrupted."""
-        return self.posterior is not None and self.posterior.status.partial
-
-
 def run(
     console: "Console",
     model: Model,
@@ -104,14 +91,15 @@ def run(
             kept = None if options.reml_only else seed
             record = data or record_of(model, None)
             _write(console, outcome, out, replace(record, seed=kept), stage)
-    if outcome.partial:
+    partial = outcome.posterior is not None and outcome.posterior.status.partial
+    if partial:
         console.print("\nInterrupted: these are partial results.", style="bold red")
-    return outcome.partial
+    return partial
 
 
 def _fit_and_print(
     console: "Console", model: Model, options: Options, seed: int, stage: Stage
-) -> Outcome:
+) -> Fit:
     """Both fits; what they say in short, then their tables."""
     print_header(console, model)
     reml, is_printed = None, False
@@ -127,7 +115,7 @@ def _fit_and_print(
             print_tests(console, effect_tests(reml))
             if said := brief_sentences(reml):
                 print_section(console, "Singular", said)
-        return Outcome(model, reml, None)
+        return Fit(model, reml, None)
     _print_reml_if(console, reml, is_printed)
     if notes := propriety_notes(model):
         print_section(console, PROPRIETY, notes)
@@ -149,7 +137,7 @@ def _fit_and_print(
         tests = effect_tests(reml, post)
         print_comparison(console, table, tests, reading(reml, post))
     print_diagnosis(console, diagnosis)
-    return Outcome(model, reml, post)
+    return Fit(model, reml, post)
 
 
 def _print_reml_if(console: "Console", reml: "RemlFit | None", due: bool) -> None:
@@ -191,7 +179,7 @@ def _our_warnings_printed_elsewhere() -> Iterator[None]:
 
 
 def _write(
-    console: "Console", outcome: Outcome, out: Out, record: Record, stage: Stage
+    console: "Console", outcome: Fit, out: Out, record: Record, stage: Stage
 ) -> None:
     """All results to a folder; says what was there before."""
     stage.doing = f"writing to {out.folder}"

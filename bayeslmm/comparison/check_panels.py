@@ -22,9 +22,9 @@ from bayeslmm.posterior.check import (
     posterior_replicates,
 )
 from bayeslmm.posterior.fit import Posterior
+from bayeslmm.reml.cases import ROWS
 from bayeslmm.reml.check import MOST_LEVELS
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.reml.influence import ROWS
 from bayeslmm.reml.replicates import (
     Replicates,
     number_of_replicates,

@@ -122,8 +122,8 @@ class Design:
     account : RowAccount
         Rows used and dropped.
     rows : Rows or None
-        y, X, Z, ...; None if they were read in batches and let go: `rows_of` gives
-        them or says so.
+        y, X, Z, ...; None if they were read in batches and let go, or not saved:
+        `rows_of` gives them or says so.
     products : Products, optional
         Which numeric variables are multiplied in X and Z, and what centring them does.
     source : str, optional
@@ -132,6 +132,8 @@ class Design:
         Whether rows have precision weights.
     residual : ResidualStructure or None, optional
         What the residuals are like; None if they are independent with one SD.
+    unsaved : str, optional
+        SHA-256 of rows that were not saved with the fit; empty for all others.
     recorded : Moments, optional
         Moments of rows that are not in memory; otherwise they are computed when first
         asked for.
@@ -156,6 +158,7 @@ class Design:
     source: str = "the data"
     has_weights: bool = False
     residual: ResidualStructure | None = None
+    unsaved: str = ""
     recorded: InitVar[Moments | None] = None
     # Not part of the value: moments and parameters once they have been computed.
     _kept: list[Moments] = field(
@@ -276,8 +279,8 @@ def rows_of(design: Design, what: str) -> Rows:
     Raises
     ------
     DataError
-        If the rows were read in batches and are not in memory.
+        If the rows were read in batches, or not saved with the fit.
     """
     if design.rows is None:
-        raise absence(design.source, what)
+        raise absence(design.source, what, saved=bool(design.unsaved))
     return design.rows

@@ -75,11 +75,11 @@ def containing_groups(design: Design, group: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, other in terms.items()
-        if _cells(design, own, other) == own.n_levels
+        if n_cells(design, own, other) == own.n_levels
     )
 
 
-def _cells(design: Design, term: GroupTerm, other: GroupTerm) -> int:
+def n_cells(design: Design, term: GroupTerm, other: GroupTerm) -> int:
     """Number of combinations of levels of two factors that occur."""
     if design.rows is None:
         return design.moments.cells[term.group, other.group]
@@ -89,7 +89,7 @@ def _cells(design: Design, term: GroupTerm, other: GroupTerm) -> int:
 
 def _relation(design: Design, term: GroupTerm, other: GroupTerm) -> str:
     """How the levels of a factor lie in those of another, in words."""
-    cells = _cells(design, term, other)
+    cells = n_cells(design, term, other)
     if cells == term.n_levels == other.n_levels:
         return f"same groups as {other.group}"
     if cells == term.n_levels:

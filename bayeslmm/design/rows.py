@@ -119,7 +119,7 @@ def no_rows(p: int, k: Sequence[int], a: int) -> Rows:
     )
 
 
-def absence(source: str, what: str) -> DataError:
+def absence(source: str, what: str, *, saved: bool = False) -> DataError:
     """The error for something that needs rows which are gone, with the way out.
 
     Parameters
@@ -128,7 +128,15 @@ def absence(source: str, what: str) -> DataError:
         Where the rows were read, ``'data.parquet'``.
     what : str
         What they are needed for, a plural that starts the reason.
+    saved : bool
+        Whether they were in memory, and not saved with the fit.
     """
+    if saved:
+        return DataError(
+            f"The rows are not in a saved fit, and {what} would need them. Give the "
+            f"data again, bayeslmm.load(..., data=...): they are compared with those "
+            f"that were fitted. For predictions of some rows, give these to predict()."
+        )
     return DataError(
         f"The rows of {source} were read in batches and are not in memory: {what} "
         f"would need them. For fitted values and residuals, iterate over "

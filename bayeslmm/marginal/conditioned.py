@@ -239,16 +239,17 @@ class Conditioned:
 class Twin:
     """The model of another response of the same rows, terms at the data's origin.
 
-    ``turns`` lead there from the safe columns of each term.
+    Or some of them where they were moved to. ``turns`` lead there from the safe columns
+    of each term.
     """
 
     conditioned: Conditioned
     turns: tuple[Float[np.ndarray, "_k _k"], ...]
 
     @classmethod
-    def of(cls, moved: Conditioned) -> "Twin":
-        """From a model whose terms may have been moved."""
-        return cls(*moved._turned([False] * len(moved.bases)))
+    def of(cls, moved: Conditioned, kept: Sequence[bool] | None = None) -> "Twin":
+        """From a model whose terms may have been moved; those in `kept` stay so."""
+        return cls(*moved._turned([False] * len(moved.bases) if kept is None else kept))
 
     def respond(self, moved: Conditioned) -> Conditioned:
         """The same of the response of another model of these rows."""

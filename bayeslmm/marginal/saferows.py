@@ -5,6 +5,7 @@ behind the sums, terms at the origin of the data, so that single rows can be tak
 of them or looked at beside them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,8 @@ class SafeRows:
     Attributes
     ----------
     conditioned : Conditioned
-        Cross-products of these columns, and the way back; terms at the data's origin.
+        Cross-products of these columns, and the way back; terms at the data's origin,
+        or those that were kept where they were moved to.
     W : ndarray, shape (n, w)
         [X y].
     Z : tuple of ndarray, shape (n, k)
@@ -48,7 +50,12 @@ class SafeRows:
     weights: Float[np.ndarray, " n"]
 
 
-def safe_rows(design: Design, conditioned: Conditioned, what: str) -> SafeRows:
+def safe_rows(
+    design: Design,
+    conditioned: Conditioned,
+    what: str,
+    kept: Sequence[bool] | None = None,
+) -> SafeRows:
     """The rows of a design in the coordinates of its model.
 
     Parameters
@@ -59,6 +66,9 @@ def safe_rows(design: Design, conditioned: Conditioned, what: str) -> SafeRows:
         The same in safe coordinates.
     what : str
         What the rows are needed for, a plural: ``"influences of rows"``.
+    kept : sequence of bool, optional
+        Bar terms that stay where they were moved to, as those of a `Target` do whose
+        priors refer to the means; by default none.
 
     Raises
     ------
@@ -73,7 +83,7 @@ def safe_rows(design: Design, conditioned: Conditioned, what: str) -> SafeRows:
             f"residuals to be independent. Look at residuals('scaled'), which are "
             f"independent with one SD if the model holds."
         )
-    rows, twin = rows_of(design, what), Twin.of(conditioned)
+    rows, twin = rows_of(design, what), Twin.of(conditioned, kept)
     columns, all_rows = safe_columns(design, conditioned), slice(0, rows.n)
     blocks = conditioned.statistics.layout.blocks
     found = [block_rows(rows, block, all_rows, columns) for block in blocks]

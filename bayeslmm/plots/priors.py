@@ -183,7 +183,8 @@ def plot_prior_predictive(
     axes[0].set_xlabel(plain(model.design.response), fontsize=9)
     for ax, word in ((axes[1], "mean"), (axes[2], "SD")):
         drawn = y.mean(axis=1) if word == "mean" else y.std(axis=1, ddof=1)
-        _draw_statistic(ax, drawn, *table.loc[word, ["data", "below"]].to_numpy(float))
+        own = table[table.index == word].to_numpy(float)[0]
+        _draw_statistic(ax, drawn, float(own[0]), float(own[-1]))
         ax.set_xlabel(wrapped_words(f"{word} of {model.design.response}", 30), size=9)
     note = f"priors {model.priors.name!r} of {model.said}"
     add_title(figure, "Responses that the prior expects, and the data", note)

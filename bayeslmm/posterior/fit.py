@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import OutputError, as_path, check_flag
+from bayeslmm.errors import check_flag
 from bayeslmm.posterior import tables as tables
 from bayeslmm.posterior.centred import centred_draws
+from bayeslmm.posterior.choices import Choices
 from bayeslmm.posterior.combined import Combinations
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
 from bayeslmm.posterior.places import label_draws
@@ -24,7 +25,7 @@ from bayeslmm.posterior.varcomp import Components
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.reml.chosen import Levels
 from bayeslmm.spec import ModelSpec
-from bayeslmm.tables.shown import shown
+from bayeslmm.tables.shown import saved, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Combinations, Components, Responses):
+class Posterior(Choices, Combinations, Components, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes
@@ -331,28 +332,32 @@ class Posterior(Combinations, Components, Responses):
 
         return prior_sensitivity(self, **options)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the draws as netCDF, to be read by `arviz.from_netcdf`.
+    def save(
+        self, path: str | PathLike[str], *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Write model and draws, for `bayeslmm.load`; or the draws alone, for ArviZ.
 
         Parameters
         ----------
         path : str or path
-            File to write, by custom ``posterior.nc``. A ``/`` in a variable's name is
-            stored as a division slash (U+2215), as in ``idata``.
+            ``fit.lmm`` for one file, any name without an ending for a folder with
+            report and figures too, as of `Fit.save`; ``posterior.nc`` for the draws
+            alone as netCDF, which `arviz.from_netcdf` reads. A ``/`` in a variable's
+            name is stored as a division slash (U+2215), as in ``idata``.
+        force : bool, default False
+            As for `Fit.save`.
+
+        Returns
+        -------
+        tuple of str
+            What was written, in sentences.
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file or folder cannot be written, or is of another program.
         """
-        file = as_path(path, "path")
-        try:
-            self.idata.to_netcdf(file, engine="h5netcdf")
-        except OSError as error:
-            raise OutputError(
-                f"The draws could not be written to {str(path)!r}: {error}. Give a "
-                "path in a folder that exists and can be written."
-            ) from error
+        return saved(self, path, force=force)
 
     def __repr__(self) -> str:
         """Formula, method, size and how the run ended."""

@@ -298,7 +298,7 @@ def _collect(
     visits = [batch.visits[i] for i in stood.tolist()]
     if effects and not proposal.draws_at_once:
         visits = in_threads(proposal.effects, stood.tolist(), cores)
-    log_mean, log_error = _log_mean(batch.log_weights)
+    log_mean, log_error = log_mean_weight(batch.log_weights)
     return ImportanceDraws(
         proposal=proposal,
         index=index,
@@ -321,7 +321,7 @@ def _collect(
     )
 
 
-def _log_mean(log_weights: Float[np.ndarray, " n"]) -> tuple[float, float]:
+def log_mean_weight(log_weights: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """Log of the mean of the weights, with its standard error."""
     top = float(log_weights.max())
     weights = np.exp(log_weights - top)

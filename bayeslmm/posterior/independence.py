@@ -138,3 +138,12 @@ def smallest_ess(draws: Float[np.ndarray, "chain draw m"]) -> float:
     bulk = array_stats.ess(ordered)
     tail = array_stats.ess(ordered, method="tail", prob=(0.05, 0.95))
     return float(np.minimum(bulk, tail).min())
+
+
+def efficiency_of(draws: Float[np.ndarray, "chain draw m"]) -> float:
+    """Effective share of draws, of the coordinate that mixes worst."""
+    from arviz_stats.base import array_stats
+
+    size = draws.shape[0] * draws.shape[1]
+    ess = float(np.min(array_stats.ess(np.moveaxis(draws, 2, 0))))
+    return min(max(ess, 1.0) / size, 1.0)

@@ -177,8 +177,13 @@ def _log_volume(basis: Float[np.ndarray, "m m"]) -> float:
 
 
 def point_estimates(target: Target) -> list[Float[np.ndarray, " m"]]:
-    """Coordinates of the REML estimate, and of ML's where that is singular."""
+    """Coordinates of the REML estimate, and of ML's where that is singular.
+
+    None of sigma alone, whose start is near enough.
+    """
     found = []
+    if target.space.size == 1:
+        return found
     structures = [term.structure for term in target.terms]
     for restricted in (True, False):
         problem = safe_problem(

@@ -116,6 +116,16 @@ class Proposal:
         kept = {t: safe.random_effects(t, b[t]) for t in self.keep}
         return Visit(x, value, value - log_q, safe.coefficients(beta), kept)
 
+    def log_density(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        """Log density of proposing each of some points."""
+        z = np.linalg.solve(self.normal.basis, (x - self.normal.mode).T).T
+        return self._log_q(np.where(z > 0.0, z / self.above, -z / self.below))
+
+    def _log_q(self, t: Float[np.ndarray, "*n m"]) -> Float[np.ndarray, "*n"]:
+        """The same of distances in scales of their sides."""
+        square = np.einsum("...m,...m->...", t, t)
+        return self.log_constant - 0.5 * (NU + t.shape[-1]) * np.log1p(square / NU)
+
     def _place(
         self, i: int
     ) -> tuple[np.random.Generator, Float[np.ndarray, " m"], float]:
@@ -128,7 +138,7 @@ class Proposal:
         # a side in proportion to its scale, so that the density is continuous
         is_above = rng.random(m) * (self.above + self.below) < self.above
         z = np.where(is_above, self.above * t, -self.below * t)
-        log_q = self.log_constant - 0.5 * (NU + m) * math.log1p(float(t @ t) / NU)
+        log_q = float(self._log_q(t))
         return rng, self.normal.mode + self.normal.basis @ z, log_q
 
 

@@ -6,6 +6,7 @@ imported only for distributions outside the table below.
 """
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -87,6 +88,17 @@ def read_spec(value: object, key: str) -> Spec:
         "a string such as 'Normal(0, 10)', 'HalfNormal(5)' or 'flat'; a parameter "
         "cannot be fixed at a constant."
     )
+
+
+def plain_rule(rule: object) -> object:
+    """What priors were asked for, without objects of other packages."""
+    if not isinstance(rule, Mapping):
+        return rule
+    plain = str | int | float | Prior | None
+    return {
+        key: value if isinstance(value, plain) else read_spec(value, str(key))
+        for key, value in rule.items()
+    }
 
 
 def scalar_prior(spec: Spec, key: str, reason: str) -> Prior:

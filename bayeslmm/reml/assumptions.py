@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.reml.cases import ROWS
 from bayeslmm.reml.check import AssumptionCheck, check_fit
-from bayeslmm.reml.influence import ROWS, Influence, InfluenceMethod, influence
+from bayeslmm.reml.influence import Influence, InfluenceMethod, influence
 from bayeslmm.reml.residuals import reml_residuals, row_fit
 
 if TYPE_CHECKING:

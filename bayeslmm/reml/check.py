@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.errors import ModelError, check_text, nearest_names
+from bayeslmm.reml.cases import ROWS, row_names
 from bayeslmm.reml.check_statistics import (
     ROWS_OF_A_SERIES,
     Pairs,
@@ -24,7 +25,7 @@ from bayeslmm.reml.check_statistics import (
 )
 from bayeslmm.reml.check_words import Seen, messages
 from bayeslmm.reml.collinearity import inflation_table
-from bayeslmm.reml.influence import ROWS, influence, row_names
+from bayeslmm.reml.influence import influence
 from bayeslmm.reml.replicates import (
     Replicates,
     number_of_replicates,

@@ -71,7 +71,7 @@ def in_chunks[T](
         parts = _in_processes(work, chunks, n_jobs)
     found: list[T] = []
     try:
-        for part in _shown(parts, len(chunks), progress, title):
+        for part in with_bar(parts, len(chunks), progress, title):
             found += part
     except KeyboardInterrupt:
         if not (partial and found):
@@ -94,7 +94,7 @@ def _in_processes[T](
     yield from run(delayed(work)(*one) for one in chunks)
 
 
-def _shown[T](
+def with_bar[T](
     parts: Iterator[T], total: int, progress: Progress, title: str
 ) -> Iterator[T]:
     """The parts with a bar: if it is wanted, or takes long and somebody sees it."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ from bayeslmm.reml.status import FitStatus
 from bayeslmm.reml.varcomp import Components
 from bayeslmm.simulation import Parameters
 from bayeslmm.spec import ModelSpec
-from bayeslmm.tables.shown import shown
+from bayeslmm.tables.shown import saved, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -314,6 +315,30 @@ class RemlFit(
         del rng
         own = Parameters(self.beta, self.factors, self.sigma, self.residual_values)
         return repeat(own, nsim)
+
+    def save(
+        self, path: str | PathLike[str], *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Write model and estimates, for `bayeslmm.load`; see `Fit.save`.
+
+        Parameters
+        ----------
+        path : str or path
+            ``fit.lmm`` for one file, or a folder.
+        force : bool, default False
+            As for `Fit.save`.
+
+        Returns
+        -------
+        tuple of str
+            What was written, in sentences.
+
+        Raises
+        ------
+        OutputError
+            If the file or folder cannot be written, or is of another program.
+        """
+        return saved(self, path, force=force)
 
     def __repr__(self) -> str:
         """Formula, estimates with their intervals, criterion and how the fit ended."""

@@ -17,17 +17,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.arrays import Design
-from bayeslmm.errors import ModelError, check_text, is_choice, nearest_names
+from bayeslmm.errors import ModelError, is_choice
 from bayeslmm.marginal.downdate import Downdater
 from bayeslmm.marginal.leverage import fit_rows
 from bayeslmm.marginal.likelihood import gram
 from bayeslmm.marginal.saferows import SafeRows, safe_rows
+from bayeslmm.reml.cases import ROWS, cases_of
 from bayeslmm.reml.criterion import ProfiledProblem
 from bayeslmm.reml.expense import WORTH_SAYING
 from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.optimise import minimise
 from bayeslmm.reml.tables import estimates, estimates_of
-from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
 
 InfluenceMethod = Literal["refit", "one-step"]
-ROWS = "rows"
 # Of the largest eigenvalue of the cross-products of X, whose columns are orthogonal
 # over all rows: what is smaller than this without some of them is rounding.
 DEPENDENT = 1e-9
@@ -103,7 +102,7 @@ def influence(
     See `RemlFit.influence`, whose parameters these are.
     """
     _check_method(method)
-    cases, index = _cases(fit, of)
+    cases, index = cases_of(fit.model, of, "of")
     rows = safe_rows(fit.design, fit.model.conditioned, "influences")
     problem = replace(problem_of(fit), conditioned=rows.conditioned, calls=Counter())
     if method == "one-step" and of == ROWS:
@@ -111,43 +110,6 @@ def influence(
     else:
         dropped = _one_by_one(fit, rows, problem, cases, method)
     return _result(fit, of, method, index, [len(case) for case in cases], dropped)
-
-
-# --- what is left out -----------------------------------------------------------------
-
-
-def _cases(
-    fit: "RemlFit", of: object
-) -> tuple[Sequence[Int[np.ndarray, " _d"]], "pd.Index"]:
-    """Rows of each case, and what the cases are called."""
-    import pandas as pd
-
-    name, design = check_text(of, "of"), fit.design
-    if name == ROWS:
-        index = pd.Index(row_names(fit.model), name="row")
-        return list(np.arange(design.n)[:, None]), index
-    terms = [t for t, term in enumerate(design.groups) if term.group == name]
-    if not terms:
-        groups = list(dict.fromkeys(term.group for term in design.groups))
-        raise ModelError(
-            f"of={name!r} is neither 'rows' nor a grouping factor of this model."
-            f"{nearest_names(name, [ROWS, *groups])}"
-        )
-    term, codes = design.groups[terms[0]], _codes(design, terms[0])
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=term.n_levels))[:-1]
-    return np.split(order, ends), pd.Index(term.levels, name="level")
-
-
-def row_names(model: ModelSpec) -> np.ndarray:
-    """What the rows used are called: labels of the data's index, else positions."""
-    labels = model.row_labels
-    return np.arange(model.design.n) if labels is None else labels
-
-
-def _codes(design: Design, t: int) -> Int[np.ndarray, " n"]:
-    """Levels of the rows; none of rows that are not in memory, which is said later."""
-    return np.empty(0, np.int64) if design.rows is None else design.rows.codes[t]
 
 
 def _check_method(method: object) -> None:

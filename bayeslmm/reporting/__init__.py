@@ -8,14 +8,11 @@ from bayeslmm.reporting.describe import describe_text
 from bayeslmm.reporting.explain import explain_text
 from bayeslmm.reporting.figures import save_figures
 from bayeslmm.reporting.html import report
-from bayeslmm.reporting.load import SavedFit, load
 from bayeslmm.reporting.summary import summary_json
 
 __all__ = [
-    "SavedFit",
     "describe_text",
     "explain_text",
-    "load",
     "report",
     "save_figures",
     "summary_json",

@@ -42,8 +42,12 @@ def posterior_card(post: "Posterior") -> str:
     return _card(post.model, [table, _diagnosis(post)])
 
 
-def fit_card(reml: "RemlFit", post: "Posterior") -> str:
-    """Formula, data, REML beside the posterior, reading, diagnosis."""
+def fit_card(reml: "RemlFit | None", post: "Posterior | None") -> str:
+    """Formula, data, REML beside the posterior, reading, diagnosis; or the only fit."""
+    if post is None:
+        return reml_card(reml) if reml is not None else ""
+    if reml is None:
+        return posterior_card(post)
     table = comparison_table(compare(reml, post))
     sections = [
         Section("In short", answer(reml, post)),

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from bayeslmm.archive.file import versions
 from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
@@ -19,7 +20,6 @@ from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
 from bayeslmm.reporting.explain import PROPRIETY, explain_sections
 from bayeslmm.reporting.figures import all_figures, can_be_checked
 from bayeslmm.reporting.record import Record, record_lines, record_of
-from bayeslmm.reporting.summary import versions
 from bayeslmm.reporting.tables import (
     TextTable,
     comparison_table,

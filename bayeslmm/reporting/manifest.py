@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bayeslmm.archive.file import PROGRAM
 from bayeslmm.data import file_hash
 from bayeslmm.errors import InputFileError, nearest_paths
 
 MANIFEST = "summary.json"
-PROGRAM = "bayeslmm"
 # Raised when what is written can no longer be read by an earlier version.
-FORMAT = 1
+FORMAT = 2
 FIT_AGAIN = "Fit again to have it written anew."
 
 
@@ -43,7 +43,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputFileError(
             f"{str(folder)!r} has no {MANIFEST}, so it is no folder that bayeslmm "
-            f"wrote. Give one that --out or fit.save() wrote."
+            f"wrote. Give one that --out or save() of a fit wrote."
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -116,13 +116,19 @@ def _check_format(path: Path, content: Mapping[str, Any]) -> None:
             f"{str(path)!r} is of bayeslmm {by}, before results could be opened "
             f"again. {FIT_AGAIN}"
         )
+    if found == 1:
+        raise InputFileError(
+            f"{str(path)!r} is of bayeslmm {by}, before folders held the model, so it "
+            f"cannot be opened as a fit. What it has can be read: tables.csv with "
+            f"pandas.read_csv, posterior.nc with arviz.from_netcdf. {FIT_AGAIN}"
+        )
     if not isinstance(found, int) or found > FORMAT:
         raise InputFileError(
             f"{str(path)!r} has format {found}, of bayeslmm {by}; this version reads "
             f"format {FORMAT}. Upgrade: pip install -U bayeslmm."
         )
     files = content.get("files")
-    if not isinstance(files, dict) or not all(map(_is_inside, files)):
+    if not files or not isinstance(files, dict) or not all(map(_is_inside, files)):
         raise InputFileError(
             f"{str(path)!r} is damaged: it does not list its files. {FIT_AGAIN}"
         )

@@ -4,24 +4,16 @@ Takes what the caller knows; gives a `Record`, which the report prints and the f
 results keeps.
 """
 
-import datetime as dt
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from bayeslmm.archive.file import now
 from bayeslmm.data import Origin
+from bayeslmm.design.rowless import rows_checksum
 
 if TYPE_CHECKING:
-    from bayeslmm.design import Design
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.spec import ModelSpec
-
-
-def _now() -> str:
-    """The time with its zone, to the second, in ISO 8601."""
-    return dt.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class Record:
     data: str | None = None
     sha256: str | None = None
     seed: int | None = None
-    written: str = field(default_factory=_now)
+    written: str = field(default_factory=now)
 
 
 def record_of(model: "ModelSpec", post: "Posterior | None") -> Record:
@@ -59,25 +51,9 @@ def record_lines(record: Record, model: "ModelSpec") -> list[str]:
     lines.append(f"data: {record.data or 'a frame or batches, not a file'}")
     if record.sha256 is not None:
         lines.append(f"SHA-256 of that file: {record.sha256}")
-    rows = rows_checksum(model.design)
+    rows = rows_checksum(model.recipe)
     if rows is not None:
         lines.append(f"SHA-256 of the rows used, as the model has them: {rows}")
     if record.seed is not None:
         lines.append(f"seed: {record.seed}")
     return lines
-
-
-def rows_checksum(design: "Design") -> str | None:
-    """SHA-256 of the rows used as the model has them; None for rows in batches."""
-    rows = design.rows
-    if rows is None:
-        return None
-    digest = hashlib.sha256()
-    for array in (rows.y, rows.X, rows.weights, rows.offset):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array, np.float64).tobytes())
-    for term, Z, codes in zip(design.groups, rows.Z, rows.codes, strict=True):
-        digest.update(np.ascontiguousarray(Z, np.float64).tobytes())
-        digest.update(np.ascontiguousarray(codes, np.int64).tobytes())
-        digest.update("\0".join(term.levels).encode())
-    return digest.hexdigest()

@@ -1,14 +1,16 @@
 """Everything that there is of a fit, into a folder.
 
 Takes a model and its fits; gives a folder with ``summary.json`` (the manifest),
-``tables.csv``, ``posterior.nc``, ``report.html`` and ``figures/*.png``, which
-`bayeslmm.load` opens again.
+``fit.lmm`` and ``posterior.nc``, which `bayeslmm.load` opens again, ``tables.csv``,
+``report.html`` and ``figures/*.png``.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bayeslmm.archive.file import ENDING
+from bayeslmm.archive.fits import DRAWS, write_draws, write_fit
 from bayeslmm.errors import OutputError
 from bayeslmm.reporting.figures import save_figures
 from bayeslmm.reporting.folder import (
@@ -24,7 +26,8 @@ from bayeslmm.reporting.summary import summary_json
 from bayeslmm.reporting.tidy import write_tables
 from bayeslmm.tables.numbers import counted
 
-DRAWS, TABLES, PAGE = "posterior.nc", "tables.csv", "report.html"
+MODEL, TABLES, PAGE = f"fit{ENDING}", "tables.csv", "report.html"
+NETCDF = (".nc", ".nc4", ".netcdf", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,31 @@ class Written:
             names = ", ".join(self.removed)
             found.append(f"removed {names}, which an earlier run had left there")
         return found
+
+
+def save_results(fit: Fitted, path: Path, *, force: bool) -> list[str]:
+    """Write fits to one file, if the path ends in ``.lmm``, or to a folder.
+
+    Draws without a REML fit may go into netCDF too, without the model.
+
+    Returns
+    -------
+    list of str
+        What was written, in sentences.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written, or the folder is of another program.
+    """
+    ending, post = path.suffix.lower(), fit.posterior
+    if ending == ENDING:
+        write_fit(path, fit.model, fit.reml, post)
+        return [f"wrote model and fits to {path}"]
+    if ending in NETCDF and post is not None and fit.reml is None:
+        write_draws(path, post.idata)
+        return [f"wrote the draws to {path}"]
+    return save_fit(fit, path, force=force).lines(path)
 
 
 def save_fit(
@@ -106,11 +134,13 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
         also=lambda caption, figure: drawn.append((caption, picture(figure))),
     )
     write_tables(fit, folder / TABLES)
-    if fit.posterior is not None:
-        fit.posterior.save(folder / DRAWS)
+    draws = None if fit.posterior is None else folder / DRAWS
+    if fit.posterior is not None and draws is not None:
+        write_draws(draws, fit.posterior.idata)
+    write_fit(folder / MODEL, fit.model, fit.reml, fit.posterior, draws=draws)
     write_report(fit, folder / PAGE, record, drawn)
     entries = file_entries(folder, all_files(folder))
     summary = summary_json(fit, record=record, files=entries)
     (folder / MANIFEST).write_text(summary + "\n", encoding="utf-8")
-    draws = f", {DRAWS}" if fit.posterior is not None else ""
-    return f"{MANIFEST}, {TABLES}{draws}, {PAGE}, {counted(len(saved), 'figure')}"
+    names = [MANIFEST, MODEL, TABLES, *([] if draws is None else [DRAWS]), PAGE]
+    return f"{', '.join(names)}, {counted(len(saved), 'figure')}"

@@ -1,23 +1,22 @@
 """A fit as plain numbers, for ``summary.json``: full precision, strict JSON."""
 
 import dataclasses
-import importlib.metadata
 import json
 import math
-import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bayeslmm.archive.file import versions
 from bayeslmm.comparison import answer, compare, reading, unit_words
-from bayeslmm.posterior.places import places
+from bayeslmm.design.rowless import rows_checksum
 from bayeslmm.priors import Prior
 from bayeslmm.priors.labels import corr_name
 from bayeslmm.reporting.describe import header_lines
 from bayeslmm.reporting.manifest import FORMAT, PROGRAM
-from bayeslmm.reporting.record import Record, rows_checksum
+from bayeslmm.reporting.record import Record
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
@@ -25,20 +24,8 @@ if TYPE_CHECKING:
     from bayeslmm.reporting.html import Fitted
     from bayeslmm.spec import ModelSpec
 
-PACKAGES = ("bayeslmm", "numpy", "scipy", "pandas", "numba", "pymc", "nutpie", "arviz")
 POSTERIOR_COLUMNS = ("mean", "median", "sd", "lower", "upper")
 HEALTH_COLUMNS = ("ess_bulk", "ess_tail", "rhat", "mcse_mean")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that made the numbers."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def summary_json(
@@ -77,7 +64,7 @@ def summary_json(
         "data": {
             "path": record.data,
             "sha256": record.sha256,
-            "rows_sha256": rows_checksum(model.design),
+            "rows_sha256": rows_checksum(model.recipe),
         },
         "rows": _rows(model),
         "groups": {t.group: t.n_levels for t in model.design.groups},
@@ -194,7 +181,6 @@ def _posterior(post: "Posterior") -> dict[str, Any]:
         },
         "timing": dict(post.timing),
         "status": dataclasses.asdict(post.status),
-        "places": [list(place) for place in places(post.model.design, post.idata)],
     }
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 from bayeslmm.comparison import unit_words
 from bayeslmm.comparison.table import interval_name, rounded, row_scale
 from bayeslmm.priors import Priors
-from bayeslmm.reporting.saved import SavedPosterior, SavedReml
 from bayeslmm.tables.numbers import (
     MISSING,
     count,
@@ -58,7 +57,7 @@ class TextTable:
     left: bool = False
 
 
-def reml_table(reml: "RemlFit | SavedReml", prob: float = 0.95) -> TextTable:
+def reml_table(reml: "RemlFit", prob: float = 0.95) -> TextTable:
     """Estimates, SEs and Wald intervals of a REML or ML fit, with its criterion."""
     rows, unit = [], _unit(reml)
     for label, r in reml.summary(prob).iterrows():
@@ -76,7 +75,7 @@ def reml_table(reml: "RemlFit | SavedReml", prob: float = 0.95) -> TextTable:
     )
 
 
-def criterion_line(reml: "RemlFit | SavedReml") -> str:
+def criterion_line(reml: "RemlFit") -> str:
     """Criterion, log likelihood, AIC and BIC on one line."""
     name = "REML criterion" if reml.method == "REML" else "deviance"
     return (
@@ -86,7 +85,7 @@ def criterion_line(reml: "RemlFit | SavedReml") -> str:
 
 
 def posterior_table(
-    post: "Posterior | SavedPosterior",
+    post: "Posterior",
     prob: float = 0.95,
     kind: Literal["eti", "hdi"] = "eti",
 ) -> TextTable:
@@ -233,7 +232,7 @@ def grouping_table(table: pd.DataFrame) -> TextTable:
     return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
 
 
-def _missing_notes(post: "Posterior | SavedPosterior") -> tuple[str, ...]:
+def _missing_notes(post: "Posterior") -> tuple[str, ...]:
     """What a hyphen in the place of a mean or SD says."""
     if not post.status.missing.sd:
         return ()
@@ -249,13 +248,9 @@ def _section(label: object, r: pd.Series, unit: str) -> str:
     return OTHERS if others else COMPONENTS[r["component"]].replace("{unit}", unit)
 
 
-def _unit(fit: "RemlFit | Posterior | SavedReml | SavedPosterior") -> str:
-    """In which units the numbers of a fit are; a saved one knows them."""
-    return (
-        fit.unit
-        if isinstance(fit, SavedReml | SavedPosterior)
-        else unit_words(fit.model)
-    )
+def _unit(fit: "RemlFit | Posterior") -> str:
+    """In which units the numbers of a fit are."""
+    return unit_words(fit.model)
 
 
 def _decimals(scale: float, value: float) -> int:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.diagnose import Diagnosis
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
-    from bayeslmm.reporting.load import SavedFit
-    from bayeslmm.reporting.saved import SavedPosterior, SavedReml
+    from bayeslmm.reporting.html import Fitted
     from bayeslmm.spec import ModelSpec
 
 NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded
@@ -33,12 +32,7 @@ NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded
 
 def print_header(console: "Console", model: "ModelSpec") -> None:
     """Formula in bold, the rest below it."""
-    print_lines_headed(console, header_lines(model))
-
-
-def print_lines_headed(console: "Console", lines: list[str]) -> None:
-    """The first line in bold, the rest below it."""
-    first, *rest = lines
+    first, *rest = header_lines(model)
     console.print(first, style="bold", markup=False, highlight=False)
     print_lines(console, rest)
 
@@ -48,12 +42,12 @@ def print_answer(console: "Console", sentences: Iterable[str]) -> None:
     print_section(console, "In short", sentences)
 
 
-def print_reml(console: "Console", reml: "RemlFit | SavedReml") -> None:
+def print_reml(console: "Console", reml: "RemlFit") -> None:
     """The REML table with its notes."""
     print_table(console, reml_table(reml))
 
 
-def print_posterior(console: "Console", post: "Posterior | SavedPosterior") -> None:
+def print_posterior(console: "Console", post: "Posterior") -> None:
     """The posterior table with its notes."""
     print_table(console, posterior_table(post))
 
@@ -81,18 +75,26 @@ def print_diagnosis(console: "Console", diagnosis: "Diagnosis") -> None:
     print_section(console, "Diagnosis", diagnosis.messages)
 
 
-def print_fit(console: "Console", reml: "RemlFit", post: "Posterior") -> None:
+def print_fit(console: "Console", fit: "Fitted") -> None:
     """All that there is of a fit, as the command line has it."""
-    table, diagnosis = compare(reml, post), post.diagnose()
-    print_header(console, post.model)
-    print_answer(console, answer(reml, post, table=table, diagnosis=diagnosis))
-    print_reml(console, reml)
-    print_posterior(console, post)
-    print_comparison(console, table, effect_tests(reml, post), reading(reml, post))
-    print_diagnosis(console, diagnosis)
+    reml, post = fit.reml, fit.posterior
+    both = None if reml is None or post is None else compare(reml, post)
+    diagnosis = None if post is None else post.diagnose()
+    print_header(console, fit.model)
+    print_answer(console, answer(reml, post, table=both, diagnosis=diagnosis))
+    if reml is not None:
+        print_reml(console, reml)
+    if post is not None:
+        print_posterior(console, post)
+    if reml is not None and post is not None and both is not None:
+        print_comparison(console, both, effect_tests(reml, post), reading(reml, post))
+    elif reml is not None:
+        print_tests(console, effect_tests(reml))
+    if diagnosis is not None:
+        print_diagnosis(console, diagnosis)
 
 
-def reml_text(reml: "RemlFit | SavedReml") -> str:
+def reml_text(reml: "RemlFit") -> str:
     """A REML fit as text."""
     console = _page()
     with console.capture() as text:
@@ -100,40 +102,13 @@ def reml_text(reml: "RemlFit | SavedReml") -> str:
     return f"{reml.formula}\n{text.get().rstrip()}"
 
 
-def posterior_text(post: "SavedPosterior") -> str:
-    """A posterior as text."""
+def fit_text(fit: "Fitted", end: Iterable[str] = ()) -> str:
+    """The fits as text, with lines at the end that say where they are from."""
     console = _page()
     with console.capture() as text:
-        print_posterior(console, post)
-    return f"{post.formula}\n{text.get().rstrip()}"
-
-
-def fit_text(reml: "RemlFit", post: "Posterior") -> str:
-    """Both fits as text."""
-    console = _page()
-    with console.capture() as text:
-        print_fit(console, reml, post)
-    return text.get().rstrip()
-
-
-def saved_text(saved: "SavedFit") -> str:
-    """A fit that was read from a folder as text: the screen of the command line."""
-    console = _page()
-    with console.capture() as text:
-        print_lines_headed(console, saved.account())
-        print_answer(console, saved.answer)
-        if saved.reml is not None:
-            print_reml(console, saved.reml)
-        if saved.posterior is not None:
-            print_posterior(console, saved.posterior)
-        if saved.reml is not None and saved.posterior is not None:
-            tests = saved.effect_tests()
-            print_comparison(console, saved.compare(), tests, saved.reading())
-        elif saved.reml is not None:
-            print_tests(console, saved.effect_tests())
-        if saved.posterior is not None:
-            print_diagnosis(console, saved.posterior.diagnose())
-        print_section(console, "Saved results", saved.origin())
+        print_fit(console, fit)
+        if end:
+            print_section(console, "Saved results", end)
     return text.get().rstrip()
 
 

@@ -1,7 +1,6 @@
 """All tables of a fit as one: ``tables.csv``, one number in each row, full precision.
 
-Takes the fits; gives a long frame with the columns of `COLUMNS`, and the way back from
-it to the tables.
+Takes the fits; gives a long frame with the columns of `COLUMNS`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import pandas as pd
 
 from bayeslmm.comparison import compare, effect_tests, unit_words
 from bayeslmm.design import describe_table
-from bayeslmm.tables import Table
 
 if TYPE_CHECKING:
     from bayeslmm.reporting.html import Fitted
@@ -69,22 +67,6 @@ def read_tables(path: Path) -> pd.DataFrame:
     return text
 
 
-def wide_table(tidy: pd.DataFrame, name: str) -> Table:
-    """One of the tables again: a row for each label, or for each level and effect."""
-    part = tidy[tidy["table"] == name]
-    keys = ["group", "level", "effect"] if name.endswith("_levels") else ["label"]
-    statistics = list(dict.fromkeys(part["statistic"]))
-    wide = part.pivot(index=keys, columns="statistic", values="value")
-    order = pd.MultiIndex.from_frame(part[keys].drop_duplicates())
-    wide = wide.reindex(order if len(keys) > 1 else order.get_level_values(0))
-    wide = wide[statistics].rename_axis(columns=None)
-    if len(keys) > 1:
-        return Table(wide.reset_index())
-    components = part.drop_duplicates("label").set_index("label")["component"]
-    wide.insert(0, "component", components.reindex(wide.index))
-    return Table(wide)
-
-
 def _tables(fit: "Fitted") -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables by name, what they are of in columns."""
     reml, post = fit.reml, fit.posterior
@@ -115,15 +97,6 @@ def _flat(tests: pd.DataFrame) -> pd.DataFrame:
         for column in own.columns
     }
     return pd.DataFrame(columns).rename_axis("label").reset_index()
-
-
-def long_tests(wide: pd.DataFrame) -> Table:
-    """The table of `effect_tests` again, from that of `wide_table`."""
-    numbers = wide.drop(columns="component")
-    pairs = [name.removesuffix(")").split(" (") for name in numbers.columns]
-    numbers.columns = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs])
-    long = numbers.stack(level=1, future_stack=True)
-    return Table(long.rename_axis(index=["label", "method"]))
 
 
 def _long(name: str, table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:

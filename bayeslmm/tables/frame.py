@@ -52,6 +52,8 @@ OWN: dict[str, Callable[[float], str]] = {
         ("loglik", "deviance", "aic", "aicc", "bic"), lambda value: number(value, 1)
     ),
     "chisq": lambda value: number(value, 2),
+    "bf": significant,
+    **dict.fromkeys(("log_bf", "log_evidence"), lambda value: number(value, 2)),
     "zeta": lambda value: number(value, 2),
     "difference_in_se": lambda value: number(value, 2),
     "mcse_mean": lambda value: significant(value, 2),

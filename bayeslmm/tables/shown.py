@@ -1,4 +1,4 @@
-"""How results print and are drawn, by a room to the right, which the facade hands in.
+"""How results print, are drawn and saved, by rooms to the right that the facade names.
 
 A `RemlFit` prints as reports do, and no room imports from its right: `bayeslmm.api`
 names the printers here when it is imported.
@@ -10,6 +10,7 @@ from typing import Any, Literal
 Form = Literal["text", "html"]
 _PRINTERS: dict[tuple[str, Form], Callable[[Any], str]] = {}
 _DRAWERS: dict[str, Callable[..., Any]] = {}
+_SAVERS: dict[str, Callable[..., Any]] = {}
 
 
 def print_with(kind: str, form: Form, printer: Callable[[Any], str]) -> None:
@@ -31,3 +32,13 @@ def draw_with(kind: str, drawer: Callable[..., Any]) -> None:
 def drawn(result: object, **options: object) -> Any:  # noqa: ANN401
     """The figure of a result."""
     return _DRAWERS[type(result).__name__](result, **options)
+
+
+def save_with(kind: str, saver: Callable[..., Any]) -> None:
+    """Let results of the class of this name be saved so."""
+    _SAVERS[kind] = saver
+
+
+def saved(result: object, path: object, *, force: bool) -> Any:  # noqa: ANN401
+    """What was written of a result, in sentences."""
+    return _SAVERS[type(result).__name__](result, path, force=force)
