@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from bayeslmm.api.model import Model as Model
     from bayeslmm.comparison import (
         anova as anova,
-        bayes_factor as bayes_factor,
-        bayes_factors as bayes_factors,
         compare as compare,
         effect_tests as effect_tests,
         pooling_table as pooling_table,
         reading as reading,
         shrinkage_table as shrinkage_table,
+        varcomp_table as varcomp_table,
         within_between as within_between,
     )
+    from bayeslmm.comparison.bayes_factor import bayes_factor as bayes_factor
+    from bayeslmm.comparison.bayes_factors import bayes_factors as bayes_factors
     from bayeslmm.data import read as read
     from bayeslmm.datasets import (
         SimulatedClassrooms as SimulatedClassrooms,
@@ -55,10 +56,12 @@ if TYPE_CHECKING:
     )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
+        plot_bayes_factors as plot_bayes_factors,
         plot_calibration as plot_calibration,
         plot_check as plot_check,
         plot_fits as plot_fits,
         plot_forest as plot_forest,
+        plot_loo as plot_loo,
         plot_matrices as plot_matrices,
         plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
         plot_slopes as plot_slopes,
         plot_trace as plot_trace,
         plot_two_stage as plot_two_stage,
+        plot_varcomp as plot_varcomp,
     )
     from bayeslmm.posterior import Posterior as Posterior
     from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
@@ -112,8 +116,8 @@ _ROOM_OF = {
     "SamplingError": "errors",
     "SimulatedClassrooms": "datasets",
     "anova": "comparison",
-    "bayes_factor": "comparison",
-    "bayes_factors": "comparison",
+    "bayes_factor": "comparison.bayes_factor",
+    "bayes_factors": "comparison.bayes_factors",
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
@@ -121,10 +125,12 @@ _ROOM_OF = {
     "load_data": "datasets",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
+    "plot_bayes_factors": "plots",
     "plot_calibration": "plots",
     "plot_check": "plots",
     "plot_fits": "plots",
     "plot_forest": "plots",
+    "plot_loo": "plots",
     "plot_matrices": "plots",
     "plot_offsets": "plots",
     "plot_posterior": "plots",
@@ -141,6 +147,7 @@ _ROOM_OF = {
     "plot_slopes": "plots",
     "plot_trace": "plots",
     "plot_two_stage": "plots",
+    "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
     "prior_sensitivity": "posterior.sensitivity",
@@ -153,6 +160,7 @@ _ROOM_OF = {
     "simulate": "simulation",
     "simulate_classrooms": "datasets",
     "sum_partition": "marginal.stream",
+    "varcomp_table": "comparison",
     "within_between": "comparison",
 }
 __all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,13 +1,16 @@
 """Propriety: what a posterior has is said before sampling, and is true."""
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from sampling import unchecked
 from scipy.integrate import quad
 
-from bayeslmm import Model, ModelError, PriorError
+import bayeslmm as lmm
+from bayeslmm import FitWarning, Model, ModelError, PriorError
 from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.posterior.rays import tail_rays
 from bayeslmm.posterior.target import make_target
@@ -216,3 +219,32 @@ def test_the_law_of_units() -> None:
         pd.testing.assert_frame_equal(pd.DataFrame(other), pd.DataFrame(tables[0]))
     assert tables[0]["mean"].all()
     assert not tables[0]["sd"].all()
+
+
+def test_levels_say_nothing_of_another_value_of_their_covariate() -> None:
+    """What is constant within levels, changed: the level's own rows do not tell of it.
+
+    Coefficients too: an intercept is where the covariate is 0, and its slope is of the
+    levels alone. Slopes within levels are told of by all rows.
+    """
+    data = balanced(4)
+    model = Model("y ~ x + w + (1 | g)", data, priors="flat")
+    with unchecked(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        post = model.sample(draws=100, chains=2, seed=1, progress=False)
+        reml = model.fit_reml()
+        new = pd.DataFrame({"x": 0.5, "w": [1.0, 2.0], "g": "0"})
+        table, coef = post.predict(new), post.coef()
+        pooled = lmm.shrinkage_table(reml, post)
+    assert table["mean"].isna().tolist() == [False, True]
+    assert table["sd"].isna().tolist() == [False, True]
+    assert np.isfinite(table[["median", "lower", "upper"]]).all(axis=None)
+    lost = coef.set_index("effect")[["mean", "sd"]].isna()
+    assert lost.loc[["Intercept", "w"]].all(axis=None)
+    assert not lost.loc["x"].any(axis=None)
+    assert pooled["posterior"].isna().all()
+    with unchecked():
+        told = Model("y ~ x + (1 | g)", data, priors="flat")
+        fit = told.sample(draws=100, chains=2, seed=1, progress=False)
+        assert fit.status.missing.sd
+        assert fit.coef()["mean"].notna().all()

@@ -33,7 +33,7 @@ class BeforeData:
 
         return prior_predictive(cast("ModelSpec", self), draws=draws, seed=seed)
 
-    def plot_priors(cast("ModelSpec", self), **options: Any) -> "Figure":  # noqa: ANN401
+    def plot_priors(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Densities of the priors; options as of `bayeslmm.plot_priors`."""
         from bayeslmm.plots import plot_priors
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
 
-    from bayeslmm.comparison import BayesFactors
+    from bayeslmm.comparison.bayes_factors import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
 
@@ -120,6 +120,18 @@ class Fit:
         from bayeslmm.comparison import effect_tests
 
         return effect_tests(self.need_reml(), self.posterior, prob=prob)
+
+    def varcomp_table(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """Each variance component by every method; see `bayeslmm.varcomp_table`."""
+        from bayeslmm.comparison import varcomp_table
+
+        return varcomp_table(self.need_reml(), self.need_posterior(), **options)
+
+    def plot_varcomp(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Likelihood, prior and posterior of each; see `bayeslmm.plot_varcomp`."""
+        from bayeslmm.plots import plot_varcomp
+
+        return plot_varcomp(self.need_reml(), self.need_posterior(), **options)
 
     def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
         """Each random effect against none; see `bayeslmm.bayes_factors`."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
 
-    from bayeslmm.comparison import BayesFactors
+    from bayeslmm.comparison.bayes_factors import BayesFactors
     from bayeslmm.planning.calibration import Calibration
     from bayeslmm.posterior.evidence import Evidence
     from bayeslmm.posterior.fit import Posterior
@@ -318,7 +318,7 @@ class Model(BeforeData, ModelSpec):
 
     def bayes_factors(self, **options: Any) -> "BayesFactors":  # noqa: ANN401
         """Each random effect against none; see `bayeslmm.bayes_factors`."""
-        from bayeslmm.comparison import bayes_factors
+        from bayeslmm.comparison.bayes_factors import bayes_factors
 
         return bayes_factors(self, **options)
 

@@ -5,8 +5,7 @@ reading of them in words; no figure.
 """
 
 from bayeslmm.comparison.answer import answer
-from bayeslmm.comparison.bayes_factor import BayesFactor, bayes_factor
-from bayeslmm.comparison.bayes_factors import BayesFactors, bayes_factors
+from bayeslmm.comparison.components import component_panels, varcomp_table
 from bayeslmm.comparison.effect_tests import effect_tests
 from bayeslmm.comparison.lrt import anova
 from bayeslmm.comparison.pairs import check_kind, check_same_model
@@ -19,15 +18,12 @@ from bayeslmm.comparison.units import unit_words
 from bayeslmm.comparison.within import within_between
 
 __all__ = [
-    "BayesFactor",
-    "BayesFactors",
     "anova",
     "answer",
-    "bayes_factor",
-    "bayes_factors",
     "check_kind",
     "check_same_model",
     "compare",
+    "component_panels",
     "effect_tests",
     "pooling_table",
     "prior_pull",
@@ -35,5 +31,6 @@ __all__ = [
     "shrinkage_covariances",
     "shrinkage_table",
     "unit_words",
+    "varcomp_table",
     "within_between",
 ]

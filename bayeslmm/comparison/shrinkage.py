@@ -119,6 +119,14 @@ def shrinkage_table(
             part = part.join(_posterior_of_block(post, block, prob, kind))
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
+    if post is not None and post.status.missing.mean:
+        keys = ["group", "level", "effect"]
+        known = (
+            post.coef()
+            .set_index(keys)["mean"]
+            .reindex(pd.MultiIndex.from_frame(table[keys]))
+        )
+        table["posterior"] = table["posterior"].mask(known.isna().to_numpy())
     table.attrs = {"method": reml.method, "prob": prob, "kind": kind, "at": at}
     table.attrs["interval"] = interval_name(prob, kind)
     return table

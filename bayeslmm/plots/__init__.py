@@ -7,6 +7,8 @@ dashed line, REML blue, the posterior orange.
 
 from bayeslmm.plots.calibration import plot_calibration
 from bayeslmm.plots.check import plot_check
+from bayeslmm.plots.choices import plot_bayes_factors, plot_loo
+from bayeslmm.plots.components import plot_varcomp
 from bayeslmm.plots.diagnostics import (
     plot_posterior,
     plot_trace,
@@ -32,10 +34,12 @@ from bayeslmm.plots.singular import plot_singular
 
 __all__ = [
     "plot_aggregation",
+    "plot_bayes_factors",
     "plot_calibration",
     "plot_check",
     "plot_fits",
     "plot_forest",
+    "plot_loo",
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
@@ -52,4 +56,5 @@ __all__ = [
     "plot_slopes",
     "plot_trace",
     "plot_two_stage",
+    "plot_varcomp",
 ]

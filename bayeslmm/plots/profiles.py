@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, check_flag, shortened
 from bayeslmm.plots.names import wrapped, wrapped_words
 from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.panels import MOST_TICKS, PANELS_PER_ROW, TITLE_LETTERS
 from bayeslmm.plots.shown import shown_figure
-from bayeslmm.plots.style import PLAIN_COLOR, REML_COLOR, add_title, coefficient_unit
+from bayeslmm.plots.style import PLAIN_COLOR, REML_COLOR, add_title, parameter_unit
 from bayeslmm.reml.curves import Profile
 from bayeslmm.reml.fit import RemlFit
 
@@ -86,7 +85,9 @@ def plot_profile(
     for i, (ax, label) in enumerate(zip(axes, shown, strict=True)):
         _draw(ax, profile, label, absolute)
         ax.set_title(wrapped(label, TITLE_LETTERS), fontsize=9)
-        ax.set_xlabel(wrapped_words(_unit(profile, known[label]), 36), fontsize=8)
+        ax.set_xlabel(
+            wrapped_words(parameter_unit(profile.design, known[label]), 36), fontsize=8
+        )
         ax.locator_params(axis="x", nbins=MOST_TICKS)
         ax.tick_params(labelsize=8)
         if i % PANELS_PER_ROW == 0:
@@ -95,19 +96,6 @@ def plot_profile(
     note = f"upright: {marked}% intervals; dashed: straight, as Wald intervals have it"
     add_title(figure, f"Profiles of the {profile.criterion} criterion", note)
     return shown_figure(figure)
-
-
-def _unit(profile: Profile, parameter: Parameter) -> str:
-    """Units of a parameter."""
-    design = profile.design
-    if parameter.component == "corr":
-        return "correlation"
-    if parameter.component == "sd" and parameter.term is not None:
-        effect = design.groups[parameter.term].effects[parameter.index[0]]
-        return coefficient_unit(design, effect)
-    if parameter.component == "sigma":
-        return f"units of {design.response}"
-    return coefficient_unit(design, parameter.label)
 
 
 def _panels(n: int) -> "tuple[Figure, list[Axes]]":

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.comparison.blocks import is_numeric
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, shortened
 from bayeslmm.plots.names import level_name, wrapped_words
 from bayeslmm.plots.shown import shown_figure
@@ -48,6 +49,18 @@ def coefficient_unit(design: Design, effect: str) -> str:
     if is_numeric(effect):
         return f"{design.response} per {effect}"
     return f"units of {design.response}"
+
+
+def parameter_unit(design: Design, parameter: Parameter) -> str:
+    """Units of a parameter."""
+    if parameter.component == "corr":
+        return "correlation"
+    if parameter.component == "sd" and parameter.term is not None:
+        effect = design.groups[parameter.term].effects[parameter.index[0]]
+        return coefficient_unit(design, effect)
+    if parameter.component == "sigma":
+        return f"units of {design.response}"
+    return coefficient_unit(design, parameter.label)
 
 
 def intercept_at(design: Design, at: str) -> str:

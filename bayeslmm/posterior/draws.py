@@ -35,3 +35,20 @@ def effect_draws(
         else b[..., variable.effects[0]]
         for variable in term.variables
     }
+
+
+def level_coefficients(
+    design: Design,
+    beta: Float[np.ndarray, "*s p"],
+    b: Sequence[Float[np.ndarray, "*s j _k"]],
+    names: Sequence[tuple[str, ...]],
+) -> Float[np.ndarray, "*s j c"]:
+    """Fixed plus random effects of each level: the fixed, then those that only vary."""
+    columns = {
+        name: np.broadcast_to(beta[..., [i]], b[0].shape[:-1])
+        for i, name in enumerate(design.fixed_names)
+    }
+    for effects, values in zip(names, b, strict=True):
+        for i, effect in enumerate(effects):
+            columns[effect] = columns.get(effect, 0.0) + values[..., i]
+    return np.stack(list(columns.values()), axis=-1)

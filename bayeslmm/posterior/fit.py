@@ -18,9 +18,11 @@ from bayeslmm.posterior.centred import centred_draws
 from bayeslmm.posterior.choices import Choices
 from bayeslmm.posterior.combined import Combinations
 from bayeslmm.posterior.diagnose import Diagnosis, SamplingStatus, diagnose
+from bayeslmm.posterior.distributions import Distributions
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.responses import Responses
 from bayeslmm.posterior.tables import IntervalKind
+from bayeslmm.posterior.tail_rows import coefficients_without, hide_coefficients
 from bayeslmm.posterior.varcomp import Components
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.reml.chosen import Levels
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Posterior(Choices, Combinations, Components, Responses):
+class Posterior(Choices, Combinations, Components, Distributions, Responses):
     """Draws from the posterior of a mixed model.
 
     Attributes
@@ -252,7 +254,10 @@ class Posterior(Choices, Combinations, Components, Responses):
             that only vary): ``group``, ``level``, ``effect``, ``mean``, ``median``,
             ``sd``, ``lower``, ``upper``.
         """
-        return tables.coef_table(self.model.design, self.idata, prob, kind)
+        table = tables.coef_table(self.model.design, self.idata, prob, kind)
+        if self.status.missing.sd:
+            table = hide_coefficients(table, coefficients_without(self.model))
+        return table
 
     # --- the draws themselves -----------------------------------------------------
 

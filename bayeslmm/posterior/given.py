@@ -7,17 +7,13 @@ under bambi's names. The fixed and random effects are drawn exactly.
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal import draw_effects
+from bayeslmm.posterior.conditional import Effects, effects_given
 from bayeslmm.posterior.draws import effect_draws, parameter_draws
-from bayeslmm.posterior.ondemand import effect_generator
 from bayeslmm.posterior.options import available_cores
-from bayeslmm.posterior.structured import structured_effects
 from bayeslmm.posterior.target import Target
 from bayeslmm.posterior.visits import in_threads
 from bayeslmm.reml.expense import useful_threads
 from bayeslmm.spec import ModelSpec
-
-Effects = tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]
 
 
 def draw_posterior(
@@ -50,25 +46,11 @@ def draw_posterior(
     dict of str to ndarray
         By bambi variable, (chain, draw, ...).
     """
-    sigma = target.safe_sigma(x)
-    factors, safe = [target.safe_factors(own) for own in x], target.conditioned
     lead = bool(set(target.statistics.lead.terms) & set(kept))
 
     def draw(i: int) -> Effects:
         """Effects of one chain."""
-        if safe.stack is None:
-            rng = effect_generator(seed, chains[i])
-            beta, b = draw_effects(
-                target.statistics, factors[i], sigma[i], rng, target.beta, lead=lead
-            )
-        else:
-            residual, source = x[i][:, target.residual], (seed, chains[i])
-            beta, b = structured_effects(
-                *(safe.stack, residual, factors[i], sigma[i], source, target.beta),
-                lead=lead,
-            )
-        effects = tuple(safe.random_effects(t, own) for t, own in enumerate(b))
-        return safe.coefficients(beta), effects
+        return effects_given(target, x[i], (seed, chains[i]), lead=lead)
 
     # two chains to a thread: `in_threads` does less in turn
     cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)

@@ -16,16 +16,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.errors import ModelError
-from bayeslmm.marginal.points import density_with_coefficients
 from bayeslmm.posterior.mode import Laplace, negative_hessian
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.visits import (
-    in_threads,
-    is_far,
-    log_target,
-    or_impossible,
-    safe_point,
-)
+from bayeslmm.posterior.visits import fixed_visitor, in_threads, log_target
 
 # A lattice beyond this many points is refused: about a minute of small models.
 MOST_POINTS = 500_000
@@ -150,23 +143,11 @@ def grow_lattice(
 
 def _visitor(target: Target, normal: Laplace, step: Float[np.ndarray, " m"]):  # noqa: ANN202
     """What computes the density and the fixed effects at a node."""
-    nothing, safe = np.zeros(target.statistics.p), target.conditioned
-    base, turn = safe.coefficients(nothing), safe.coefficient_turn()
+    visit_point = fixed_visitor(target)
 
     def visit(node: Node) -> _Value:
         """Density and fixed effects at a node."""
-        x = normal.mode + np.array(node) * step
-        if is_far(target, x):
-            return _Value(-math.inf, nothing, nothing)
-        factors, sigma, rest = safe_point(target, x)
-        value, fixed = density_with_coefficients(
-            target.statistics_at(x), factors, sigma, target.beta
-        )
-        value = or_impossible(value + rest)
-        if value == -math.inf:
-            return _Value(value, nothing, nothing)
-        variance = ((turn @ fixed.covariance) * turn).sum(axis=1)
-        return _Value(value, base + turn @ fixed.beta, variance)
+        return _Value(*visit_point(normal.mode + np.array(node) * step))
 
     return visit
 

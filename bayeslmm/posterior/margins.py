@@ -77,7 +77,7 @@ def quantiles(
     if parameter.component == "fixef":
         own = parameter.index[0]
         means, sds = lattice.beta[:, own], np.sqrt(lattice.beta_var[:, own])
-        return _mixture_quantiles(lattice.weights, means, sds, probabilities)
+        return mixture_quantiles(lattice.weights, means, sds, probabilities)
     place = _coordinate_of(parameter, target)
     if place is None:
         return _derived_quantiles(parameter, target, lattice, probabilities)
@@ -86,7 +86,7 @@ def quantiles(
     return _along(parameter, target, place, at).tolist()
 
 
-def _mixture_quantiles(
+def mixture_quantiles(
     weights: Float[np.ndarray, " n"],
     means: Float[np.ndarray, " n"],
     sds: Float[np.ndarray, " n"],
@@ -109,18 +109,30 @@ def _mixture_quantiles(
     ]
 
 
-def _margin(lattice: Lattice, axis: int) -> Margin:
-    """Posterior of one coordinate: sums over the others, interpolated in the log."""
+def coordinate_margin(
+    lattice: Lattice, axis: int
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Values of one coordinate and the log of their probabilities, summed over others.
+
+    The trapezoid rule on the nodes of a smooth density: they are its log up to a
+    constant.
+    """
     steps, where = np.unique(lattice.nodes[:, axis], return_inverse=True)
     weights = np.bincount(where, lattice.weights)
     origin = lattice.x[0, axis] - lattice.nodes[0, axis] * lattice.step[axis]
     nodes = origin + steps * lattice.step[axis]
-    log_density = make_interp_spline(nodes, np.log(np.maximum(weights, 1e-300)), k=5)
+    return nodes, np.log(np.maximum(weights, 1e-300))
+
+
+def _margin(lattice: Lattice, axis: int) -> Margin:
+    """Posterior of one coordinate, interpolated in the log."""
+    nodes, log_weights = coordinate_margin(lattice, axis)
+    log_density = make_interp_spline(nodes, log_weights, k=5)
     fine = np.linspace(nodes[0], nodes[-1], BETWEEN * (len(nodes) - 1) + 1)
     below = cumulative_simpson(np.exp(log_density(fine)), x=fine, initial=0.0)
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(below)) > 0.0])
     inverse = PchipInterpolator(below[rising] / below[-1], fine[rising])
-    return Margin(nodes, weights, lambda probability: float(inverse(probability)))
+    return Margin(nodes, np.exp(log_weights), lambda p: float(inverse(p)))
 
 
 def _coordinate_of(parameter: Parameter, target: Target) -> int | None:

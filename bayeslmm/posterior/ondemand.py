@@ -20,6 +20,7 @@ from bayeslmm.graph.names import safe_name
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import RUN, draw_levels
+from bayeslmm.posterior.conditional import effect_generator
 from bayeslmm.posterior.draws import lower_factors
 from bayeslmm.posterior.options import Options
 from bayeslmm.posterior.places import label_draws, residual_draws
@@ -46,16 +47,8 @@ MOST_STORED = 20_000_000
 # Draws of each level that its summary is computed from, at most; Monte Carlo errors
 # are then below 4% of a posterior SD.
 SUMMARY_DRAWS = 1000
-# Stream of the seed; 0 and 1 are those of importance sampling.
-EFFECTS = 2
 # Levels summarised at a time.
 LEVELS_AT_ONCE = 64 * RUN
-
-
-def effect_generator(seed: int, chain: int) -> np.random.Generator:
-    """Source of the random effects of one chain of a run."""
-    key = (EFFECTS, chain)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def kept_terms(design: Design, keep: Keep, options: Options) -> tuple[int, ...]:

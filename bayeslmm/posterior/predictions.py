@@ -23,7 +23,7 @@ from bayeslmm.families import FAMILIES
 from bayeslmm.posterior.noise import noise_draws
 from bayeslmm.posterior.places import label_draws
 from bayeslmm.posterior.tables import Interval, beta_draws, describe_draws, term_draws
-from bayeslmm.posterior.tail_rows import rows_without
+from bayeslmm.posterior.tail_rows import Known, rows_without
 from bayeslmm.posterior.tails import Missing
 from bayeslmm.posterior.target import make_target
 from bayeslmm.reml.outcomes import check_prediction, new_trials, new_weights
@@ -127,16 +127,16 @@ def _without(
         everything = np.ones(len(rows.X), bool)
         return everything & ("sigma" in missing.mean), everything
     terms, unknown = iter(rows.terms), iter(rows.unknown)
-    drawn: list[Float[np.ndarray, "m _k"] | None] = []
+    drawn: list[Known] = []
     for word, term in zip(rows.words, design.groups, strict=True):
         if word == "population":
             drawn.append(None)
         elif word == "unknown":
-            drawn.append(next(unknown).Z)
+            Z = next(unknown).Z
+            drawn.append((Z, np.full(len(Z), term.n_levels)))
         else:
             own = next(terms)
-            new = own.codes >= term.n_levels
-            drawn.append(np.where(new[:, None], own.Z, np.nan))
+            drawn.append((own.Z, own.codes))
     target = make_target(design, model.conditioned, model.priors)
     return rows_without(target, rows.X, drawn)
 

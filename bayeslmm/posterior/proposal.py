@@ -124,7 +124,8 @@ class Proposal:
     def _log_q(self, t: Float[np.ndarray, "*n m"]) -> Float[np.ndarray, "*n"]:
         """The same of distances in scales of their sides."""
         square = np.einsum("...m,...m->...", t, t)
-        return self.log_constant - 0.5 * (NU + t.shape[-1]) * np.log1p(square / NU)
+        fall = 0.5 * (NU + t.shape[-1]) * np.log1p(square / NU)
+        return np.asarray(self.log_constant - fall)
 
     def _place(
         self, i: int

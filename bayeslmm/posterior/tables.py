@@ -4,6 +4,7 @@ Takes the design and an ArviZ DataTree, gives DataFrames with mean, median, SD a
 interval of named probability and kind.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -15,6 +16,7 @@ from bayeslmm.design.residual import RATIO, RHO
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.errors import ModelError, check_fraction, is_choice
 from bayeslmm.graph.names import fixed_names, safe_name
+from bayeslmm.posterior.draws import level_coefficients
 from bayeslmm.posterior.places import Place, places, posterior_parameters
 from bayeslmm.tables import Table, square_table
 from bayeslmm.tables.both import level_table, variance_table
@@ -280,16 +282,9 @@ def coef_table(
     parts = []
     for group in dict.fromkeys(term.group for term in design.groups):
         terms = [term for term in design.groups if term.group == group]
-        shape = (*beta.shape[:2], terms[0].n_levels)
-        columns = {
-            name: np.broadcast_to(beta[..., [column]], shape)
-            for column, name in enumerate(design.fixed_names)
-        }
-        for term in terms:
-            b = term_draws(term, tree)
-            for i, effect in enumerate(term.effects):
-                columns[effect] = columns.get(effect, 0.0) + b[..., i]
-        stacked = np.stack(list(columns.values()), axis=-1)
-        numbers = describe_draws(stacked, prob, kind)
+        b = [term_draws(term, tree) for term in terms]
+        names = [term.effects for term in terms]
+        numbers = describe_draws(level_coefficients(design, beta, b, names), prob, kind)
+        columns = dict.fromkeys([*design.fixed_names, *itertools.chain(*names)])
         parts.append(level_table(group, terms[0].levels, tuple(columns), numbers))
     return pd.concat(parts, ignore_index=True)

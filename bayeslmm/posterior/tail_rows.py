@@ -1,22 +1,46 @@
-"""Predictions that have no mean or no SD, row by row.
+"""Predictions and coefficients of levels that have no mean or no SD.
 
-Takes a `Target` and the columns of new rows, gives masks: of rows whose prediction
-grows with an SD as fast as the density of that SD falls.
+Takes a `Target` and what is predicted, gives masks: of what grows with an SD as fast as
+the density of that SD falls. Rows of a level tell of the sum of its fixed and random
+effects, but only where they are: of another value of a covariate that is constant
+within levels they say nothing. So the spread of each sum is looked at, far out, in
+draws of the effects given the variance parameters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from bayeslmm.posterior.rays import HIGHEST, Ray, tail_point, tail_rays
-from bayeslmm.posterior.target import Target
+from bayeslmm.design.arrays import Design
+from bayeslmm.posterior.conditional import Effects, effects_given
+from bayeslmm.posterior.draws import level_coefficients
+from bayeslmm.posterior.rays import HIGHEST, tail_point, tail_rays
+from bayeslmm.posterior.target import Target, make_target
+from bayeslmm.spec import ModelSpec
 
-Unseen = Sequence[Float[np.ndarray, "m _k"] | None]
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns of a bar term at rows with the number of each level, that of a new one being
+# too large; None for predictions without its effects.
+Known = tuple[Float[np.ndarray, "m _k"], Int[np.ndarray, " m"]] | None
+Masks = tuple[Bool[np.ndarray, "..."], Bool[np.ndarray, "..."]]
+# Of effects of the levels of the data, and of one new level of each bar term.
+Sums = Callable[
+    [Effects, Sequence[Float[np.ndarray, "s 1 _k"]]], Float[np.ndarray, "s ..."]
+]
+# Of each sum, at a point: with the same random numbers at both points the ratio of
+# their SDs is exact, however few.
+DRAWS = 24
+# Rows handled at a time: their draws stay in memory.
+ROWS = 50_000
 
 
 def rows_without(
-    target: Target, X: Float[np.ndarray, "m p"], unseen: Unseen
+    target: Target, X: Float[np.ndarray, "m p"], terms: Sequence[Known]
 ) -> tuple[Bool[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
     """Whether predictions of rows have no mean, and whether they have no SD.
 
@@ -26,60 +50,109 @@ def rows_without(
         Target of the model.
     X : ndarray, shape (m, p)
         Fixed columns of the rows.
-    unseen : sequence of ndarray, shape (m, k_t), or None
-        Columns of each bar term where the level of a row was not in the data, NaN where
-        it was; None for predictions without its effects.
+    terms : sequence of (ndarray, ndarray) or None
+        For each bar term its columns, shape (m, k_t), and the numbers of the levels,
+        shape (m,).
 
     Returns
     -------
     tuple of ndarray of bool, shape (m,)
-        What is said of a level that was in the data is never without them: its rows
-        tell of the sum of fixed and random effects.
+        Of expected responses.
     """
     without = np.zeros((2, len(X)), bool)
-    for ray in tail_rays(target):
-        terms = {target.space.coordinates[i].term for i in ray.scales}
-        own = [t for t in terms if t is not None]
-        if None in terms or ray.has_mean(HIGHEST):
-            continue  # sigma is no part of an expected response
-        rows = np.ones(len(X), bool)
-        for t in own:
-            Z = unseen[t]
-            rows &= True if Z is None else np.isfinite(Z).all(axis=1)
-        if not rows.any():
-            continue
-        growth = _growth(target, ray, X, [(t, unseen[t]) for t in own])
-        for q in (1, 2):
-            for rate in np.unique(growth[growth > 0.0]):
-                if not ray.has_mean(q * float(rate)):
-                    without[q - 1] |= rows & (growth == rate)
+    for start in range(0, len(X), ROWS):
+        part = slice(start, start + ROWS)
+        own = [None if t is None else (t[0][part], t[1][part]) for t in terms]
+        without[:, part] = np.array(_without(target, partial(_row_sums, X[part], own)))
     return without[0], without[1]
 
 
-def _growth(
-    target: Target,
-    ray: Ray,
+def _row_sums(
     X: Float[np.ndarray, "m p"],
-    unseen: list[tuple[int, Float[np.ndarray, "m _k"] | None]],
-) -> Float[np.ndarray, " m"]:
-    """Power of the SDs of a ray with which the prediction of each row grows."""
-    far, near = (
-        _log_row_sizes(target, tail_point(target, ray, back), X, unseen)
-        for back in (0.0, 1.0)
+    terms: Sequence[Known],
+    effects: Effects,
+    new: Sequence[Float[np.ndarray, "s 1 _k"]],
+) -> Float[np.ndarray, "s m"]:
+    """Linear predictors of some rows."""
+    found = effects[0] @ X.T
+    for t, known in enumerate(terms):
+        if known is not None:
+            Z, codes = known
+            every = np.concatenate([effects[1][t], new[t]], axis=1)
+            rows = np.minimum(codes, every.shape[1] - 1)
+            found += np.einsum("smk,mk->sm", every[:, rows], Z)
+    return found
+
+
+def coefficients_without(model: ModelSpec) -> list[Masks]:
+    """The same of the coefficients of each level, as `Posterior.coef` has them.
+
+    Returns
+    -------
+    list of tuple of ndarray of bool, shape (j, c)
+        For each grouping factor, whether they have no mean, and no SD.
+    """
+    found, design = [], model.design
+    target = make_target(design, model.conditioned, model.priors)
+    for group in dict.fromkeys(term.group for term in design.groups):
+        own = [t for t, term in enumerate(design.groups) if term.group == group]
+        found.append(_without(target, partial(_level_sums, design, own)))
+    return found
+
+
+def _level_sums(
+    design: Design,
+    own: Sequence[int],
+    effects: Effects,
+    new: Sequence[Float[np.ndarray, "s 1 _k"]],
+) -> Float[np.ndarray, "s j c"]:
+    """Coefficients of the levels of a group."""
+    del new
+    b = [effects[1][t] for t in own]
+    names = [design.groups[t].effects for t in own]
+    return level_coefficients(design, effects[0], b, names)
+
+
+def hide_coefficients(table: "pd.DataFrame", masks: Sequence[Masks]) -> "pd.DataFrame":
+    """The table of `Posterior.coef` without means and SDs that do not exist."""
+    for column, which in (("mean", 0), ("sd", 1)):
+        hidden = np.concatenate([own[which].ravel() for own in masks])
+        table[column] = table[column].mask(hidden)
+    return table
+
+
+def _without(target: Target, sums: Sums) -> Masks:
+    """Which sums have no mean, and which no SD."""
+    means, sds = None, None
+    for ray in tail_rays(target):
+        if ray.has_mean(HIGHEST):
+            continue
+        far, near = (
+            np.std(sums(*_drawn(target, tail_point(target, ray, back))), axis=0)
+            for back in (0.0, 1.0)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            growth = np.round(np.nan_to_num(np.log(far / near), posinf=0, neginf=0))
+        own = [np.zeros(growth.shape, bool) for _ in range(2)]
+        for rate in np.unique(growth[growth > 0.0]):
+            for q in (1, 2):
+                if not ray.has_mean(q * float(rate)):
+                    own[q - 1] |= growth == rate
+        means = own[0] if means is None else means | own[0]
+        sds = own[1] if sds is None else sds | own[1]
+    if means is None or sds is None:
+        nothing = np.zeros(sums(*_drawn(target, target.start)).shape[1:], bool)
+        return nothing, nothing
+    return means, sds
+
+
+def _drawn(
+    target: Target, x: Float[np.ndarray, " m"]
+) -> tuple[Effects, tuple[Float[np.ndarray, "s 1 _k"], ...]]:
+    """Effects given a point: of the levels of the data, and of one new level."""
+    points, rng = np.tile(x, (DRAWS, 1)), np.random.default_rng(0)
+    new = tuple(
+        np.einsum("skl,sl->sk", root, rng.normal(size=root.shape[:2]))[:, None]
+        for root in target.factors(points)
     )
-    return np.maximum(np.round(np.nan_to_num(far - near)), 0.0)
-
-
-def _log_row_sizes(
-    target: Target,
-    x: Float[np.ndarray, " m"],
-    X: Float[np.ndarray, "n p"],
-    unseen: list[tuple[int, Float[np.ndarray, "n _k"] | None]],
-) -> Float[np.ndarray, " n"]:
-    """Log SD of X beta, and of the effects of new levels of some terms, at a point."""
-    variance = np.einsum("np,pq,nq->n", X, target.effects(x).beta_cov, X)
-    for t, Z in unseen:
-        if Z is not None:
-            variance += np.square(Z @ target.factors(x[None])[t][0]).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        return 0.5 * np.log(np.maximum(variance, 0.0))
+    return effects_given(target, points, (0, 0)), new

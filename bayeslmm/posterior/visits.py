@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal import log_density
+from bayeslmm.marginal.points import density_with_coefficients
 from bayeslmm.posterior.kernels.coordinates import FARTHEST
 from bayeslmm.posterior.target import Target
 
@@ -50,6 +51,34 @@ def log_target(target: Target, x: Float[np.ndarray, " m"]) -> float:
     factors, sigma, rest = safe_point(target, x)
     value = log_density(target.statistics_at(x), factors, sigma, target.beta)
     return or_impossible(value + rest)
+
+
+Fixed = tuple[float, Float[np.ndarray, " p"], Float[np.ndarray, " p"]]
+
+
+def fixed_visitor(target: Target) -> Callable[[Float[np.ndarray, " m"]], Fixed]:
+    """What computes, at a point, the log density, and the fixed effects given it.
+
+    These are Normal: mean and variance of each, shape (p,), units of the data.
+    """
+    nothing, safe = np.zeros(target.statistics.p), target.conditioned
+    base, turn = safe.coefficients(nothing), safe.coefficient_turn()
+
+    def visit(x: Float[np.ndarray, " m"]) -> Fixed:
+        """Density and fixed effects at a point."""
+        if is_far(target, x):
+            return -math.inf, nothing, nothing
+        factors, sigma, rest = safe_point(target, x)
+        value, fixed = density_with_coefficients(
+            target.statistics_at(x), factors, sigma, target.beta
+        )
+        value = or_impossible(value + rest)
+        if value == -math.inf:
+            return value, nothing, nothing
+        variance = ((turn @ fixed.covariance) * turn).sum(axis=1)
+        return value, base + turn @ fixed.beta, variance
+
+    return visit
 
 
 def or_impossible(value: float) -> float:

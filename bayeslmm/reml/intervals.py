@@ -49,12 +49,15 @@ FIXED_BY_ML = (
 
 
 def profile_intervals(
-    fit: "RemlFit", prob: float, criterion: str | None
+    fit: "RemlFit",
+    prob: float,
+    criterion: str | None,
+    shown: tuple[Parameter, ...] | None = None,
 ) -> "pd.DataFrame":
-    """Profile-likelihood limits of every parameter."""
+    """Profile-likelihood limits of every parameter, or of some."""
     check_fraction(prob, "prob")
     fall = NormalDist().inv_cdf(0.5 + prob / 2) ** 2
-    shown, profiles, notes = _profiles(fit, criterion)
+    shown, profiles, notes = _profiles(fit, criterion, shown)
     bounds = [
         (math.nan, math.nan) if one is None else one.limits(fall) for one in profiles
     ]
@@ -73,11 +76,13 @@ def profile_intervals(
     return _table({"lower": lower, "upper": upper}, shown, notes)
 
 
-def profile_curves(fit: "RemlFit", criterion: str | None) -> Profile:
-    """Profile curves, long by parameter."""
+def profile_curves(
+    fit: "RemlFit", criterion: str | None, shown: tuple[Parameter, ...] | None = None
+) -> Profile:
+    """Profile curves of all parameters or some, long by parameter."""
     import pandas as pd
 
-    shown, profiles, notes = _profiles(fit, criterion)
+    shown, profiles, notes = _profiles(fit, criterion, shown)
     most = NormalDist().inv_cdf(1.0 - FARTHEST_ALPHA / 2.0)
     parts, edges = [], {}
     for parameter, one in zip(shown, profiles, strict=True):
@@ -154,7 +159,7 @@ def _table(
 
 
 def _profiles(
-    fit: "RemlFit", criterion: str | None
+    fit: "RemlFit", criterion: str | None, shown: tuple[Parameter, ...] | None = None
 ) -> tuple[tuple[Parameter, ...], list[DevianceProfile | None], list[str]]:
     """Every parameter with its profile, None where there is none; what is said."""
     if criterion is not None and not is_choice(criterion, ("REML", "ML")):
@@ -163,17 +168,19 @@ def _profiles(
             f"fit's own."
         )
     method = criterion or fit.method
-    shown, by_ml = fit.design.space.parameters, _by(fit, "ML")
-    own = by_ml if method == "ML" else _by(fit, method)
+    everything = fit.design.space.parameters
+    shown, own = everything if shown is None else shown, _by(fit, method)
     notes = [f"Profile of the {method} criterion."]
-    if method == "REML" and fit.design.p:
+    fixed = any(p.component == "fixef" for p in shown)
+    by_ml = _by(fit, "ML") if fixed else own
+    if method == "REML" and fixed:
         notes.append(FIXED_BY_ML)
-    found = []
-    for parameter, value in zip(shown, estimates(own), strict=True):
+    found, values = [], dict(zip(everything, estimates(own).tolist(), strict=True))
+    for parameter in shown:
         if parameter.component == "fixef":
             found.append(_of_effect(by_ml, parameter))
         else:
-            found.append(scale_profile(own, parameter, float(value)))
+            found.append(scale_profile(own, parameter, values[parameter]))
         if found[-1] is None:
             notes.append(f"{parameter.label}: no profile; the bootstrap has limits.")
     return shown, found, notes

@@ -191,7 +191,7 @@ def _plane(fit: "RemlFit", t: int, parameter: Parameter) -> Plane:
     assert one is not None, "an SD has a profile"
     most = one.limits(REGION_95)[1]
     sds = np.linspace(0.0, min(most, 50.0 * own[held]), PLANE[0])
-    corrs = np.linspace(-1.0, 1.0, PLANE[1])
+    corrs = np.sin(np.linspace(-0.5 * np.pi, 0.5 * np.pi, PLANE[1]))  # more at the ends
     rise = []
     for value in corrs.tolist():
         pair = HeldPair(turned.problem, corner, turned.lead, value)

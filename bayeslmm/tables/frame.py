@@ -48,6 +48,12 @@ OWN: dict[str, Callable[[float], str]] = {
     "p_mixture": p_value,
     "p_exact": p_value,
     "p_boot": p_value,
+    "p_below": p_value,
+    "p_best": p_value,
+    "p_top": p_value,
+    **dict.fromkeys(("rank", "effective_levels"), lambda value: number(value, 1)),
+    "levels": count,
+    **dict.fromkeys(("contraction", "overlap"), lambda value: number(value, 2)),
     **dict.fromkeys(
         ("loglik", "deviance", "aic", "aicc", "bic"), lambda value: number(value, 1)
     ),

@@ -1,5 +1,7 @@
 """Benchmarks: `python tests/benchmarks/run.py [small|engine|classical|large|all]`.
 
+`run.py coverage --sets 1000`: coverage and width of every interval of a group SD.
+
 small: our posterior against PyMC's and bambi's, two small data sets. engine: one
 evaluation, REML and posterior against lme4, public data. classical: tests, intervals
 and power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows,
@@ -27,6 +29,10 @@ def report_suite(suite: str, options: argparse.Namespace) -> str:
     import engine
     import small
 
+    if suite == "coverage":
+        import sd_coverage
+
+        return sd_coverage.report(options)
     if suite in ("small", "classical"):
         return (small if suite == "small" else classical).report(options)
     text = engine.report(suite, options)
@@ -54,8 +60,9 @@ def read_options() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "suite", nargs="?", default="all", choices=[*SUITES, "all", "cell"]
+        "suite", nargs="?", default="all", choices=[*SUITES, "coverage", "all", "cell"]
     )
+    parser.add_argument("--sets", type=int, default=1000, help="coverage: responses")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
     parser.add_argument("--methods", nargs="*", help="small: only these samplers")
     parser.add_argument("--cases", nargs="*", help="others: names that contain these")

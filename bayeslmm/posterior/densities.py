@@ -1,0 +1,128 @@
+"""Posterior density of a variance component, with its prior and the likelihood between.
+
+Takes `WeightedPoints` and a `Component`; gives its `ComponentCurves`. On a lattice the
+density of a coordinate is the sum over all others, else an average over lines through
+points (`lines`). Its likelihood is posterior over prior: the marginal likelihood
+averaged over the other variance parameters, under their prior given the component.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import gaussian_kde
+
+from bayeslmm.posterior.components import Component
+from bayeslmm.posterior.lines import WorkingDensity, density_along, normalised
+from bayeslmm.posterior.margins import coordinate_margin
+from bayeslmm.posterior.prior_points import LogPrior, prior_density
+from bayeslmm.posterior.visits import log_target
+from bayeslmm.posterior.weighted import WeightedPoints
+from bayeslmm.priors import Priors
+
+# Lines that a density is averaged over, and seconds (by counts of operations) that its
+# evaluations may take before there are fewer.
+LINES, FEWEST_LINES, SECONDS = 384, 24, 10.0
+# Values at which it is computed, and how far beyond the points they reach, in SDs.
+NODES, BEYOND = 48, 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentCurves:
+    """Prior and posterior of a component, on its scale without bounds.
+
+    Attributes
+    ----------
+    component : Component
+        What they are of.
+    posterior : WorkingDensity
+        Its density.
+    log_prior : callable or None
+        Log density of its prior; None where there is none.
+    """
+
+    component: Component
+    posterior: WorkingDensity
+    log_prior: LogPrior | None
+
+    def prior(self, values: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
+        """Log prior density at working values; NaN without one."""
+        if self.log_prior is None:
+            return np.full(len(values), np.nan)
+        return self.log_prior(values)
+
+
+def component_curves(
+    component: Component, points: WeightedPoints, priors: Priors
+) -> ComponentCurves:
+    """Prior and posterior of a component.
+
+    Parameters
+    ----------
+    component : Component
+        Of the same target.
+    points : WeightedPoints
+        Of the posterior.
+    priors : Priors
+        Of the model.
+
+    Returns
+    -------
+    ComponentCurves
+        Both.
+    """
+    prior = prior_density(component, points.target, priors)
+    return ComponentCurves(component, posterior_density(component, points), prior)
+
+
+def posterior_density(component: Component, points: WeightedPoints) -> WorkingDensity:
+    """Posterior of a component on its working scale."""
+    if points.lattice is not None and component.place is not None:
+        return normalised(*coordinate_margin(points.lattice, component.place))
+    values = component.working(points.x)
+    nodes = _nodes(values, points.weights)
+    if component.direction is None:
+        kernels = gaussian_kde(values, weights=points.weights)
+        with np.errstate(divide="ignore"):
+            return normalised(nodes, np.log(kernels(nodes)))
+    kept, weights = _lines(points, values)
+    given = (points.x[kept], weights, values[kept], component.direction, nodes)
+
+    def log_density(x: Float[np.ndarray, "k m"]) -> Float[np.ndarray, " k"]:
+        """Of the posterior, point by point."""
+        return np.array([log_target(points.target, point) for point in x])
+
+    return density_along(*given, log_density)
+
+
+def _nodes(
+    values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " v"]:
+    """Values that hold nearly all of a posterior."""
+    counts = weights > 1e-9 * weights.max()
+    low, high = float(values[counts].min()), float(values[counts].max())
+    mean = float(weights @ values)
+    sd = math.sqrt(float(weights @ (values - mean) ** 2))
+    return np.linspace(low - BEYOND * sd, high + BEYOND * sd, NODES)
+
+
+def _lines(
+    points: WeightedPoints, values: Float[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, " s"]]:
+    """Points that lines go through: all that count, or a sample even in the values.
+
+    Every so many of them in the order of the component: an average over such a sample
+    varies less than over as many of them in any order.
+    """
+    each = points.target.statistics.seconds * NODES
+    most = int(np.clip(SECONDS / max(each, 1e-9), FEWEST_LINES, LINES))
+    counts = np.flatnonzero(points.weights > 1e-7 * points.weights.max())
+    if len(counts) <= most:
+        weights = points.weights[counts]
+        return counts, weights / weights.sum()
+    order = np.argsort(values)
+    total = np.cumsum(points.weights[order])
+    places = total[-1] * (np.arange(most) + 0.5) / most
+    kept = order[np.minimum(np.searchsorted(total, places), len(total) - 1)]
+    return kept, np.full(most, 1.0 / most)
