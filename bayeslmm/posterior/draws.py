@@ -5,10 +5,12 @@ random effects), gives a DataTree with the names, dimensions and coordinates of
 `graph.names`, the same that the joint model has.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.design.arrays import GroupTerm
+from bayeslmm.design.arrays import Design, GroupTerm
 from bayeslmm.graph.draws import (
     parameter_draws as parameter_draws,
     sd_corr_draws as sd_corr_draws,
