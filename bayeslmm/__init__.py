@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from bayeslmm.planning import (
         Calibration as Calibration,
         Power as Power,
+        Precision as Precision,
         power as power,
+        precision as precision,
     )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
         plot_matrices as plot_matrices,
         plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
+        plot_precision as plot_precision,
         plot_prior_predictive as plot_prior_predictive,
         plot_prior_sensitivity as plot_prior_sensitivity,
         plot_priors as plot_priors,
@@ -109,6 +112,7 @@ _ROOM_OF = {
     "OutputError": "errors",
     "Posterior": "posterior",
     "Power": "planning",
+    "Precision": "planning",
     "Prior": "priors",
     "PriorError": "errors",
     "Priors": "priors",
@@ -134,6 +138,7 @@ _ROOM_OF = {
     "plot_matrices": "plots",
     "plot_offsets": "plots",
     "plot_posterior": "plots",
+    "plot_precision": "plots",
     "plot_prior_predictive": "plots",
     "plot_prior_sensitivity": "plots",
     "plot_priors": "plots",
@@ -150,6 +155,7 @@ _ROOM_OF = {
     "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
+    "precision": "planning",
     "prior_sensitivity": "posterior.sensitivity",
     "read": "data",
     "reading": "comparison",

@@ -115,7 +115,7 @@ def test_a_posterior_that_is_its_prior_is_all_prior(balanced: Any) -> None:
         points = weighted_points(post)
         label = "1|classroom_sigma"
         own = make_component(post.model.design, points.target, label, "zero")
-        curves = component_curves(own, points, post.model.priors)
+        curves = component_curves(own, points)
         prior = proper_prior(curves)
         assert prior is not None
         same = ComponentCurves(own, prior, curves.log_prior)

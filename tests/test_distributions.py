@@ -116,7 +116,7 @@ def test_the_tutorials_posteriors(classrooms: Data, prior: str, expected: Any) -
     with unchecked():
         points = weighted_points(post)
         own = make_component(model.design, points.target, "1|classroom_sigma", "zero")
-        curves = component_curves(own, points, model.priors)
+        curves = component_curves(own, points)
     found = own.natural(curves.posterior.quantiles(np.array([0.5, 0.025, 0.975])))
     # the tutorial's grid ended: of its flat posterior the far tail was left out
     rtol = np.array([0.01, 0.01, 0.04 if prior == "flat" else 0.01])
@@ -157,7 +157,7 @@ def test_densities_by_lines_describe_the_draws(slopes: Posterior) -> None:
         for at in ("zero", "mean"):
             for parameter in design.space.variances:
                 own = make_component(design, points.target, parameter.label, at)
-                curves = component_curves(own, points, slopes.model.priors)
+                curves = component_curves(own, points)
                 drawn = own.working(points.x)
                 wanted = np.array([0.1, 0.5, 0.9])
                 found = curves.posterior.quantiles(wanted)
@@ -170,7 +170,7 @@ def test_the_prior_of_an_icc_is_a_convolution(one: Posterior) -> None:
     with unchecked():
         points = weighted_points(one)
         own = make_component(one.model.design, points.target, "icc", "zero")
-        prior = prior_density(own, points.target, one.model.priors)
+        prior = prior_density(own, points.target)
     assert prior is not None
 
     def of_log(x: float, scale: float) -> float:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
 
 # Overlap of posterior and prior from which on a parameter is weakly identified, as
-# Garrett and Zeger (2000) have it, and up to which the data have spoken.
-WEAK, CLEAR = 0.35, 0.10
+# Garrett and Zeger (2000) have it; but not where so much of the prior's variance is
+# gone: a prior that is right overlaps with any posterior.
+WEAK, GONE = 0.35, 0.9
 # Few levels, by what they tell of an SD.
 FEW = 6.0
 # A probability that leaves no doubt, and one that leaves all.
@@ -110,15 +111,16 @@ def _prior(panel: "ComponentPanel", post: "Posterior") -> list[str]:
     if math.isnan(share):
         flat = panel.curves.log_prior is not None
         return ["Its prior is flat: no share of it is the prior's."] if flat else []
-    percent = f"{100 * share:.0f}%"
-    if share >= WEAK:
+    percent, left = f"{100 * share:.0f}%", 1.0 - panel.row["contraction"]
+    if share >= WEAK and left > 1.0 - GONE:
         return [
             f"The posterior is {percent} prior{name}: quote the two together, or try "
             f"another prior."
         ]
-    if share <= CLEAR:
-        return [f"Only {percent} of the posterior lies under the prior{name}."]
-    return [f"{percent} of the posterior lies under the prior{name}."]
+    return [
+        f"The data leave {significant(100 * left, 2)}% of the variance of its prior"
+        f"{name}; {percent} of the posterior lies under it."
+    ]
 
 
 def _chance(value: float) -> str:

@@ -23,6 +23,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.precision import plot_precision
 from bayeslmm.plots.priors import plot_prior_predictive, plot_priors
 from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
@@ -43,6 +44,7 @@ __all__ = [
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_precision",
     "plot_prior_predictive",
     "plot_prior_sensitivity",
     "plot_priors",
