@@ -28,6 +28,7 @@ LINES = 0.03
 EXACT = 1e-10
 
 Data = pd.DataFrame
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +97,10 @@ def test_prior_times_likelihood_is_the_posterior(one: Posterior, pupils: Data) -
     ("prior", "expected"),
     [
         ("HalfStudentT(3, 2.75)", (3.17, 1.60, 8.32)),
-        ("Exponential(0.36363636)", (3.25, 1.56, 8.43)),
-        ("HalfNormal(5)", (3.74, 1.71, 9.29)),
-        ("HalfCauchy(5)", (3.81, 1.67, 13.9)),
-        ("HalfNormal(13.755)", (4.90, 1.82, 18.8)),
+        pytest.param("Exponential(0.36363636)", (3.25, 1.56, 8.43), marks=SLOW),
+        pytest.param("HalfNormal(5)", (3.74, 1.71, 9.29), marks=SLOW),
+        pytest.param("HalfCauchy(5)", (3.81, 1.67, 13.9), marks=SLOW),
+        pytest.param("HalfNormal(13.755)", (4.90, 1.82, 18.8), marks=SLOW),
         ("flat", (6.44, 1.93, 134.0)),
     ],
 )

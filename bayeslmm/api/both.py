@@ -141,6 +141,10 @@ class Fit:
         """Rows or levels left out and predicted; see `Posterior.loo`."""
         return self.need_posterior().loo(by)
 
+    def prior_sensitivity(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """The posterior under other priors; see `bayeslmm.prior_sensitivity`."""
+        return self.need_posterior().prior_sensitivity(**options)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table
@@ -218,6 +222,11 @@ class Fit:
         ------
         OutputError
             If the folder holds files that bayeslmm did not write, or cannot be written.
+
+        Notes
+        -----
+        Sums, not rows: lme4's InstEval (73,421 rows, three crossed factors) without
+        draws is 0.3 MB, sleepstudy with 4,000 draws of all effects 1.6 MB.
         """
         from bayeslmm.reporting.save import save_results
 
