@@ -33,7 +33,8 @@ def slopes(pupils):
 
 @pytest.fixture(scope="module")
 def intercepts(pupils):
-    model = lmm.Model("y ~ x + (1 | g)", pupils)
+    flat = {"Intercept": "Flat", "x": "Flat"}
+    model = lmm.Model("y ~ x + (1 | g)", pupils).with_priors(flat)
     return model.fit_reml(), sample_unchecked(model, draws=400, chains=2, seed=1)
 
 
@@ -112,7 +113,7 @@ def test_parts_of_a_variance_add_up_to_that_of_the_effect(intercepts):
 
 def test_parts_are_those_of_the_dense_formula(intercepts):
     """Each part by the textbook at every point of the variances, with inverses."""
-    _, post = intercepts
+    _, post = intercepts  # under flat priors of the fixed effects
     points, rows = weighted_points(post), post.model.design.rows
     Z, space = np.eye(6)[rows.codes[0]], post.model.space
     tau, sigma = (
@@ -131,10 +132,9 @@ def test_parts_are_those_of_the_dense_formula(intercepts):
     weights, means = points.weights, np.array(means)
     parts = lmm.ranef_variance(post)
     assert parts["residual"].to_numpy() == pytest.approx(weights @ given, rel=1e-6)
-    # the weak prior of the fixed effects, which is left out above
-    assert parts["fixef"].to_numpy() == pytest.approx(weights @ fixed, rel=0.05)
+    assert parts["fixef"].to_numpy() == pytest.approx(weights @ fixed, rel=1e-6)
     spread = weights @ (means - weights @ means) ** 2
-    assert parts["variances"].to_numpy() == pytest.approx(spread, rel=0.05)
+    assert parts["variances"].to_numpy() == pytest.approx(spread, rel=1e-5)
 
 
 def test_gelman_and_pardoes_pooling_is_that_of_the_draws(intercepts):
@@ -156,7 +156,7 @@ def test_gelman_and_pardoes_pooling_is_that_of_the_draws(intercepts):
 def test_missing_moments_are_not_told(intercepts):
     """Where the effects have no SD there is no variance to split."""
     _, post = intercepts
-    missing = replace(post.status.missing, sd=frozenset({"Intercept|g"}))
+    missing = replace(post.status.missing, sd=("Intercept|g",))
     told = replace(post, status=replace(post.status, missing=missing))
     assert lmm.ranef_variance(told)["variance"].isna().all()
     assert np.isnan(lmm.pooling_factors(told).loc["Intercept|g", "pooling"])

@@ -89,8 +89,10 @@ def pooling_factors(post: "Posterior") -> pd.DataFrame:
         of_means = np.vstack(means).var(axis=0, ddof=1)
         for i, effect in enumerate(block.effects):
             label, error = f"{effect}|{block.group}", float(np.mean(spread[i].variance))
-            row = (len(block.levels), error, 1.0 - of_means[i] / error, np.nan)
-            found[label] = (row[0], *[np.nan] * 3) if label in missing else row
+            pooling = 1.0 - float(of_means[i]) / error
+            if label in missing:
+                error, pooling = np.nan, np.nan
+            found[label] = (len(block.levels), error, pooling, np.nan)
     columns = ["n", "error_variance", "pooling", "r2"]
     table = pd.DataFrame.from_dict(found, orient="index", columns=columns)
     return Table(table.astype({"n": int}))
