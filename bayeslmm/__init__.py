@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from bayeslmm.planning import (
         Calibration as Calibration,
         Power as Power,
+        Precision as Precision,
         power as power,
+        precision as precision,
     )
     from bayeslmm.plots import (
         plot_aggregation as plot_aggregation,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
         plot_matrices as plot_matrices,
         plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
+        plot_precision as plot_precision,
         plot_profile as plot_profile,
         plot_ranef as plot_ranef,
         plot_rank as plot_rank,
@@ -105,6 +108,7 @@ _ROOM_OF = {
     "OutputError": "errors",
     "Posterior": "posterior",
     "Power": "planning",
+    "Precision": "planning",
     "Prior": "priors",
     "PriorError": "errors",
     "Priors": "priors",
@@ -130,6 +134,7 @@ _ROOM_OF = {
     "plot_matrices": "plots",
     "plot_offsets": "plots",
     "plot_posterior": "plots",
+    "plot_precision": "plots",
     "plot_profile": "plots",
     "plot_ranef": "plots",
     "plot_rank": "plots",
@@ -143,6 +148,7 @@ _ROOM_OF = {
     "plot_varcomp": "plots",
     "pooling_table": "comparison",
     "power": "planning",
+    "precision": "planning",
     "read": "data",
     "reading": "comparison",
     "report": "reporting",

@@ -173,6 +173,8 @@ def test_reading_of_real_singular_slopes(classrooms):
     text = lmm.reading(reml, post)
     assert said("it puts classroom_corr[Intercept:edu] at -1", text)
     assert said("classroom has only 3 levels", text)
+    assert said("the criterion is 0.54 higher with 2 parameters less: p = 0.614", text)
+    assert said("explain_singular() says more", text)
     assert said("for edu (", text)  # its SE takes the slope SD as known, and near 0
 
 

@@ -45,11 +45,11 @@ def balanced() -> Any:
 def test_every_interval_is_the_one_of_its_own_table(fits: Any) -> None:
     reml, post = fits
     with unchecked():
-        table = lmm.varcomp_table(reml, post, prob=0.9, nsim=20, seed=1)
+        table = lmm.varcomp_table(reml, post, prob=0.9, nsim=5, seed=1)
         labels = [*SLOPES, "sigma"]
         assert table.index.tolist() == [*labels, "icc"]
         profile = reml.interval(0.9, method="profile")
-        boot = reml.interval(0.9, method="boot", nsim=20, seed=1)
+        boot = reml.interval(0.9, method="boot", nsim=5, seed=1)
         eti, hdi = post.summary(0.9), post.summary(0.9, "hdi")
         icc = post.icc(0.9).loc["adjusted"]
     for name, theirs in {
@@ -115,7 +115,7 @@ def test_a_posterior_that_is_its_prior_is_all_prior(balanced: Any) -> None:
         points = weighted_points(post)
         label = "1|classroom_sigma"
         own = make_component(post.model.design, points.target, label, "zero")
-        curves = component_curves(own, points, post.model.priors)
+        curves = component_curves(own, points)
         prior = proper_prior(curves)
         assert prior is not None
         same = ComponentCurves(own, prior, curves.log_prior)

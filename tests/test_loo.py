@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 
 import arviz as az
 import numpy as np
@@ -160,6 +161,15 @@ def test_draws_say_what_the_lattice_says(sleepers, exact, monkeypatch):
     assert np.abs(far).max() < 4.5
 
 
+def test_many_cases_have_fewer_draws(sleepers, exact, monkeypatch):
+    monkeypatch.setattr(weighted, "LATTICE_TOLERANCE", {})
+    monkeypatch.setattr(loo_module, "MOST_VALUES", 18 * 1000)
+    found = left_out(sleepers, "Subject")
+    assert found.n_samples == 1000
+    assert "1,000 posterior draws" in repr(found)
+    assert np.abs((found.elpd_i - exact.elpd_i) / found.mcse_i).max() < 4.5
+
+
 def test_cases_that_a_lattice_does_not_cover_are_fitted_again(
     sleepers, exact, monkeypatch
 ):
@@ -228,6 +238,8 @@ def test_what_cannot_be_left_out_is_said(sleepers):
         left_out(sleepers, "Subjekt")
     with pytest.raises(ModelError, match="by must be text"):
         left_out(sleepers, 3)
+    with pytest.raises(ModelError, match="sampled with all its effects"):
+        left_out(replace(sleepers, method="joint"), "rows")
     with unchecked(), pytest.raises(ModelError, match="progress must be"):
         sleepers.loo("rows", progress=3)
 

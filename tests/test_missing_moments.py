@@ -69,6 +69,7 @@ TABLES: dict[str, tuple[Callable[[Fit], pd.DataFrame], Rows]] = {
     "ranef": (lambda f: f.posterior.ranef(), by_effect),
     "ranef of one": (lambda f: f.posterior.ranef(levels=["c1"]), by_effect),
     "coef": (lambda f: f.posterior.coef(), nothing),
+    "rank_levels": (lambda f: f.posterior.rank_levels(), nothing),
     "icc": (lambda f: f.posterior.icc(), nothing),
     "r2": (lambda f: f.posterior.r2(), nothing),
     "bayesian_r2": (lambda f: f.posterior.bayesian_r2(), nothing),
@@ -169,7 +170,7 @@ def test_no_text_has_one(flat: Fit) -> None:
     """The screen, the report, the cards, the reading."""
     with unchecked():
         texts = {
-            "screen": fit_text(flat.reml, flat.posterior),
+            "screen": fit_text(flat),
             "report": report_html(flat, drawn=[("a figure", "data:,")]),
             "card": flat._repr_html_(),
             "post": repr(flat.posterior) + flat.posterior._repr_html_(),

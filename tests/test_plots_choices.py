@@ -57,6 +57,10 @@ def test_what_cannot_be_drawn_is_said(pair):
         rows = post.loo(progress=False)
         with pytest.raises(ModelError, match="leaving out other cases"):
             lmm.plot_loo(one, rows)
+        with pytest.raises(ModelError, match="what to call the two models"):
+            lmm.plot_loo(one, one, names=("a",))
+        with pytest.raises(ModelError, match="names"):
+            lmm.plot_loo(one, one, names=3)
         with pytest.raises(ModelError, match=r"what post.loo\(\) gives"):
             lmm.plot_loo(post)
         with pytest.raises(ModelError, match=r"what bayes_factors\(model\) gives"):

@@ -153,6 +153,7 @@ def test_the_smaller_model_is_that_of_a_fit(
     assert found.table.loc["<none>", "aic"] == slopes.aic
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_units_change_no_test(classrooms: pd.DataFrame) -> None:
     """Thousandths of the response, hundreds of the predictor, another order of rows."""
@@ -169,6 +170,7 @@ def test_units_change_no_test(classrooms: pd.DataFrame) -> None:
 # --- sentences ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_pupils(slopes: lmm.RemlFit) -> None:
     """What a reader of a correlation of -1 needs."""
@@ -240,6 +242,7 @@ def test_other_kinds(
     assert max(line.get_ydata().max() for line in lines[:1]) <= 1.0 + SEARCHED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_crossed_factors_with_none_between() -> None:
     """One of two crossed SDs is 0, and the other is not spoken of."""

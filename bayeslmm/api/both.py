@@ -218,6 +218,11 @@ class Fit:
         ------
         OutputError
             If the folder holds files that bayeslmm did not write, or cannot be written.
+
+        Notes
+        -----
+        Sums, not rows: lme4's InstEval (73,421 rows, three crossed factors) without
+        draws is 0.3 MB, sleepstudy with 4,000 draws of all effects 1.6 MB.
         """
         from bayeslmm.reporting.save import save_results
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bayeslmm.api.model import Model
-    from bayeslmm.planning import Calibration
+    from bayeslmm.planning import Calibration, Precision
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.curves import Profile
     from bayeslmm.reml.fit import RemlFit
@@ -69,6 +69,13 @@ def singular_figure(found: "SingularFit", **options: Any) -> "Figure":  # noqa: 
     return plot_singular(found, **options)
 
 
+def precision_figure(found: "Precision", **options: Any) -> "Figure":  # noqa: ANN401
+    """Widths by size."""
+    from bayeslmm.plots import plot_precision
+
+    return plot_precision(found, **options)
+
+
 def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noqa: ANN401
     """Ranks and coverage of a calibration."""
     from bayeslmm.plots import plot_calibration
@@ -77,6 +84,7 @@ def calibration_figure(found: "Calibration", **options: Any) -> "Figure":  # noq
 
 
 draw_with("Calibration", calibration_figure)
+draw_with("Precision", precision_figure)
 draw_with("Profile", profile_figure)
 draw_with("SingularFit", singular_figure)
 print_with("RemlFit", "text", reml_text)

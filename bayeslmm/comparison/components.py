@@ -186,7 +186,7 @@ def component_panels(
     limits = _checked_eps(design, eps)
     points = weighted_points(post)
     components = [make_component(design, points.target, one, at) for one in chosen]
-    curves = [component_curves(own, points, post.model.priors) for own in components]
+    curves = [component_curves(own, points) for own in components]
     columns = component_intervals(reml, post, chosen, at, prob, nsim, seed)
     sigma = float(np.median(post.draws("sigma")))
     return [

@@ -64,7 +64,7 @@ def calibrate(
         Gaussian, rows in memory, proper priors. Its own response is looked at only by
         priors that are scaled by it; they then stay as they are for all data sets.
     n : int, default 200
-        Data sets, 20 at least.
+        Data sets, 10 at least.
     seed : int or numpy.random.Generator, optional
         Same seed, same answer, whatever `n_jobs` is.
     draws : int, default 1000

@@ -65,7 +65,7 @@ class Calibration:
     >>> import bayeslmm as lmm
     >>> pupils = lmm.simulate_classrooms(6, 4, seed=1).data
     >>> model = lmm.Model("score ~ 1 + (1 | classroom)", pupils)
-    >>> found = model.calibrate(n=20, seed=1, draws=100, progress=False)
+    >>> found = model.calibrate(n=10, seed=1, draws=20, progress=False)
     >>> found.ok
     True
     >>> found.coverage.loc["sigma", "interval"].unique().tolist()
@@ -102,8 +102,8 @@ class Calibration:
             for label, row in self.table.loc[~self.table["inside"]].iterrows()
         )
         return (
-            f"Not calibrated: over {n} data sets {found}. Of a sound posterior "
-            f"{1.0 - PROB:.0%} of such certificates would say so of any quantity."
+            f"Not calibrated: over {n} data sets {found}. Of 100 sound posteriors "
+            f"{100.0 * (1.0 - PROB):.0f} would be called so."
         )
 
     @property
@@ -112,7 +112,7 @@ class Calibration:
         by = ", ".join(f"{count} by {name}" for name, count in self.methods.items())
         found = [f"Posteriors: {by}."]
         if self.warned:
-            found.append(f"Of {self.warned} the diagnosis had a warning.")
+            found.append(f"The diagnosis of {self.warned} had a warning.")
         if self.failures:
             reason, count = Counter(self.failures).most_common(1)[0]
             found.append(

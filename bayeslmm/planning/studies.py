@@ -25,7 +25,13 @@ def pilot_of(source: object) -> dict[str, float] | None:
 
 
 def make_studies(
-    source: object, data: object, weights: object, groups: object, rows: object
+    source: object,
+    data: object,
+    weights: object,
+    groups: object,
+    rows: object,
+    *,
+    verb: str = "power",
 ) -> Iterator[tuple[dict[str, int], ModelSpec]]:
     """What each study is called, and its model.
 
@@ -41,6 +47,8 @@ def make_studies(
         Numbers of levels by column.
     rows : int or iterable of int, optional
         How many times each row is there.
+    verb : str
+        Who asks, for messages.
 
     Raises
     ------
@@ -49,18 +57,21 @@ def make_studies(
     """
     model = source.model if isinstance(source, RemlFit) else source
     if isinstance(getattr(model, "reml", None), RemlFit):
-        raise ModelError("power takes a REML fit as the pilot: give fit.reml.")
+        raise ModelError(f"{verb} takes a REML fit as the pilot: give fit.reml.")
     if not isinstance(model, ModelSpec | str):
         raise ModelError(
-            f"power takes a fit, a model or a formula with data, not a "
+            f"{verb} takes a fit, a model or a formula with data, not a "
             f"{type(source).__name__}: {shortened(source)}."
         )
     if isinstance(model, ModelSpec) and model.family != "gaussian":
-        raise ModelError(f"power draws Gaussian responses, not {model.family!r}.")
+        raise ModelError(f"{verb} draws Gaussian responses, not {model.family!r}.")
     asked = _levels(groups)
     times = {} if rows is None else {"rows": _several(rows, "rows", 1)}
     if data is None:
-        yield {}, _own_rows(model, changed=bool(asked or times or weights is not None))
+        yield (
+            {},
+            _own_rows(model, verb, changed=bool(asked or times or weights is not None)),
+        )
         return
     if not isinstance(data, pd.DataFrame):
         raise ModelError(f"data must be a pandas data frame, not {shortened(data)}.")
@@ -77,16 +88,16 @@ def make_studies(
         yield words, _of_rows(model, frame, weights)
 
 
-def _own_rows(model: ModelSpec | str, *, changed: bool) -> ModelSpec:
+def _own_rows(model: ModelSpec | str, verb: str, *, changed: bool) -> ModelSpec:
     """The model whose rows are those of the study."""
     if isinstance(model, str) or changed:
         raise ModelError(
-            "power needs the rows of the study: give data=, a data frame with the "
+            f"{verb} needs the rows of the study: give data=, a data frame with the "
             "predictors and the grouping columns."
         )
     if model.plan is not None:
         raise ModelError(
-            f"power needs the rows of the study, and this model has the sums of "
+            f"{verb} needs the rows of the study, and this model has the sums of "
             f"{model.plan.source} alone. Give data=, a data frame with the rows of the "
             f"study to come."
         )

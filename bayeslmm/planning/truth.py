@@ -21,7 +21,7 @@ def true_parameters(
     given: Mapping[str, object] | None,
     pilot: Mapping[str, float] | None = None,
 ) -> Parameters:
-    """Values of every parameter.
+    """Values of every parameter, as `known_values` has them, to simulate from.
 
     Parameters
     ----------
@@ -37,6 +37,36 @@ def true_parameters(
     ------
     ModelError
         If a label is unknown, a value impossible, or one is missing.
+    """
+    values = known_values(design, given, pilot)
+    known = {p.label: p for p in design.space.parameters}
+    beta = np.zeros(design.p)
+    for p in known.values():
+        if p.component == "fixef":
+            beta[p.index[0]] = values[p.label]
+    sigma = values["sigma"]
+    if not sigma > 0.0:
+        raise ModelError(f"'sigma' must be positive, not {sigma}.")
+    factors = tuple(
+        _factor(design, t, [p for p in known.values() if p.term == t], values)
+        for t in range(len(design.groups))
+    )
+    residual = () if design.residual is None else design.residual.parameters
+    own = {p.label: values[p.label] for p in residual}
+    return Parameters(beta, factors, sigma, residual_values(design, own))
+
+
+def known_values(
+    design: Design,
+    given: Mapping[str, object] | None,
+    pilot: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """A value for every label; see `true_parameters`.
+
+    Raises
+    ------
+    ModelError
+        If a label is unknown, a value no number, or one is missing.
     """
     known = {p.label: p for p in design.space.parameters}
     own: dict[str, float] = {}
@@ -69,20 +99,7 @@ def true_parameters(
             f"The study needs a value of {listed(missing)}: give parameters={{"
             f"{missing[0]!r}: ...}}, or a fit, whose estimates are taken."
         )
-    beta = np.zeros(design.p)
-    for p in known.values():
-        if p.component == "fixef":
-            beta[p.index[0]] = values.get(p.label, 0.0)
-    sigma = values["sigma"]
-    if not sigma > 0.0:
-        raise ModelError(f"'sigma' must be positive, not {sigma}.")
-    factors = tuple(
-        _factor(design, t, [p for p in known.values() if p.term == t], values)
-        for t in range(len(design.groups))
-    )
-    residual = () if design.residual is None else design.residual.parameters
-    own = {p.label: values[p.label] for p in residual}
-    return Parameters(beta, factors, sigma, residual_values(design, own))
+    return {label: values.get(label, 0.0) for label in known}
 
 
 def _shared_sd(labels: list[str], own: Mapping[str, float]) -> dict[str, float]:

@@ -24,8 +24,8 @@ from bayeslmm.tables import Table
 # Uniform samples from which the width of the band is found, by a seed of its own: of
 # 4000 other samples of 200 ranks 6% left a band of 95% in this many.
 SIMULATIONS, BAND_SEED = 2000, 20220
-# Fewer ranks have no ECDF to speak of, and ArviZ no band.
-FEWEST = 20
+# Fewer ranks have no ECDF to speak of.
+FEWEST = 10
 # SD of a uniform number, and its kurtosis less 1: the variance of a squared spread.
 UNIFORM_SD, EXCESS = math.sqrt(1.0 / 12.0), 0.8
 

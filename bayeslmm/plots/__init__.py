@@ -23,6 +23,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.precision import plot_precision
 from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
@@ -41,6 +42,7 @@ __all__ = [
     "plot_matrices",
     "plot_offsets",
     "plot_posterior",
+    "plot_precision",
     "plot_profile",
     "plot_ranef",
     "plot_rank",

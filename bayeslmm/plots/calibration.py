@@ -88,7 +88,7 @@ def plot_calibration(
     >>> import bayeslmm as lmm
     >>> pupils = lmm.simulate_classrooms(6, 4, seed=1).data
     >>> model = lmm.Model("score ~ 1 + (1 | classroom)", pupils)
-    >>> found = model.calibrate(n=20, seed=2, draws=100, progress=False)
+    >>> found = model.calibrate(n=10, seed=2, draws=20, progress=False)
     >>> len(plot_calibration(found).axes)
     5
     """

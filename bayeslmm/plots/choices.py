@@ -3,12 +3,13 @@
 Takes what was left out, or Bayes factors; gives figures.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.errors import ModelError, shortened
+from bayeslmm.errors import ModelError, check_names, shortened
 from bayeslmm.plots.names import level_name, plain
 from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.shown import shown_figure
@@ -40,7 +41,7 @@ def plot_loo(
     first: "ELPDDataLOO",
     second: "ELPDDataLOO | None" = None,
     *,
-    names: tuple[str, str] = ("the first", "the second"),
+    names: Sequence[str] = ("the first", "the second"),
 ) -> "Figure":
     """Log predictive density of each left-out case, or which model each prefers.
 
@@ -53,7 +54,7 @@ def plot_loo(
         What ``post.loo()`` gives.
     second : ELPDDataLOO, optional
         The same of another model: then the differences are drawn.
-    names : tuple of str, optional
+    names : sequence of str, optional
         What to call the two.
 
     Returns
@@ -75,7 +76,12 @@ def plot_loo(
     >>> post = model.sample(draws=100, seed=1, progress=False)
     >>> figure = lmm.plot_loo(post.loo("classroom"))
     """
-    table, note = _table(first).copy(), ""
+    table, note, names = _table(first).copy(), "", check_names(names, "names")
+    if len(names) != 2:
+        raise ModelError(
+            f"names= are what to call the two models, ('slopes', 'intercepts'), not "
+            f"{names!r}."
+        )
     by = first.by  # pyright: ignore[reportAttributeAccessIssue]
     what = "row" if by == ROWS else by
     title, label = f"Each {what} left out", "log predictive density"

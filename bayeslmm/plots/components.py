@@ -43,6 +43,7 @@ HEAVY = 5.0  # interquartile ranges from the median on, beyond which a tail is c
 TALLEST = 5.0  # times the density at the median, beyond which a spike is cut
 WIDEST = 1.6  # of these: ends of intervals beyond are cut, with an arrow
 NEAR_ZERO = 0.15  # lower end over upper one, below which a panel begins at 0
+KERNEL_TAILS = (0.01, 0.99)  # beyond these a kernel density has too few draws
 FLAT_HEIGHT = 0.12  # of a flat prior, which has none of its own
 NAMES = {
     "wald": "Wald",
@@ -175,12 +176,12 @@ def _values(panel: ComponentPanel) -> Float[np.ndarray, " v"]:
     furthest = max(known, default=high), min(known, default=low)
     high = max(high, min(furthest[0], middle + span))
     low = min(low, max(furthest[1], middle - span))
-    if component.kind in ("sd", "sigma", "icc") and low < NEAR_ZERO * high:
+    bottom, top = (
+        (0.0, 1.0) if component.parameter is None else component.parameter.bounds
+    )
+    if bottom == 0.0 and low < NEAR_ZERO * high:
         low = 0.0
     margin = 0.04 * (high - low)
-    bottom, top = (
-        (0.0, 1.0) if component.parameter is None else (component.parameter.bounds)
-    )
     return np.linspace(max(low - margin, bottom), min(high + margin, top), POINTS)
 
 
@@ -203,7 +204,8 @@ def _draw_curves(
             prior = prior / prior.max() * FLAT_HEIGHT * height
             words = "improper prior (height without meaning)"
         ax.plot(values, prior, "--", color=PLAIN_COLOR, lw=1.3, label=words)
-        likelihood = table["likelihood"] / table["likelihood"].max() * height
+        likelihood = _known_likelihood(panel, values, table["likelihood"].to_numpy())
+        likelihood = likelihood / np.nanmax(likelihood) * height
         ax.plot(
             values,
             likelihood,
@@ -218,6 +220,20 @@ def _draw_curves(
     ax.tick_params(axis="x", labelbottom=False)
     for side in ("left", "right", "top"):
         ax.spines[side].set_visible(False)
+
+
+def _known_likelihood(
+    panel: ComponentPanel,
+    values: Float[np.ndarray, " v"],
+    likelihood: Float[np.ndarray, " v"],
+) -> Float[np.ndarray, " v"]:
+    """Where it is no ratio of two kernel densities that are nearly 0."""
+    component = panel.curves.component
+    if component.direction is not None:
+        return likelihood
+    ends = panel.curves.posterior.quantiles(np.array(KERNEL_TAILS))
+    low, high = component.natural(ends).tolist()
+    return np.where((values >= low) & (values <= high), likelihood, np.nan)
 
 
 def _profiles(reml: "RemlFit", panels: list[ComponentPanel]) -> Profile | None:

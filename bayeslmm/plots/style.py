@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.comparison.blocks import is_numeric
 from bayeslmm.design.arrays import Design
-from bayeslmm.design.space import Parameter
+from bayeslmm.design.space import POSITIVE, SIGMA, Parameter
 from bayeslmm.errors import ModelError, shortened
 from bayeslmm.plots.names import level_name, wrapped_words
 from bayeslmm.plots.shown import shown_figure
@@ -58,8 +58,10 @@ def parameter_unit(design: Design, parameter: Parameter) -> str:
     if parameter.component == "sd" and parameter.term is not None:
         effect = design.groups[parameter.term].effects[parameter.index[0]]
         return coefficient_unit(design, effect)
-    if parameter.component == "sigma":
+    if parameter == SIGMA:
         return f"units of {design.response}"
+    if parameter.component == "sigma":
+        return "ratio of SDs" if parameter.bounds == POSITIVE else "correlation"
     return coefficient_unit(design, parameter.label)
 
 

@@ -48,6 +48,8 @@ class Component:
         Of the model's space; None for the ICC.
     at_mean : bool
         Whether predictors stand at their means.
+    unmoved : bool
+        Whether it is one of the parameters that the priors refer to.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Component:
     direction: Float[np.ndarray, " m"] | None
     parameter: Parameter | None
     at_mean: bool
+    unmoved: bool = True
 
     def natural(self, working: Numbers) -> Numbers:
         """Values in the units of the parameter."""
@@ -130,7 +133,8 @@ def make_component(design: Design, target: Target, label: str, at: str) -> Compo
         with np.errstate(divide="ignore"):
             return np.asarray(parameter.working(value))
 
-    place = _place(design, target, parameter, at_mean)
+    unmoved = _is_unmoved(design, target, parameter, at_mean)
+    place = target.space.place(label) if unmoved else None
     return Component(
         label=label,
         kind=parameter.component,
@@ -139,22 +143,22 @@ def make_component(design: Design, target: Target, label: str, at: str) -> Compo
         direction=_direction(target, parameter, place),
         parameter=parameter,
         at_mean=at_mean,
+        unmoved=unmoved,
     )
 
 
-def _place(
+def _is_unmoved(
     design: Design, target: Target, parameter: Parameter, at_mean: bool
-) -> int | None:
-    """The coordinate that it alone is a function of, and grows with."""
-    place = target.space.place(parameter.label)
-    if parameter.term is None or place is None:
-        return place
+) -> bool:
+    """Whether it is a parameter of effects at the origin that the priors refer to."""
+    if parameter.term is None:
+        return True
     moved = target.conditioned.movers[parameter.term]
     if at_mean:  # from the origin of the priors to the means
         asked = centred_factors(design, [np.eye(t.k) for t in design.groups])
         moved = asked[parameter.term] @ moved
     own = list(parameter.index)
-    return place if np.allclose(moved[own], np.eye(len(moved))[own]) else None
+    return bool(np.allclose(moved[own], np.eye(len(moved))[own]))
 
 
 def _direction(

@@ -11,20 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import gaussian_kde
 
 from bayeslmm.posterior.components import Component
 from bayeslmm.posterior.lattice import Lattice
-from bayeslmm.posterior.lines import WorkingDensity, density_along, normalised
+from bayeslmm.posterior.lines import (
+    WorkingDensity,
+    density_along,
+    kernel_density,
+    normalised,
+)
 from bayeslmm.posterior.margins import coordinate_margin
 from bayeslmm.posterior.prior_points import LogPrior, prior_density
 from bayeslmm.posterior.visits import log_target
 from bayeslmm.posterior.weighted import WeightedPoints
-from bayeslmm.priors import Priors
 
 # Lines that a density is averaged over, and seconds (by counts of operations) that its
-# evaluations may take before there are fewer.
-LINES, FEWEST_LINES, SECONDS = 384, 24, 10.0
+# evaluations may take before there are fewer; what one costs at least without a
+# compiled target; and from which cost on draws have to do, by a kernel density.
+LINES, FEWEST_LINES, SECONDS = 384, 64, 0.5
+UNCOMPILED, TOO_MUCH = 1e-4, 5e-4
 # A node of a lattice is used where what is summed there falls this far, in log units,
 # before the lattice ends; and so many at least.
 DEPTH, FEWEST = 5.0, 8
@@ -57,9 +62,7 @@ class ComponentCurves:
         return self.log_prior(values)
 
 
-def component_curves(
-    component: Component, points: WeightedPoints, priors: Priors
-) -> ComponentCurves:
+def component_curves(component: Component, points: WeightedPoints) -> ComponentCurves:
     """Prior and posterior of a component.
 
     Parameters
@@ -68,15 +71,13 @@ def component_curves(
         Of the same target.
     points : WeightedPoints
         Of the posterior.
-    priors : Priors
-        Of the model.
 
     Returns
     -------
     ComponentCurves
         Both.
     """
-    prior = prior_density(component, points.target, priors)
+    prior = prior_density(component, points.target)
     return ComponentCurves(component, posterior_density(component, points), prior)
 
 
@@ -86,8 +87,8 @@ def posterior_density(component: Component, points: WeightedPoints) -> WorkingDe
         return normalised(*_whole_margin(points.lattice, component.place))
     values = component.working(points.x)
     nodes = _nodes(values, points.weights)
-    if component.direction is None:
-        kernels = gaussian_kde(values, weights=points.weights)
+    if component.direction is None or points.target.statistics.seconds > TOO_MUCH:
+        kernels = kernel_density(values, points.weights)
         with np.errstate(divide="ignore"):
             return normalised(nodes, np.log(kernels(nodes)))
     kept, weights = _lines(points, values)
@@ -140,8 +141,9 @@ def _lines(
     Every so many of them in the order of the component: an average over such a sample
     varies less than over as many of them in any order.
     """
-    each = points.target.statistics.seconds * NODES
-    most = int(np.clip(SECONDS / max(each, 1e-9), FEWEST_LINES, LINES))
+    least = UNCOMPILED if points.target.compiled is None else 1e-6
+    each = max(points.target.statistics.seconds, least)
+    most = int(np.clip(SECONDS / (each * NODES), FEWEST_LINES, LINES))
     counts = np.flatnonzero(points.weights > 1e-7 * points.weights.max())
     if len(counts) <= most:
         weights = points.weights[counts]

@@ -145,7 +145,7 @@ def leaving(model: ModelSpec, target: Target, by: object) -> Leaving:
         raise ModelError(
             f"Rows are left out of sums over independent residuals, and with "
             f"residual={design.residual.label!r} rows of a series are correlated. "
-            f"Compare such models by log_evidence(), or fit the model to the data "
+            f"Compare such models by bayes_factor(), or fit the model to the data "
             f"without some levels and look at predict()."
         )
     kept = model.priors.centered

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.integrate import cumulative_simpson
 from scipy.interpolate import make_interp_spline
+from scipy.stats import gaussian_kde
 
 # Points between two nodes at which a density is integrated.
 BETWEEN = 16
@@ -28,6 +29,9 @@ NEGLIGIBLE = 700.0
 # Slope of a log density from which on the density itself falls to 0 at the end of its
 # range, and how far out of the nodes stands for that end.
 STEEP, FAR = 1.25, 40.0
+
+# Bandwidth of a kernel density, in Scott's: of a ratio of two a bump is a wave.
+SMOOTH = 1.3
 
 LogDensity = Callable[[Float[np.ndarray, "n m"]], Float[np.ndarray, " n"]]
 
@@ -157,3 +161,10 @@ def density_along(
     lines /= np.trapezoid(lines, nodes, axis=1)[:, None]
     with np.errstate(divide="ignore"):
         return normalised(nodes, np.log(weights @ lines))
+
+
+def kernel_density(
+    values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"] | None = None
+) -> gaussian_kde:
+    """Density of what there is no direction for."""
+    return gaussian_kde(values, lambda own: SMOOTH * own.scotts_factor(), weights)

@@ -6,7 +6,7 @@ closed forms, so that only these few are reweighted.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # it goes on beyond them, and about as much is missing of its density.
 EDGE = 1e-4
 GOOD_K = 0.7
+# Densities of cases at draws: with more cases there are fewer draws, but for so many.
+MOST_VALUES, FEWEST_DRAWS = 4_000_000, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def loo(
         )
     points = weighted_points(post)
     left = leaving(model, points.target, by)
+    points = _thinned(points, post.status.chains, len(left.cases))
     _check_needed(left)
     check_size(len(points.x), len(left.cases), "The densities of left-out cases")
     cores = useful_threads(points.target.statistics, available_cores())
@@ -94,6 +97,23 @@ def loo(
     )
     refits = list(with_bar(fits, len(again), progress if again else False, "refits"))
     return _elpd(model, left, points, found, dict(zip(again, refits, strict=True)))
+
+
+def _thinned(points: WeightedPoints, chains: int, n_cases: int) -> WeightedPoints:
+    """Draws evenly spread over each chain, as many as so many cases can have."""
+    size = len(points.x)
+    most = max(FEWEST_DRAWS, MOST_VALUES // n_cases)
+    if points.lattice is not None or size <= most:
+        return points
+    step = -(-size // most)
+    kept = np.arange(size).reshape(chains, -1)[:, ::step].ravel()
+    return replace(
+        points,
+        x=points.x[kept],
+        weights=np.full(len(kept), 1.0 / len(kept)),
+        log_density=points.log_density[kept],
+        log_prior=points.log_prior[kept],
+    )
 
 
 def reweight(

@@ -90,7 +90,7 @@ def _refuse_correlated(design: Design) -> None:
             f"Under residual={design.residual.label!r} rows of one series are "
             f"correlated given all effects, so the likelihood is no product over rows "
             f"and arviz.loo of rows has no meaning. Compare such models by "
-            f"quadrature's evidence, or leave out whole series."
+            f"bayes_factor(), or leave out whole series."
         )
 
 

@@ -14,12 +14,16 @@ from jaxtyping import Float
 from scipy.integrate import cumulative_simpson
 from scipy.interpolate import PchipInterpolator
 from scipy.special import betaln
-from scipy.stats import gaussian_kde, qmc
+from scipy.stats import qmc
 
 from bayeslmm.posterior.components import Component
-from bayeslmm.posterior.lines import WorkingDensity, density_along, normalised
+from bayeslmm.posterior.lines import (
+    WorkingDensity,
+    density_along,
+    kernel_density,
+    normalised,
+)
 from bayeslmm.posterior.target import Target
-from bayeslmm.priors import Priors
 
 # How far from the start of the searches a coordinate's prior is looked at, and its
 # points; a density that has not fallen by so many log units there is improper, or so
@@ -37,9 +41,7 @@ TAIL = 1e-4
 LogPrior = Callable[[Float[np.ndarray, " v"]], Float[np.ndarray, " v"]]
 
 
-def prior_density(
-    component: Component, target: Target, priors: Priors
-) -> LogPrior | None:
+def prior_density(component: Component, target: Target) -> LogPrior | None:
     """Log prior density of a component on its working scale; None if there is none.
 
     Parameters
@@ -48,8 +50,6 @@ def prior_density(
         An SD, a correlation, sigma or the ICC.
     target : Target
         With the priors of its coordinates.
-    priors : Priors
-        The same priors.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def prior_density(
         return _of_coordinate(target, component.place)
     parameter = component.parameter
     if parameter is not None and parameter.component == "corr":
-        found = _lkj_margin(component, target, priors)
+        found = _lkj_margin(component, target)
         if found is not None:
             return found
     found = _averaged(component, target)
@@ -77,9 +77,7 @@ def _of_coordinate(target: Target, place: int) -> LogPrior:
     return normalised(grid, log_density).log_at
 
 
-def _lkj_margin(
-    component: Component, target: Target, priors: Priors
-) -> LogPrior | None:
+def _lkj_margin(component: Component, target: Target) -> LogPrior | None:
     """One correlation of k under LKJ(eta): Beta(b, b) on (-1, 1), b = eta + k/2 - 1.
 
     None where the priors refer to effects at another origin, or are not LKJ's.
@@ -92,8 +90,8 @@ def _lkj_margin(
     parameter = component.parameter
     if parameter is None or parameter.term is None:
         return None
-    term, t = target.terms[parameter.term], parameter.term
-    if component.at_mean != priors.centered[t] or not term.structure.unstructured:
+    term = target.terms[parameter.term]
+    if not component.unmoved or not term.structure.unstructured:
         return None
     b = term.eta + 0.5 * (term.k - 2)
 
@@ -117,7 +115,7 @@ def _averaged(component: Component, target: Target) -> WorkingDensity | None:
     nodes = np.linspace(low - margin, high + margin, NODES)
     if component.direction is None:
         with np.errstate(divide="ignore"):
-            return normalised(nodes, np.log(gaussian_kde(values)(nodes)))
+            return normalised(nodes, np.log(kernel_density(values)(nodes)))
     grids = [_looked_at(target, i) for i in range(target.space.size)]
 
     def log_prior(x: Float[np.ndarray, "k m"]) -> Float[np.ndarray, " k"]:

@@ -117,7 +117,7 @@ def find_curves(
         return Curves(None, fixed_mixture(points, fixed[label].index[0]))
     if label in component_labels(design):
         component = make_component(design, points.target, label, at)
-        return Curves(component_curves(component, points, post.model.priors), None)
+        return Curves(component_curves(component, points), None)
     place = find_effect(design, label)
     if place is not None:
         return Curves(None, random_mixture(points, *place))

@@ -54,8 +54,8 @@ def singular_messages(
     found += [_slope_sentence(one) for one in slopes]
     if not slopes:
         found.append(
-            "What the likelihood looks like around it was not worked out, because one "
-            "value of it takes long here."
+            "What the likelihood looks like around it was not worked out: one value of "
+            "it takes long here, or what is at its limit has no profile."
         )
     found += [smaller_sentence(fit, one) for one in smaller]
     found += _posterior_sentences(known, share)
@@ -120,7 +120,7 @@ def _slope_sentence(one: Slope) -> str:
     """What the likelihood says along one parameter."""
     scale = one.upper if math.isfinite(one.upper) else float(one.values[-1])
     lower, upper = row((one.lower, one.upper), scale)
-    whole = one.lower <= -1.0 and one.upper >= 1.0
+    whole = one.values[0] < 0.0 and one.lower < -1.0 + SAME and one.upper > 1.0 - SAME
     if whole:
         worst = significant(float(one.rise.max()), 2)
         return (
