@@ -68,6 +68,9 @@ if TYPE_CHECKING:
         plot_offsets as plot_offsets,
         plot_posterior as plot_posterior,
         plot_precision as plot_precision,
+        plot_prior_predictive as plot_prior_predictive,
+        plot_prior_sensitivity as plot_prior_sensitivity,
+        plot_priors as plot_priors,
         plot_profile as plot_profile,
         plot_ranef as plot_ranef,
         plot_rank as plot_rank,
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
         plot_varcomp as plot_varcomp,
     )
     from bayeslmm.posterior import Posterior as Posterior
+    from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
     from bayeslmm.reporting import report as report
@@ -135,6 +139,9 @@ _ROOM_OF = {
     "plot_offsets": "plots",
     "plot_posterior": "plots",
     "plot_precision": "plots",
+    "plot_prior_predictive": "plots",
+    "plot_prior_sensitivity": "plots",
+    "plot_priors": "plots",
     "plot_profile": "plots",
     "plot_ranef": "plots",
     "plot_rank": "plots",
@@ -149,6 +156,7 @@ _ROOM_OF = {
     "pooling_table": "comparison",
     "power": "planning",
     "precision": "planning",
+    "prior_sensitivity": "posterior.sensitivity",
     "read": "data",
     "reading": "comparison",
     "report": "reporting",

@@ -15,11 +15,12 @@ import xarray as xr
 from sampling import sample_unchecked, unchecked
 
 from bayeslmm import Model, ModelError, Posterior
+from bayeslmm.design.shares import variance_parts
 from bayeslmm.families import FAMILIES
 from bayeslmm.posterior import predictions
 from bayeslmm.posterior.explained import Spread, explained_draws
 from bayeslmm.posterior.shares import drawn_values, expected_count
-from bayeslmm.reml.shares import icc_quantities, r2_quantities, variance_parts
+from bayeslmm.reml.shares import icc_quantities, r2_quantities
 
 EXACT = 1e-10
 FULL = "Reaction ~ Days + (Days | Subject)"

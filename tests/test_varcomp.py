@@ -284,8 +284,9 @@ def post(sleepstudy):
 
 def test_each_draw_has_the_shares_of_an_estimate_there(post, sleep):
     """The tables of the posterior are those of REML at each draw, described."""
+    from bayeslmm.design.shares import variance_parts
     from bayeslmm.posterior.shares import drawn_values
-    from bayeslmm.reml.shares import icc_quantities, variance_parts
+    from bayeslmm.reml.shares import icc_quantities
 
     values = drawn_values(post.model, post.idata)
     parts = variance_parts(post.model.design, values)

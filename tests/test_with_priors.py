@@ -57,7 +57,8 @@ def test_same_numbers_as_a_model_made_with_them(model, classrooms):
     made = Model("score ~ edu + (edu | classroom)", classrooms, priors=changes)
     assert model.with_priors(changes).priors == made.priors
     kept = Model("score ~ edu + (edu | classroom)", classrooms, priors=made.priors)
-    assert kept.priors is made.priors
+    assert kept.priors == made.priors
+    assert kept.priors.design is kept.design
 
 
 def test_priors_of_another_model_are_refused(model, classrooms):

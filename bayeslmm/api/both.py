@@ -141,6 +141,10 @@ class Fit:
         """Rows or levels left out and predicted; see `Posterior.loo`."""
         return self.need_posterior().loo(by)
 
+    def prior_sensitivity(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """The posterior under other priors; see `bayeslmm.prior_sensitivity`."""
+        return self.need_posterior().prior_sensitivity(**options)
+
     def shrinkage(self) -> "pd.DataFrame":
         """No, partial and complete pooling of every level."""
         from bayeslmm.comparison import shrinkage_table

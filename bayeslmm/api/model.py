@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.api.before import BeforeData
 from bayeslmm.spec import Method, ModelSpec
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from bayeslmm.reml.matrices import Chosen
 
 
-class Model(ModelSpec):
+class Model(BeforeData, ModelSpec):
     """A Bayesian linear mixed model: what it says, not yet what it finds.
 
     Parameters

@@ -24,10 +24,12 @@ from bayeslmm.plots.ladder import (
 )
 from bayeslmm.plots.matrices import plot_matrices
 from bayeslmm.plots.precision import plot_precision
+from bayeslmm.plots.priors import plot_prior_predictive, plot_priors
 from bayeslmm.plots.profiles import plot_profile
 from bayeslmm.plots.ranef import plot_ranef
 from bayeslmm.plots.ranks import plot_rank
 from bayeslmm.plots.residuals import plot_residuals
+from bayeslmm.plots.sensitivity import plot_prior_sensitivity
 from bayeslmm.plots.shrinkage import plot_shrinkage
 from bayeslmm.plots.singular import plot_singular
 
@@ -43,6 +45,9 @@ __all__ = [
     "plot_offsets",
     "plot_posterior",
     "plot_precision",
+    "plot_prior_predictive",
+    "plot_prior_sensitivity",
+    "plot_priors",
     "plot_profile",
     "plot_ranef",
     "plot_rank",

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import rows_of
 from bayeslmm.design.known import LevelWord
+from bayeslmm.design.shares import mean_variance
 from bayeslmm.errors import ModelError, is_choice, listed
 from bayeslmm.families import FAMILIES, Family, Others
 from bayeslmm.posterior.places import residual_draws
@@ -29,7 +30,6 @@ from bayeslmm.posterior.predictions import (
     row_chunks,
 )
 from bayeslmm.posterior.tables import beta_draws
-from bayeslmm.reml.shares import mean_variance
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ labels of `parameters`.
 import math
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Float
@@ -300,6 +300,42 @@ class Posterior(Choices, Combinations, Components, Distributions, Responses):
 
         tree = with_log_likelihood(self.model, self.idata)
         return replace(self, idata=tree)
+
+    def compute_log_prior(self) -> "Posterior":
+        """The same posterior with log priors, for power-scaling by `arviz.psense`.
+
+        Returns
+        -------
+        Posterior
+            Its ``idata`` has a group ``log_prior``: for each draw the log density that
+            the prior of a parameter states, on its own scale; of the correlations of a
+            group one for all.
+
+        Raises
+        ------
+        ModelError
+            If the posterior was sampled through PyMC, which has a function for it.
+
+        Notes
+        -----
+        With `compute_log_likelihood`, ``arviz.psense_summary(post.idata,
+        var_names=["edu", "sigma"])`` says what hangs on the priors [1]_. Priors are of
+        what ``model.priors`` prints, an intercept at the mean of the predictors, say.
+
+        References
+        ----------
+        .. [1] Kallioinen et al. (2024). Stat. Comput. 34, 57.
+           https://doi.org/10.1007/s11222-023-10366-5
+        """
+        from bayeslmm.posterior.log_prior import with_log_prior
+
+        return replace(self, idata=with_log_prior(self.model, self.idata))
+
+    def prior_sensitivity(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """The same data under other priors; see `bayeslmm.prior_sensitivity`."""
+        from bayeslmm.posterior.sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self, **options)
 
     def save(
         self, path: str | PathLike[str], *, force: bool = False

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.shares import Values, mean_variance
 from bayeslmm.errors import ModelError, listed
 from bayeslmm.families import FAMILIES
 from bayeslmm.posterior.places import residual_draws
@@ -23,13 +24,7 @@ from bayeslmm.posterior.tables import (
     interval_bounds,
 )
 from bayeslmm.posterior.tails import Missing
-from bayeslmm.reml.shares import (
-    Quantities,
-    Values,
-    mean_variance,
-    quantity_table,
-    with_notes,
-)
+from bayeslmm.reml.shares import Quantities, quantity_table, with_notes
 from bayeslmm.spec import ModelSpec
 
 if TYPE_CHECKING:

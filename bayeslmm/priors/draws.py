@@ -98,7 +98,7 @@ def prior_draws(
 
 def check_proper(priors: Priors, design: Design) -> None:
     """Raise where a parameter has a flat prior, from which nothing can be drawn."""
-    flat = [p for p in _univariate(priors, design) if priors.of(p).is_flat]
+    flat = flat_parameters(priors, design)
     if not flat:
         return
     first = flat[0]
@@ -115,6 +115,11 @@ def check_proper(priors: Priors, design: Design) -> None:
         f"calibration. Take proper ones: model.with_priors('weak'), or for "
         f"{first.label!r} alone model.with_priors({given})."
     )
+
+
+def flat_parameters(priors: Priors, design: Design) -> list[Parameter]:
+    """Those whose prior is flat."""
+    return [p for p in _univariate(priors, design) if priors.of(p).is_flat]
 
 
 def _univariate(priors: Priors, design: Design) -> Iterator[Parameter]:
@@ -205,6 +210,7 @@ _DRAWN: MappingProxyType[str, Callable[[np.random.Generator, Numbers, int], Any]
             "Gamma": lambda rng, a, n: rng.gamma(a["alpha"], 1.0 / a["beta"], n),
             "InverseGamma": lambda rng, a, n: a["beta"] / rng.gamma(a["alpha"], 1.0, n),
             "LogNormal": lambda rng, a, n: rng.lognormal(a["mu"], a["sigma"], n),
+            "Laplace": lambda rng, a, n: rng.laplace(a["mu"], a["b"], n),
             "Beta": lambda rng, a, n: rng.beta(a["alpha"], a["beta"], n),
         }
     )

@@ -78,7 +78,7 @@ def make_priors(
     check_family(family)
     if isinstance(spec, Priors):
         _check_same_parameters(spec, design, family)
-        return spec
+        return spec if spec.design is design else replace(spec, design=design)
     if isinstance(spec, str):
         return _of_set(spec, design, family, center_predictors)
     if not isinstance(spec, Mapping):
@@ -167,7 +167,7 @@ def _labelled(priors: Priors, design: Design) -> Priors:
     """The priors with their printed rows."""
     where = References(priors.references, priors.fixed_reference)
     rows = prior_rows(priors, priors.corr_reason, design, where)
-    return replace(priors, labels=rows)
+    return replace(priors, labels=rows, design=design)
 
 
 def _changed(base: Priors, given: dict[str, Any], design: Design) -> Priors:

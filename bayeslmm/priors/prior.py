@@ -6,13 +6,17 @@ and back.
 
 import html
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import Parameter
-from bayeslmm.errors import PriorError
+from bayeslmm.errors import PriorError, check_fraction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Matrix = tuple[tuple[float, ...], ...]
 """A matrix by rows, which can be compared and stored."""
@@ -150,6 +154,7 @@ class Priors:
     references: tuple[Matrix | None, ...] = ()
     fixed_reference: Matrix | None = None
     corr_reason: str = ""
+    design: Design | None = field(default=None, compare=False)
 
     def of(self, parameter: Parameter) -> Prior:
         """Prior of a fixed effect, an SD, sigma or another parameter by its label."""
@@ -184,14 +189,51 @@ class Priors:
         """The same of the fixed effects; None if that is the identity."""
         return None if self.fixed_reference is None else np.array(self.fixed_reference)
 
+    def meaning(self, *, prob: float = 0.95) -> "pd.DataFrame":
+        """What the priors say, in the units of the data, and of shares of variance.
+
+        Parameters
+        ----------
+        prob : float, default 0.95
+            Probability of the equal-tailed intervals.
+
+        Returns
+        -------
+        DataFrame
+            Index ``label``: every parameter, and of a Gaussian model ``ICC``,
+            ``R2 (fixed effects)`` and ``R2 (all)``, which the priors imply together,
+            by 4,000 draws of them with a fixed seed, averaged over the rows as
+            ``icc()`` and ``r2()`` of a fit. Columns ``prior``, ``median``, ``lower``,
+            ``upper`` in units of the parameter (NaN of a flat prior) and ``words``.
+            An intercept is that at the mean of the predictors where the printed
+            priors say so.
+
+        Raises
+        ------
+        ModelError
+            If `prob` is no probability.
+        PriorError
+            If these are no priors of a model.
+        """
+        from bayeslmm.priors.meaning import meaning_table
+
+        check_fraction(prob, "prob")
+        if self.design is None:
+            raise PriorError("These priors belong to no model: ask model.priors.")
+        return meaning_table(self, self.design, prob)
+
     def __repr__(self) -> str:
-        """A table of parameter, prior and reason."""
+        """Tables of parameter, prior and reason, and of what each prior says."""
         head = f"Priors {self.name!r}"
         widths = [max((len(row[i]) for row in self.labels), default=0) for i in (0, 1)]
         lines = [
             f"  {label:<{widths[0]}}  {prior:<{widths[1]}}  {reason}".rstrip()
             for label, prior, reason in self.labels
         ]
+        if self.design is not None:
+            from bayeslmm.priors.meaning import meaning_lines
+
+            lines += ["What they say", *meaning_lines(self, self.design)]
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:

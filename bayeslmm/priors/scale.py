@@ -19,6 +19,12 @@ from bayeslmm.priors.prior import Prior
 Kind = Literal["flat", "half_normal", "half_t", "gamma", "inverse_gamma", "log_normal"]
 LogScaleDensity = Callable[[float], tuple[float, float]]
 
+# Priors that textbooks state of the variance, or of its log, for `prior_sensitivity`:
+# uniform ones by the power of the SD that is the density of its log, and the
+# inverse-gamma of the variance. Nobody can write them for PyMC, so they have no key.
+POWERS = {"FlatVariance": 2.0, "FlatLog": 0.0}
+ROOT_INVERSE_GAMMA = "InverseGammaVariance"
+
 _BIG = 700.0  # exp overflows just above
 # The table: knots every 1/500 in log units keep the cubic's error below 1e-8, and 25
 # units below and 12 above the mode of log sd leave only the power-law tails outside,
@@ -46,6 +52,8 @@ class ScaleForm:
 def scale_form(prior: Prior) -> ScaleForm | None:
     """Closed form of a prior on a positive parameter, None if it needs a table."""
     args = prior.arguments
+    if prior.name in POWERS:
+        return ScaleForm("gamma", POWERS[prior.name], 0.0, 0.0)
     if prior.is_flat:
         return ScaleForm("flat", 0.0, 0.0, 0.0)
     if prior.name == "HalfNormal":
@@ -201,11 +209,29 @@ def scale_table(prior: Prior) -> ScaleTable:
     PriorError
         If the density is zero on part of the positive numbers (a hard bound).
     """
-    evaluate = _pymc_density(prior)
+    evaluate = root_inverse_gamma(prior) or _pymc_density(prior)
     mode = _mode(prior, evaluate)
     x = mode - _BELOW + TABLE_STEP * np.arange(round((_BELOW + _ABOVE) / TABLE_STEP))
     value, slope = _finite_part(prior, x, *evaluate(x))
     return ScaleTable(float(x[0]), np.array([value, slope]))
+
+
+def root_inverse_gamma(prior: Prior) -> Callable | None:
+    """Log density of log sd and slope where sd**2 is InverseGamma(alpha, beta)."""
+    if prior.name != ROOT_INVERSE_GAMMA:
+        return None
+    a, b = prior.arguments["alpha"], prior.arguments["beta"]
+    constant = a * math.log(b) - math.lgamma(a) + math.log(2.0)
+
+    def density(
+        x: Float[np.ndarray, " m"],
+    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """At logs of the SD."""
+        with np.errstate(over="ignore"):
+            rate = b * np.exp(-2.0 * x)
+        return constant - 2.0 * a * x - rate, 2.0 * (rate - a)
+
+    return density
 
 
 def _tabulated(table: ScaleTable) -> LogScaleDensity:

@@ -19,15 +19,14 @@ from jaxtyping import Float, Int
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.points import Points, effect_points
 from bayeslmm.design.recipe import Recipe
+from bayeslmm.design.shares import Values, residual_variance
 from bayeslmm.errors import ModelError, check_flag
 from bayeslmm.reml.shares import (
     Numbers,
     Quantities,
-    Values,
     group_names,
     group_quantities,
     icc_quantities,
-    residual_variance,
     terms_of,
 )
 

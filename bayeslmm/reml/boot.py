@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.shares import Values
 from bayeslmm.errors import (
     ModelError,
     check_count,
@@ -22,7 +23,6 @@ from bayeslmm.errors import (
 )
 from bayeslmm.reml.chunks import check_jobs, in_chunks
 from bayeslmm.reml.refit import Refitted, make_refitter
-from bayeslmm.reml.shares import Values
 from bayeslmm.simulation import Parameters, responses_at
 
 if TYPE_CHECKING:

@@ -16,16 +16,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.shares import Values, residual_variance, variance_parts
 from bayeslmm.design.space import SIGMA, Parameter
 from bayeslmm.marginal.conditioning import moved_moments
 from bayeslmm.reml.centred import centred_factors
-from bayeslmm.reml.shares import (
-    Numbers,
-    Quantities,
-    Values,
-    residual_variance,
-    variance_parts,
-)
+from bayeslmm.reml.shares import Numbers, Quantities
 from bayeslmm.tables.both import source_index, source_keys
 
 AT_MEAN = (

@@ -5,16 +5,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bayeslmm.design.shares import Values
 from bayeslmm.errors import check_fraction, is_count
 from bayeslmm.reml.at_points import icc_asked
 from bayeslmm.reml.centred import At, is_at_mean
-from bayeslmm.reml.shares import (
-    Quantities,
-    Values,
-    quantity_table,
-    r2_quantities,
-    with_notes,
-)
+from bayeslmm.reml.shares import Quantities, quantity_table, r2_quantities, with_notes
 from bayeslmm.reml.sources import source_quantities
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.posterior.propriety import propriety_notes
+from bayeslmm.posterior.sensitivity import quick_sensitivity
 from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.components import components_table
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
@@ -24,8 +25,10 @@ from bayeslmm.reporting.tables import (
     comparison_table,
     grouping_table,
     posterior_table,
+    prior_meanings,
     priors_table,
     reml_table,
+    sensitivity_table,
     tests_table,
 )
 
@@ -160,6 +163,16 @@ def report_html(
     return template.render(_page(fit, record, drawn))
 
 
+def _prior_tables(post: "Posterior") -> tuple[TextTable, ...]:
+    """The priors, what they say, and the results under others where that is quick."""
+    others = quick_sensitivity(post)
+    return (
+        priors_table(post.model.priors),
+        prior_meanings(post.model.priors),
+        *(() if others is None else (sensitivity_table(others),)),
+    )
+
+
 def _page(fit: Fitted, record: Record, drawn: Pictures) -> dict[str, Any]:
     """What the template shows: the answer and the main figure, then the tables."""
     model, post = fit.model, fit.posterior
@@ -172,7 +185,7 @@ def _page(fit: Fitted, record: Record, drawn: Pictures) -> dict[str, Any]:
         _explanation(model),
     ]
     if post is not None:
-        sections.append(Section("Priors", tables=(priors_table(model.priors),)))
+        sections.append(Section("Priors", tables=_prior_tables(post)))
     if others:
         sections.append(Section("Figures", figures=tuple(others)))
     sections.append(Section("How it was made", tuple(record_lines(record, model))))

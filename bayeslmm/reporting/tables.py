@@ -37,6 +37,7 @@ TEST_NAMES = {
     "kenward-roger": "Kenward-Roger",
     "posterior": "posterior",
 }
+MOST_COLUMNS = 5  # parameters of the table of other priors
 OTHERS = "Other parameters of the family"
 DDF_NOTE = "df, p and intervals of fixed effects: t by Satterthwaite's method"
 
@@ -170,6 +171,53 @@ def priors_table(priors: Priors) -> TextTable:
     """Every prior with its reason."""
     rows = tuple(("", labels) for labels in priors.labels)
     return TextTable(f"Priors: {priors.name}", ("", "prior", "reason"), rows, left=True)
+
+
+def prior_meanings(priors: Priors) -> TextTable:
+    """What each prior says in the units of the data, and the shares they imply."""
+    table = priors.meaning()
+    rows = tuple(
+        ("", (str(label), str(words)))
+        for label, words in zip(table.index, table["words"], strict=True)
+    )
+    return TextTable("What the priors say", ("", "prior mass"), rows, left=True)
+
+
+def sensitivity_table(table: pd.DataFrame) -> TextTable:
+    """Medians and intervals under other priors, a row for each, SDs first."""
+    order = {"sd": 0, "corr": 1, "sigma": 2, "fixef": 3}
+    known = table.drop_duplicates("parameter").sort_values(
+        "component", key=lambda own: own.map(order), kind="stable"
+    )
+    chosen = [str(label) for label in known["parameter"]][:MOST_COLUMNS]
+    rows = []
+    for name, own in table.groupby("prior", sort=False):
+        numbers = dict(
+            zip(
+                own["parameter"],
+                own[["median", "lower", "upper"]].to_numpy(float).tolist(),
+                strict=True,
+            )
+        )
+        rows.append(("", (str(name), *(_under(*numbers[c]) for c in chosen))))
+    return TextTable(
+        "The same data under other priors: median, 95% equal-tailed interval",
+        ("", *chosen),
+        tuple(rows),
+        notes=tuple(
+            f"{name}: {how}."
+            for name, how in table.drop_duplicates("prior")[["prior", "how"]].to_numpy()
+            if how.startswith("refused")
+        ),
+    )
+
+
+def _under(median: float, lower: float, upper: float) -> str:
+    """Median and interval of a parameter; a hyphen where there is no posterior."""
+    if not math.isfinite(median):
+        return MISSING
+    places = decimals_for((upper - lower) / 4.0)
+    return f"{number(median, places)} {interval(lower, upper, places)}"
 
 
 def grouping_table(table: pd.DataFrame) -> TextTable:

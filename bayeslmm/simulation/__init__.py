@@ -6,7 +6,9 @@ and sigma; gives responses.
 
 from bayeslmm.simulation.prior import (
     parameters_of as parameters_of,
+    predictive_table as predictive_table,
     prior_parameters as prior_parameters,
+    prior_predictive as prior_predictive,
 )
 from bayeslmm.simulation.responses import (
     Parameters as Parameters,

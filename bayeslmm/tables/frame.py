@@ -38,6 +38,7 @@ OWN: dict[str, Callable[[float], str]] = {
     "ess_bulk": count,
     "ess_tail": count,
     "rhat": lambda value: number(value, 3),
+    "k": lambda value: number(value, 2),
     "t": lambda value: number(value, 2),
     "F": lambda value: number(value, 2),
     "df": degrees,
