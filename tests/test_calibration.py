@@ -523,19 +523,23 @@ def test_the_other_routes_are_calibrated(method: Any) -> None:
 def test_sds_that_are_a_half_too_large_are_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = refits.prior_parameters
+    """Draws, not priors: eight levels outweigh a prior that is off by as much."""
+    plain = refits.sample
 
-    def larger(*given: Any) -> list[Any]:
+    def larger(own: Any, **options: Any) -> Any:
         """SDs of the random effects."""
-        return [
-            one._replace(factors=tuple(1.5 * L for L in one.factors))
-            for one in plain(*given)
-        ]
+        post = plain(own, **options)
+        drawn = post.idata["posterior"]
+        drawn["1|g_sigma"] = 1.5 * drawn["1|g_sigma"]
+        return post
 
-    monkeypatch.setattr(refits, "prior_parameters", larger)
+    monkeypatch.setattr(refits, "sample", larger)
     with unchecked():
-        found = shapes()["crossed"].calibrate(n=SETS, seed=11, progress=False)
+        found = shapes()["three levels"].calibrate(
+            n=100, seed=11, draws=200, progress=False
+        )
     assert not found.ok
+    assert "1|g_sigma: true values lie too often below its draws" in found.verdict
 
 
 @pytest.mark.slow
