@@ -249,7 +249,7 @@ def test_equal_sds_are_turned_together(rows):
         assert (np.ptp(coefs(path, "x")) == 0.0) == (word == "homcs")
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(shift=st.floats(-100.0, 100.0), scale=st.floats(0.01, 100.0))
 def test_units_of_the_response_are_those_of_the_path(rows, shift, scale):
     model = lmm.Model("y ~ x + (1 | g)", rows)

@@ -101,13 +101,10 @@ def shrinkage_path(
     >>> pupils = lmm.simulate_classrooms(3, 10, seed=1).data
     >>> reml = lmm.Model("score ~ edu + (1 | classroom)", pupils).fit_reml()
     >>> path = lmm.shrinkage_path(reml, sd=[0, 1, float("inf")])
-    >>> path[path["level"] != ""].pivot(index="sd", columns="level", values="estimate"
-    ... ).round(2)
-    level   c00    c01    c02
-    sd
-    0.0   10.74  10.74  10.74
-    1.0   10.99   9.71  11.65
-    inf   11.02   9.57  11.76
+    >>> levels = path[path["level"] != ""]
+    >>> wide = levels.pivot(index="level", columns="sd", values="estimate")
+    >>> [[round(float(one), 2) for one in row] for row in wide.to_numpy()]
+    [[10.79, 10.99, 11.02], [10.79, 9.72, 9.57], [10.79, 11.64, 11.76]]
     """
     check_fraction(prob, "prob")
     reml = path_reml(fit)
