@@ -49,6 +49,10 @@ LARGEST_K = 0.7
 # Up to so many variance parameters all priors share one lattice.
 LATTICE_UP_TO = 3
 FITTED = "as fitted"
+NO_BRMS = (
+    "The priors of brms are left out: they take the median of the response, and this "
+    "fit has no rows."
+)
 
 Ends = tuple[float, float, float]
 
@@ -87,7 +91,8 @@ def prior_sensitivity(
         ``"exponential (PC)"`` and ``"gamma(2)"`` with scale s, s the SD of y over that
         of the column, ``"inverse-gamma"`` (0.001, 0.001 s**2 on the variance),
         ``"uniform on sd"``, ``"uniform on variance"``, ``"uniform on log sd"``; and all
-        priors as ``"bambi"``, ``"brms"`` and ``"blme"`` have them.
+        priors as ``"bambi"``, ``"brms"`` and ``"blme"`` have them; those of brms
+        need the rows of the fit.
     prob : float, default 0.95
         Probability of the equal-tailed intervals.
     seed : int or Generator, optional
@@ -158,7 +163,10 @@ def prior_sensitivity(
             break
         why = f"fitted again, weights had k = {found[name].k:.2f}"
         found[name] = _Answer(again, why, found[name].k)
-    return _table(post.model, variants, found)
+    table = _table(post.model, variants, found)
+    if priors is None and "brms" not in variants:
+        table.attrs["notes"] = [NO_BRMS]
+    return table
 
 
 def quick_sensitivity(post: Posterior) -> "pd.DataFrame | None":
