@@ -246,3 +246,15 @@ def test_sleepstudy_has_the_evidence_of_its_quadrature(sleepstudy):
     own = evidence(model)
     assert own.log_evidence == pytest.approx(exact, abs=LATTICE)
     assert abs(own.check - exact) < 4 * own.check_error
+
+
+def test_the_likelihood_of_an_sd_at_0_is_the_factor_of_savage_and_dickey(
+    balanced, found
+):
+    """Posterior over prior at 0; to the last node of a lattice the sums are whole."""
+    post = sample_unchecked(balanced, seed=1, draws=100, chains=2)
+    with unchecked():
+        at = post.density("1|g_sigma", [0.0, 1e-6, 1e-3])
+    factor = 1.0 / found.table.loc["(1 | g)", "bf"]
+    np.testing.assert_allclose(at["likelihood"], factor, rtol=LATTICE)
+    np.testing.assert_allclose(at["density"], at["prior"] * factor, rtol=LATTICE)

@@ -200,10 +200,37 @@ def test_a_component_that_may_be_nothing(public_data: Any) -> None:
         post = model.sample(draws=200, seed=1, progress=False)
         table = lmm.varcomp_table(reml, post, labels=["1|Batch_sigma"])
         figure = lmm.plot_varcomp(reml, post)
+        ridge = lmm.plot_singular(reml, post).axes[0]
+        lines = {str(line.get_label()): line for line in ridge.lines}
+        curve = lines["posterior density over its maximum"]
+        density = post.density("1|Batch_sigma", curve.get_xdata())["density"]
+    np.testing.assert_allclose(curve.get_ydata(), density / density.max())
     row = table.loc["1|Batch_sigma"]
     assert row["reml"] == 0.0
     assert math.isnan(row["wald_upper"])
     assert row["profile_lower"] == 0.0 < row["profile_upper"]
     assert row["effective_levels"] < 2.0
     assert "whether it matters is open" in table.attrs["notes"][1]
+    share = f"{100 * (1.0 - row['contraction']):.0f}% prior, HalfStudentT"
+    assert f"The posterior is {share}" in table.attrs["notes"][1]
+    assert "quote the two together" in table.attrs["notes"][1]
     assert len(figure.axes) == 6
+
+
+def test_a_posterior_under_the_top_of_its_prior_is_not_the_prior(
+    public_data: Any,
+) -> None:
+    """Six levels that are seen well where the prior is high: the data say all of it."""
+    model = lmm.Model(
+        "diameter ~ 1 + (1 | plate) + (1 | sample)", public_data("Penicillin")
+    )
+    reml, post = model.fit_reml(), sample_unchecked(model, seed=1, draws=200)
+    with unchecked():
+        table = lmm.varcomp_table(reml, post, labels=["1|sample_sigma"])
+    row = table.loc["1|sample_sigma"]
+    assert row["overlap"] > 0.4
+    assert row["contraction"] > 0.9
+    assert (
+        f"is {100 * (1.0 - row['contraction']):.0f}% prior" in table.attrs["notes"][1]
+    )
+    assert "quote the two" not in table.attrs["notes"][1]

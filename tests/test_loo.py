@@ -310,3 +310,15 @@ def test_sleepstudy_without_each_subject(sleepstudy):
         error = float(found.mcse_i.sel(Subject=subject))
         far.append((own + log_evidence(sleepstudy[~gone])) / error)
     assert np.abs(far).max() < 4.0
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("a", "a new a predicted together, with new levels of a:b?"),
+        ("a:b", "a new a:b predicted together, levels of a being known where they"),
+    ],
+)
+def test_levels_within_a_level_that_is_left_out_are_new_too(by, words):
+    model = Model("y ~ x + (1 | a / b)", toy())
+    assert words in loo_module.question(model, by)

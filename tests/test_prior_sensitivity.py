@@ -11,8 +11,8 @@ import bayeslmm as lmm
 from bayeslmm import Model, ModelError, Posterior, PriorError
 from bayeslmm.posterior import sensitivity
 from bayeslmm.posterior.quadrature import quadrature
-from bayeslmm.posterior.sensitivity import FITTED, prior_sensitivity
-from bayeslmm.priors.standard import STANDARD
+from bayeslmm.posterior.sensitivity import prior_sensitivity
+from bayeslmm.priors.standard import FITTED, STANDARD
 
 SD = "1|classroom_sigma"
 # The chapter's figures have two decimals and were made by another quadrature.

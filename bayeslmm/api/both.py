@@ -157,6 +157,18 @@ class Fit:
 
         return plot_shrinkage(self.need_reml(), self.posterior, **options)
 
+    def shrinkage_path(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """Estimates as a group's SD runs 0 to infinity: `bayeslmm.shrinkage_path`."""
+        from bayeslmm.comparison import shrinkage_path
+
+        return shrinkage_path(self.need_reml(), **options)
+
+    def plot_shrinkage_path(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """The same drawn; options as of `bayeslmm.plot_shrinkage_path`."""
+        from bayeslmm.plots import plot_shrinkage_path
+
+        return plot_shrinkage_path(self.posterior or self.need_reml(), **options)
+
     def plot_fits(self, **options: Any) -> "Figure":  # noqa: ANN401
         """Three lines for each level; options as of `bayeslmm.plot_fits`."""
         from bayeslmm.plots import plot_fits

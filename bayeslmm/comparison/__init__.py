@@ -9,6 +9,7 @@ from bayeslmm.comparison.components import component_panels, varcomp_table
 from bayeslmm.comparison.effect_tests import effect_tests
 from bayeslmm.comparison.lrt import anova
 from bayeslmm.comparison.pairs import check_kind, check_same_model
+from bayeslmm.comparison.path import shrinkage_path
 from bayeslmm.comparison.pooling import pooling_table
 from bayeslmm.comparison.pull import prior_pull
 from bayeslmm.comparison.reading import reading
@@ -29,6 +30,7 @@ __all__ = [
     "prior_pull",
     "reading",
     "shrinkage_covariances",
+    "shrinkage_path",
     "shrinkage_table",
     "unit_words",
     "varcomp_table",

@@ -3,17 +3,16 @@
 import math
 from typing import TYPE_CHECKING
 
-from bayeslmm.tables.numbers import number, significant
+from bayeslmm.tables.numbers import number, row as in_row, significant
 
 if TYPE_CHECKING:
     from bayeslmm.comparison.components import ComponentPanel
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
 
-# Overlap of posterior and prior from which on a parameter is weakly identified, as
-# Garrett and Zeger (2000) have it; but not where so much of the prior's variance is
-# gone: a prior that is right overlaps with any posterior.
-WEAK, GONE = 0.35, 0.9
+# Share of the prior's variance that is left from which on the prior is quoted with it:
+# then the posterior is half as wide.
+WEAK = 0.25
 # Few levels, by what they tell of an SD.
 FEW = 6.0
 # A probability that leaves no doubt, and one that leaves all.
@@ -37,17 +36,26 @@ def component_sentences(
 def _first(panel: "ComponentPanel", reml: "RemlFit", prob: float) -> str:
     """Point and interval, of the posterior and of REML."""
     row = panel.row
-    shown = [significant(row[name]) for name in ("median", "eti_lower", "eti_upper")]
+    names = "median", "eti_lower", "eti_upper", "reml"
+    shown = _shown(panel, *names)
     text = (
         f"posterior median {shown[0]}, {100 * prob:.4g}% ETI {shown[1]} to {shown[2]}"
     )
     if math.isnan(row["reml"]):
         return f"{text}; {reml.method} has no estimate, as an SD of it is 0."
-    text += f"; {reml.method} {significant(row['reml'])}"
+    text += f"; {reml.method} {shown[3]}"
     if math.isnan(row["profile_lower"]) or math.isnan(row["profile_upper"]):
         return text + "."
-    ends = [significant(row[name]) for name in ("profile_lower", "profile_upper")]
+    ends = _shown(panel, "profile_lower", "profile_upper")
     return f"{text}, profile {ends[0]} to {ends[1]}."
+
+
+def _shown(panel: "ComponentPanel", *names: str) -> list[str]:
+    """Numbers of a row: of a correlation as its range has them, else three digits."""
+    values = [panel.row[name] for name in names]
+    if panel.row["component"] == "corr":
+        return in_row(values, 1.0)
+    return [significant(value) for value in values]
 
 
 def _intervals(panel: "ComponentPanel") -> list[str]:
@@ -104,23 +112,25 @@ def _size(panel: "ComponentPanel") -> list[str]:
 
 def _prior(panel: "ComponentPanel", post: "Posterior") -> list[str]:
     """How much of the posterior is the prior's."""
-    share, parameter = panel.row["overlap"], panel.curves.component.parameter
+    share, parameter = 1.0 - panel.row["contraction"], panel.curves.component.parameter
     name = ""
     if parameter is not None and parameter.component != "corr":
         name = f", {post.model.priors.of(parameter)}"
     if math.isnan(share):
         flat = panel.curves.log_prior is not None
         return ["Its prior is flat: no share of it is the prior's."] if flat else []
-    percent, left = f"{100 * share:.0f}%", 1.0 - panel.row["contraction"]
-    if share >= WEAK and left > 1.0 - GONE:
+    percent = f"{100 * share:.0f}%" if share >= 0.005 else "less than 1%"
+    if share > 1.0:
+        return [
+            f"The posterior is wider than the prior{name}, with {percent} of its "
+            f"variance: quote the two together, or try another prior."
+        ]
+    if share >= WEAK:
         return [
             f"The posterior is {percent} prior{name}: quote the two together, or try "
             f"another prior."
         ]
-    return [
-        f"The data leave {significant(100 * left, 2)}% of the variance of its prior"
-        f"{name}; {percent} of the posterior lies under it."
-    ]
+    return [f"The posterior is {percent} prior{name}."]
 
 
 def _chance(value: float) -> str:

@@ -154,7 +154,9 @@ def varcomp_table(
     table.attrs |= {"prob": prob, "method": reml.method, "at": at}
     percent = interval_name(prob, "wald").removesuffix(" Wald")
     table.attrs["notes"] = (
-        f"All intervals are {percent}.",
+        f"All intervals are {percent}. A posterior is so much prior as it has of the "
+        f"prior's variance, of the log of an SD, the atanh of a correlation and the "
+        f"logit of an ICC.",
         *(s for panel in panels for s in component_sentences(panel, reml, post, prob)),
     )
     return table

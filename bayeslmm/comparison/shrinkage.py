@@ -210,7 +210,7 @@ def _level_products(
     """
     safe = reml.model.conditioned
     if safe.stack is not None:
-        _check_one_factor(reml)
+        check_one_factor(reml)
         safe = safe.at(reml.theta[-1])  # each level's own regression is by its R^-1
     layout, sums = safe.statistics.layout, safe.statistics.sums
     at = [own.terms for own in layout.blocks].index(block.terms)
@@ -228,7 +228,7 @@ def _level_products(
     return sums.A[at], score, spread_of(safe, block.terms)
 
 
-def _check_one_factor(reml: "RemlFit") -> None:
+def check_one_factor(reml: "RemlFit") -> None:
     """Raise for several factors under structured residuals, whose rows may mix."""
     structure = reml.design.residual
     if len({term.group for term in reml.design.groups}) > 1 and structure is not None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm, t as student
+from scipy.special import ndtri, stdtrit  # scipy.stats takes 0.3 s to load
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import Parameter
@@ -79,13 +79,13 @@ def _by_information(
     """Intervals about the true values, by the expected information."""
     found, tail = expected_information(model, values), 0.5 + 0.5 * prob
     se = dict(zip(found.labels, np.sqrt(np.diag(found.covariance)), strict=True))
-    z, lines = float(norm.ppf(tail)), {}
+    z, lines = float(ndtri(tail)), {}
     for p in model.space.parameters:
         value = values.get(p.label, 0.0)
         if p.component == "fixef":
             column = p.index[0]
             own = float(np.sqrt(found.beta_cov[column, column]))
-            half = own * float(student.ppf(tail, max(found.df[column], 1.0)))
+            half = own * float(stdtrit(max(found.df[column], 1.0), tail))
             lines[p.label] = _line(own, value - half, value + half, "information")
             continue
         own = float(se.get(p.label, _of_equal(model.design, p, se)))

@@ -23,6 +23,7 @@ from bayeslmm.plots.ladder import (
     plot_two_stage,
 )
 from bayeslmm.plots.matrices import plot_matrices
+from bayeslmm.plots.path import plot_shrinkage_path
 from bayeslmm.plots.precision import plot_precision
 from bayeslmm.plots.priors import plot_prior_predictive, plot_priors
 from bayeslmm.plots.profiles import plot_profile
@@ -54,6 +55,7 @@ __all__ = [
     "plot_residuals",
     "plot_rows",
     "plot_shrinkage",
+    "plot_shrinkage_path",
     "plot_singular",
     "plot_slopes",
     "plot_trace",

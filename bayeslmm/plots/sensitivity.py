@@ -17,7 +17,7 @@ from bayeslmm.plots.options import options_checked
 from bayeslmm.plots.shown import shown_figure
 from bayeslmm.plots.style import PLAIN_COLOR, POSTERIOR_COLOR, add_title
 from bayeslmm.posterior.fit import Posterior
-from bayeslmm.posterior.sensitivity import FITTED, prior_sensitivity
+from bayeslmm.priors.standard import FITTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,8 @@ def _table(
     """What is drawn, and what its intervals are."""
     if not isinstance(post, pd.DataFrame):
         check_kind(post, "post", "Posterior", "model.sample()")
+        from bayeslmm.posterior.sensitivity import prior_sensitivity
+
         assert isinstance(post, Posterior), "has been checked"
         table = prior_sensitivity(post, priors=priors, prob=prob)
         return table, f"{100 * prob:.4g}% equal-tailed interval"

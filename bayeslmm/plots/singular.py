@@ -22,6 +22,7 @@ from bayeslmm.plots.style import (
     add_title,
     coefficient_unit,
 )
+from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.reml.ridges import FALL_95, Plane, Slope, planes_at
 from bayeslmm.reml.singular import SingularFit, combination_draws
@@ -201,7 +202,36 @@ def _draw_slope(ax: "Axes", found: SingularFit, slope: Slope) -> None:
 def _draw_posterior(
     ax: "Axes", found: SingularFit, slope: Slope, grid: Float[np.ndarray, " g"]
 ) -> None:
-    """Density of the posterior, over its maximum; reflected at both ends."""
+    """Density of the posterior, over its maximum."""
+    density = _known_density(found, slope, grid)
+    if density is None:
+        density = _kernel_density(found, slope, grid)
+    ax.plot(
+        grid,
+        density / density.max(),
+        color=POSTERIOR_COLOR,
+        lw=1.6,
+        label="posterior density over its maximum",
+    )
+
+
+def _known_density(
+    found: SingularFit, slope: Slope, grid: Float[np.ndarray, " g"]
+) -> Float[np.ndarray, " g"] | None:
+    """That of an SD, without draws; None where it takes these."""
+    known = {p.label: p for p in found.fit.design.space.sds(slope.term)}
+    post = found.post
+    if not isinstance(post, Posterior) or post.method == "joint":
+        return None
+    if slope.label not in known:
+        return None
+    return post.density(slope.label, grid)["density"].to_numpy(float)
+
+
+def _kernel_density(
+    found: SingularFit, slope: Slope, grid: Float[np.ndarray, " g"]
+) -> Float[np.ndarray, " g"]:
+    """From draws, by kernels that are reflected at both ends."""
     from scipy.stats import gaussian_kde
 
     assert found.post is not None, "asked before"
@@ -215,13 +245,7 @@ def _draw_posterior(
     density = kde(grid) + kde(2.0 * low - grid)
     if slope.upper >= 1.0 - 1e-6 and slope.weights is None and low < 0.0:
         density += kde(2.0 * high - grid)  # a correlation ends there
-    ax.plot(
-        grid,
-        density / density.max(),
-        color=POSTERIOR_COLOR,
-        lw=1.6,
-        label="posterior density over its maximum",
-    )
+    return density
 
 
 def _mark(ax: "Axes", x: float, y: float, found: SingularFit) -> None:

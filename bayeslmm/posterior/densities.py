@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayeslmm.posterior.components import Component
+from bayeslmm.posterior.lattice import Lattice
 from bayeslmm.posterior.lines import (
     WorkingDensity,
     density_along,
@@ -29,6 +30,9 @@ from bayeslmm.posterior.weighted import WeightedPoints
 # compiled target; and from which cost on draws have to do, by a kernel density.
 LINES, FEWEST_LINES, SECONDS = 384, 64, 0.5
 UNCOMPILED, TOO_MUCH = 1e-4, 5e-4
+# A node of a lattice is used where what is summed there falls this far, in log units,
+# before the lattice ends; and so many at least.
+DEPTH, FEWEST = 5.0, 8
 # Values at which it is computed, and how far beyond the points they reach, in SDs.
 NODES, BEYOND = 48, 0.75
 
@@ -80,7 +84,7 @@ def component_curves(component: Component, points: WeightedPoints) -> ComponentC
 def posterior_density(component: Component, points: WeightedPoints) -> WorkingDensity:
     """Posterior of a component on its working scale."""
     if points.lattice is not None and component.place is not None:
-        return normalised(*coordinate_margin(points.lattice, component.place))
+        return normalised(*_whole_margin(points.lattice, component.place))
     values = component.working(points.x)
     nodes = _nodes(values, points.weights)
     if component.direction is None or points.target.statistics.seconds > TOO_MUCH:
@@ -95,6 +99,27 @@ def posterior_density(component: Component, points: WeightedPoints) -> WorkingDe
         return np.array([log_target(points.target, point) for point in x])
 
     return density_along(*given, log_density)
+
+
+def _whole_margin(
+    lattice: Lattice, axis: int
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The margin of a coordinate where the lattice has what it is a sum of.
+
+    A lattice ends where the density is low: at its outermost nodes most of the sum is
+    missing, and the slope there, with which tails go on, would be wrong.
+    """
+    nodes, log_weights = coordinate_margin(lattice, axis)
+    _, where = np.unique(lattice.nodes[:, axis], return_inverse=True)
+    highest = np.full(len(nodes), -np.inf)
+    np.maximum.at(highest, where, lattice.log_density)
+    lowest = np.full(len(nodes), np.inf)
+    np.minimum.at(lowest, where, lattice.log_density)
+    whole = np.flatnonzero(highest - lowest > DEPTH)
+    if len(whole) < FEWEST:  # one coordinate, with nothing to sum
+        return nodes, log_weights
+    kept = slice(whole[0], whole[-1] + 1)
+    return nodes[kept], log_weights[kept]
 
 
 def _nodes(

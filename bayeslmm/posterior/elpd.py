@@ -112,7 +112,8 @@ def _trust(elpd: Any) -> str:  # noqa: ANN401 (LeftOut)
             f"Reweighting is reliable for all of them: Pareto k is at most "
             f"{worst:.2f}, below {elpd.good_k:.2f}."
         )
-    names = ", ".join(str(name) for name in elpd.refitted[:NAMED])
+    what = "row" if elpd.by == ROWS else elpd.by
+    names = f"{what} " + ", ".join(str(name) for name in elpd.refitted[:NAMED])
     more = len(elpd.refitted) - NAMED
     names += f" and {more} more" if more > 0 else ""
     why = f"Pareto k up to {worst:.2f}, to be below {elpd.good_k:.2f}"

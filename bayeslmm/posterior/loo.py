@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bayeslmm.design.describe import containing_groups
 from bayeslmm.errors import ModelError, PriorError, check_progress, listed
 from bayeslmm.graph.names import OBSERVATIONS
 from bayeslmm.posterior.bridge import equal_points
@@ -248,9 +249,14 @@ def question(model: ModelSpec, by: str) -> str:
             f"How well is a new row of a known {' and '.join(groups)} predicted, its "
             f"effects being learnt from all other rows?"
         )
-    others = " and ".join(group for group in groups if group != by)
-    known = f", levels of {others} being known where they occur" if others else ""
-    return f"How well are all rows of a new {by} predicted together{known}?"
+    inside = [one for one in groups if by in containing_groups(model.design, one)]
+    known = [one for one in groups if one != by and one not in inside]
+    said = f"How well are all rows of a new {by} predicted together"
+    if inside:
+        said += f", with new levels of {' and '.join(inside)}"
+    if known:
+        said += f", levels of {' and '.join(known)} being known where they occur"
+    return f"{said}?"
 
 
 def _points_words(points: WeightedPoints) -> str:

@@ -36,7 +36,7 @@ from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.posterior.weighted import marginal_target
 from bayeslmm.priors import Prior, Priors
 from bayeslmm.priors.density import fixed_logp
-from bayeslmm.priors.standard import STANDARD, prior_words, standard_priors
+from bayeslmm.priors.standard import FITTED, STANDARD, prior_words, standard_priors
 from bayeslmm.reml.expense import EXPENSIVE, useful_threads
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 LARGEST_K = 0.7
 # Up to so many variance parameters all priors share one lattice.
 LATTICE_UP_TO = 3
-FITTED = "as fitted"
 NO_BRMS = (
     "The priors of brms are left out: they take the median of the response, and this "
     "fit has no rows."

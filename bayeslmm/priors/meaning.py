@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.residual import RHO
@@ -34,6 +33,8 @@ def prior_law(prior: Prior) -> Any:  # noqa: ANN401 (a frozen distribution of sc
 
     A half-t and a half-Cauchy come as the symmetric ones that they are folded from.
     """
+    from scipy import stats  # 0.3 s
+
     a = prior.arguments
     known = {
         "Normal": lambda: stats.norm(a["mu"], a["sigma"]),
@@ -181,6 +182,8 @@ def _correlation(
     .. [1] Lewandowski, Kurowicka and Joe (2009). J. Multivar. Anal. 100(9).
        https://doi.org/10.1016/j.jmva.2009.04.008
     """
+    from scipy import stats
+
     assert parameter.term is not None, "correlations belong to a term"
     term, eta = design.groups[parameter.term], priors.corr_eta[parameter.term]
     text = term.covariance.prior_words(term.k, eta)
@@ -320,6 +323,8 @@ def _correlation_curve(
     parameter: Parameter, priors: Priors, design: Design
 ) -> tuple[np.ndarray, np.ndarray]:
     """Density of one correlation; of a histogram where it has no closed form."""
+    from scipy import stats
+
     assert parameter.term is not None, "correlations belong to a term"
     term, eta = design.groups[parameter.term], priors.corr_eta[parameter.term]
     low, b = -1.0, eta - 1.0 + 0.5 * term.k

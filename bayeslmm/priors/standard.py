@@ -25,6 +25,8 @@ from bayeslmm.priors.sets import effect_sds, linear_scales
 
 # BUGS's default of a variance, whose weight near 0 Gelman warns of.
 VAGUE = 0.001
+# What the priors of a fit are called beside them.
+FITTED = "as fitted"
 
 
 def _inverse_gamma(s: float) -> Prior:

@@ -13,7 +13,6 @@ from bayeslmm.comparison import answer, compare, effect_tests, reading
 from bayeslmm.design import describe_table
 from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.posterior.propriety import propriety_notes
-from bayeslmm.posterior.sensitivity import quick_sensitivity
 from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.components import components_table
 from bayeslmm.reporting.describe import account_lines, header_lines, scale_line
@@ -165,6 +164,8 @@ def report_html(
 
 def _prior_tables(post: "Posterior") -> tuple[TextTable, ...]:
     """The priors, what they say, and the results under others where that is quick."""
+    from bayeslmm.posterior.sensitivity import quick_sensitivity  # for draws alone
+
     others = quick_sensitivity(post)
     return (
         priors_table(post.model.priors),
