@@ -44,6 +44,20 @@ from bayeslmm.priors import Priors, changed_rule, make_priors
 # How a posterior can be drawn.
 Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
 PriorRule = str | Mapping[str, object] | Priors
+# What a model holds.
+PARTS = (
+    "_conditioned",
+    "_prior_rule",
+    "_priors",
+    "_rereader",
+    "_responder",
+    "family",
+    "formula",
+    "plan",
+    "recipe",
+    "row_labels",
+    "weights_column",
+)
 
 
 class ModelSpec:
@@ -53,19 +67,7 @@ class ModelSpec:
     each is, and adds the verbs.
     """
 
-    __slots__ = (
-        "_conditioned",
-        "_prior_rule",
-        "_priors",
-        "_rereader",
-        "_responder",
-        "family",
-        "formula",
-        "plan",
-        "recipe",
-        "row_labels",
-        "weights_column",
-    )
+    __slots__ = (*PARTS, "__weakref__")
 
     family: str
     formula: Formula
@@ -240,7 +242,7 @@ class ModelSpec:
     def _copy[M: "ModelSpec"](self: M) -> M:
         """A model of the same parts."""
         new = type(self).__new__(type(self))
-        for name in ModelSpec.__slots__:
+        for name in PARTS:
             setattr(new, name, getattr(self, name))
         return new
 
@@ -306,7 +308,7 @@ class ModelSpec:
 
     def __getstate__(self) -> tuple[None, dict[str, object]]:
         """State to be pickled: without what is known of the rows beside the design."""
-        state = {name: getattr(self, name) for name in ModelSpec.__slots__}
+        state = {name: getattr(self, name) for name in PARTS}
         return None, {**state, "_rereader": None, "_responder": None}
 
     @property

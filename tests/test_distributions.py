@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from bayeslmm import Model, ModelError, Posterior
 from bayeslmm.datasets import simulate_classrooms
 from bayeslmm.posterior.components import make_component
-from bayeslmm.posterior.densities import component_curves
+from bayeslmm.posterior.densities import _lines, component_curves
 from bayeslmm.posterior.lines import density_along, normalised
 from bayeslmm.posterior.margins import coordinate_margin
 from bayeslmm.posterior.mixtures import NormalMixture
@@ -295,3 +295,19 @@ def test_an_effect_is_known_by_its_label_in_the_tables(slopes: Posterior) -> Non
             pd.testing.assert_frame_equal(slopes.rank_levels(label), own)
     with pytest.raises(ModelError, match=r"No effect 'no\|"):
         slopes.rank_levels(f"no|{group}")
+
+
+def test_tails_of_an_sd_that_mixes_others_have_lines_of_their_own(
+    slopes: Posterior,
+) -> None:
+    """Lines through the middle know nothing of the tails: these have a half of all."""
+    with unchecked():
+        points = weighted_points(slopes)
+        label = "1|classroom_sigma"
+        own = make_component(slopes.model.design, points.target, label, "zero")
+        values = own.working(points.x)
+        kept, weights = _lines(points, values)
+    low = np.quantile(values, 0.01)
+    assert weights.sum() == pytest.approx(1.0)
+    assert (values[kept] < low).sum() > 50
+    assert weights[values[kept] < low].sum() == pytest.approx(0.01, abs=1e-3)

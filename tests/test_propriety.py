@@ -248,3 +248,21 @@ def test_levels_say_nothing_of_another_value_of_their_covariate() -> None:
         fit = told.sample(draws=100, chains=2, seed=1, progress=False)
         assert fit.status.missing.sd
         assert fit.coef()["mean"].notna().all()
+
+
+@pytest.mark.parametrize("priors", ["weak", "flat"])
+def test_levels_that_all_sum_to_the_same_leave_cs_no_posterior(priors: str) -> None:
+    """Sums of five rows have variance ``s**2 5 (1 + 4 rho)``: all 0, it may be 0."""
+    data = balanced(5, 5)
+    centred = data["y"] - data.groupby("g")["y"].transform("mean")
+    with unchecked():
+        model = Model("y ~ 1", data.assign(y=centred), residual="cs(g)", priors=priors)
+        found = model.propriety()
+        assert not found.proper
+        assert "does not fall towards -0.25, the end of its range" in found.messages[0]
+        with pytest.raises(PriorError, match="sum to the same"):
+            model.sample(draws=10, progress=False)
+        data["t"] = data.groupby("g").cumcount()
+        for residual in ("cs(g)", "ar1(t | g)"):
+            whole = Model("y ~ 1", data, residual=residual, priors=priors)
+            assert whole.propriety().proper

@@ -76,6 +76,11 @@ def test_lattice_stands_for_the_same_posterior(two: Posterior) -> None:
         assert abs(mean - summary.loc[label, "mean"]) < WITHIN * error
 
 
+def test_lattice_is_made_once_for_a_model(two: Posterior) -> None:
+    """Several tables of one posterior share it."""
+    assert weighted_points(two).lattice is weighted_points(two).lattice
+
+
 def test_prior_is_that_of_the_parameters(two: Posterior) -> None:
     """Half-normal densities of both SDs, times the Jacobian of their logs."""
     points = weighted_points(two)

@@ -157,6 +157,36 @@ class Fit:
 
         return plot_shrinkage(self.need_reml(), self.posterior, **options)
 
+    def shrinkage_reading(self, **options: Any) -> "Sentences":  # noqa: ANN401
+        """Who moved most, and why, in words; see `bayeslmm.shrinkage_reading`."""
+        from bayeslmm.comparison import shrinkage_reading
+
+        return shrinkage_reading(self.need_reml(), self.posterior, **options)
+
+    def shrinkage_matrices(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
+        """Weights of the centre by level; see `bayeslmm.shrinkage_matrices`."""
+        from bayeslmm.comparison import shrinkage_matrices
+
+        return shrinkage_matrices(self.need_reml(), self.posterior, **options)
+
+    def pooling_factors(self) -> "pd.DataFrame":
+        """Pooling of each level of the model; see `bayeslmm.pooling_factors`."""
+        from bayeslmm.comparison import pooling_factors
+
+        return pooling_factors(self.need_posterior())
+
+    def ranef_variance(self) -> "pd.DataFrame":
+        """Where the uncertainty of effects is from; see `bayeslmm.ranef_variance`."""
+        from bayeslmm.comparison import ranef_variance
+
+        return ranef_variance(self.need_posterior())
+
+    def plot_pooling(self, **options: Any) -> "Figure":  # noqa: ANN401
+        """Three lines of each level, most moved first; see `bayeslmm.plot_pooling`."""
+        from bayeslmm.plots import plot_pooling
+
+        return plot_pooling(self.need_reml(), self.posterior, **options)
+
     def shrinkage_path(self, **options: Any) -> "pd.DataFrame":  # noqa: ANN401
         """Estimates as a group's SD runs 0 to infinity: `bayeslmm.shrinkage_path`."""
         from bayeslmm.comparison import shrinkage_path

@@ -7,7 +7,7 @@ from typing import Any
 from bayeslmm.design.rowless import check_same_rows, without_rows
 from bayeslmm.errors import DataError, InputFileError
 from bayeslmm.priors.spec import plain_rule
-from bayeslmm.spec import ModelSpec, model_of_rows
+from bayeslmm.spec import PARTS, ModelSpec, model_of_rows
 
 KEPT = ("family", "plan", "weights_column", "_conditioned")
 
@@ -33,7 +33,7 @@ def model_of_state[M: ModelSpec](kind: type[M], state: Mapping[str, Any]) -> M:
         If its names and cross-products are of different models.
     """
     model = kind.__new__(kind)
-    for name in ModelSpec.__slots__:
+    for name in PARTS:
         setattr(model, name, state.get(name))
     model.formula = model.recipe.formula
     model._priors = replace(state["_priors"], design=model.design)

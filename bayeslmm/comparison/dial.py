@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.linalg import block_diag
 
 from bayeslmm.comparison.blocks import Block, find_block, name_index, spread_of
-from bayeslmm.comparison.shrinkage import check_one_factor
+from bayeslmm.comparison.products import check_one_factor
 from bayeslmm.covariance import factor_to_sd_corr
 from bayeslmm.errors import (
     ModelError,

@@ -20,12 +20,11 @@ from bayeslmm.comparison.blocks import (
     find_block,
     group_blocks,
     name_index,
-    spread_of,
 )
 from bayeslmm.comparison.pairs import check_kind, check_same_model
+from bayeslmm.comparison.products import level_products
+from bayeslmm.comparison.reliance import pooling_at, pooling_summary
 from bayeslmm.comparison.table import interval_name
-from bayeslmm.errors import ModelError
-from bayeslmm.marginal.sums import block_pairs
 from bayeslmm.posterior.tables import IntervalKind, check_interval, interval_bounds
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.tables import Table, words
@@ -74,8 +73,11 @@ def shrinkage_table(
         identify it); ``partial_pooling``: fixed effect plus BLUP; ``complete_pooling``:
         the same regression with all levels as one; ``center``: the fixed part, which
         levels are pulled to; ``shrinkage``: 0 none, 1 full, per level, unit-free;
-        ``posterior`` (mean), ``lower``, ``upper``. In units of y per unit of the
-        column. ``attrs`` names the interval.
+        ``pooling``: the same of each effect alone, the share of its variance that the
+        level's rows leave; ``posterior`` (mean), ``lower``, ``upper``; and of the
+        pooling ``pooling_mean``, ``pooling_lower``, ``pooling_upper`` (NaN under
+        structured residuals). In units of y per unit of the column. ``attrs`` names the
+        interval.
 
     Raises
     ------
@@ -85,9 +87,11 @@ def shrinkage_table(
 
     Notes
     -----
-    With A_j = Z_j'W Z_j, the weight of the centre is (I + Sigma A_j / sigma^2)^-1; the
-    column holds the mean of its eigenvalues. For one effect per level it is
-    sigma^2 / (sigma^2 + n_j tau^2), one minus the reliability.
+    With A_j = Z_j'W Z_j, the weight of the centre is (I + Sigma A_j / sigma^2)^-1, as a
+    matrix in `shrinkage_matrices`; ``shrinkage`` is the mean of its eigenvalues,
+    ``pooling`` the diagonal of its product with Sigma over that of Sigma. For one
+    effect per level both are sigma^2 / (sigma^2 + n_j tau^2), one minus the
+    reliability.
 
     References
     ----------
@@ -117,6 +121,7 @@ def shrinkage_table(
         part = _pooling_of_block(reml, block)
         if post is not None:
             part = part.join(_posterior_of_block(post, block, prob, kind))
+            part = part.join(pooling_summary(reml, post, block, prob, kind))
         parts.append(part)
     table = pd.concat(parts, ignore_index=True)
     if post is not None and post.status.missing.mean:
@@ -174,7 +179,7 @@ def shrinkage_covariances(
 
 def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
     """Point estimates of one grouping factor, long by level and effect."""
-    gram, score, turn = _level_products(reml, block)
+    gram, score, turn = level_products(reml, block)
     pooled = np.linalg.lstsq(gram.sum(axis=0), score.sum(axis=0), rcond=None)[0]
     # what the moved intercept has of columns that do not vary in this block
     shift = block.carried @ np.where(block.common, reml.beta, 0.0)
@@ -195,54 +200,9 @@ def _pooling_of_block(reml: "RemlFit", block: Block) -> pd.DataFrame:
             "complete_pooling": np.tile(complete, j),
             "center": np.tile(center, j),
             "shrinkage": np.repeat(_shrinkage(reml, block, gram, turn), k),
+            "pooling": pooling_at(reml, block).ravel(),
         }
     )
-
-
-def _level_products(
-    reml: "RemlFit", block: Block
-) -> tuple[
-    Float[np.ndarray, "j k k"], Float[np.ndarray, "j k"], Float[np.ndarray, "k k"]
-]:
-    """Z_j'W Z_j and Z_j'W r_j of each level in safe columns, and T of effects T c.
-
-    r is the response less all that does not vary within this block, at REML values.
-    """
-    safe = reml.model.conditioned
-    if safe.stack is not None:
-        check_one_factor(reml)
-        safe = safe.at(reml.theta[-1])  # each level's own regression is by its R^-1
-    layout, sums = safe.statistics.layout, safe.statistics.sums
-    at = [own.terms for own in layout.blocks].index(block.terms)
-    common = safe.to_moved @ np.where(block.common, reml.beta, 0.0)
-    score = sums.F[at] @ np.append(safe.root @ (safe.beta - common), safe.unit)
-    for (one, other), cells in zip(block_pairs(layout), sums.cells, strict=True):
-        level, other_level = np.divmod(cells.keys, other.n_levels)
-        if one.terms == block.terms:
-            theirs = _safe_effects(reml, other.terms)[other_level]
-            np.subtract.at(score, level, np.einsum("cab,cb->ca", cells.values, theirs))
-        elif other.terms == block.terms:
-            theirs = _safe_effects(reml, one.terms)[level]
-            products = np.einsum("cba,cb->ca", cells.values, theirs)
-            np.subtract.at(score, other_level, products)
-    return sums.A[at], score, spread_of(safe, block.terms)
-
-
-def check_one_factor(reml: "RemlFit") -> None:
-    """Raise for several factors under structured residuals, whose rows may mix."""
-    structure = reml.design.residual
-    if len({term.group for term in reml.design.groups}) > 1 and structure is not None:
-        raise ModelError(
-            f"Under residual={structure.label!r} the shrinkage of levels is shown for "
-            f"one grouping factor, not for several. ranef() has their effects."
-        )
-
-
-def _safe_effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:
-    """The same for safe columns, units of y."""
-    safe = reml.model.conditioned
-    own = [safe.unit * safe.safe_effects(t, reml.effects.b[t]) for t in terms]
-    return np.hstack(own)
 
 
 def _effects(reml: "RemlFit", terms: tuple[int, ...]) -> Float[np.ndarray, "j k"]:

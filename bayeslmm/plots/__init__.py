@@ -24,6 +24,7 @@ from bayeslmm.plots.ladder import (
 )
 from bayeslmm.plots.matrices import plot_matrices
 from bayeslmm.plots.path import plot_shrinkage_path
+from bayeslmm.plots.pooling import plot_pooling
 from bayeslmm.plots.precision import plot_precision
 from bayeslmm.plots.priors import plot_prior_predictive, plot_priors
 from bayeslmm.plots.profiles import plot_profile
@@ -44,6 +45,7 @@ __all__ = [
     "plot_loo",
     "plot_matrices",
     "plot_offsets",
+    "plot_pooling",
     "plot_posterior",
     "plot_precision",
     "plot_prior_predictive",

@@ -116,20 +116,20 @@ def plot_fits(
     order = np.argsort(block.sizes[shown.positions], kind="stable")
     positions = shown.positions[order]
     found = level_lines(reml, post, block, positions, on_x, prob)
-    figure, axes = _panels(len(positions))
+    figure, axes = level_panels(len(positions))
     words = [reml.method, f"posterior, {interval_name(prob, 'eti')}"]
     for ax, position in zip(axes, positions.tolist(), strict=True):
-        _draw_level(ax, found, position, words)
+        draw_level(ax, found, position, words)
         name = level_name(block.levels[position])
         between = "  " if len(name) <= SHORT else "\n"
         ax.set_title(f"{name}{between}(n = {block.sizes[position]:,})", fontsize=8)
-    _frame(figure, axes, found, on_x, reml.model.design.response)
+    frame_panels(figure, axes, found, on_x, reml.model.design.response)
     add_title(figure, f"Rows and regression of each {block.group}", shown.note)
     add_legend(figure, *axes[-1].get_legend_handles_labels())
     return shown_figure(figure)
 
 
-def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+def level_panels(count: int) -> "tuple[Figure, list[Axes]]":
     """A figure of so many panels, all with the same axes."""
     from matplotlib.figure import Figure
 
@@ -143,7 +143,7 @@ def _panels(count: int) -> "tuple[Figure, list[Axes]]":
     return figure, list(axes.flat[:count])
 
 
-def _draw_level(ax: "Axes", found: LevelLines, position: int, words: list[str]) -> None:
+def draw_level(ax: "Axes", found: LevelLines, position: int, words: list[str]) -> None:
     """Points, three lines and the band of one level."""
     points = found.points[found.points["level"] == position]
     lines = found.lines[found.lines["level"] == position]
@@ -179,7 +179,7 @@ def _draw_level(ax: "Axes", found: LevelLines, position: int, words: list[str]) 
     )
 
 
-def _frame(
+def frame_panels(
     figure: "Figure",
     axes: "list[Axes]",
     found: LevelLines,

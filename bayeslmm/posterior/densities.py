@@ -33,6 +33,9 @@ UNCOMPILED, TOO_MUCH = 1e-4, 5e-4
 # A node of a lattice is used where what is summed there falls this far, in log units,
 # before the lattice ends; and so many at least.
 DEPTH, FEWEST = 5.0, 8
+# Share of the points in each tail, where a quarter of the lines goes, and in its
+# thinnest stratum.
+TAIL, THINNEST = 0.05, 1e-5
 # Values at which it is computed, and how far beyond the points they reach, in SDs.
 NODES, BEYOND = 48, 0.75
 
@@ -138,8 +141,9 @@ def _lines(
 ) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, " s"]]:
     """Points that lines go through: all that count, or a sample even in the values.
 
-    Every so many of them in the order of the component: an average over such a sample
-    varies less than over as many of them in any order.
+    One of each stratum of the order of the component: an average over such a sample
+    varies less than over as many of them in any order. Strata are thin in the tails,
+    of which few lines through the middle know anything.
     """
     least = UNCOMPILED if points.target.compiled is None else 1e-6
     each = max(points.target.statistics.seconds, least)
@@ -150,6 +154,9 @@ def _lines(
         return counts, weights / weights.sum()
     order = np.argsort(values)
     total = np.cumsum(points.weights[order])
-    places = total[-1] * (np.arange(most) + 0.5) / most
+    tail = np.concatenate([[0.0], np.geomspace(THINNEST, TAIL, most // 4)])
+    middle = np.linspace(TAIL, 1.0 - TAIL, most - 2 * len(tail) + 3)
+    ends = np.concatenate([tail, middle[1:-1], 1.0 - tail[::-1]])
+    places = total[-1] * 0.5 * (ends[1:] + ends[:-1])
     kept = order[np.minimum(np.searchsorted(total, places), len(total) - 1)]
-    return kept, np.full(most, 1.0 / most)
+    return kept, np.diff(ends)

@@ -91,7 +91,9 @@ class Distributions:
         """Posterior probability of a range of one parameter.
 
         Use it where a share of draws is too coarse: of 4,000 draws none lies where the
-        probability is 1e-6, and "0" is no answer.
+        probability is 1e-6, and "0" is no answer. Far tails of an SD that mixes others
+        (that of an intercept beside slopes, where the predictors are 0) are known
+        little better than from the draws; ``at="mean"`` has none of it.
 
         Parameters
         ----------

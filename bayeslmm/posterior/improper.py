@@ -56,6 +56,17 @@ def towards_zero(label: str) -> str:
     )
 
 
+def towards_end(label: str, end: float) -> str:
+    """Message for a correlation of residuals whose density does not fall to its end."""
+    return (
+        f"The posterior of {label!r} is improper: its density does not fall towards "
+        f"{end:.4g}, the end of its range, because the data lie exactly where "
+        f"residuals of that correlation put them: under cs(g) the rows of every level "
+        f"sum to the same, as after their mean was subtracted. Model the data as they "
+        f"were before, or leave the correlation out."
+    )
+
+
 def likelihood_words(design: Design, space: ParameterSpace, ray: Ray) -> str:
     """``the likelihood falls as SD^-2 (3 levels of g, less 1 that ...)``.
 

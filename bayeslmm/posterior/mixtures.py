@@ -5,6 +5,7 @@ its posterior is the mixture over `WeightedPoints`. Density and tail probabiliti
 no draw of the effect itself: a probability of 1e-9 is as well known as one of a half.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.special import ndtr
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, nearest_names
+from bayeslmm.marginal import EffectsMean
 from bayeslmm.posterior.margins import mixture_quantiles
 from bayeslmm.posterior.tails import effect_label
 from bayeslmm.posterior.visits import fixed_visitor
@@ -78,18 +80,27 @@ def random_mixture(
     points: WeightedPoints, t: int, level: int, effect: int
 ) -> NormalMixture:
     """Posterior of one effect of one level of a bar term."""
+    given = [
+        (weight, own.b[t][level, effect], own.b_cov[t][level, effect, effect])
+        for weight, own in effects_at(points)
+    ]
+    weights, means, variances = np.array(given).T
+    # an SD of 0 has effects of 0: rounding may leave -1e-18
+    sds = np.sqrt(np.maximum(variances, np.finfo(float).tiny))
+    return NormalMixture(weights, means, sds)
+
+
+def effects_at(points: WeightedPoints) -> Iterator[tuple[float, EffectsMean]]:
+    """Weights, and the distribution of the effects given each point.
+
+    All points, or an even sample where the model is large.
+    """
     blocks = points.target.statistics.layout.blocks
     numbers = sum(b.n_levels * b.k * b.k for b in blocks)
     most = int(np.clip(MOST_NUMBERS // numbers, FEWEST_POINTS, MOST_POINTS))
     kept, weights = _kept(points, most)
-    means, variances = np.empty(len(kept)), np.empty(len(kept))
-    for s, x in enumerate(points.x[kept]):
-        found = points.target.effects(x)
-        means[s] = found.b[t][level, effect]
-        variances[s] = found.b_cov[t][level, effect, effect]
-    # an SD of 0 has effects of 0: rounding may leave -1e-18
-    sds = np.sqrt(np.maximum(variances, np.finfo(float).tiny))
-    return NormalMixture(weights, means, sds)
+    for x, weight in zip(points.x[kept], weights.tolist(), strict=True):
+        yield weight, points.target.effects(x)
 
 
 def _kept(

@@ -40,6 +40,8 @@ Best = Literal["highest", "lowest"]
 MOST_RANKED, FEWEST_DRAWS = 20_000_000, 200
 # Share of the levels that are the top by default.
 TOP = 0.1
+# Of fewer levels any interval spans most ranks.
+FEWEST_LEVELS = 5
 # Share of all ranks that half of the intervals span where little is known of the order.
 WIDE = 2 / 3
 
@@ -229,10 +231,10 @@ def _notes(table: "pd.DataFrame", n_draws: int) -> tuple[str, ...]:
         f"{first['p_best']:.2f}; by chance alone it would be {1.0 / len(table):.2g}.",
     )
     wide = (table["rank_upper"] - table["rank_lower"] + 1).median() / len(table)
-    if wide < WIDE:
+    if wide < WIDE or len(table) < FEWEST_LEVELS:
         return found
+    share = "all ranks" if wide == 1.0 else f"{100 * wide:.0f}% of all ranks or more"
     return (
         *found,
-        f"Half of the intervals span {100 * wide:.0f}% of all ranks or more: little is "
-        f"known of the order.",
+        f"Half of the intervals span {share}: little is known of the order.",
     )

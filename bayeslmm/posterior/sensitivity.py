@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.errors import (
     ModelError,
     PriorError,
+    SamplingInterruptedError,
     check_fraction,
     check_progress,
     check_seed,
@@ -156,7 +157,7 @@ def prior_sensitivity(
     for name in [k for k, own in found.items() if own.k > LARGEST_K]:
         try:
             again = _again(post, variants[name], ends, rng, progress)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SamplingInterruptedError):
             why = f"weighted draws; k = {found[name].k:.2f}, fit interrupted"
             found[name] = replace(found[name], how=why)
             break
@@ -345,6 +346,8 @@ def _again(
         seed=rng,
         progress=progress,
     )
+    if new.status.partial:  # Ctrl-C: the weighted draws say more
+        raise KeyboardInterrupt
     values = [new.draws(p.label).ravel() for p in parameters]
     return np.array([np.quantile(v, ends) for v in values])
 

@@ -17,7 +17,12 @@ from jaxtyping import Float, Int
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.space import POSITIVE, Values
 from bayeslmm.errors import PriorError
-from bayeslmm.posterior.improper import too_few_levels, too_few_rows, towards_zero
+from bayeslmm.posterior.improper import (
+    too_few_levels,
+    too_few_rows,
+    towards_end,
+    towards_zero,
+)
 from bayeslmm.posterior.rays import (
     FLAT_SLOPE,
     HIGHEST,
@@ -135,8 +140,22 @@ def improper_reason(
     for i in space.scales:
         step = np.zeros(target.start.size)
         step[i] = TAIL
-        if not any(_falls_left(target, i, step * share) for share in LOOKED_AT):
+        if not any(_falls(target, i, -step * share) for share in LOOKED_AT):
             return towards_zero(space.coordinates[i].label)
+    return _at_an_end(target)
+
+
+def _at_an_end(target: Target) -> str:
+    """Why the posterior of a parameter of the residuals runs off to its limit."""
+    space = target.space
+    known = {p.label: p for p in space.parameters if p.bounds != POSITIVE}
+    for i in range(*target.residual.indices(target.start.size)):
+        label, step = space.coordinates[i].label, np.zeros(target.start.size)
+        for sign, end in zip((-1.0, 1.0), (-np.inf, np.inf), strict=True):
+            step[i] = sign * TAIL
+            falls = any(_falls(target, i, step * share) for share in LOOKED_AT)
+            if label in known and not falls:
+                return towards_end(label, float(known[label].natural(np.array(end))))
     return ""
 
 
@@ -151,10 +170,11 @@ def _lacking(found: list[tuple[Ray, dict[str, float], float]]) -> tuple[str, ...
     return tuple(label for label in found[0][1] if label in lacking) if found else ()
 
 
-def _falls_left(target: Target, i: int, step: Float[np.ndarray, " m"]) -> bool:
-    """Whether the density falls towards 0 so many log units below the start."""
-    logp, gradient = target(target.start - step)
-    return logp == -math.inf or float(gradient[i]) > FLAT_SLOPE
+def _falls(target: Target, i: int, step: Float[np.ndarray, " m"]) -> bool:
+    """Whether the density falls, so many log units from the start, as one goes on."""
+    logp, gradient = target(target.start + step)
+    slope = float(gradient[i]) * float(np.sign(step[i]))
+    return logp == -math.inf or slope < -FLAT_SLOPE
 
 
 def growths(

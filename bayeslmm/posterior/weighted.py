@@ -8,6 +8,7 @@ parameters have the lattice of `quadrature`, without Monte Carlo error; others d
 """
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +25,8 @@ from bayeslmm.spec import ModelSpec
 # Up to so many variance parameters a lattice takes half a second (4: ten seconds), at
 # these changes of its figures from the lattice before, in SDs.
 LATTICE_TOLERANCE = {1: 1e-4, 2: 1e-4, 3: 1e-2}
+# Kept while its model lives: several tables of one fit ask for the same.
+_LATTICES: "WeakKeyDictionary[ModelSpec, Lattice]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,10 @@ def weighted_points(post: Posterior) -> WeightedPoints:
     target = marginal_target(post.model, post.method)
     m = target.space.size
     if m in LATTICE_TOLERANCE and target.statistics.seconds <= EXPENSIVE:
-        found = quadrature(post.model, tolerance=LATTICE_TOLERANCE[m]).lattice
+        if post.model not in _LATTICES:
+            exact = quadrature(post.model, tolerance=LATTICE_TOLERANCE[m])
+            _LATTICES[post.model] = exact.lattice
+        found = _LATTICES[post.model]
         kept = found.weights > 0.0
         x, logp, weights = found.x, found.log_density, found.weights
         return _points(target, x[kept], weights[kept], logp[kept], found)
