@@ -175,6 +175,7 @@ def test_wrong_arguments_are_told(fits: Any) -> None:
         ({"labels": 3}, "labels must be a list"),
         ({"eps": "x"}, "eps must be a number"),
         ({"eps": {"edu": 1.0}}, "eps names 'edu'"),
+        ({"eps": -1.0}, "is -1, and it is never below 0"),
         ({"prob": 1.0}, "prob must lie between"),
         ({"nsim": 1}, "nsim must be"),
         ({"nsim": True}, "nsim must be"),

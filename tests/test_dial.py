@@ -235,6 +235,7 @@ def test_held_sds_are_as_asked(rows):
     reml = lmm.Model("y ~ x + (x || g)", rows).fit_reml()
     none = lmm.shrinkage_path(reml, sd=[1.0], hold={"x": 0.0})
     assert np.ptp(coefs(none, "x")) == 0.0
+    assert none.attrs["held"].endswith("as asked: SD of x at 0")
     assert np.ptp(coefs(lmm.shrinkage_path(reml, sd=[1.0]), "x")) > 0.1
 
 
@@ -316,3 +317,16 @@ def test_two_effects_are_curves_in_their_plane(slopes):
     assert len(ax.lines) == 18
     assert "Intercept of each Subject" in ax.get_xlabel()
     assert len(ax.texts) == 3
+
+
+def test_many_levels_are_sampled_and_it_says_so():
+    data = lmm.simulate_classrooms(400, 4, seed=4).data
+    reml = lmm.Model("score ~ edu + (1 | classroom)", data).fit_reml()
+    figure = lmm.plot_shrinkage_path(reml)
+    drawn = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 10]
+    assert len(drawn) <= 220
+    assert f"{len(drawn):,} drawn" in " ".join(figure.get_suptitle().split())
+    low, high = figure.axes[0].get_ylim()
+    named = [text.get_position()[1] for text in figure.axes[0].texts]
+    assert len(named) == 20
+    assert low < min(named) < max(named) < high

@@ -234,3 +234,11 @@ def test_panels_are_sorted_by_how_far_they_moved(slopes):
     assert {"no pooling, own", "complete pooling"} <= labels
     three = lmm.plot_pooling(reml, levels=3)
     assert [ax.get_title() for ax in three.axes] == titles[:3]
+
+
+def test_a_fit_in_which_nobody_moved_says_nothing():
+    """All levels at the centre: what is left is rounding."""
+    rows = balanced()
+    rows["y"] -= rows.groupby("g")["y"].transform("mean")
+    with pytest.warns(lmm.FitWarning):
+        assert reading_of(rows, "y ~ 1 + (1 | g)") == ()

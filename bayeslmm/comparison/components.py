@@ -17,6 +17,7 @@ from bayeslmm.comparison.component_words import component_sentences
 from bayeslmm.comparison.pairs import check_same_model
 from bayeslmm.comparison.table import interval_name
 from bayeslmm.design.arrays import Design
+from bayeslmm.design.space import POSITIVE
 from bayeslmm.errors import (
     ModelError,
     check_count,
@@ -26,7 +27,7 @@ from bayeslmm.errors import (
     is_number,
     nearest_names,
 )
-from bayeslmm.posterior.components import component_labels, make_component
+from bayeslmm.posterior.components import ICC, component_labels, make_component
 from bayeslmm.reml.centred import At, is_at_mean
 from bayeslmm.tables import Table
 
@@ -262,6 +263,13 @@ def _checked_eps(design: Design, eps: Eps) -> dict[str, float]:
             raise ModelError(
                 f"eps must be a number, or a mapping of labels to numbers, in the "
                 f"units of the component, not {value!r}."
+            )
+    never = [p.label for p in design.space.variances if p.bounds == POSITIVE]
+    for label in [*never, ICC]:
+        if found.get(label, 1.0) <= 0.0:
+            raise ModelError(
+                f"eps of {label!r} is {found[label]:g}, and it is never below 0. Give "
+                f"a positive number, in the units of the component."
             )
     return {label: float(value) for label, value in found.items()}
 

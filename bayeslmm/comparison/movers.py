@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison.blocks import find_block
+from bayeslmm.comparison.reliance import data_gram
 from bayeslmm.comparison.shrinkage import shrinkage_table
 from bayeslmm.errors import check_count
 from bayeslmm.reml.centred import At
 from bayeslmm.tables import Sentences
-from bayeslmm.tables.numbers import counted, significant
+from bayeslmm.tables.numbers import counted, decimals_for, listed, number
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
 
 NOTABLE = 1.2  # times the usual level; less is no reason
-EVEN = 1e-9  # of the largest move: nobody moved more than that
+EVEN = 1e-9  # SEs of the usual level: nobody moved more than rounding
 
 
 def shrinkage_reading(
@@ -77,13 +78,18 @@ def shrinkage_reading(
     block = find_block(reml.model, term)
     table = table[table["group"] == block.group]
     said = []
-    for effect in block.effects:
-        own = table[table["effect"] == effect].reset_index(drop=True)
-        said += _of_effect(own, effect, block.group, top)
+    own = np.einsum("jaa->ja", data_gram(reml, block))
+    for i, effect in enumerate(block.effects):
+        usual = np.median(own[own[:, i] > 0.0, i])  # the SE of a level's own effect
+        se = reml.sigma / float(np.sqrt(usual))
+        rows = table[table["effect"] == effect].reset_index(drop=True)
+        said += _of_effect(rows, effect, block.group, top, se)
     return Sentences(said)
 
 
-def _of_effect(own: pd.DataFrame, effect: str, group: str, top: int) -> list[str]:
+def _of_effect(
+    own: pd.DataFrame, effect: str, group: str, top: int, se: float
+) -> list[str]:
     """Sentences about one effect."""
     moved = (own["partial_pooling"] - own["no_pooling"]).abs()
     missing = int(moved.isna().sum())
@@ -94,30 +100,30 @@ def _of_effect(own: pd.DataFrame, effect: str, group: str, top: int) -> list[str
             "estimate is borrowed from the others."
         )
     known = own[moved.notna()]
-    if not len(known) or moved.max() <= EVEN * known["no_pooling"].abs().max():
+    if not len(known) or moved.max() <= EVEN * se:
         return said
     order = moved.dropna().sort_values(ascending=False, kind="stable").index[:top]
     for place, i in enumerate(order):
         rank = "most" if place == 0 else "next"
-        said.append(_of_level(own.loc[i], known, rank))
+        said.append(_of_level(own.loc[i], known, rank, se))
     return said
 
 
-def _of_level(row: pd.Series, known: pd.DataFrame, rank: str) -> str:
+def _of_level(row: pd.Series, known: pd.DataFrame, rank: str, se: float) -> str:
     """What happened to one level, and why."""
     start, stop, center = (
         float(row[c]) for c in ("no_pooling", "partial_pooling", "center")
     )
     share = (start - stop) / (start - center) if start != center else np.nan
+    told = [number(value, decimals_for(se, 2)) for value in (start, stop, center)]
     sentence = (
-        f"{row['effect']} of {row['level']} moved {rank}, from {significant(start)} to "
-        f"{significant(stop)}"
+        f"{row['effect']} of {row['level']} moved {rank}, from {told[0]} to {told[1]}"
     )
     if 0.0 <= share <= 1.0:
         way = f"{100.0 * share:.0f}% of the way"
-        sentence += f", {way} to the centre at {significant(center)}"
+        sentence += f", {way} to the centre at {told[2]}"
     else:
-        sentence += f", with the centre at {significant(center)}"
+        sentence += f", with the centre at {told[2]}"
     return f"{sentence}: {_why(row, known, share)}{_how_sure(row)}."
 
 
@@ -146,8 +152,8 @@ def _why(row: pd.Series, known: pd.DataFrame, share: float) -> str:
     if not 0.0 <= share <= 1.0:
         reasons.append("its other effects pull it along")
     if not reasons:
-        return "no level stands out, and neither rows nor distance set it apart"
-    return " and ".join(reasons)
+        return "neither rows nor distance set it apart"
+    return listed(reasons)
 
 
 def _how_sure(row: pd.Series) -> str:

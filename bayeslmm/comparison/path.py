@@ -125,7 +125,7 @@ def shrinkage_path(
         "reml": float(found),
         "sigma": reml.sigma,
         "halfway": dial.halfway,
-        "held": held_words(dial),
+        "held": held_words(dial, hold),
         "method": reml.method,
         "group": dial.block.group,
         "effects": [dial.block.effects[i] for i in dial.turned],
@@ -164,16 +164,19 @@ def path_reml(fit: object) -> RemlFit:
     return fit_reml(model)
 
 
-def held_words(dial: Dial) -> str:
+def held_words(dial: Dial, hold: Mapping[str, float] | None) -> str:
     """What does not move along the path, in words."""
     block = dial.block
     others = [e for i, e in enumerate(block.effects) if i not in dial.turned]
     groups = {term.group for term in dial.reml.design.groups} - {block.group}
-    held = [f"SD of {effect}" for effect in others]
+    asked = hold or {}
+    held = [f"SD of {effect}" for effect in others if effect not in asked]
     held += [f"SDs of {group}" for group in sorted(groups)]
     held += ["correlations"] if np.count_nonzero(dial.corr) > len(dial.corr) else []
     held += ["residual SD"]
-    return f"held at the {dial.reml.method} fit: {', '.join(held)}"
+    chosen = [f"SD of {e} at {asked[e]:g}" for e in others if e in asked]
+    also = f"; as asked: {', '.join(chosen)}" if chosen else ""
+    return f"held at the {dial.reml.method} fit: {', '.join(held)}{also}"
 
 
 def _grid(halfway: float, reml: float) -> Float[np.ndarray, " s"]:

@@ -98,7 +98,7 @@ def shrinkage_matrices(
     block = find_block(reml.model, term)
     block = at_means(reml.model, block) if is_at_mean(at) else block
     factor, back = _root(reml, block), np.linalg.inv(block.move)
-    gram = back.T @ _gram(reml, block) @ back
+    gram = back.T @ data_gram(reml, block) @ back
     k, j = len(block.effects), len(block.levels)
     found = Table(
         {
@@ -131,7 +131,7 @@ def shrinkage_matrices(
 def pooling_at(reml: "RemlFit", block: Block) -> Float[np.ndarray, "j k"]:
     """Share of each effect's variance that a level's rows leave, at the REML fit."""
     back = np.linalg.inv(block.move)
-    gram = back.T @ _gram(reml, block) @ back
+    gram = back.T @ data_gram(reml, block) @ back
     return _left(gram, _root(reml, block)[None], np.array([reml.sigma]))[0]
 
 
@@ -143,7 +143,7 @@ def pooling_summary(
     found = np.full((3, j, k), np.nan)
     if reml.model.conditioned.stack is None:
         back = np.linalg.inv(block.move)
-        gram = back.T @ _gram(reml, block) @ back
+        gram = back.T @ data_gram(reml, block) @ back
         roots, sigmas = _draws(post, block)
         for own in _chunks(j, len(sigmas) * k * k):
             draws = _left(gram[own], roots, sigmas)
@@ -153,7 +153,7 @@ def pooling_summary(
     return Table({name: found[i].ravel() for i, name in enumerate(names)})
 
 
-def _gram(reml: "RemlFit", block: Block) -> Float[np.ndarray, "j k k"]:
+def data_gram(reml: "RemlFit", block: Block) -> Float[np.ndarray, "j k k"]:
     """Z_j'W Z_j of the data's columns."""
     gram, _, turn = level_products(reml, block)
     back = np.linalg.inv(turn)

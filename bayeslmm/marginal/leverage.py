@@ -22,6 +22,8 @@ from bayeslmm.marginal.statistics import Statistics
 
 # Matrices of the size of the effects outside the largest factor, held at a time.
 DENSE = 3
+# Bytes that any machine has: to ask what is left takes as long as a small model's rows.
+SMALL = 2e6
 # A leverage nearer to 1 than this is 1: the rest is rounding, and so is the residual.
 SATURATED = 1e-12
 
@@ -191,7 +193,10 @@ def _coordinates(block: Block, codes: np.ndarray) -> np.ndarray:
 
 def _check_memory(size: int) -> None:
     """Raise before a matrix over the rest fills the memory."""
-    needed, room = DENSE * 8.0 * size**2, SHARE * available_bytes()
+    needed = DENSE * 8.0 * size**2
+    if needed < SMALL:
+        return
+    room = SHARE * available_bytes()
     if needed > room:
         raise ModelError(
             f"Leverage needs the covariance of the {size:,} random effects outside the "

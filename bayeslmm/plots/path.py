@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
 
 MOST_LINES, MOST_NAMES = 200, 20
+WIDEST = 5.0  # times the frame without outlying ends; more would hide the others
 INNER = (0.2, 0.4, 0.6, 0.8)  # ticks of the axis, sd / (sd + halfway), about
 
 
@@ -192,7 +193,7 @@ def _draw_levels(
         zorder=3,
         label="no pooling",
     )
-    ax.set_ylim(*limits(values[-1], values[: at + 1]))
+    ax.set_ylim(*_frame(values[-1], values[: at + 1]))
     _name_ends(ax, [names[i] for i in chosen.positions], last)
     drawn = len(chosen.positions) + len(faint[::step])
     note = (
@@ -201,6 +202,16 @@ def _draw_levels(
         else ""
     )
     return note + (f"; {drawn:,} drawn" if drawn < len(names) else "")
+
+
+def _frame(
+    ends: Float[np.ndarray, " j"], held: Float[np.ndarray, "..."]
+) -> tuple[float, float]:
+    """Axis limits: all ends of lines, unless some are far from all others."""
+    low, high = limits(ends, held)
+    whole = limits(ends, np.append(held.ravel(), ends[np.isfinite(ends)]))
+    few = whole[1] - whole[0] <= WIDEST * (high - low)
+    return whole if few else (low, high)
 
 
 def _name_ends(ax: "Axes", names: list[str], values: Float[np.ndarray, " s"]) -> None:
@@ -213,6 +224,7 @@ def _name_ends(ax: "Axes", names: list[str], values: Float[np.ndarray, " s"]) ->
     order = inside[np.argsort(values[inside], kind="stable")]
     places = values[order].copy()
     for _ in range(200):
+        places = np.clip(places, low + 0.5 * gap, high - 0.5 * gap)
         close = np.diff(places) < gap * 0.999
         if not close.any():
             break
@@ -249,8 +261,8 @@ def _draw_fixed(ax: "Axes", own: pd.DataFrame, table: pd.DataFrame) -> None:
     ax.plot(x, estimate, color="black", lw=1.2, label="fixed effect")
     ax.fill_between(
         x,
-        np.clip(lower, low, high),
-        np.clip(upper, low, high),
+        np.clip(lower, low - 2.0 * reach, None),
+        np.clip(upper, None, high + 2.0 * reach),
         color=PLAIN_COLOR,
         alpha=0.2,
         lw=0,

@@ -16,6 +16,7 @@ from bayeslmm.plots.style import (
     add_title,
     coefficient_axis,
     limits,
+    no_pooling_label,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def draw_path_plane(
         (x[-1] - x[at]) / max(x[at].std(), 1e-300),
         (y[-1] - y[at]) / max(y[at].std(), 1e-300),
     )
+    xlim, ylim = limits(x[-1], x[: at + 1]), limits(y[-1], y[: at + 1])
+    inside = (
+        (x[-1] > xlim[0]) & (x[-1] < xlim[1]) & (y[-1] > ylim[0]) & (y[-1] < ylim[1])
+    )
+    known = np.isfinite(x[-1] + y[-1])
+    moved = np.where(inside, moved, np.nan)
     chosen = choose_levels(names, levels, group, {"most moved": moved}, most=MOST_NAMES)
     figure = Figure((7.5, 6.4), layout="constrained")
     ax = figure.subplots()
@@ -80,7 +87,7 @@ def draw_path_plane(
         facecolors="white",
         edgecolors=PLAIN_COLOR,
         zorder=3,
-        label="no pooling",
+        label=no_pooling_label(x[-1] + y[-1], int((~inside & known).sum())),
     )
     ax.scatter(
         x[0, :1],
@@ -91,8 +98,8 @@ def draw_path_plane(
         zorder=4,
         label="complete pooling",
     )
-    ax.set_xlim(*limits(x[-1], x[: at + 1]))
-    ax.set_ylim(*limits(y[-1], y[: at + 1]))
+    ax.set_xlim(*xlim)
+    ax.set_ylim(*ylim)
     for i in told:
         ax.annotate(
             level_name(names[i]),

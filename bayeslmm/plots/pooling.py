@@ -106,7 +106,8 @@ def plot_pooling(
     for ax, position in zip(axes, positions.tolist(), strict=True):
         draw_level(ax, found, position, words)
         name, far = level_name(block.levels[position]), moved[position]
-        said = f"moved {far:.2g}" if np.isfinite(far) else "no own line"
+        shown_far = f"{far:,.0f}" if far >= 10.0 else f"{far:.2g}"
+        said = f"moved {shown_far}" if np.isfinite(far) else "no own line"
         title = f"{name}\nn = {block.sizes[position]:,}, {said}"
         ax.set_title(title, fontsize=8)
     frame_panels(figure, axes, found, on_x, reml.model.design.response)
