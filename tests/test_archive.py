@@ -23,6 +23,7 @@ import bayeslmm as lmm
 from bayeslmm.archive.codec import Reader, Writer, form_of
 from bayeslmm.archive.file import DIGEST, FORMAT, read_file
 from bayeslmm.archive.forms import FORMS
+from bayeslmm.archive.model import model_of_state, model_state
 from bayeslmm.errors import DataError, InputFileError, OutputError
 from bayeslmm.formula.nodes import Name
 from bayeslmm.priors import Prior
@@ -382,6 +383,43 @@ def test_priors_stay_as_they_were_asked_for(gaps: lmm.Model, tmp_path: Path) -> 
     given = lmm.load(tmp_path / "fit.lmm", data=data).model
     y = data["score"].to_numpy() * 2.0
     assert given.with_response(y).priors == model.with_response(y).priors
+
+
+def test_priors_say_what_they_said_and_answer_what_if(
+    fit: lmm.Fit, loaded: lmm.Fit
+) -> None:
+    assert loaded.model.priors.design is loaded.model.design
+    assert str(loaded.model.priors) == str(fit.model.priors)
+    assert_same(fit.model.priors.meaning(), loaded.model.priors.meaning())
+    names = ["half-normal", "uniform on sd"]
+    with unchecked():
+        old, new = (
+            lmm.prior_sensitivity(own.posterior, priors=names) for own in (fit, loaded)
+        )
+    assert_same(old, new)
+    assert_same(
+        lmm.varcomp_table(fit.reml, fit.posterior),
+        lmm.varcomp_table(loaded.reml, loaded.posterior),
+    )
+
+
+def test_priors_that_need_rows_are_left_out_and_said(tmp_path: Path) -> None:
+    data = lmm.simulate_classrooms(6, 4, seed=1).data
+    with unchecked():
+        model = lmm.Model("score ~ 1 + (1 | classroom)", data)
+        post = model.sample(draws=50, chains=2, seed=1, progress=False)
+        table = lmm.prior_sensitivity(save_and_load(post, tmp_path).posterior)
+    assert "brms" not in table["prior"].tolist()
+    assert "brms are left out" in table.attrs["notes"][0]
+
+
+def test_a_file_from_before_priors_knew_their_design_says_the_same(
+    fit: lmm.Fit,
+) -> None:
+    state = model_state(fit.model)
+    assert state["_priors"].design is None
+    again = model_of_state(lmm.Model, state)
+    assert again.priors.design is again.design
 
 
 # --- rows given again -----------------------------------------------------------------

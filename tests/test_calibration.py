@@ -16,7 +16,7 @@ from sampling import sample_unchecked, unchecked
 
 import bayeslmm as lmm
 from bayeslmm import ModelError, PriorError
-from bayeslmm.errors import DataError
+from bayeslmm.errors import DataError, SamplingInterruptedError
 from bayeslmm.planning import calibration, refits
 from bayeslmm.planning.certificate import KINDS, LIKELIHOODS, PROBS
 from bayeslmm.planning.refits import compare_with_truth, draw_truths
@@ -330,6 +330,18 @@ def test_a_sampler_that_was_interrupted_ends_the_calibration(
         return replace(post, status=replace(post.status, partial=True))
 
     monkeypatch.setattr(refits, "sample", partial)
+    truth = draw_truths(model, 1, np.random.default_rng(2))[0]
+    with unchecked(), pytest.raises(KeyboardInterrupt):
+        compare_with_truth(model, truth, "auto", 50, 1)
+
+
+def test_an_interrupt_before_there_are_draws_is_no_failure_of_the_data(
+    model: lmm.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise SamplingInterruptedError("Sampling was interrupted.")
+
+    monkeypatch.setattr(refits, "sample", stopped)
     truth = draw_truths(model, 1, np.random.default_rng(2))[0]
     with unchecked(), pytest.raises(KeyboardInterrupt):
         compare_with_truth(model, truth, "auto", 50, 1)

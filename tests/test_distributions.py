@@ -286,6 +286,17 @@ def test_ranks_are_those_within_each_draw(slopes: Posterior) -> None:
             slopes.rank_levels()
 
 
+def test_an_effect_is_known_by_its_label_in_the_tables(slopes: Posterior) -> None:
+    group = slopes.model.design.groups[0].group
+    for name in slopes.model.design.groups[0].effects:
+        own = slopes.rank_levels(name)
+        head = "1" if name == "Intercept" else name
+        for label in (f"{head}|{group}", f"{head}|{group}_sigma"):
+            pd.testing.assert_frame_equal(slopes.rank_levels(label), own)
+    with pytest.raises(ModelError, match=r"No effect 'no\|"):
+        slopes.rank_levels(f"no|{group}")
+
+
 def test_tails_of_an_sd_that_mixes_others_have_lines_of_their_own(
     slopes: Posterior,
 ) -> None:

@@ -240,6 +240,22 @@ def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
     assert lmm.load("other").formula == FORMULA
 
 
+def test_one_fit_alone_is_a_folder_too(fit, folder, monkeypatch):
+    save = importlib.import_module("bayeslmm.reporting.save")  # without its figures
+    monkeypatch.setattr(save, "save_figures", lambda *_, **__: [])
+    monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
+    fit.posterior.save("post")
+    fit.reml.save("reml")
+    post, reml = lmm.load("post"), lmm.load("reml")
+    assert post.reml is None
+    assert reml.posterior is None
+    same = pd.testing.assert_frame_equal
+    same(post.posterior.summary(), fit.posterior.summary())
+    same(post.posterior.ranef(), fit.posterior.ranef())
+    same(reml.reml.summary(), fit.reml.summary())
+    assert not (folder / "reml" / "posterior.nc").exists()
+
+
 def test_the_command_and_save_write_the_same_files(csv):
     few = ("--draws", 50, "--chains", 2, "--seed", 3, "--out", "results")
     run_unchecked("fit", csv, INTERCEPTS, *few)

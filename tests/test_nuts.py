@@ -20,6 +20,7 @@ from bayeslmm import (
     ModelError,
     PriorError,
     SamplingError,
+    simulate_classrooms,
 )
 from bayeslmm.posterior.mode import laplace
 from bayeslmm.posterior.nuts import complete_part
@@ -184,6 +185,25 @@ def test_nothing_drawn_is_an_error() -> None:
     """Three draws are no posterior."""
     with pytest.raises(SamplingError, match="interrupted before a chain had 4 draws"):
         complete_part(run_tree([3, 0, 2, 3], 100), 100, 0.0)
+
+
+@pytest.mark.parametrize("by_interrupt", [True, False])
+def test_an_interrupt_before_the_chains_are_there_stays_one(
+    monkeypatch: pytest.MonkeyPatch, by_interrupt: bool
+) -> None:
+    """Nutpie then says that it has no results."""
+    import nutpie
+
+    def sample(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt if by_interrupt else KeyError
+        except (KeyboardInterrupt, KeyError):
+            raise ValueError("Sampler has no results to take")  # noqa: B904
+
+    monkeypatch.setattr(nutpie, "sample", sample)
+    model = Model("score ~ 1 + (1 | classroom)", simulate_classrooms(6, 4, seed=1).data)
+    with pytest.raises(KeyboardInterrupt if by_interrupt else ValueError):
+        model.sample(draws=50, method="nuts", progress=False)
 
 
 INTERRUPTED = """

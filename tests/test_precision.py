@@ -1,6 +1,8 @@
 """Widths to expect: against dense formulas, closed forms and simulated studies."""
 
+import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sampling import unchecked
 from scipy.stats import norm
+from typer.testing import CliRunner
 
 import bayeslmm as lmm
-from bayeslmm.errors import ModelError
+from bayeslmm.cli.app import app
+from bayeslmm.errors import FitWarning, ModelError
 from bayeslmm.planning.information import expected_information, free_variances
 from bayeslmm.planning.truth import true_parameters
 
@@ -188,11 +192,14 @@ def test_few_groups_are_simulated_and_say_how_many_studies_have_no_interval() ->
 
 def test_an_sd_of_zero_has_no_information() -> None:
     none = TRUTH | {"1|g_sigma": 0.0}
-    found = lmm.precision(
+    planned = lmm.precision(
         FORMULA, study(10, 5), parameters=none, method="information"
-    ).table.set_index("label")
+    )
+    found = planned.table.set_index("label")
     assert np.isnan(found.loc["1|g_sigma", "width"])
     assert found.loc["sigma", "width"] > 0.0
+    with pytest.raises(ModelError, match="has no interval where it is 0"):
+        planned.needed("1|g_sigma", ratio=0.5)
 
 
 def test_needed_is_the_first_number_that_does() -> None:
@@ -210,6 +217,83 @@ def test_needed_is_the_first_number_that_does() -> None:
     with unchecked():
         assert found.needed("x", width=float(widths["x"])) == 20
         assert found.needed("sigma", width=float(widths["sigma"]), group="g") == 20
+
+
+def test_needed_keeps_the_other_sizes_of_the_first_row(rows: pd.DataFrame) -> None:
+    """Twice the rows, more levels of the crossed factor: as they were asked for."""
+    truth = {"1|g_sigma": 0.8, "1|k_sigma": 0.8, "sigma": 1.0}
+    asked: Any = {"parameters": truth, "method": "information"}
+    formula = "y ~ 1 + (1 | g) + (1 | k)"
+    with unchecked():
+        sizes: Any = {"groups": {"k": [8, 4]}, "rows": [2, 1]}
+        found = lmm.precision(formula, rows, **asked, **sizes)
+        levels = found.needed("1|g_sigma", ratio=0.7)
+        around: Any = {"groups": {"k": 8, "g": [levels - 1, levels]}, "rows": 2}
+        near = lmm.precision(formula, rows, **asked, **around).table
+    widths = near.loc[near["label"] == "1|g_sigma", "width"].tolist()
+    first = found.table.set_index("label")["width"]["1|g_sigma"].iloc[0]
+    assert widths[1] <= 0.7 * first < widths[0]
+
+
+def test_structured_residuals_are_simulated() -> None:
+    data = study(8, 6)
+    data["t"] = data.groupby("g").cumcount()
+    data["y"] = np.random.default_rng(1).normal(size=len(data))
+    with unchecked():
+        model = lmm.Model(FORMULA, data, residual="ar1(t | g)")
+        truth = dict.fromkeys(model.space.labels, 0.5)
+        found = lmm.precision(model, parameters=truth, nsim=4, seed=1)
+    own = found.table.set_index("label")
+    assert own.index.tolist() == list(model.space.labels)
+    assert set(own["how"]) == {"simulation"}
+    assert (own["width"] > 0.0).all()
+    (rho,) = (p.label for p in model.design.residual.parameters)
+    assert -1.0 < own.loc[rho, "lower"] < 0.5 < own.loc[rho, "upper"] < 1.0
+
+
+def test_an_interrupt_leaves_the_sizes_that_were_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = importlib.import_module("bayeslmm.planning.precision")
+    real, sizes = module.expected_widths, []
+
+    def stopped(*given: Any) -> Any:
+        sizes.append(1)
+        if len(sizes) == 3:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(module, "expected_widths", stopped)
+    options: Any = {"parameters": TRUTH, "method": "information"}
+    with unchecked():
+        with pytest.warns(FitWarning, match="sizes that were done"):
+            found = lmm.precision(
+                FORMULA, study(12, 5), groups={"g": [10, 20, 40]}, **options
+            )
+        assert found.table["g"].unique().tolist() == [10, 20]
+        sizes[:] = [1, 1]
+        with pytest.raises(KeyboardInterrupt):
+            lmm.precision(FORMULA, study(12, 5), **options)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    study(20, 5).to_csv(tmp_path / "study.csv", index=False)
+    call = ["precision", str(tmp_path / "study.csv"), FORMULA]
+    given = [word for name in TRUTH for word in ("--set", f"{name}={TRUTH[name]}")]
+    with unchecked():
+        shown = CliRunner().invoke(app, [*call, *given, "--levels", "g=20,40"])
+        wrong = CliRunner().invoke(app, [*call, *given, "--method", "magic"])
+        table = lmm.precision(
+            FORMULA, study(20, 5), parameters=TRUTH, groups={"g": [20, 40]}
+        ).table
+    assert shown.exit_code == 0, shown.output
+    assert "Width to expect of 95% intervals" in shown.output
+    lines = [line for line in shown.output.splitlines() if "1|g_sigma" in line]
+    widths = table.loc[table["label"] == "1|g_sigma", "width"]
+    for line, width in zip(lines, widths, strict=True):
+        assert f"{width:.3f}" in line
+    assert wrong.exit_code == 2
+    assert "Unknown method 'magic'" in wrong.output
 
 
 def test_what_cannot_be_planned_is_said(rows: pd.DataFrame) -> None:

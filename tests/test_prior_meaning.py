@@ -150,3 +150,20 @@ def test_pictures_show_the_numbers(model: Model) -> None:
     assert words == ["flat", *["none: a prior is flat"] * 3]
     with unchecked(), pytest.raises(ModelError, match="takes a model, not a Prior"):
         lmm.plot_priors(model.priors.sigma)  # type: ignore[arg-type]
+
+
+def test_units_are_those_of_the_parameter_or_are_not_said() -> None:
+    """An interaction is per its numbers; a link has a scale of its own."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(size=40), "z": rng.normal(size=40)})
+    data = data.assign(y=rng.poisson(3.0, 40), f=["a", "b"] * 20, g=np.arange(40) // 5)
+    formula = "y ~ f * x + x:z + I(z**2) + (1 | g)"
+    words = lmm.Model(formula, data).priors.meaning()["words"]
+    assert words["f[b]"].endswith("(units of y)")
+    assert words["x"].endswith("(units of y per x)")
+    assert words["x:z"].endswith("(units of y per x and z)")
+    assert "units" not in words["f:x[b]"] + words.filter(like="I(z").item()
+    count = lmm.Model("y ~ x + (1 | g)", data, family="poisson")
+    of_count = count.priors.meaning()["words"]
+    assert of_count["x"].endswith("(on the log scale per x)")
+    assert of_count["1|g_sigma"].endswith("(on the log scale)")

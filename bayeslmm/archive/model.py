@@ -1,6 +1,7 @@
 """`ModelSpec` <-> what a file holds of it: everything but the rows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bayeslmm.design.rowless import check_same_rows, without_rows
@@ -13,7 +14,7 @@ KEPT = ("family", "plan", "weights_column", "_conditioned")
 
 def model_state(model: ModelSpec) -> dict[str, Any]:
     """All that there is of a model but the rows."""
-    priors = model.priors  # made when first asked for
+    priors = replace(model.priors, design=None)  # that of the recipe
     state: dict[str, Any] = model.__getstate__()[1]
     rule, center = state["_prior_rule"]
     return {name: state[name] for name in KEPT} | {
@@ -35,6 +36,7 @@ def model_of_state[M: ModelSpec](kind: type[M], state: Mapping[str, Any]) -> M:
     for name in PARTS:
         setattr(model, name, state.get(name))
     model.formula = model.recipe.formula
+    model._priors = replace(state["_priors"], design=model.design)
     if model.family == "gaussian":
         _check_sizes(model)
     return model

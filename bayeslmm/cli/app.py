@@ -1,16 +1,16 @@
-"""The commands: fit, explain, power, demo, warmup."""
+"""The commands: fit, explain, power, precision, demo, warmup."""
 
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from bayeslmm.cli.garbage import collect_again
+from bayeslmm.cli.inputs import checked_folder, method_named, read_table
 from bayeslmm.cli.interrupts import INTERRUPTED, INTERRUPTS
 from bayeslmm.cli.options import (
     Chains,
@@ -22,6 +22,8 @@ from bayeslmm.cli.options import (
     Family,
     Force,
     FormulaText,
+    Jobs,
+    Levels,
     Matrices,
     MethodName,
     Missing,
@@ -32,6 +34,8 @@ from bayeslmm.cli.options import (
     Seed,
     Sep,
     Sheet,
+    Times,
+    TrueValues,
     Tune,
     Weights,
 )
@@ -44,12 +48,10 @@ from bayeslmm.errors import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
-    from bayeslmm.api.model import Method
-    from bayeslmm.cli.run import Out as Folder
     from bayeslmm.planning.targets import Test
+    from bayeslmm.planning.widths import How
 
 DEMO_SEED = 4
 PIPE_WIDTH = 100
@@ -140,11 +142,11 @@ def fit(
         from bayeslmm.data import file_hash
         from bayeslmm.reporting.record import Record
 
-        options = Options(draws, tune, chains, seed, _method(method), reml_only)
+        options = Options(draws, tune, chains, seed, method_named(method), reml_only)
         _check_reml(family, reml_only)
-        place = _checked(out, force)
+        place = checked_folder(out, force)
         stage.doing = f"reading {data.name}"
-        table = _table(data, sep, decimal, encoding, na, sheet)
+        table = read_table(data, sep, decimal, encoding, na, sheet)
         model = make_model(table, formula, priors, family, weights, residual)
         source = Record(data.name, file_hash(data)) if table is data else None
         partial = run(_console(), model, options, out=place, data=source, stage=stage)
@@ -176,7 +178,7 @@ def explain(
         from bayeslmm.reporting import explain_text
 
         stage.doing = f"reading {data.name}"
-        table = _table(data, sep, decimal, encoding, na, sheet)
+        table = read_table(data, sep, decimal, encoding, na, sheet)
         model = make_model(table, formula, priors, family, weights, residual)
         typer.echo(explain_text(model, matrices=matrices))
 
@@ -186,12 +188,7 @@ def power(
     data: Data,
     formula: FormulaText,
     effect: Annotated[str, typer.Option(help="What is to be found: x, dose, B - A.")],
-    value: Annotated[
-        list[str],
-        typer.Option(
-            "--set", help='Value of a parameter, "x=0.3", "1|g_sigma=0.5", "sigma=1".'
-        ),
-    ],
+    value: TrueValues,
     test: Annotated[
         str | None,
         typer.Option(
@@ -201,16 +198,10 @@ def power(
     ] = None,
     alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
     nsim: Annotated[int, typer.Option(min=1, help="Simulated studies.")] = 1000,
-    levels: Annotated[
-        list[str] | None,
-        typer.Option(help='Numbers of levels to try, "g=10,20,40".'),
-    ] = None,
-    rows: Annotated[
-        str | None,
-        typer.Option(help='How many times each row is there, "1,2,4".'),
-    ] = None,
+    levels: Levels = None,
+    rows: Times = None,
     weights: Weights = None,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = 1,
+    jobs: Jobs = 1,
     seed: Seed = None,
     sep: Sep = None,
     decimal: Decimal = None,
@@ -228,7 +219,7 @@ def power(
         from bayeslmm.planning import power as by_simulation
 
         stage.doing = f"reading {data.name}"
-        table = _table(data, sep, decimal, encoding, na, sheet)
+        table = read_table(data, sep, decimal, encoding, na, sheet)
         stage.doing = "simulating studies"
         collect_again()
         found = by_simulation(
@@ -246,6 +237,56 @@ def power(
             n_jobs=jobs,
         )
         print_power(_console(), found)
+
+
+@app.command()
+def precision(
+    data: Data,
+    formula: FormulaText,
+    value: TrueValues,
+    prob: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
+    method: Annotated[
+        str, typer.Option(help="auto, information or simulation.")
+    ] = "auto",
+    nsim: Annotated[int, typer.Option(min=1, help="Simulated studies.")] = 200,
+    levels: Levels = None,
+    rows: Times = None,
+    weights: Weights = None,
+    jobs: Jobs = 1,
+    seed: Seed = None,
+    sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    na: Missing = None,
+    sheet: Sheet = None,
+) -> None:
+    """How wide the intervals of a study with these rows will be: SDs too.
+
+    bayeslmm precision study.csv "y ~ x + (1 | g)" --set x=0.3
+    --set "1|g_sigma=0.5" --set sigma=1 --levels g=10,20,40
+    """
+    with _messages() as stage:
+        from bayeslmm.cli.planned import counts, numbers, print_precision, sizes
+        from bayeslmm.planning import precision as widths_of
+
+        stage.doing = f"reading {data.name}"
+        table = read_table(data, sep, decimal, encoding, na, sheet)
+        stage.doing = "working out widths"
+        collect_again()
+        found = widths_of(
+            formula,
+            table,
+            parameters=numbers(value),
+            prob=prob,
+            method=cast("How", method),
+            nsim=nsim,
+            weights=weights,
+            groups=sizes(levels or []),
+            rows=None if rows is None else counts(rows),
+            seed=0 if seed is None else seed,
+            n_jobs=jobs,
+        )
+        print_precision(_console(), found)
 
 
 @app.command()
@@ -268,7 +309,7 @@ def demo(
         from bayeslmm.cli.demonstration import FORMULA, demonstration
         from bayeslmm.cli.run import Options, run
 
-        place = _checked(out, force)
+        place = checked_folder(out, force)
         console, shown = _console(), demonstration(data)
         console.print(f"{shown.words}\n", highlight=False)
         model = Model(FORMULA, shown.data, priors=priors)
@@ -298,46 +339,6 @@ def warmup() -> None:
         collect_again()
         stage.doing = "compiling"
         warm_up(_console())
-
-
-def _checked(out: Path | None, force: bool) -> "Folder | None":
-    """The folder for the results, if it may be written to."""
-    if out is None:
-        return None
-    from bayeslmm.cli.run import Out as Folder
-    from bayeslmm.reporting.folder import check_folder
-
-    check_folder(out, force=force)
-    return Folder(out, force)
-
-
-def _table(path: Path, *options: str | None) -> "pd.DataFrame | Path":
-    """The frame in a file; a large Parquet file stays a path, and is read in batches.
-
-    `options` are sep, decimal, encoding, na and sheet.
-    """
-    from bayeslmm.data.options import checked_options
-    from bayeslmm.data.read import check_file, read_file
-    from bayeslmm.design.source import is_large
-
-    check_file(path)
-    if is_large(path):
-        return path
-    return read_file(path, checked_options(*options))[0]
-
-
-def _method(name: str) -> "Method":
-    """The sampling method of that name."""
-    from typing import get_args
-
-    from bayeslmm.api.model import Method
-
-    for known in get_args(Method):
-        if name == known:
-            return known
-    raise ModelError(
-        f"Unknown method {name!r}. Methods: {', '.join(get_args(Method))}."
-    )
 
 
 def _check_reml(family: str, reml_only: bool) -> None:

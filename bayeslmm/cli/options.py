@@ -76,3 +76,18 @@ Matrices = Annotated[
     bool,
     typer.Option("--matrices", help="Also X, Z and, by REML, D, R, V of a few rows."),
 ]
+TrueValues = Annotated[
+    list[str],
+    typer.Option(
+        "--set", help='Value of a parameter, "x=0.3", "1|g_sigma=0.5", "sigma=1".'
+    ),
+]
+Levels = Annotated[
+    list[str] | None,
+    typer.Option(help='Numbers of levels to try, "g=10,20,40".'),
+]
+Times = Annotated[
+    str | None,
+    typer.Option(help='How many times each row is there, "1,2,4".'),
+]
+Jobs = Annotated[int, typer.Option(help="Processes; -1 for all cores.")]

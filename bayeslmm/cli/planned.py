@@ -1,4 +1,4 @@
-"""The words of ``bayeslmm power``: values and sizes as text, and its table."""
+"""The words of ``power`` and ``precision``: values and sizes as text, and tables."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from bayeslmm.tables.frame import as_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bayeslmm.planning import Power
+    from bayeslmm.planning import Power, Precision
 
 
 def numbers(given: Iterable[str]) -> dict[str, float]:
@@ -64,5 +64,17 @@ def print_power(console: "Console", found: "Power") -> None:
     notes = (
         "mcse: Monte Carlo error of the power; lower, upper: its 95% interval",
         "estimate: mean over the studies; failed: fits without convergence or p value",
+    )
+    print_table(console, TextTable(title, tuple(map(str, text.columns)), rows, notes))
+
+
+def print_precision(console: "Console", found: "Precision") -> None:
+    """The table of a `Precision`."""
+    text = as_text(found.table)
+    rows = tuple(("", tuple(map(str, row))) for row in text.itertuples(index=False))
+    title = f"Width to expect of {100 * found.prob:g}% intervals"
+    notes = (
+        "se: of a fixed effect; of log SDs and atanh correlations",
+        "without: share of simulated studies that have no interval",
     )
     print_table(console, TextTable(title, tuple(map(str, text.columns)), rows, notes))

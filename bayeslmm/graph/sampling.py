@@ -121,7 +121,8 @@ def sample_joint(
                 progress_bar=progress,
                 save_warmup=False,
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
+            check_failed(error)
             raise SamplingError(
                 f"The sampler gave up: {str(error).splitlines()[0]}. The posterior may "
                 "be improper or a prior far from the data; try priors='weak'."
@@ -221,6 +222,20 @@ def _uncentre(design: Design, posterior: dict[str, Float[np.ndarray, "..."]]) ->
             slopes = slopes if variable.coords else slopes[..., None]
             shift = slopes @ means[list(variable.columns)]
             posterior["Intercept"] = posterior["Intercept"] - shift
+
+
+def check_failed(error: Exception) -> None:
+    """Raise what is no failure of nutpie: Ctrl-C before it had begun, or a mistake.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the error came of one: nutpie says then that it has no results.
+    """
+    if isinstance(error.__context__, KeyboardInterrupt):
+        raise KeyboardInterrupt from error
+    if not isinstance(error, RuntimeError):
+        raise error
 
 
 def complete_chains(

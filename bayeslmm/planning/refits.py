@@ -16,7 +16,11 @@ from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.rows import linear_predictor
-from bayeslmm.errors import BayesLMMError, BayesLMMWarning
+from bayeslmm.errors import (
+    BayesLMMError,
+    BayesLMMWarning,
+    SamplingInterruptedError,
+)
 from bayeslmm.graph.trees import COORDINATES, UNCONSTRAINED
 from bayeslmm.planning.certificate import KINDS, PROBS
 from bayeslmm.posterior.places import residual_draws
@@ -115,6 +119,8 @@ def compare_with_truth(
                 method=post.method,
                 warned=warned,
             )
+        except SamplingInterruptedError as error:
+            raise KeyboardInterrupt from error
         except BayesLMMError as error:
             return str(error)
 

@@ -22,7 +22,12 @@ from bayeslmm.design.arrays import (
 )
 from bayeslmm.design.contrasts import check_consistent, make_contrasts
 from bayeslmm.design.hypotheses import term_hypotheses
-from bayeslmm.errors import ModelError, SamplingError, is_choice
+from bayeslmm.errors import (
+    ModelError,
+    SamplingError,
+    SamplingInterruptedError,
+    is_choice,
+)
 from bayeslmm.reml.ddf import DDF, Ddf, check_ddf, denominator_at
 from bayeslmm.reml.effect_tests import p_of_f, p_of_t
 from bayeslmm.reml.refit import Refitter, design_refitter
@@ -297,8 +302,12 @@ class PosteriorTarget:
         model = self.model.with_response(y)
         try:
             post = sample(model, draws=500, chains=2, seed=1, cores=1, progress=False)
+        except SamplingInterruptedError as error:
+            raise KeyboardInterrupt from error
         except SamplingError:
             return Result(np.nan, np.nan, False)
+        if post.status.partial:  # Ctrl-C is meant for all studies
+            raise KeyboardInterrupt
         names = model.design.fixed_names
         draws = sum(
             weight * post.draws(name)

@@ -144,7 +144,8 @@ class Distributions:
         Parameters
         ----------
         effect : str, optional
-            Effect that is ranked, ``"Days"``; not needed where there is one.
+            Effect that is ranked, ``"Days"``, or with its factor as the tables have it,
+            ``"Days|Subject"``; not needed where there is one.
         group : str, optional
             Grouping factor; not needed where there is one.
         at : mapping of str to value, optional

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
-from bayeslmm.graph.sampling import SAMPLE_STATS, complete_chains
+from bayeslmm.graph.sampling import SAMPLE_STATS, check_failed, complete_chains
 from bayeslmm.marginal.objective import Objective
 from bayeslmm.posterior.compiled import callback_model
 from bayeslmm.posterior.mode import Laplace
@@ -77,6 +77,8 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
     ------
     SamplingError
         If the sampler gave up, or was interrupted before it had drawn.
+    KeyboardInterrupt
+        If it was interrupted before its chains were there.
 
     References
     ----------
@@ -100,7 +102,8 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
                 progress_bar=_show_progress(target, normal, options),
                 save_warmup=False,
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
+            check_failed(error)
             raise SamplingError(_no_start(error)) from error
     return complete_part(tree, options.draws, normal.value)
 
@@ -167,7 +170,7 @@ def complete_part(tree: "xr.DataTree", draws: int, offset: float) -> MarginalDra
     return MarginalDraws(z[chains, :length], stats, tuple(chains), partial)
 
 
-def _no_start(error: RuntimeError) -> str:
+def _no_start(error: Exception) -> str:
     """Message for a sampler that gave up, with the first line of its reason."""
     return (
         f"The sampler gave up: {str(error).splitlines()[0]}. The posterior may be "

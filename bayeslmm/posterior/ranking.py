@@ -60,6 +60,7 @@ def rank_table(
     if not is_choice(best, ("highest", "lowest")):
         raise ModelError(f"Unknown best={best!r}: use 'highest' or 'lowest'.")
     model = post.model
+    group, effect = _of_label(model, group, effect)
     chosen = _group(model, group)
     n_levels = model.design.groups[terms_of(model.design, chosen)[0]].n_levels
     n_top = _n_top(top, n_levels)
@@ -87,6 +88,20 @@ def rank_table(
     table.attrs |= {"top": n_top, "best": best, "prob": prob}
     table.attrs["notes"] = _notes(table, len(rank))
     return table
+
+
+def _of_label(
+    model: ModelSpec, group: str | None, effect: str | None
+) -> tuple[str | None, str | None]:
+    """Factor and effect of a label such as ``"Days|Subject"``, ``"1|Subject"``."""
+    if not isinstance(effect, str) or group is not None:
+        return group, effect
+    for term in model.design.groups:
+        for name in term.effects:
+            label = f"{'1' if name == 'Intercept' else name}|{term.group}"
+            if effect in (label, f"{label}_sigma", f"{name}|{term.group}"):
+                return term.group, name
+    return group, effect
 
 
 def _group(model: ModelSpec, group: str | None) -> str:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.errors import (
     ModelError,
     PriorError,
+    SamplingInterruptedError,
     check_fraction,
     check_progress,
     check_seed,
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
 LARGEST_K = 0.7
 # Up to so many variance parameters all priors share one lattice.
 LATTICE_UP_TO = 3
+NO_BRMS = (
+    "The priors of brms are left out: they take the median of the response, and this "
+    "fit has no rows."
+)
 
 Ends = tuple[float, float, float]
 
@@ -86,7 +91,8 @@ def prior_sensitivity(
         ``"exponential (PC)"`` and ``"gamma(2)"`` with scale s, s the SD of y over that
         of the column, ``"inverse-gamma"`` (0.001, 0.001 s**2 on the variance),
         ``"uniform on sd"``, ``"uniform on variance"``, ``"uniform on log sd"``; and all
-        priors as ``"bambi"``, ``"brms"`` and ``"blme"`` have them.
+        priors as ``"bambi"``, ``"brms"`` and ``"blme"`` have them; those of brms
+        need the rows of the fit.
     prob : float, default 0.95
         Probability of the equal-tailed intervals.
     seed : int or Generator, optional
@@ -151,13 +157,16 @@ def prior_sensitivity(
     for name in [k for k, own in found.items() if own.k > LARGEST_K]:
         try:
             again = _again(post, variants[name], ends, rng, progress)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SamplingInterruptedError):
             why = f"weighted draws; k = {found[name].k:.2f}, fit interrupted"
             found[name] = replace(found[name], how=why)
             break
         why = f"fitted again, weights had k = {found[name].k:.2f}"
         found[name] = _Answer(again, why, found[name].k)
-    return _table(post.model, variants, found)
+    table = _table(post.model, variants, found)
+    if priors is None and "brms" not in variants:
+        table.attrs["notes"] = [NO_BRMS]
+    return table
 
 
 def quick_sensitivity(post: Posterior) -> "pd.DataFrame | None":
@@ -337,6 +346,8 @@ def _again(
         seed=rng,
         progress=progress,
     )
+    if new.status.partial:  # Ctrl-C: the weighted draws say more
+        raise KeyboardInterrupt
     values = [new.draws(p.label).ravel() for p in parameters]
     return np.array([np.quantile(v, ends) for v in values])
 

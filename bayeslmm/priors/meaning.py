@@ -16,6 +16,7 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.design.residual import RHO
 from bayeslmm.design.shares import Values, variance_parts
 from bayeslmm.design.space import POSITIVE, Parameter
+from bayeslmm.families import FAMILIES
 from bayeslmm.priors.density import prior_logp
 from bayeslmm.priors.draws import draw_prior, flat_parameters, prior_draws
 from bayeslmm.priors.prior import Prior, Priors
@@ -141,10 +142,10 @@ def _row(
         high = prior_quantiles(prior, np.array([0.95]))[0]
         words = (
             f"half of the prior mass below {found[0]:.3g}, 95% below {high:.3g}"
-            f"{_unit(parameter, design)}"
+            f"{_unit(parameter, priors, design)}"
         )
     else:
-        words = f"{_between(found, ends)}{_unit(parameter, design)}"
+        words = f"{_between(found, ends)}{_unit(parameter, priors, design)}"
     return _Row(parameter.label, str(prior), found, words)
 
 
@@ -154,8 +155,11 @@ def _between(found: Float[np.ndarray, " 3"], ends: Float[np.ndarray, " 3"]) -> s
     return f"{share:.4g}% of the prior mass from {found[1]:.3g} to {found[2]:.3g}"
 
 
-def _unit(parameter: Parameter, design: Design) -> str:
-    """Units of a parameter, as far as names of columns say them."""
+def _unit(parameter: Parameter, priors: Priors, design: Design) -> str:
+    """Units of a parameter, as far as names of columns say them.
+
+    Nothing is said of the unit of a transformed column, or of an interaction with one.
+    """
     if parameter.component == "sd":
         assert parameter.term is not None, "SDs belong to a term"
         column = design.groups[parameter.term].effects[parameter.index[0]]
@@ -165,8 +169,18 @@ def _unit(parameter: Parameter, design: Design) -> str:
         column = "Intercept"
     else:
         return ""  # a ratio
-    numeric = column != "Intercept" and column.isidentifier()
-    return f" (units of {design.response}{f' per {column}' if numeric else ''})"
+    family = FAMILIES[priors.family]
+    link, of_linear = family.link_of_mean, parameter.label != "sigma"
+    if link != "identity" and (of_linear or family.logged):
+        unit = f"on the {link} scale"
+    else:
+        unit = f"units of {design.response}"
+    if column == "Intercept" or ("[" in column and not {":", "("} & {*column}):
+        return f" ({unit})"  # an intercept, or a level of a factor against others
+    numeric = column.split(":")
+    if all(own.isidentifier() for own in numeric):
+        return f" ({unit} per {' and '.join(numeric)})"
+    return "" if link == "identity" else f" ({unit})"
 
 
 def _correlation(
