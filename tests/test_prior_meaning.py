@@ -167,3 +167,12 @@ def test_units_are_those_of_the_parameter_or_are_not_said() -> None:
     of_count = count.priors.meaning()["words"]
     assert of_count["x"].endswith("(on the log scale per x)")
     assert of_count["1|g_sigma"].endswith("(on the log scale)")
+
+
+def test_pymc_lists_no_variables_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    data = pd.DataFrame({"y": [0, 1, 2, 3, 1, 2], "g": [1, 1, 2, 2, 3, 3]})
+    model = lmm.Model("y ~ 1 + (1 | g)", data, family="poisson")
+    with unchecked(), caplog.at_level("INFO"):
+        found = model.prior_predictive(draws=3, seed=1)
+    assert found["prior_predictive"]["y"].shape == (1, 3, 6)
+    assert not [r for r in caplog.records if "Sampling" in r.getMessage()]

@@ -4,6 +4,7 @@ Takes a `Model`; gives draws of its parameters from their priors, each to simula
 response from, and ArviZ's tree of both.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,10 +156,16 @@ def _by_pymc(model: ModelSpec, draws: int, rng: np.random.Generator) -> "xr.Data
     from bayeslmm.graph import to_pymc
 
     joint, seed = to_pymc(model), int(rng.integers(2**31))
-    with joint:
-        drawn: Any = pm.sample_prior_predictive(
-            draws, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
-        )
+    log = logging.getLogger("pymc")
+    level = log.level
+    log.setLevel(logging.WARNING)  # it lists its variables, under names of its own
+    try:
+        with joint:
+            drawn: Any = pm.sample_prior_predictive(
+                draws, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
+            )
+    finally:
+        log.setLevel(level)
     return drawn
 
 
