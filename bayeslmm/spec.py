@@ -44,7 +44,6 @@ from bayeslmm.priors import Priors, changed_rule, make_priors
 # How a posterior can be drawn.
 Method = Literal["auto", "nuts", "importance", "quadrature", "joint"]
 PriorRule = str | Mapping[str, object] | Priors
-# What a model holds.
 PARTS = (
     "_conditioned",
     "_prior_rule",

@@ -110,6 +110,8 @@ def test_terms_predictors_and_effects_are_text(fits: Any, value: Any) -> None:
     said(lambda: lmm.plot_shrinkage(reml, term=value), "term must be text")
     said(lambda: lmm.plot_ranef(post, term=value), "term must be text")
     said(lambda: lmm.plot_fits(reml, predictor=value), "predictor must be text")
+    said(lambda: lmm.plot_pooling(reml, term=value), "term must be text")
+    said(lambda: lmm.plot_shrinkage_path(post, term=value), "term must be text")
     if not isinstance(value, list) or value != ["edu"]:
         for draw in (lmm.plot_ranef, lmm.plot_shrinkage):
             said(lambda draw=draw: draw(reml, effects=value), "effects must be a list")
@@ -126,7 +128,13 @@ def test_effects_are_known_and_named_once(fits: Any) -> None:
 
 @pytest.mark.parametrize("levels", [True, 0, 1.5, float("nan"), "c00", [], {}, ["x"]])
 def test_levels_are_a_number_all_or_labels(fits: Any, levels: Any) -> None:
-    for draw in (lmm.plot_fits, lmm.plot_shrinkage, lmm.plot_ranef):
+    for draw in (
+        lmm.plot_fits,
+        lmm.plot_shrinkage,
+        lmm.plot_ranef,
+        lmm.plot_pooling,
+        lmm.plot_shrinkage_path,
+    ):
         said(lambda draw=draw: draw(fits[0], levels=levels), "level")
 
 

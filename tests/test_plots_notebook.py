@@ -16,6 +16,8 @@ WITHOUT_PYPLOT = (
     "lmm.plot_matrices(reml)",
     "lmm.plot_two_stage(reml.model)",
     "lmm.plot_residuals(reml)",
+    "lmm.plot_pooling(reml)",
+    "lmm.plot_shrinkage_path(reml)",
     "lmm.plot_ranef(reml)",
 )
 UNKNOWN = 'assert "matplotlib.pyplot" not in sys.modules'
