@@ -150,8 +150,12 @@ def test_every_verb_gives_what_it_gave_or_says_that_rows_are_missing(
                 with pytest.raises(DataError, match="rows are not in a saved fit"):
                     asked(new, name)
                 refused.add(name)
-            else:
-                assert_same(asked(old, name), asked(new, name))
+                continue
+            then, now = asked(old, name), asked(new, name)
+            if name == "prior_sensitivity":  # brms' scale is of the rows
+                kept = then.loc[then["prior"] != "brms"]
+                then = kept.reset_index(drop=True)
+            assert_same(then, now)
     assert refused == NEEDS_ROWS[type(old).__name__]
 
 

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison.pairs import check_kind
-from bayeslmm.posterior.mixtures import effects_at
-from bayeslmm.posterior.weighted import weighted_points
 from bayeslmm.tables import Table, words
 
 if TYPE_CHECKING:
@@ -70,6 +68,10 @@ def ranef_variance(post: "Posterior") -> pd.DataFrame:
     True
     """
     check_kind(post, "post", "Posterior", "model.sample()")
+    # not needed by a REML fit that is printed
+    from bayeslmm.posterior.mixtures import effects_at
+    from bayeslmm.posterior.weighted import weighted_points
+
     design, points = post.model.design, weighted_points(post)
     total = 0.0
     sums: list[np.ndarray | float] = [0.0] * (4 * len(design.groups))
