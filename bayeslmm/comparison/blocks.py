@@ -176,7 +176,7 @@ def fixed_draws(post: "Posterior", block: Block) -> Float[np.ndarray, "s p"]:
     """Draws of the fixed effects; some only if those of the block are not stored."""
     every = thinning(post.idata, _most_draws(post, block))
     beta = beta_draws(post.model.design, post.idata)[:, ::every]
-    return beta.reshape(-1, beta.shape[-1])
+    return beta.reshape(beta.shape[0] * beta.shape[1], beta.shape[2])
 
 
 def _most_draws(post: "Posterior", block: Block) -> int | None:

@@ -79,7 +79,9 @@ def prior_draws(
         If a prior is flat, so that there is nothing to draw from.
     """
     check_proper(priors, design)
-    stated = np.column_stack([draw_prior(own, n, rng) for own in priors.fixed])
+    stated = np.empty((n, len(priors.fixed)))
+    for j, own in enumerate(priors.fixed):
+        stated[:, j] = draw_prior(own, n, rng)
     factors = [
         _term_factors(term, priors.sd[t], priors.corr_eta[t], n, rng)
         for t, term in enumerate(design.groups)
