@@ -1,11 +1,13 @@
 """Small panels, one for each level: its rows, and what pooling makes of its line."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from bayeslmm.comparison import check_kind, shrinkage_table
-from bayeslmm.comparison.blocks import find_block
+from bayeslmm.comparison.blocks import Block, find_block
 from bayeslmm.comparison.lines import LevelLines, Predictor, find_predictor, level_lines
 from bayeslmm.comparison.table import interval_name
 from bayeslmm.design.arrays import rows_of
@@ -104,27 +106,51 @@ def plot_fits(
     rows_of(reml.model.design, "the rows of each level")
     block = find_block(reml.model, term)
     on_x = find_predictor(reml.model, block, predictor)
-    table = shrinkage_table(reml, at="mean")
-    table = table[table["group"] == block.group]
-    shape = (len(block.levels), len(block.effects))
-    own, pooled, center = (
-        table[name].to_numpy().reshape(shape)
-        for name in ("no_pooling", "partial_pooling", "center")
-    )
+    own, pooled, center = pooled_coefficients(reml, block)
     reasons = pooling_reasons(own, pooled, center, block.sizes)
     shown = choose_levels(block.levels, levels, block.group, reasons, most=MOST_PANELS)
     order = np.argsort(block.sizes[shown.positions], kind="stable")
     positions = shown.positions[order]
+
+    def name(position: int) -> str:
+        """Name and rows of a level, on one line where there is room."""
+        name = level_name(block.levels[position])
+        between = "  " if len(name) <= SHORT else "\n"
+        return f"{name}{between}(n = {block.sizes[position]:,})"
+
     found = level_lines(reml, post, block, positions, on_x, prob)
+    title = f"Rows and regression of each {block.group}"
+    return draw_panels(found, positions, reml, on_x, prob, name, (title, shown.note))
+
+
+def pooled_coefficients(
+    reml: "RemlFit", block: Block
+) -> tuple[Float[np.ndarray, "j k"], ...]:
+    """Own, partially pooled and common coefficients of the levels, at the means."""
+    table = shrinkage_table(reml, at="mean")
+    table = table[table["group"] == block.group]
+    shape = (len(block.levels), len(block.effects))
+    names = ("no_pooling", "partial_pooling", "center")
+    return tuple(table[name].to_numpy().reshape(shape) for name in names)
+
+
+def draw_panels(
+    found: LevelLines,
+    positions: Int[np.ndarray, " s"],
+    reml: "RemlFit",
+    on_x: Predictor,
+    prob: float,
+    name: Callable[[int], str],
+    title: tuple[str, str],
+) -> "Figure":
+    """Rows and lines of levels in this order, each under its name; title and note."""
     figure, axes = level_panels(len(positions))
     words = [reml.method, f"posterior, {interval_name(prob, 'eti')}"]
     for ax, position in zip(axes, positions.tolist(), strict=True):
         draw_level(ax, found, position, words)
-        name = level_name(block.levels[position])
-        between = "  " if len(name) <= SHORT else "\n"
-        ax.set_title(f"{name}{between}(n = {block.sizes[position]:,})", fontsize=8)
+        ax.set_title(name(position), fontsize=8)
     frame_panels(figure, axes, found, on_x, reml.model.design.response)
-    add_title(figure, f"Rows and regression of each {block.group}", shown.note)
+    add_title(figure, *title)
     add_legend(figure, *axes[-1].get_legend_handles_labels())
     return shown_figure(figure)
 

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayeslmm.comparison import check_kind, shrinkage_table
+from bayeslmm.comparison import check_kind
 from bayeslmm.comparison.blocks import find_block
 from bayeslmm.comparison.lines import find_predictor, level_lines
-from bayeslmm.comparison.table import interval_name
 from bayeslmm.design.arrays import rows_of
-from bayeslmm.plots.fits import draw_level, frame_panels, level_panels
+from bayeslmm.plots.fits import draw_panels, pooled_coefficients
 from bayeslmm.plots.levels import Levels, choose_levels, pooling_reasons
 from bayeslmm.plots.names import level_name
 from bayeslmm.plots.options import options_checked
-from bayeslmm.plots.shown import shown_figure
-from bayeslmm.plots.style import add_legend, add_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,31 +85,24 @@ def plot_pooling(
     rows_of(reml.model.design, "the rows of each level")
     block = find_block(reml.model, term)
     on_x = find_predictor(reml.model, block, predictor)
-    table = shrinkage_table(reml, at="mean")
-    table = table[table["group"] == block.group]
-    shape = (len(block.levels), len(block.effects))
-    own, pooled, center = (
-        table[name].to_numpy().reshape(shape)
-        for name in ("no_pooling", "partial_pooling", "center")
-    )
+    own, pooled, center = pooled_coefficients(reml, block)
     moved = pooling_reasons(own, pooled, center, block.sizes)["most moved"]
     reasons = {"most moved": moved}
     shown = choose_levels(block.levels, levels, block.group, reasons, most=MOST_PANELS)
     far = np.nan_to_num(moved[shown.positions], nan=np.inf)  # what no own line has
     positions = shown.positions[np.argsort(-far, kind="stable")]
-    found = level_lines(reml, post, block, positions, on_x, prob)
-    figure, axes = level_panels(len(positions))
-    words = [reml.method, f"posterior, {interval_name(prob, 'eti')}"]
-    for ax, position in zip(axes, positions.tolist(), strict=True):
-        draw_level(ax, found, position, words)
+
+    def name(position: int) -> str:
+        """Name and rows of a level, and how far it moved."""
         name, far = level_name(block.levels[position]), moved[position]
         shown_far = f"{far:,.0f}" if far >= 10.0 else f"{far:.2g}"
         said = f"moved {shown_far}" if np.isfinite(far) else "no own line"
-        title = f"{name}\nn = {block.sizes[position]:,}, {said}"
-        ax.set_title(title, fontsize=8)
-    frame_panels(figure, axes, found, on_x, reml.model.design.response)
+        return f"{name}\nn = {block.sizes[position]:,}, {said}"
+
+    found = level_lines(reml, post, block, positions, on_x, prob)
     note = "those that moved most first (in SDs of the pooled coefficients)"
-    title = f"Complete, no and partial pooling of each {block.group}"
-    add_title(figure, title, f"{note}{'; ' + shown.note if shown.note else ''}")
-    add_legend(figure, *axes[-1].get_legend_handles_labels())
-    return shown_figure(figure)
+    title = (
+        f"Complete, no and partial pooling of each {block.group}",
+        f"{note}{'; ' + shown.note if shown.note else ''}",
+    )
+    return draw_panels(found, positions, reml, on_x, prob, name, title)
