@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import report as report
+    from bayeslmm.reporting import lesson as lesson, report as report
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -132,6 +132,7 @@ _ROOM_OF = {
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
+    "lesson": "reporting.lesson",
     "load": "api.load",
     "load_data": "datasets",
     "parse_formula": "formula",
