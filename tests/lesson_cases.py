@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslmm.comparison.lesson import Lesson
+from bayeslmm.design.arrays import rows_of
 
 
 def unequal_rows() -> pd.DataFrame:
@@ -41,7 +42,7 @@ class Columns:
 def columns_of(lesson: Lesson) -> Columns:
     """Of the REML fit that a lesson holds."""
     reml, block = lesson.dial.reml, lesson.dial.block
-    rows, n = reml.design.rows, reml.design.n
+    rows, n = rows_of(reml.design, "dense matrices"), reml.design.n
     Z = np.hstack([rows.Z[t] for t in block.terms])
     others = np.zeros((n, n))
     for t, factor in enumerate(reml.factors):

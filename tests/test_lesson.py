@@ -53,6 +53,7 @@ def test_rows_that_go_with_levels_are_all_rows(rows, formula):
     w, p = len(own.shown.s), own.shown.p
     penalty = np.diag(np.arange(w) >= p).astype(float)
     size = np.abs(own.shown.S).max(initial=1.0)
+    assert own.gone is not None
     left = own.shown.S - penalty
     np.testing.assert_allclose(own.gone.S.sum(axis=0), left, atol=EXACT * size)
     np.testing.assert_allclose(own.gone.s.sum(axis=0), own.shown.s, atol=EXACT * size)
@@ -99,7 +100,9 @@ def test_marks_are_those_of_the_fits(sampled):
 def test_half_the_scale_is_the_posterior_under_that_prior(rows, sampled):
     """Against a model with that prior, by its own lattice."""
     found = find_lesson(sampled.reml, sampled.posterior)
+    assert found.curve is not None
     form = found.curve.prior
+    assert form is not None
     assert form.kind == "half_t"
     priors = {"set": "weak", "1|g": f"HalfStudentT({form.a}, {form.b / 8.0})"}
     other = lmm.Model("y ~ x + (1 | g)", rows, priors=priors)
@@ -139,6 +142,7 @@ def test_words_have_the_numbers_of_the_fit(sampled):
     assert f"{found.own[0]:.2f}, with a standard error of" in words.prior[1]
     assert len(words.questions) == 3
     assert f"At about {found.dial.halfway:.3f}" in words.questions[1].answer
+    assert found.curve is not None
     half = found.curve.quantiles(np.array([0.5]), 0.5)[0]
     assert f"to {half:.2f}" in words.questions[2].answer
 
@@ -192,7 +196,7 @@ def test_other_families_are_told_what_to_use(rows, tmp_path):
     with pytest.raises(lmm.ModelError, match=r"family 'bernoulli'.*post\.coef\(\)"):
         lmm.lesson(Fits(model), tmp_path / "page.html")
     with pytest.raises(lmm.ModelError, match="not a int"):
-        lmm.lesson(3, tmp_path / "page.html")
+        lmm.lesson(3, tmp_path / "page.html")  # pyright: ignore[reportArgumentType]
 
 
 def test_places_that_cannot_be_written(slopes, tmp_path, monkeypatch):

@@ -258,7 +258,8 @@ def test_another_scale_is_the_ratio_of_the_priors(sampled, by):
     def ratio(values):
         return np.exp(form_logp(form, values) - form_logp(lesson.curve.prior, values))
 
-    fine = np.exp(np.linspace(*lesson.curve.log_sd[[0, -1]], 4001))
+    ends = lesson.curve.log_sd
+    fine = np.exp(np.linspace(ends[0], ends[-1], 4001))
     old = lesson.post.density("1|g_sigma", grid=fine)["density"].to_numpy() * fine
     mean = (old * ratio(fine)).sum() / old.sum()
     want = lesson.post.density("1|g_sigma", grid=sd)["density"] * ratio(sd) / mean
