@@ -126,7 +126,7 @@ class Page(HTMLParser):
         if tag == "svg" and "aria-hidden" not in found:
             assert found["role"] == "img"
             self.drawings += 1
-            self.named += found["aria-labelledby"].split()
+            self.named += (found["aria-labelledby"] or "").split()
         if tag not in self.VOID:
             self.open.append(tag)
 

@@ -162,7 +162,9 @@ def test_drawings_say_numbers_of_what_they_show(sections):
     for figure in figures:
         for panel in figure.panels:
             root = ET.fromstring(panel)
-            said = " ".join(one.text for one in root if one.tag in ("title", "desc"))
+            said = " ".join(
+                one.text or "" for one in root if one.tag in ("title", "desc")
+            )
             assert len(said) > 20
             assert re.search(r"\d", said)
 
@@ -170,7 +172,7 @@ def test_drawings_say_numbers_of_what_they_show(sections):
 def test_panels_of_levels_say_where_their_lines_end(facts, sections):
     (figure,) = [b for b in sections["data"].blocks if b.kind == "figure"]
     assert len(figure.panels) == 12
-    said = [ET.fromstring(panel)[1].text for panel in figure.panels]
+    said = [ET.fromstring(panel)[1].text or "" for panel in figure.panels]
     assert all("partial pooling from" in one and "its own line" in one for one in said)
 
 
@@ -210,8 +212,8 @@ def test_the_citation_is_that_of_the_repository():
     from pathlib import Path
 
     cff = (Path(lmm.__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
-    title = re.search(r'^title: "(.*)"$', cff, re.MULTILINE)[1]
-    year = re.search(r"^date-released: (\d{4})", cff, re.MULTILINE)[1]
-    author = re.search(r"^  - name: (.*)$", cff, re.MULTILINE)[1]
+    (title,) = re.findall(r'^title: "(.*)"$', cff, re.MULTILINE)
+    (year,) = re.findall(r"^date-released: (\d{4})", cff, re.MULTILINE)
+    (author,) = re.findall(r"^  - name: (.*)$", cff, re.MULTILINE)
     own = references(None, None)[0]
     assert own.startswith(f"{author} ({year}). {title} (version")
