@@ -4,7 +4,7 @@ Three classrooms under flat priors: the SD between them, the intercept and their
 have no mean. All that prints is walked, by name, so that what is added is walked too.
 """
 
-# pyright: reportOptionalMemberAccess=false
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 # the fits of the fixture are both there
 import inspect
 import json
