@@ -24,7 +24,7 @@ from bayeslmm.comparison.lesson_words import (
 from bayeslmm.errors import ModelError, OutputError, as_path, printable
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.reporting.html import Fitted
+from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.lesson_numbers import page_numbers
 from bayeslmm.tables.folding import ends_kept
 from bayeslmm.tables.numbers import count, counted
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
 
 HERE = Path(__file__).parent
+STYLES = ("tokens.css", "lesson.css")
 SCRIPTS = ("lesson_algebra.js", "lesson_page.js")
 LONGEST_FORMULA = 300
 
@@ -179,9 +180,8 @@ def lesson_html(found: Lesson) -> str:
     template = environment.from_string(
         (HERE / "lesson.html.j2").read_text(encoding="utf-8")
     )
-    style = (HERE / "lesson.css").read_text(encoding="utf-8")
-    parts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    script = '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+    style, inner = _together(STYLES), _together(SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{inner}}})();\n'
     words, numbers = lesson_words(found), page_numbers(found)
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -196,6 +196,11 @@ def lesson_html(found: Lesson) -> str:
         numbers=Markup(as_json(numbers)),
         texts=Markup(as_json({"effect": noun_of(printable(found.effect))})),
     )
+
+
+def _together(names: tuple[str, ...]) -> str:
+    """Files beside this one, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def _hash(text: str) -> str:
