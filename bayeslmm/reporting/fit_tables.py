@@ -38,7 +38,7 @@ from bayeslmm.tables.numbers import MISSING, degrees, interval, number, p_value
 
 if TYPE_CHECKING:
     from bayeslmm.reml.ddf import Ddf
-    from bayeslmm.reporting.html import Fitted
+    from bayeslmm.reporting.fitted import Fitted
 
 # Titles, and the components of each table.
 PARTS = {

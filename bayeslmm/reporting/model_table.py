@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.ddf import Ddf
     from bayeslmm.reml.fit import RemlFit
-    from bayeslmm.reporting.html import Fitted
+    from bayeslmm.reporting.fitted import Fitted
 
 Statistic = Literal["interval", "se", "p"]
 STATISTICS: tuple[Statistic, ...] = ("interval", "se", "p")
