@@ -94,15 +94,14 @@ def user_speed() -> Iterator[None]:
 
 @pytest.fixture
 def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty figures in reports and folders: for what is not about what is drawn."""
+    """Empty figures in folders: for what is not about what is drawn."""
     from matplotlib.figure import Figure
 
     def empty(_reml: object, post: object) -> Iterator[tuple[str, str, Figure]]:
         for name in ("check",) if post is None else ("trace", "check"):
             yield name, "", Figure()
 
-    for room in ("figures", "html"):
-        monkeypatch.setattr(f"bayeslmm.reporting.{room}.all_figures", empty)
+    monkeypatch.setattr("bayeslmm.reporting.figures.all_figures", empty)
 
 
 @pytest.fixture

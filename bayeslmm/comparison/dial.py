@@ -264,10 +264,10 @@ def _held(
 
 
 def _label(reml: RemlFit, block: Block, turned: int) -> str:
-    """Label of the SD of an effect of a block."""
+    """Label of the SD of an effect of a block, which may be that of all its term."""
     for t in block.terms:
         if turned < reml.design.groups[t].k:
-            own = reml.model.space.sds(t)
-            return next(one.label for one in own if one.index[0] == turned)
+            own = {one.index[0]: one.label for one in reml.model.space.sds(t)}
+            return own[0 if reml.design.groups[t].covariance.homogeneous else turned]
         turned -= reml.design.groups[t].k
     raise AssertionError("an effect of the block")

@@ -59,7 +59,9 @@ class _Facts:
         return self.table.attrs["interval"]
 
 
-def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
+def reading(
+    reml: "RemlFit", post: "Posterior", *, table: pd.DataFrame | None = None
+) -> tuple[str, ...]:
     """What the comparison of two fits says, in plain words.
 
     Use it beside the table of `compare`; every sentence is computed from it.
@@ -70,6 +72,8 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
         Fit by REML or ML.
     post : Posterior
         Posterior of the same model.
+    table : DataFrame, optional
+        What `compare` gives of both, if it is known already.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def reading(reml: "RemlFit", post: "Posterior") -> tuple[str, ...]:
     >>> lmm.reading(reml, post)[0].startswith("The fixed effects agree")
     True
     """
-    table = compare(reml, post)
+    table = compare(reml, post) if table is None else table
     facts = _Facts(table, prior_pull(reml, post.model.priors), reml, post)
     steps: tuple[Callable[[_Facts], list[str]], ...] = (
         _trust,

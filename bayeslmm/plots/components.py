@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.comparison import component_panels
+from bayeslmm.comparison.component_curves import ShownCurves, shown_curves
 from bayeslmm.comparison.component_intervals import METHODS
 from bayeslmm.comparison.components import ComponentPanel, Eps
 from bayeslmm.comparison.table import interval_name
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
     from bayeslmm.reml.fit import RemlFit
 
 PANEL = (3.3, 3.1)  # inches
-POINTS = 400  # of a curve
-TAILS = (0.001, 0.99)  # of the posterior, which a panel holds at least
-HEAVY = 5.0  # interquartile ranges from the median on, beyond which a tail is cut
-TALLEST = 5.0  # times the density at the median, beyond which a spike is cut
-WIDEST = 1.6  # of these: ends of intervals beyond are cut, with an arrow
-NEAR_ZERO = 0.15  # lower end over upper one, below which a panel begins at 0
-KERNEL_TAILS = (0.01, 0.99)  # beyond these a kernel density has too few draws
-FLAT_HEIGHT = 0.12  # of a flat prior, which has none of its own
 NAMES = {
     "wald": "Wald",
     "profile": "profile",
@@ -128,8 +121,9 @@ def plot_varcomp(
     figure, axes = _axes(len(panels), nsim > 0)
     design = post.model.design
     for i, (panel, (ax, fan)) in enumerate(zip(panels, axes, strict=True)):
-        values = _values(panel)
-        _draw_curves(ax, panel, values, reml.method)
+        shown = shown_curves(panel)
+        values = shown.values
+        _draw_curves(ax, shown, panel.row["reml"], reml.method)
         if curves is not None and panel.label in curves.labels:
             _draw_profile(ax, curves, panel.label, values)
         ax.set_xlim(float(values[0]), float(values[-1]))
@@ -163,77 +157,31 @@ def _axes(n: int, boot: bool) -> "tuple[Figure, list[tuple[Axes, Axes]]]":
     return figure, pairs
 
 
-def _values(panel: ComponentPanel) -> Float[np.ndarray, " v"]:
-    """Values of a panel: most of the posterior, and the intervals as far as may be."""
-    component = panel.curves.component
-    ends = panel.curves.posterior.quantiles(np.array([*TAILS, 0.25, 0.75]))
-    low, high, *quarters = component.natural(ends).tolist()
-    known = [panel.row[key] for key in panel.row if key.endswith(("_lower", "_upper"))]
-    known = [value for value in [*known, panel.row["reml"]] if math.isfinite(value)]
-    middle = panel.row["median"]
-    high = min(high, middle + HEAVY * (quarters[1] - quarters[0]))
-    span = WIDEST * (high - low)
-    furthest = max(known, default=high), min(known, default=low)
-    high = max(high, min(furthest[0], middle + span))
-    low = min(low, max(furthest[1], middle - span))
-    bottom, top = (
-        (0.0, 1.0) if component.parameter is None else component.parameter.bounds
-    )
-    if bottom == 0.0 and low < NEAR_ZERO * high:
-        low = 0.0
-    margin = 0.04 * (high - low)
-    return np.linspace(max(low - margin, bottom), min(high + margin, top), POINTS)
-
-
-def _draw_curves(
-    ax: "Axes", panel: ComponentPanel, values: Float[np.ndarray, " v"], method: str
-) -> None:
+def _draw_curves(ax: "Axes", curves: ShownCurves, point: float, method: str) -> None:
     """Prior, likelihood, posterior, and where REML is."""
-    from bayeslmm.posterior.learnt import proper_prior
-    from bayeslmm.posterior.read_off import curve_table
-
-    table = curve_table(panel.curves, values)
-    middle = curve_table(panel.curves, np.array([panel.row["median"]]))["density"]
-    height = min(float(table["density"].max()), TALLEST * float(middle.iloc[0]))
+    values = curves.values
     style: dict[str, Any] = {"color": POSTERIOR_COLOR, "lw": 1.6}
-    ax.plot(values, table["density"], **style, label="posterior", zorder=3)
-    ax.fill_between(values, table["density"], color=POSTERIOR_COLOR, alpha=0.18, lw=0)
-    if table["prior"].notna().any():
-        prior, words = table["prior"], "prior"
-        if proper_prior(panel.curves) is None:
-            prior = prior / prior.max() * FLAT_HEIGHT * height
+    ax.plot(values, curves.posterior, **style, label="posterior", zorder=3)
+    ax.fill_between(values, curves.posterior, color=POSTERIOR_COLOR, alpha=0.18, lw=0)
+    if curves.prior is not None and curves.likelihood is not None:
+        words = "prior"
+        if not curves.proper:
             words = "improper prior (height without meaning)"
-        ax.plot(values, prior, "--", color=PLAIN_COLOR, lw=1.3, label=words)
-        likelihood = _known_likelihood(panel, values, table["likelihood"].to_numpy())
-        likelihood = likelihood / np.nanmax(likelihood) * height
+        ax.plot(values, curves.prior, "--", color=PLAIN_COLOR, lw=1.3, label=words)
         ax.plot(
             values,
-            likelihood,
+            curves.likelihood,
             color=REML_COLOR,
             lw=1.3,
             label="likelihood (height of the posterior)",
         )
-    ax.set_ylim(0.0, 1.12 * height)
-    if math.isfinite(panel.row["reml"]):
-        ax.axvline(panel.row["reml"], color=REML_COLOR, ls=":", lw=1.2, label=method)
+    ax.set_ylim(0.0, 1.12 * curves.height)
+    if math.isfinite(point):
+        ax.axvline(point, color=REML_COLOR, ls=":", lw=1.2, label=method)
     ax.set_yticks([])
     ax.tick_params(axis="x", labelbottom=False)
     for side in ("left", "right", "top"):
         ax.spines[side].set_visible(False)
-
-
-def _known_likelihood(
-    panel: ComponentPanel,
-    values: Float[np.ndarray, " v"],
-    likelihood: Float[np.ndarray, " v"],
-) -> Float[np.ndarray, " v"]:
-    """Where it is no ratio of two kernel densities that are nearly 0."""
-    component = panel.curves.component
-    if component.direction is not None:
-        return likelihood
-    ends = panel.curves.posterior.quantiles(np.array(KERNEL_TAILS))
-    low, high = component.natural(ends).tolist()
-    return np.where((values >= low) & (values <= high), likelihood, np.nan)
 
 
 def _profiles(reml: "RemlFit", panels: list[ComponentPanel]) -> Profile | None:

@@ -4,14 +4,15 @@ Takes a model and those of its fits that there are; gives a fragment with the fo
 the account of the data, tables as the terminal has them, reading and diagnosis.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayeslmm.comparison import compare, reading
 from bayeslmm.comparison.answer import answer
 from bayeslmm.reporting.describe import header_lines
-from bayeslmm.reporting.html import Section
 from bayeslmm.reporting.tables import (
+    TextTable,
     comparison_table,
     posterior_table,
     priors_table,
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from bayeslmm.spec import ModelSpec
 
 TEMPLATE = Path(__file__).with_name("card.html.j2")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a card: lines and tables."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    tables: tuple[TextTable, ...] = ()
 
 
 def model_card(model: "ModelSpec") -> str:

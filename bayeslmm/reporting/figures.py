@@ -1,4 +1,4 @@
-"""All figures of a pair of fits, by name, for the report and for files."""
+"""All figures of a pair of fits, by name, for files."""
 
 import unicodedata
 from pathlib import Path
@@ -17,7 +17,7 @@ from bayeslmm.plots import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from matplotlib.figure import Figure
 
@@ -156,7 +156,6 @@ def save_figures(
     folder: Path,
     *,
     dpi: int = 150,
-    also: "Callable[[str, Figure], None] | None" = None,
 ) -> list[Path]:
     """Write every figure as PNG.
 
@@ -168,8 +167,6 @@ def save_figures(
         Where to.
     dpi : int, default 150
         Pixels per inch.
-    also : callable, optional
-        Called with the caption of each figure and the figure, its layout made.
 
     Raises
     ------
@@ -177,7 +174,7 @@ def save_figures(
         If a file cannot be written.
     """
     written = []
-    for name, caption, figure in all_figures(reml, post):
+    for name, _, figure in all_figures(reml, post):
         path = folder / f"{name}.png"
         try:
             figure.savefig(path, dpi=dpi)
@@ -187,7 +184,4 @@ def save_figures(
                 "folder that can be written."
             ) from error
         written.append(path)
-        if also is not None:
-            figure.set_layout_engine("none")  # it is made, and takes most of the time
-            also(caption, figure)
     return written

@@ -13,13 +13,14 @@ from bayeslmm.archive.file import ENDING
 from bayeslmm.archive.fits import DRAWS, write_draws, write_fit
 from bayeslmm.errors import OutputError
 from bayeslmm.reporting.figures import save_figures
+from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.folder import (
     all_files,
     check_folder,
     move_files,
     unfinished_folder,
 )
-from bayeslmm.reporting.html import Fitted, picture, write_report
+from bayeslmm.reporting.html import write_report
 from bayeslmm.reporting.manifest import MANIFEST, file_entries
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.summary import summary_json
@@ -126,19 +127,13 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     """All files into a folder; the manifest last, which lists the others."""
     figures = folder / "figures"
     figures.mkdir()
-    drawn: list[tuple[str, str]] = []
-    saved = save_figures(
-        fit.reml,
-        fit.posterior,
-        figures,
-        also=lambda caption, figure: drawn.append((caption, picture(figure))),
-    )
+    saved = save_figures(fit.reml, fit.posterior, figures)
     write_tables(fit, folder / TABLES)
     draws = None if fit.posterior is None else folder / DRAWS
     if fit.posterior is not None and draws is not None:
         write_draws(draws, fit.posterior.idata)
     write_fit(folder / MODEL, fit.model, fit.reml, fit.posterior, draws=draws)
-    write_report(fit, folder / PAGE, record, drawn)
+    write_report(fit, folder / PAGE, record)
     entries = file_entries(folder, all_files(folder))
     summary = summary_json(fit, record=record, files=entries)
     (folder / MANIFEST).write_text(summary + "\n", encoding="utf-8")

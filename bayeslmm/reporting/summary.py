@@ -21,7 +21,7 @@ from bayeslmm.reporting.record import Record
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
-    from bayeslmm.reporting.html import Fitted
+    from bayeslmm.reporting.fitted import Fitted
     from bayeslmm.spec import ModelSpec
 
 POSTERIOR_COLUMNS = ("mean", "median", "sd", "lower", "upper")

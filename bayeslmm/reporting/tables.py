@@ -66,7 +66,7 @@ def reml_table(reml: "RemlFit", prob: float = 0.95) -> TextTable:
         test = ("", "", "")
         if r["component"] == "fixef":
             test = (degrees(r["df"]), number(r["t"], 2), p_value(r["p"]))
-        rows.append((_section(label, r, unit), (str(label), *cells, *test, ends)))
+        rows.append((section_of(label, r, unit), (str(label), *cells, *test, ends)))
     return TextTable(
         title=f"{reml.method}, {unit}",
         header=("", "estimate", "SE", "df", "t", "p", interval_name(prob, "wald")),
@@ -96,8 +96,8 @@ def posterior_table(
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         health = (count(r["ess_bulk"]), number(r["rhat"], 3))
         cells = (str(label), *cells, ends, *health)
-        rows.append((_section(label, r, unit), cells))
-    missing = _missing_notes(post)
+        rows.append((section_of(label, r, unit), cells))
+    missing = missing_notes(post)
     return TextTable(
         title=f"Posterior, {unit}",
         header=("", "mean", "median", "SD", interval_name(prob, kind), "ESS", "R-hat"),
@@ -116,7 +116,7 @@ def comparison_table(table: pd.DataFrame) -> TextTable:
         if r["difference_unit"] == "posterior SD":
             difference, marked = difference + " *", True
         ends = interval(r["lower"], r["upper"], _decimals(row_scale(r), r["median"]))
-        section = _section(label, r, unit)
+        section = section_of(label, r, unit)
         rows.append((section, (str(label), *cells, ends, difference)))
     notes = [f"difference: {table.attrs['difference']}, in {method} SEs"]
     if marked:
@@ -155,7 +155,7 @@ def truth_table(table: pd.DataFrame, truth: dict[str, float]) -> TextTable:
         cells = row((truth[str(label)], r["reml"], r["median"]), r["sd"])
         ends = interval(r["lower"], r["upper"], _decimals(r["sd"], r["median"]))
         inside = "yes" if r["lower"] <= truth[str(label)] <= r["upper"] else "no"
-        section = _section(label, r, table.attrs["unit"])
+        section = section_of(label, r, table.attrs["unit"])
         rows.append((section, (str(label), *cells, ends, inside)))
     names = (table.attrs["method"], "median", table.attrs["interval"])
     header = ("", "true", *names, "true inside")
@@ -232,7 +232,7 @@ def grouping_table(table: pd.DataFrame) -> TextTable:
     return TextTable("Grouping", header + ("relation",) * related, tuple(rows))
 
 
-def _missing_notes(post: "Posterior") -> tuple[str, ...]:
+def missing_notes(post: "Posterior") -> tuple[str, ...]:
     """What a hyphen in the place of a mean or SD says."""
     if not post.status.missing.sd:
         return ()
@@ -242,7 +242,7 @@ def _missing_notes(post: "Posterior") -> tuple[str, ...]:
     )
 
 
-def _section(label: object, r: pd.Series, unit: str) -> str:
+def section_of(label: object, r: pd.Series, unit: str) -> str:
     """Section of a parameter; families other than the Gaussian have no sigma."""
     others = r["component"] == "sigma" and label != "sigma"
     return OTHERS if others else COMPONENTS[r["component"]].replace("{unit}", unit)

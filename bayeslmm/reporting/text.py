@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.diagnose import Diagnosis
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
-    from bayeslmm.reporting.html import Fitted
+    from bayeslmm.reporting.fitted import Fitted
     from bayeslmm.spec import ModelSpec
 
 NARROWEST_LABEL = 12  # characters of a parameter's label before it is folded

@@ -13,7 +13,7 @@ from bayeslmm.comparison import compare, effect_tests, unit_words
 from bayeslmm.design import describe_table
 
 if TYPE_CHECKING:
-    from bayeslmm.reporting.html import Fitted
+    from bayeslmm.reporting.fitted import Fitted
     from bayeslmm.spec import ModelSpec
 
 COLUMNS = (
