@@ -174,6 +174,8 @@ def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
     assert names() == {
         "summary.json",
         "tables.csv",
+        "tables.md",
+        "tables.tex",
         "fit.lmm",
         "report.html",
         "figures",
