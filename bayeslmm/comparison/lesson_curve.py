@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.posterior.components import make_component
-from bayeslmm.posterior.densities import component_curves
-from bayeslmm.posterior.lines import WorkingDensity
-from bayeslmm.posterior.weighted import weighted_points
 from bayeslmm.priors.density import form_logp
 from bayeslmm.priors.scale import ScaleForm, scale_form, scaled_form
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
+    from bayeslmm.posterior.lines import WorkingDensity
 
 POINTS = 400  # of the grid, even in the log of the SD
 LEAST = 1e-8  # of the posterior beyond each end of the grid
@@ -69,6 +66,10 @@ class SdCurve:
 
 def sd_curve(post: "Posterior", label: str) -> SdCurve:
     """The posterior of one SD of a model whose effects are integrated out."""
+    from bayeslmm.posterior.components import make_component
+    from bayeslmm.posterior.densities import component_curves
+    from bayeslmm.posterior.weighted import weighted_points
+
     points = weighted_points(post)
     component = make_component(post.model.design, points.target, label, "zero")
     density = component_curves(component, points).posterior
@@ -80,7 +81,7 @@ def sd_curve(post: "Posterior", label: str) -> SdCurve:
     return SdCurve(t, found, scale_form(prior), str(prior))
 
 
-def _ends(density: WorkingDensity) -> tuple[float, float]:
+def _ends(density: "WorkingDensity") -> tuple[float, float]:
     """Logs of SDs that hold all of a posterior, in straight lines beyond its nodes."""
     low, high = float(density.nodes[0]), float(density.nodes[-1])
     ends = density.log_at(np.array([low, high]))
