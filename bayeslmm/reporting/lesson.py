@@ -63,8 +63,8 @@ def lesson(
         Grouping factor (``"Subject"``) or term (``"(Days | Subject)"``); the first one
         by default.
     effect : str, optional
-        Whose SD is turned; by default the first numeric predictor that varies by level,
-        else the first effect. All other variance parameters are held at the REML fit.
+        Whose SD is turned; by default the first beside the intercept, if there is one.
+        All other variance parameters are held at the REML fit.
     prob : float, default 0.95
         Probability of all intervals.
 

@@ -88,9 +88,11 @@
     const known = D.own.filter((v) => v !== null).sort((a, b) => a - b);
     const start = state.start, reach = D.labels.flatMap((_, j) => [-1, 1].map((d) => start.coef[j * k + turned] + d * Z * start.se[j]));
     let [low, high] = [Math.min(...reach), Math.max(...reach)];
-    const most = 2 * (high - low); // a level that says little lies far off
+    const most = 0.5 * (high - low); // a level that says little lies far off
     low = Math.min(low, Math.max(known[0] ?? low, low - most));
     high = Math.max(high, Math.min(known[known.length - 1] ?? high, high + most));
+    const beyond = known.filter((v) => v < low || v > high).length;
+    byId("beyond").textContent = beyond ? `Own estimates that lie further off are at the edge: ${beyond} of ${known.length}.` : "";
     const room = 0.03 * (high - low || 1);
     low -= room; high += room;
     const x = axis(svg, low, high, left, width - 12, bottom, D.names.axis);
@@ -104,8 +106,9 @@
       }
     Object.assign(levels, { x: inside, y, bottom, each, top });
     levels.center = draw(svg, "path", { class: "center" });
-    levels.moved = draw(svg, "path", { class: "moved" });
-    levels.interval = draw(svg, "path", { class: "interval" });
+    const thin = named ? 1.5 : Math.min(1, 0.35 * each);
+    levels.interval = draw(svg, "path", { class: "interval", "stroke-width": thin });
+    levels.moved = draw(svg, "path", { class: "moved", "stroke-width": thin });
     draw(svg, "path", { class: "own", "stroke-width": 0.9, d: D.own.map((v, j) => v === null ? "" : `M${fixed(inside(v) - small)} ${fixed(y(j))}a${small} ${small} 0 1 0 ${2 * small} 0a${small} ${small} 0 1 0 ${-2 * small} 0`).join("") });
     levels.partial = draw(svg, "path", { class: "partial", "stroke-width": 2 * small + 0.5 });
     levels.chosen = draw(svg, "path", { class: "chosen", "stroke-width": 2 * small + 3 });
@@ -148,6 +151,7 @@
     if (!D.panels) return;
     const box = byId("panels"), chosen = state.level;
     box.replaceChildren();
+    for (const [name, most] of [["--columns", 6], ["--few", 3]]) box.style.setProperty(name, Math.min(J, most));
     panels.length = 0;
     const shown = D.panels.first.includes(chosen) ? D.panels.first : [chosen, ...D.panels.first.slice(0, -1)];
     const [x0, x1] = D.panels.x, [y0, y1] = D.panels.y, width = 160, height = 104;
@@ -181,6 +185,7 @@
     Object.assign(curve, { x, height, places });
     curve.own = draw(svg, "path", { class: "before" });
     curve.posterior = draw(svg, "path", { class: "posterior" });
+    curve.top = draw(svg, "path", { class: "posterior-line" });
     curve.prior = draw(svg, "path", { class: "prior" });
     curve.here = draw(svg, "path", { class: "here" });
   }
@@ -197,6 +202,7 @@
     const ends = [x(grid[places[0]]), x(grid[places[places.length - 1]])];
     curve.own.setAttribute("d", path(before));
     curve.posterior.setAttribute("d", `${path(now)}L${fixed(ends[1])} ${height}L${fixed(ends[0])} ${height}Z`);
+    curve.top.setAttribute("d", path(now));
     curve.prior.setAttribute("d", prior ? line(even.map((sd) => [x(sd), y(Math.exp(logPrior(sd, state.by)))])) : "");
     state.density = now;
     const tail = 0.5 * (1 - D.prob), [median, low, high] = quantiles(now, [0.5, tail, 1 - tail]);
@@ -321,15 +327,16 @@
       let line = ends.findIndex((end) => end < middle - half - 4);
       if (line < 0) line = ends.length;
       ends[line] = middle + half;
-      own.style.left = `${middle}px`;
+      own.style.left = `${(100 * middle) / width}%`;
       own.style.setProperty("--line", line);
       own.style.setProperty("--shift", `${x - middle}px`);
     }
     box.style.setProperty("--lines", ends.length || 1);
     const span = byId("posterior-span");
     if (span) {
-      span.style.left = `${at(D.marks.lower)}px`;
-      span.style.width = `${at(D.marks.upper) - at(D.marks.lower)}px`;
+      const [low, high] = [at(D.marks.lower), at(D.marks.upper)];
+      span.style.left = `${(100 * low) / width}%`;
+      span.style.width = `${(100 * (high - low)) / width}%`;
     }
   }
 
