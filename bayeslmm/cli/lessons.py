@@ -37,9 +37,7 @@ Term = Annotated[
 ]
 Effect = Annotated[
     str | None,
-    typer.Option(
-        help="Whose SD is turned: Intercept, a slope; the first slope."
-    ),
+    typer.Option(help="Whose SD is turned: Intercept, a slope; the first slope."),
 ]
 
 
