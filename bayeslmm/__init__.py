@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from bayeslmm.reporting import (
         PaperTable as PaperTable,
         PaperTables as PaperTables,
+        lesson as lesson,
         model_table as model_table,
         report as report,
     )
@@ -139,6 +140,7 @@ _ROOM_OF = {
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
+    "lesson": "reporting",
     "load": "api.load",
     "load_data": "datasets",
     "model_table": "reporting",

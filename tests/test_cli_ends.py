@@ -140,11 +140,11 @@ def test_an_error_that_a_library_made_of_an_interrupt_is_none(capfd):
     """LLVM's callback swallows the interrupt, and numba then lacks what it made."""
     script = (
         "import ctypes, signal\n"
-        "from bayeslmm.cli.app import _messages\n"
+        "from bayeslmm.cli.messages import messages\n"
         "from bayeslmm.cli.interrupts import INTERRUPTS\n"
         "INTERRUPTS.listen([signal.SIGINT])\n"
         "back = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))\n"
-        "with _messages() as stage, stage.unwinding():\n"
+        "with messages() as stage, stage.unwinding():\n"
         "    back()\n"
         "    raise RuntimeError('no compiled object yet')\n"
     )

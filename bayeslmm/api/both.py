@@ -22,6 +22,8 @@ from bayeslmm.spec import PriorRule
 from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
@@ -308,6 +310,12 @@ class Fit:
         from bayeslmm.reporting import report
 
         report(self, path)
+
+    def lesson(self, path: str | PathLike[str], **options: Any) -> "Path":  # noqa: ANN401
+        """Write a page that teaches shrinkage with this fit; see `bayeslmm.lesson`."""
+        from bayeslmm.reporting import lesson
+
+        return lesson(self, path, **options)
 
 
 def fit(
