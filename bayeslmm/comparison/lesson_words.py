@@ -12,7 +12,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from bayeslmm.comparison.blocks import is_numeric
-from bayeslmm.comparison.dial import Estimates
 from bayeslmm.comparison.lesson import Lesson
 from bayeslmm.comparison.movers import shrinkage_reading
 from bayeslmm.comparison.reliance import data_gram
@@ -83,7 +82,7 @@ class _Teller:
         self.group = in_sentence(dial.block.group)
         self.effect = noun_of(lesson.effect)
         self.sd = float(dial.sds[dial.turned[0]])
-        self.at_fit: Estimates = dial.estimates(self.sd)
+        self.at_fit = lesson.at_fit
         gram = np.linalg.pinv(data_gram(dial.reml, dial.block), hermitian=True)
         at = dial.turned[0]
         self.own_se = dial.reml.sigma * np.sqrt(np.maximum(gram[:, at, at], 0.0))
@@ -145,16 +144,9 @@ class _Teller:
             f"to {ends[2]})"
         )
 
-    def fewest(self) -> int:
-        """The level with the fewest rows; of several the one that is pooled most."""
-        sizes, at = self.lesson.dial.block.sizes, self.lesson.dial.turned[0]
-        shown = self.lesson.shown
-        pooling = self.at_fit.pooling[shown, at]
-        return int(shown[np.lexsort((-pooling, sizes[shown]))[0]])
-
     def prior(self) -> tuple[str, ...]:
         """What a prior is, told by the level with the fewest rows."""
-        dial, j, at = self.lesson.dial, self.fewest(), self.lesson.dial.turned[0]
+        dial, j, at = self.lesson.dial, self.lesson.fewest, self.lesson.dial.turned[0]
         name, n, center = self._level(j), int(dial.block.sizes[j]), self._center()
         partial, pooling = float(self.at_fit.coef[j, at]), self.at_fit.pooling[j, at]
         own = float(self.lesson.own[j])
