@@ -129,7 +129,7 @@ class Lesson:
     @property
     def halfway(self) -> float:
         """The SD at which the median of the pooling is a half; NaN without one."""
-        from scipy.optimize import brentq  # 0.07 s
+        from scipy.optimize import root_scalar  # 0.07 s
 
         def excess(log_sd: float) -> float:
             pooling = self.dial.estimates(math.exp(log_sd)).pooling
@@ -138,7 +138,7 @@ class Lesson:
         ends = math.log(self.scale / LARGEST), math.log(self.scale * LARGEST)
         if not excess(ends[0]) > 0.0 > excess(ends[1]):
             return math.nan
-        return math.exp(float(brentq(excess, *ends, xtol=1e-6)))
+        return math.exp(root_scalar(excess, bracket=ends, xtol=1e-6).root)
 
     @property
     def held(self) -> str:
