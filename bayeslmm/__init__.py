@@ -94,7 +94,13 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import report as report
+    from bayeslmm.reporting import (
+        PaperTable as PaperTable,
+        PaperTables as PaperTables,
+        lesson as lesson,
+        model_table as model_table,
+        report as report,
+    )
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
         simulate as simulate,
@@ -117,6 +123,8 @@ _ROOM_OF = {
     "ModelError": "errors",
     "NotSavedError": "errors",
     "OutputError": "errors",
+    "PaperTable": "reporting",
+    "PaperTables": "reporting",
     "Posterior": "posterior",
     "Power": "planning",
     "Precision": "planning",
@@ -132,8 +140,10 @@ _ROOM_OF = {
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
+    "lesson": "reporting",
     "load": "api.load",
     "load_data": "datasets",
+    "model_table": "reporting",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
     "plot_bayes_factors": "plots",

@@ -140,11 +140,11 @@ def test_an_error_that_a_library_made_of_an_interrupt_is_none(capfd):
     """LLVM's callback swallows the interrupt, and numba then lacks what it made."""
     script = (
         "import ctypes, signal\n"
-        "from bayeslmm.cli.app import _messages\n"
+        "from bayeslmm.cli.messages import messages\n"
         "from bayeslmm.cli.interrupts import INTERRUPTS\n"
         "INTERRUPTS.listen([signal.SIGINT])\n"
         "back = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))\n"
-        "with _messages() as stage, stage.unwinding():\n"
+        "with messages() as stage, stage.unwinding():\n"
         "    back()\n"
         "    raise RuntimeError('no compiled object yet')\n"
     )
@@ -174,6 +174,8 @@ def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
     assert names() == {
         "summary.json",
         "tables.csv",
+        "tables.md",
+        "tables.tex",
         "fit.lmm",
         "report.html",
         "figures",
@@ -206,6 +208,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
     assert "kept.txt" in names()
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
     script = (
         "import os\nfrom pathlib import Path\n"

@@ -41,7 +41,8 @@ from bayeslmm.marginal import (
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.routes import dense_rest, make_statistics, one_factor
-from bayeslmm.marginal.solvers import Crossed, InSteps, Levels, Pairs, Pooled
+from bayeslmm.marginal.several import Crossed, Exchangeable, Filled, InSteps
+from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
 
 EXACT = 1e-10  # same algebra by two routes
 DIFFERENCE = 2e-6  # central differences of the dense density, absolute
@@ -268,7 +269,7 @@ def test_one_compiled_call_equals_the_blocked_steps(spec, seed, layout):
     design = build({**spec, "layout": layout})
     factors, sigma, prior = draw_parameters(design, seed)
     stats = cross_products(design)
-    assert isinstance(stats.solver, Crossed)
+    assert isinstance(stats.solver, (Crossed, Filled, Exchangeable))
     blocked = make_statistics(stats.sums, stats.layout, dense_rest)
     one = log_density_gradient(stats, factors, sigma, prior)
     two = log_density_gradient(blocked, factors, sigma, prior)
@@ -284,7 +285,8 @@ def test_one_compiled_call_equals_the_blocked_steps(spec, seed, layout):
         (Pooled, "one", (1,), 20),
         (Pairs, "one", (2,), 20),
         (Levels, "one", (3,), 20),
-        (Crossed, "crossed", (1, 1), 20),
+        (Crossed, "nested", (1, 1), 8),
+        (Filled, "crossed", (1, 1), 20),
         (InSteps, "crossed", (3, 3), 50),
     ],
 )

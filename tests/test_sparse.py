@@ -45,7 +45,7 @@ from bayeslmm.marginal.kernels import panels as panel_kernels
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.marginal.routes import dense_rest, make_statistics, sparse_rest
-from bayeslmm.marginal.solvers import InSteps
+from bayeslmm.marginal.several import InSteps
 from bayeslmm.marginal.sparse import SparseRest
 
 EXACT = 1e-10  # same algebra by two routes

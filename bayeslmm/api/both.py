@@ -22,6 +22,8 @@ from bayeslmm.spec import PriorRule
 from bayeslmm.tables import Sentences
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from arviz_stats.utils import ELPDDataLOO
     from matplotlib.figure import Figure
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from bayeslmm.comparison.bayes_factors import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
+    from bayeslmm.reporting import PaperTables
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -235,7 +238,7 @@ class Fit:
         """REML beside the posterior, reading and diagnosis, for notebooks."""
         from bayeslmm.reporting.cards import fit_card
 
-        return fit_card(self.reml, self.posterior)
+        return fit_card(self.model, self.reml, self.posterior)
 
     def save(
         self, path: str | PathLike[str], *, force: bool = False
@@ -249,7 +252,8 @@ class Fit:
         path : str or path
             A name that ends in ``.lmm``, by custom ``fit.lmm``, for one file. Else a
             folder for what the command line's ``--out`` writes: ``fit.lmm`` and
-            ``posterior.nc`` (the draws), ``report.html``, ``tables.csv``, ``figures/``
+            ``posterior.nc`` (the draws), ``report.html``, ``tables.csv``, those of
+            `tables` as ``tables.md`` and ``tables.tex``, ``figures/``
             and ``summary.json``. New, empty, or written so before: then it is replaced.
         force : bool, default False
             Also write into a folder that holds other files. Those of the same names
@@ -276,6 +280,25 @@ class Fit:
         own = as_path(path, "path")
         return Sentences(save_results(self, own, force=force))
 
+    def tables(self, **options: Any) -> "PaperTables":  # noqa: ANN401
+        """Tables for a paper, REML beside the posterior, in every format.
+
+        Parameters
+        ----------
+        **options
+            ``format`` ("markdown", "latex", "html", "docx" or "csv": how they print),
+            ``prob``, ``kind``, ``ddf`` and ``labels``, as of `bayeslmm.model_table`.
+
+        Returns
+        -------
+        PaperTables
+            A tuple of tables (fixed effects; SDs and correlations; ICC and R2; rows,
+            levels and criteria), with ``save("tables.docx")``.
+        """
+        from bayeslmm.reporting import fit_tables
+
+        return fit_tables(self, **options)
+
     def report(self, path: str | PathLike[str]) -> None:
         """Write a self-contained HTML report.
 
@@ -287,6 +310,12 @@ class Fit:
         from bayeslmm.reporting import report
 
         report(self, path)
+
+    def lesson(self, path: str | PathLike[str], **options: Any) -> "Path":  # noqa: ANN401
+        """Write a page that teaches shrinkage with this fit; see `bayeslmm.lesson`."""
+        from bayeslmm.reporting import lesson
+
+        return lesson(self, path, **options)
 
 
 def fit(

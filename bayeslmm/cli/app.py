@@ -1,17 +1,16 @@
-"""The commands: fit, explain, power, precision, demo, warmup."""
+"""The commands: fit, explain, lesson, power, precision, demo, warmup."""
 
 import io
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from bayeslmm.cli.garbage import collect_again
 from bayeslmm.cli.inputs import checked_folder, method_named, read_table
-from bayeslmm.cli.interrupts import INTERRUPTED, INTERRUPTS
+from bayeslmm.cli.interrupts import INTERRUPTED
+from bayeslmm.cli.lessons import lesson
+from bayeslmm.cli.messages import messages, shell_console
 from bayeslmm.cli.options import (
     Chains,
     Data,
@@ -39,22 +38,13 @@ from bayeslmm.cli.options import (
     Tune,
     Weights,
 )
-from bayeslmm.cli.stage import Stage
-from bayeslmm.errors import (
-    BayesLMMError,
-    ModelError,
-    OutputError,
-    SamplingInterruptedError,
-)
+from bayeslmm.errors import ModelError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bayeslmm.planning.targets import Test
     from bayeslmm.planning.widths import How
 
 DEMO_SEED = 4
-PIPE_WIDTH = 100
 
 app = typer.Typer(
     name="bayeslmm",
@@ -136,7 +126,7 @@ def fit(
     compared (in numbers and in words), and a diagnosis.
     [bold]--out[/bold] writes all of it to a folder.
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.cli.models import make_model
         from bayeslmm.cli.run import Options, run
         from bayeslmm.data import file_hash
@@ -149,7 +139,9 @@ def fit(
         table = read_table(data, sep, decimal, encoding, na, sheet)
         model = make_model(table, formula, priors, family, weights, residual)
         source = Record(data.name, file_hash(data)) if table is data else None
-        partial = run(_console(), model, options, out=place, data=source, stage=stage)
+        partial = run(
+            shell_console(), model, options, out=place, data=source, stage=stage
+        )
     raise typer.Exit(INTERRUPTED if partial else 0)
 
 
@@ -173,7 +165,7 @@ def explain(
     Equations, the meaning of every column, groups and how they lie to each other,
     parameters, priors. Only with --matrices is it fitted, by REML.
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.cli.models import make_model
         from bayeslmm.reporting import explain_text
 
@@ -181,6 +173,9 @@ def explain(
         table = read_table(data, sep, decimal, encoding, na, sheet)
         model = make_model(table, formula, priors, family, weights, residual)
         typer.echo(explain_text(model, matrices=matrices))
+
+
+app.command()(lesson)
 
 
 @app.command()
@@ -214,7 +209,7 @@ def power(
     bayeslmm power study.csv "y ~ x + (1 | g)" --effect x --set x=0.3
     --set "1|g_sigma=0.5" --set sigma=1 --levels g=10,20,40
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.cli.planned import counts, numbers, print_power, sizes
         from bayeslmm.planning import power as by_simulation
 
@@ -236,7 +231,7 @@ def power(
             seed=seed,
             n_jobs=jobs,
         )
-        print_power(_console(), found)
+        print_power(shell_console(), found)
 
 
 @app.command()
@@ -265,7 +260,7 @@ def precision(
     bayeslmm precision study.csv "y ~ x + (1 | g)" --set x=0.3
     --set "1|g_sigma=0.5" --set sigma=1 --levels g=10,20,40
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.cli.planned import counts, numbers, print_precision, sizes
         from bayeslmm.planning import precision as widths_of
 
@@ -286,7 +281,7 @@ def precision(
             seed=0 if seed is None else seed,
             n_jobs=jobs,
         )
-        print_precision(_console(), found)
+        print_precision(shell_console(), found)
 
 
 @app.command()
@@ -304,13 +299,13 @@ def demo(
     The whole job on simulated pupils, whose true values are known, or on the 60 pupils
     of a tutorial.
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.api.model import Model
         from bayeslmm.cli.demonstration import FORMULA, demonstration
         from bayeslmm.cli.run import Options, run
 
         place = checked_folder(out, force)
-        console, shown = _console(), demonstration(data)
+        console, shown = shell_console(), demonstration(data)
         console.print(f"{shown.words}\n", highlight=False)
         model = Model(FORMULA, shown.data, priors=priors)
         options = Options(draws, None, chains, seed, "auto", False)
@@ -333,12 +328,12 @@ def warmup() -> None:
     Once after the installation, and after an upgrade: fits small simulated data
     with one factor, with slopes, nested and crossed factors.
     """
-    with _messages() as stage:
+    with messages() as stage:
         from bayeslmm.cli.warmup import warm_up
 
         collect_again()
         stage.doing = "compiling"
-        warm_up(_console())
+        warm_up(shell_console())
 
 
 def _check_reml(family: str, reml_only: bool) -> None:
@@ -348,33 +343,3 @@ def _check_reml(family: str, reml_only: bool) -> None:
             f"REML exists for family 'gaussian' only, not for {family!r}. Leave out "
             "--reml-only."
         )
-
-
-def _console() -> "Console":
-    """Standard output through rich; a file or pipe has room for whole tables."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(width=PIPE_WIDTH)
-    return console
-
-
-@contextmanager
-def _messages() -> Iterator[Stage]:
-    """Turn errors of ours into a message on stderr, and Ctrl-C into its exit code."""
-    stage = Stage()
-    INTERRUPTS.begin(stage)
-    try:
-        yield stage
-    except SamplingInterruptedError as error:
-        INTERRUPTS.end(f"{error} Interrupted: {stage.written}.")
-    except KeyboardInterrupt:
-        INTERRUPTS.end(stage.message)
-    except Exception as error:
-        if stage.interrupted:  # a library made another error of the interrupt
-            INTERRUPTS.end(stage.message)
-        if not isinstance(error, BayesLMMError):
-            raise
-        typer.echo(f"bayeslmm: {error}", err=True)
-        raise typer.Exit(2 if not isinstance(error, OutputError) else 3) from None

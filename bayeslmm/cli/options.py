@@ -33,7 +33,7 @@ Sheet = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder for report.html, tables.csv, posterior.nc, figures."),
+    typer.Option(help="Folder for report.html, tables, posterior.nc, figures."),
 ]
 Force = Annotated[
     bool,

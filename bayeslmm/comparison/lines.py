@@ -72,6 +72,19 @@ class LevelLines:
     adjusted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LineColumns:
+    """The line of a level as a function of its coefficients: ``rest + Z @ coef``.
+
+    At ``x`` (g,); ``Z`` (g, k); ``rest`` (g,), units of y: all that the fit says beside
+    the coefficients, held.
+    """
+
+    x: Float[np.ndarray, " g"]
+    Z: Float[np.ndarray, "g k"]
+    rest: Float[np.ndarray, " g"]
+
+
 def find_predictor(model: ModelSpec, block: Block, name: str | None) -> Predictor:
     """The predictor of a name; by default the first that varies by level, else any.
 
@@ -142,27 +155,27 @@ def level_lines(
     check_interval(prob, "eti")
     if post is not None:
         check_same_model(reml, post)
-    design, common = reml.model.design, np.where(block.common, reml.beta, 0.0)
+    design, residuals = reml.model.design, reml.residuals()
     all_rows = rows_of(design, "the rows of each level")
     codes, estimates = all_rows.codes[block.terms[0]], _estimates(reml, block)
-    held, residuals = _Held(reml.model, block, predictor), reml.residuals()
-    other = reml.fitted() - all_rows.X @ common
-    other -= np.einsum("nk,nk->n", held.Z, estimates["partial"][codes])
+    told = _told(reml, block, predictor, estimates["partial"])
     points, lines = [], []
     for level in levels.tolist():
         rows = np.flatnonzero(codes == level)
-        x, constant = predictor.values[rows], other[rows].mean()
-        X, Z = held.columns(rows, x)
-        said = X @ common + Z @ estimates["partial"][level] + constant
+        x = predictor.values[rows]
+        Z, rest = told.parts(rows, x)
+        said = rest + Z @ estimates["partial"][level]
         points.append(
             pd.DataFrame({"level": level, "x": x, "y": said + residuals[rows]})
         )
-        grid = held.grid(rows)
-        X, Z = held.columns(rows, grid)
+        grid = told.held.grid(rows)
+        Z, rest = told.parts(rows, grid)
         line: dict[str, object] = {"level": level, "x": grid}
         for kind, of_levels in estimates.items():
-            line[kind] = X @ common + Z @ of_levels[level] + constant
+            line[kind] = rest + Z @ of_levels[level]
         if post is not None:
+            X, _ = told.held.columns(rows, grid)
+            constant = told.constant(rows)
             line |= _band(post, block, level, X, Z, prob, constant)
         lines.append(pd.DataFrame(line))
     found = pd.concat(points, ignore_index=True)
@@ -170,6 +183,71 @@ def level_lines(
     moved = np.abs(found["y"].to_numpy() - all_rows.y[used]).max()
     adjusted = bool(moved > UNCHANGED * design.moments.y.sd()[0])
     return LevelLines(found, pd.concat(lines, ignore_index=True), adjusted)
+
+
+def line_columns(
+    reml: "RemlFit", block: Block, levels: Int[np.ndarray, " s"], predictor: Predictor
+) -> list[LineColumns]:
+    """The lines of some levels for any coefficients; straight ones by their ends."""
+    codes = rows_of(reml.model.design, "the rows of each level").codes[block.terms[0]]
+    told = _told(reml, block, predictor, _estimates(reml, block)["partial"])
+    found = []
+    for level in levels.tolist():
+        rows = np.flatnonzero(codes == level)
+        x = told.held.grid(rows)
+        Z, rest = told.parts(rows, x)
+        ends = [0, -1] if len(x) > 1 else [0]
+        if not predictor.levels and _is_straight(x, np.column_stack([Z, rest])):
+            x, Z, rest = x[ends], Z[ends], rest[ends]
+        found.append(LineColumns(x, Z, rest))
+    return found
+
+
+def _is_straight(x: Float[np.ndarray, " g"], columns: Float[np.ndarray, "g c"]) -> bool:
+    """Whether all columns are straight lines over x."""
+    share = (x - x[0]) / ((x[-1] - x[0]) or 1.0)
+    between = columns[0] + share[:, None] * (columns[-1] - columns[0])
+    size = np.abs(columns).max(axis=0)
+    return bool((np.abs(columns - between) <= UNCHANGED * size).all())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a fit says of rows beside the coefficients of one grouping factor.
+
+    ``common`` (p,) are the fixed effects of columns that do not vary in it, ``other``
+    (n,) what else the fit says of each row.
+    """
+
+    held: "_Held"
+    common: Float[np.ndarray, " p"]
+    other: Float[np.ndarray, " n"]
+
+    def constant(self, rows: Int[np.ndarray, " r"]) -> float:
+        """The mean of the rest in a level."""
+        return float(self.other[rows].mean())
+
+    def parts(
+        self, rows: Int[np.ndarray, " r"], at: Float[np.ndarray, " g"]
+    ) -> tuple[Float[np.ndarray, "g k"], Float[np.ndarray, " g"]]:
+        """Columns of the coefficients, and all else, the predictor at these values."""
+        X, Z = self.held.columns(rows, at)
+        return Z, X @ self.common + self.constant(rows)
+
+
+def _told(
+    reml: "RemlFit",
+    block: Block,
+    predictor: Predictor,
+    partial: Float[np.ndarray, "j k"],
+) -> _Told:
+    """The same of a REML fit with these coefficients of the levels."""
+    common = np.where(block.common, reml.beta, 0.0)
+    rows = rows_of(reml.model.design, "the rows of each level")
+    held = _Held(reml.model, block, predictor)
+    other = reml.fitted() - rows.X @ common
+    other -= np.einsum("nk,nk->n", held.Z, partial[rows.codes[block.terms[0]]])
+    return _Told(held, common, other)
 
 
 def _estimates(reml: "RemlFit", block: Block) -> dict[str, Float[np.ndarray, "j k"]]:
@@ -202,12 +280,13 @@ def _band(
 class _Held:
     """Columns of a level where the predictor moves and all else stays at its mean."""
 
-    __slots__ = ("X", "Z", "of_x", "of_z", "predictor")
+    __slots__ = ("X", "Z", "first", "of_x", "of_z", "places", "predictor")
 
     def __init__(self, model: ModelSpec, block: Block, predictor: Predictor) -> None:
         design = model.design
         rows = rows_of(design, "the rows of each level")
         self.X, self.predictor = rows.X, predictor
+        self.places, self.first = np.unique(predictor.values, return_index=True)
         self.Z = np.hstack([rows.Z[t] for t in block.terms])
         own = _names(predictor.name)
         self.of_x = [_relation(name, own) for name in design.fixed_names]
@@ -230,10 +309,9 @@ class _Held:
         """The same for the columns of X or of Z."""
         x = self.predictor.values
         found = np.tile(columns[rows].mean(axis=0), (len(at), 1))
-        places, first = np.unique(x, return_index=True)
         for c, relation in enumerate(relations):
             if relation == "function":
-                found[:, c] = np.interp(at, places, columns[first, c])
+                found[:, c] = np.interp(at, self.places, columns[self.first, c])
             elif relation == "product" and np.ptp(x[rows]) > 0.0:
                 slope, start = np.polyfit(x[rows], columns[rows, c], 1)
                 found[:, c] = start + slope * at
@@ -242,7 +320,7 @@ class _Held:
     def grid(self, rows: Int[np.ndarray, " r"]) -> Float[np.ndarray, " g"]:
         """Where a level's lines are computed: over the predictor's whole range."""
         x = self.predictor.values
-        places = np.unique(x if self.predictor.name else x[rows])
+        places = self.places if self.predictor.name else np.unique(x[rows])
         if len(places) <= MOST_STEPS or self.predictor.levels:
             return places
         return np.linspace(places[0], places[-1], MOST_STEPS)

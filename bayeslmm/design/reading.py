@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
+from bayeslmm.design.progress import progress_bar
 from bayeslmm.design.source import Batch, Source, Stream
 from bayeslmm.errors import check_count
 
@@ -148,33 +149,14 @@ def _failed(jobs: set[Future]) -> bool:
 def _bar(
     words: _Words, n_rows: int | None, expected: float, *, always: bool
 ) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the terminal's error stream, under the plan and its time.
+    """A progress bar under the plan and its time.
 
     Where there is no terminal the plan alone, if it is asked for.
     """
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress as Bar,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console(stderr=True)
-    shown = console.is_terminal or console.is_jupyter
-    if words.note and (shown or always):
+    if words.note and (console.is_terminal or console.is_jupyter or always):
         console.print(f"{words.note}; about {expected:.0f} s", highlight=False)
-    with Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not shown,
-    ) as bar:
-        task = bar.add_task(words.title, total=n_rows)
-        yield lambda rows: bar.update(task, completed=rows)
+    with progress_bar(words.title, n_rows, unit="rows") as advance:
+        yield advance

@@ -24,6 +24,7 @@ from bayeslmm.graph.names import (
     fixed_names,
     posterior_layout,
 )
+from bayeslmm.graph.progress import sampler_progress
 from bayeslmm.graph.start import scattered
 from bayeslmm.graph.trees import to_datatree
 from bayeslmm.marginal.kernels.compiling import Wait
@@ -101,6 +102,7 @@ def sample_joint(
     """
     import nutpie
 
+    tune = TUNE if tune is None else tune
     joint, layout = joint_model(model), _layout(model)
     place = in_coordinates(model, joint, list(layout.dims))
     with BUILDING.watch(lambda: True):
@@ -110,17 +112,18 @@ def sample_joint(
         # ArviZ supposes a mistake where there are fewer draws than chains
         warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
         try:
-            tree: Foreign = nutpie.sample(
-                _started(compiled, place),
-                draws=draws,
-                tune=TUNE if tune is None else tune,
-                chains=chains,
-                cores=cores,
-                seed=_seed(seed),
-                target_accept=TARGET_ACCEPT if target_accept is None else target_accept,
-                progress_bar=progress,
-                save_warmup=False,
-            )
+            with sampler_progress(progress, chains=chains, draws=draws + tune) as bar:
+                tree: Foreign = nutpie.sample(
+                    _started(compiled, place),
+                    draws=draws,
+                    tune=tune,
+                    chains=chains,
+                    cores=cores,
+                    seed=_seed(seed),
+                    target_accept=target_accept or TARGET_ACCEPT,
+                    save_warmup=False,
+                    **bar,
+                )
         except (RuntimeError, ValueError) as error:
             check_failed(error)
             raise SamplingError(

@@ -22,7 +22,8 @@ from bayeslmm.marginal.routes import (
     small_rest,
 )
 from bayeslmm.marginal.saferows import SafeRows
-from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
+from bayeslmm.marginal.several import Crossed, Filled
+from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
 from bayeslmm.marginal.statistics import Statistics
 from bayeslmm.marginal.sums import Cells, Sums
 
@@ -141,4 +142,4 @@ def _same_route(stats: Statistics) -> Callable[[Parts], Route]:
     solver = type(stats.solver)
     if solver in (Pooled, Pairs, Levels):
         return partial(one_factor, solver=solver)
-    return small_rest if solver is Crossed else choose_route
+    return small_rest if solver in (Crossed, Filled) else choose_route

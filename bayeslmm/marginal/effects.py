@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from bayeslmm.marginal.contrasts import draw_alike
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
 from bayeslmm.marginal.fixed import BetaPrior, beta_arrays, draw_beta, solve_beta
 from bayeslmm.marginal.layout import left
 from bayeslmm.marginal.levels import draw_levels
+from bayeslmm.marginal.several import Exchangeable
 from bayeslmm.marginal.statistics import Factors, Statistics
 
 
@@ -156,12 +158,15 @@ def _draw_fixed(
 ) -> tuple[Float[np.ndarray, "s p"], Float[np.ndarray, "s m"]]:
     """Fixed effects and those of the rest, all in one compiled call if there is one."""
     beta, rest_b = np.empty((len(z), stats.p)), np.empty((len(z), stats.m))
-    kernel = stats.solver.kernels.fixed
+    solver = stats.solver
+    if isinstance(solver, Exchangeable):
+        return draw_alike(stats, solver, relative, sigma, prior, z)
+    kernel = solver.kernels.fixed
     if kernel is not None:
         given = (stats.WW, relative if stats.m else relative[:, 0], sigma)
         last = (beta, rest_b) if stats.m else (beta,)
         own = (*beta_arrays(stats.sums, prior), z, *last)
-        kernel(*stats.solver.arrays, *given, *own)
+        kernel(*solver.arrays, *given, *own)
         return beta, rest_b
     for s, scale in enumerate(sigma.tolist()):
         done = eliminate(stats, stats.layout.cut_square(relative[s]))

@@ -96,7 +96,7 @@ def projections(stats: Statistics, done: Elimination) -> tuple[Projection, ...]:
     rest_Q = done.reduced_rhs - Rt
     found = [(Q, D)]
     for block, own in zip(stats.rest, blocks, strict=True):
-        found.append((rest_Q[block.span].reshape(block.n_levels, block.k, -1), own))
+        found.append((block.levels(rest_Q), own))
     return tuple(found)
 
 

@@ -36,6 +36,10 @@ class Block:
         """Coordinates of the block in the rest."""
         return slice(self.offset, self.offset + self.n_levels * self.k)
 
+    def levels(self, rest: Float[np.ndarray, "m w"]) -> Float[np.ndarray, "j k w"]:
+        """Rows of the rest that are the block's, by level."""
+        return rest[self.span].reshape(self.n_levels, self.k, -1)
+
     @property
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Each term with its effects among those of the block."""
@@ -167,7 +171,7 @@ def left(
         if block.k == 1:
             np.multiply(matrix[span], factor[0, 0], out=product[span])
             continue
-        levels = matrix[span].reshape(block.n_levels, block.k, -1)
+        levels = block.levels(matrix)
         product[span] = (factor @ levels).reshape(-1, matrix.shape[1])
     return product
 

@@ -17,17 +17,12 @@ from bayeslmm.design.memory import SHARE, available_bytes
 from bayeslmm.errors import DataError
 from bayeslmm.marginal.columns import data_columns
 from bayeslmm.marginal.dense import DenseRest, dense_bytes
+from bayeslmm.marginal.exchangeable import Classes, find_classes
 from bayeslmm.marginal.kernels.pooled import levels_to_pool
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.panels import Panels, find_panels, pair_bytes
-from bayeslmm.marginal.solvers import (
-    Crossed,
-    InSteps,
-    Levels,
-    NoRest,
-    Pairs,
-    Pooled,
-)
+from bayeslmm.marginal.several import Crossed, Exchangeable, Filled, InSteps
+from bayeslmm.marginal.solvers import Levels, NoRest, Pairs, Pooled
 from bayeslmm.marginal.sparse import SPARSE_BYTES, SparseRest
 from bayeslmm.marginal.statistics import (
     Rest,
@@ -43,6 +38,8 @@ Route = tuple[Rest, Solver]
 # Coordinates of the rest up to which plain loops beat calls of LAPACK with Python
 # between them (measured: 0.1 ms against 0.2 at 30, even at about 120).
 SMALL_REST = 100
+# Share of the couplings of all levels below which zeros are left out.
+MOSTLY_ZERO = 0.25
 # A dense factor and its inverse cost as much as a sparse one of m**3 over this many
 # multiplications (measured: 10 to 21 on crossed factors with a rest of 1000 to 3000).
 SPARSE_COST = 20.0
@@ -89,9 +86,9 @@ def cross_products(design: Design) -> Statistics:
 def choose_route(parts: Parts) -> Route:
     """The route that costs least.
 
-    With several grouping factors loops where the rest is small, panels where its factor
-    fills little, else LAPACK. With one, what levels share few different A, two effects
-    for each, or any number, in this order.
+    With several grouping factors one level of each class where few differ, loops where
+    the rest is small, panels where its factor fills little, else LAPACK. With one, what
+    levels share few different A, two effects for each, or any number, in this order.
 
     Raises
     ------
@@ -104,10 +101,10 @@ def choose_route(parts: Parts) -> Route:
         if alike is not None:
             return NoRest(), Pooled.of(A, F, alike)
         return one_factor(parts, Pairs if A.shape[1] == 2 else Levels)
-    if parts.layout.m <= SMALL_REST:
-        return small_rest(parts)
-    panels = affordable_panels(parts)
-    return dense_rest(parts) if panels is None else sparse_rest(parts, panels)
+    classes = find_classes(parts.sums, parts.layout)
+    if classes is not None and classes.layout(parts.layout).m <= SMALL_REST:
+        return exchangeable(parts, classes)
+    return several_factors(parts)
 
 
 def make_statistics(
@@ -137,12 +134,38 @@ def one_factor(
     return NoRest(), solver.of(parts.sums.A[0], parts.sums.F[0])
 
 
+def exchangeable(parts: Parts, classes: Classes) -> Route:
+    """One level for each class; what is no density reads the matrix of them all."""
+    rest, _ = several_factors(parts)
+    return rest, Exchangeable.of(parts.sums, parts.layout, classes)
+
+
+def several_factors(parts: Parts) -> Route:
+    """The route of levels that all differ."""
+    if parts.layout.m <= SMALL_REST:
+        return small_rest(parts)
+    panels = affordable_panels(parts)
+    return dense_rest(parts) if panels is None else sparse_rest(parts, panels)
+
+
 def small_rest(parts: Parts) -> Route:
     """Loops over the levels of several factors."""
     rest = DenseRest.of(parts.sums, parts.layout)
     lead = parts.sums.A[0], parts.sums.F[0]
-    arrays = (*lead, *parts.coupling, rest.values, parts.Fr)
-    return rest, Crossed.of(parts.layout, *arrays)
+    return rest, loops(parts.layout, lead, parts.coupling, rest.values, parts.Fr)
+
+
+def loops(
+    layout: Layout,
+    lead: tuple[np.ndarray, np.ndarray],
+    coupling: tuple[np.ndarray, np.ndarray, np.ndarray],
+    R: Float[np.ndarray, "m m"],
+    Fr: Float[np.ndarray, "m w"],
+) -> Crossed | Filled:
+    """Over couplings, or over whole arrays where most of them would not be zero."""
+    if len(coupling[1]) < MOSTLY_ZERO * layout.lead.n_levels * layout.m:
+        return Crossed.of(layout, *lead, *coupling, R, Fr)
+    return Filled.of(layout, lead, coupling, (R, Fr))
 
 
 def dense_rest(parts: Parts) -> Route:
@@ -173,7 +196,7 @@ def weighted_route(
     if not layout.m:
         return NoRest(), (Pairs if lead[0].shape[1] == 2 else Levels).of(*lead)
     if layout.m <= SMALL_REST:
-        return DenseRest(R), Crossed.of(layout, *lead, *coupling, R, Fr)
+        return DenseRest(R), loops(layout, lead, coupling, R, Fr)
     return DenseRest(R), InSteps()
 
 

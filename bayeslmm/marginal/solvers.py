@@ -13,14 +13,15 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.kernels import crossed, draws, pairs, pooled, single
+from bayeslmm.marginal.kernels import draws, pairs, pooled, single
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
-from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.statistics import Factors, Kernels, Lead, Projection, Statistics
 
 # A call from Python. From nutpie's callback it is some microseconds less, which matters
 # for no choice.
 PER_CALL = 1e-5
+# A class of levels that are alike.
+PER_CLASS = 1.5e-7
 # An evaluation in steps: a dozen numpy calls on small arrays.
 PER_EVALUATION = 3e-4
 
@@ -67,7 +68,7 @@ class Pooled:
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk: each different A."""
         del stats
-        return PER_CALL + 1.5e-7 * len(self.arrays[0])
+        return PER_CALL + PER_CLASS * len(self.arrays[0])
 
 
 def _pairs_gram(
@@ -191,60 +192,3 @@ class NoRest:
         """Nothing is added to the lead's own."""
         del stats, lead, factors, own
         return t, []
-
-
-# --- several --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """Several grouping factors, all but the largest of them small: plain loops.
-
-    ``arrays`` are A and F, the couplings, R and Fr of the rest, and of its coordinates
-    the block and the first one of their level, with the effects of each block.
-    """
-
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(crossed.crossed_density, draws.crossed_fixed)
-
-    @classmethod
-    def of(cls, layout: Layout, *arrays: np.ndarray) -> "Crossed":
-        """From all arrays but those of the coordinates."""
-        block_of, start_of = [], []
-        for b, block in enumerate(layout.rest, start=1):
-            starts = block.offset + block.k * np.arange(block.n_levels)
-            start_of.append(np.repeat(starts, block.k))
-            block_of.append(np.full(block.n_levels * block.k, b))
-        sizes = np.array([block.k for block in layout.blocks])
-        where = np.concatenate(block_of), np.concatenate(start_of), sizes
-        return cls((*arrays, *where))
-
-    def respond(
-        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
-    ) -> "Crossed":
-        """The same for another response."""
-        A, _, indptr, columns, B, R, _, *where = self.arrays
-        return Crossed((A, F, indptr, columns, B, R, Fr, *where))
-
-    def seconds(self, stats: Statistics) -> float:
-        """Expected time of the walk, and of factor and inverse by loops."""
-        return PER_CALL + stats.coupling_seconds + 6e-10 * float(stats.m) ** 3
-
-
-@dataclass(frozen=True, slots=True)
-class InSteps:
-    """Several grouping factors, the rest large: the time goes into its matrix."""
-
-    kernels: ClassVar[Kernels] = Kernels()
-    arrays: tuple[np.ndarray, ...] = ()
-
-    def respond(
-        self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
-    ) -> "InSteps":
-        """Itself: it keeps nothing of the response."""
-        del F, Fr
-        return self
-
-    def seconds(self, stats: Statistics) -> float:
-        """Expected time of the steps."""
-        return PER_EVALUATION + stats.coupling_seconds + stats.R.seconds

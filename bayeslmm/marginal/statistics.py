@@ -158,9 +158,7 @@ class Statistics:
     @property
     def coupling_seconds(self) -> float:
         """Expected time of a walk over the lead that takes it out of the rest."""
-        counts = np.diff(self.indptr).astype(float)
-        walk = PER_LEVEL * self.lead.n_levels
-        return walk + PER_PAIR_OF_COUPLINGS * float(counts @ counts)
+        return coupling_seconds(self.indptr)
 
 
 # --- what every route answers ---------------------------------------------------------
@@ -300,6 +298,12 @@ class Lead:
 
 
 # --- sums in the layout of the kernels ------------------------------------------------
+
+
+def coupling_seconds(indptr: Int[np.ndarray, " j1"]) -> float:
+    """Expected time of a walk over levels with their couplings."""
+    counts = np.diff(indptr).astype(float)
+    return PER_LEVEL * len(counts) + PER_PAIR_OF_COUPLINGS * float(counts @ counts)
 
 
 def lead_couplings(

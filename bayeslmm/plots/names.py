@@ -3,7 +3,7 @@
 import textwrap
 
 from bayeslmm.graph.names import DIVISION_SLASH
-from bayeslmm.tables.folding import folded
+from bayeslmm.tables.folding import ends_kept, folded
 
 WIDEST = 24  # letters of a line of a parameter's name
 LONGEST_LEVEL = 24  # letters of a level's name
@@ -21,14 +21,8 @@ def wrapped_words(text: str, width: int) -> str:
 
 
 def level_name(name: str) -> str:
-    """A level's name, its middle left out where it would push the figure aside.
-
-    Both ends stay: names often differ in their last letters only.
-    """
-    if len(name) <= LONGEST_LEVEL:
-        return plain(name)
-    half = (LONGEST_LEVEL - 1) // 2
-    return plain(f"{name[:half]}…{name[-half:]}")
+    """A level's name, its middle left out where it would push the figure aside."""
+    return plain(ends_kept(name, LONGEST_LEVEL))
 
 
 def plain(text: str) -> str:

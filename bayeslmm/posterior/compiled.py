@@ -17,7 +17,8 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.fixed import beta_arrays
-from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
+from bayeslmm.marginal.several import Crossed, Exchangeable, Filled
+from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels import coordinates, targets
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
@@ -34,6 +35,8 @@ _TARGET_OF: dict[type, Callable[..., float]] = {
     Pairs: targets.pairs_target,
     Levels: targets.levels_target,
     Crossed: targets.crossed_target,
+    Filled: targets.filled_target,
+    Exchangeable: targets.filled_target,
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
+from bayeslmm.graph.progress import sampler_progress
 from bayeslmm.graph.sampling import SAMPLE_STATS, check_failed, complete_chains
 from bayeslmm.marginal.objective import Objective
 from bayeslmm.posterior.compiled import callback_model
@@ -87,21 +88,25 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
     """
     import nutpie
 
+    tune = TUNE if options.tune is None else options.tune
     with warnings.catch_warnings():
         # ArviZ supposes a mistake where there are fewer draws than chains
         warnings.filterwarnings("ignore", "Found chain dimension", UserWarning)
+        shown = _show_progress(target, normal, options)
+        whole = options.draws + tune
         try:
-            tree = nutpie.sample(
-                _nutpie_model(target, normal),
-                draws=options.draws,
-                tune=TUNE if options.tune is None else options.tune,
-                chains=options.chains,
-                cores=options.cores,
-                seed=options.seed,
-                target_accept=options.target_accept or TARGET_ACCEPT,
-                progress_bar=_show_progress(target, normal, options),
-                save_warmup=False,
-            )
+            with sampler_progress(shown, chains=options.chains, draws=whole) as bar:
+                tree = nutpie.sample(
+                    _nutpie_model(target, normal),
+                    draws=options.draws,
+                    tune=tune,
+                    chains=options.chains,
+                    cores=options.cores,
+                    seed=options.seed,
+                    target_accept=options.target_accept or TARGET_ACCEPT,
+                    save_warmup=False,
+                    **bar,
+                )
         except (RuntimeError, ValueError) as error:
             check_failed(error)
             raise SamplingError(_no_start(error)) from error

@@ -30,7 +30,7 @@ def prior_logp(prior: Prior, values: Values) -> Values:
         return _REAL[prior.name](values, prior.arguments)
     form = scale_form(prior)
     if form is not None:
-        return form.constant + _KERNEL[form.kind](form, values)
+        return form_logp(form, values)
     own = root_inverse_gamma(prior)
     if own is not None:
         log_sd = np.log(values)
@@ -40,6 +40,11 @@ def prior_logp(prior: Prior, values: Values) -> Values:
     args = {name: np.asarray(value, float) for name, value in prior.args}
     found: Any = pm.logp(getattr(pm, prior.name).dist(**args), values)
     return np.asarray(found.eval(mode="FAST_COMPILE"), float)
+
+
+def form_logp(form: ScaleForm, values: Values) -> Values:
+    """Log density of a prior in closed form at values of its parameter."""
+    return form.constant + _KERNEL[form.kind](form, values)
 
 
 def _normal(v: Values, a: dict[str, float]) -> Values:

@@ -80,6 +80,20 @@ def scale_form(prior: Prior) -> ScaleForm | None:
     return None
 
 
+def scaled_form(form: ScaleForm, scale: float) -> ScaleForm:
+    """The prior of `scale` times the parameter; of a flat one that has none, itself."""
+    a, b, shift = form.a, form.b, math.log(scale)
+    if form.kind in ("half_normal", "half_t"):
+        return ScaleForm(form.kind, a, b * scale, form.constant - shift)
+    if form.kind == "gamma":
+        return ScaleForm(form.kind, a, b / scale, form.constant - a * shift)
+    if form.kind == "inverse_gamma":
+        return ScaleForm(form.kind, a, b * scale, form.constant + a * shift)
+    if form.kind == "log_normal":
+        return ScaleForm(form.kind, a + shift, b, form.constant)
+    return form
+
+
 @dataclass(frozen=True, slots=True)
 class ScaleTable:
     """A log density of x = log sd and its slope, on knots `TABLE_STEP` apart.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bayeslmm.design.progress import progress_bar
 from bayeslmm.errors import ModelError, is_count
 
 # Responses handed out together: some milliseconds of work for each message.
@@ -106,9 +107,7 @@ def with_bar[T](
     if not progress:
         yield from parts
         return
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    seen = asked or console.is_terminal or console.is_jupyter
-    yield from track(parts, title, total=total, console=console, disable=not seen)
+    with progress_bar(title, total, always=asked) as advance:
+        for done, part in enumerate(parts, start=1):
+            yield part
+            advance(done)

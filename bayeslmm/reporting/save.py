@@ -13,6 +13,7 @@ from bayeslmm.archive.file import ENDING
 from bayeslmm.archive.fits import DRAWS, write_draws, write_fit
 from bayeslmm.errors import OutputError
 from bayeslmm.reporting.figures import save_figures
+from bayeslmm.reporting.fit_tables import fit_tables
 from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.folder import (
     all_files,
@@ -27,6 +28,7 @@ from bayeslmm.reporting.summary import summary_json
 from bayeslmm.reporting.tidy import write_tables
 from bayeslmm.tables.numbers import counted
 
+PAPER = ("tables.md", "tables.tex")
 MODEL, TABLES, PAGE = f"fit{ENDING}", "tables.csv", "report.html"
 NETCDF = (".nc", ".nc4", ".netcdf", ".h5", ".hdf5")
 
@@ -129,6 +131,9 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     figures.mkdir()
     saved = save_figures(fit.reml, fit.posterior, figures)
     write_tables(fit, folder / TABLES)
+    tables = fit_tables(fit)
+    for name in PAPER:
+        tables.save(folder / name)
     draws = None if fit.posterior is None else folder / DRAWS
     if fit.posterior is not None and draws is not None:
         write_draws(draws, fit.posterior.idata)
@@ -137,5 +142,5 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     entries = file_entries(folder, all_files(folder))
     summary = summary_json(fit, record=record, files=entries)
     (folder / MANIFEST).write_text(summary + "\n", encoding="utf-8")
-    names = [MANIFEST, MODEL, TABLES, *([] if draws is None else [DRAWS]), PAGE]
+    names = [MANIFEST, MODEL, TABLES, *([] if draws is None else [DRAWS]), PAGE, *PAPER]
     return f"{', '.join(names)}, {counted(len(saved), 'figure')}"

@@ -47,7 +47,8 @@ class TextTable:
     """A table whose cells are text already.
 
     ``rows`` are (section, cells); a section starts where its name changes. The first
-    column is left-aligned, ``left`` says whether the others are too.
+    column is left-aligned, ``left`` says whether the others are too, ``centred``
+    whether they are centred. A cell may have several lines in tables for papers.
     """
 
     title: str
@@ -55,6 +56,7 @@ class TextTable:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     notes: tuple[str, ...] = ()
     left: bool = False
+    centred: bool = False
 
 
 def reml_table(reml: "RemlFit", prob: float = 0.95) -> TextTable:

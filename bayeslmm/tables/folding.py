@@ -19,3 +19,14 @@ def folded(name: str, width: int) -> str:
                 lines.append("")
             lines[-1] += piece
     return "\n".join(line.rstrip() for line in lines)
+
+
+def ends_kept(name: str, longest: int) -> str:
+    """A name with its middle left out where it is longer.
+
+    Both ends stay: names often differ in their last letters only.
+    """
+    if len(name) <= longest:
+        return name
+    half = (longest - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"

@@ -82,8 +82,8 @@ def crossed_density(
     sum_gradient(Q, D, lead, K, 0, k, scale, part)
     _put(part, gradient[0])
     rest = (R, Fr, RL, inverse, t)
-    _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
-    return value, _absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+    rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
+    return value, absolute(G, K, sizes, factors, sigma, constants[0], gradient)
 
 
 @compiled
@@ -137,7 +137,7 @@ def _put(part, padded):
 
 
 @compiled
-def _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
+def rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
     """Gradient with respect to the relative factor of each rest block."""
     R, Fr, RL, inverse, t = rest
     first = 0
@@ -154,7 +154,7 @@ def _rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
 
 
 @compiled
-def _absolute(G, K, sizes, factors, sigma, n, gradient):
+def absolute(G, K, sizes, factors, sigma, n, gradient):
     """Scale the gradients to the absolute factors; slope in log sigma, these held."""
     slope = slope_of_sigma(G, K, sigma, n)
     for b in range(sizes.size):

@@ -14,6 +14,7 @@ from bayeslmm.marginal.kernels.algebra import cholesky, solve_lower_transposed
 from bayeslmm.marginal.kernels.blocked import eliminate_lead
 from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.crossed import eliminate_crossed, left_small
+from bayeslmm.marginal.kernels.filled import eliminate_filled, solve_upper
 from bayeslmm.marginal.kernels.pairs import pairs_gram
 from bayeslmm.marginal.kernels.pooled import pooled_gram
 from bayeslmm.marginal.kernels.single import condition
@@ -92,6 +93,51 @@ def crossed_fixed(
                 u[i, 0] -= kappa[i, c] * beta[s, c]
         solve_lower_transposed(schur, u[:, 0], m)
         drawn = left_small(u, relative[s], block_of, start_of)
+        for i in range(m):
+            rest[s, i] = drawn[i, 0]
+
+
+@compiled
+def filled_fixed(
+    A,
+    F,
+    B,
+    R0,
+    Fr0,
+    block_of,
+    start_of,
+    sizes,
+    cA,
+    count,
+    T,
+    edges,
+    WW,
+    relative,
+    sigma,
+    prior,
+    mean,
+    constants,
+    z,
+    beta,
+    rest,
+):
+    """As `crossed_fixed`, of couplings that are kept whole; `rest` may be means."""
+    p, m = beta.shape[1], rest.shape[1]
+    where, contrasts = (block_of, start_of, sizes), (cA, count, T, edges)
+    u = np.empty(m)
+    for s in range(sigma.size):
+        done = eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, relative[s])
+        log_det, G, schur, kappa = done[0], done[1], done[2], done[3]
+        draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
+        if not math.isfinite(log_det):
+            rest[s] = np.nan
+            continue
+        for i in range(m):
+            u[i] = sigma[s] * z[s, p + i] + kappa[p, i]
+            for c in range(p):
+                u[i] -= kappa[c, i] * beta[s, c]
+        solve_upper(schur, u)
+        drawn = left_small(u.reshape(m, 1), relative[s], block_of, start_of)
         for i in range(m):
             rest[s, i] = drawn[i, 0]
 

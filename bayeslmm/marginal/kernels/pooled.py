@@ -31,7 +31,7 @@ class Alike:
 
 def alike_levels(A: Float[np.ndarray, "j k c"]) -> Alike:
     """Which levels have equal A, up to rounding."""
-    return _gathered(*_equal_rows(_rounded(A)))
+    return _gathered(*equal_rows(_rounded(A)))
 
 
 def _gathered(first: Int[np.ndarray, " u"], group: Int[np.ndarray, " j"]) -> Alike:
@@ -60,7 +60,7 @@ def levels_to_pool(A: Float[np.ndarray, "j k k"], w: int) -> Alike | None:
     each level.
     """
     k = A.shape[1]
-    first, group = _equal_rows(_rounded(A))
+    first, group = equal_rows(_rounded(A))
     return _gathered(first, group) if len(first) * k * w < len(A) * (k + w) else None
 
 
@@ -70,7 +70,7 @@ def _rounded(A: Float[np.ndarray, "j k c"]) -> Float[np.ndarray, "j kc"]:
     return np.round(A.reshape(len(A), -1) / step)
 
 
-def _equal_rows(
+def equal_rows(
     rows: Float[np.ndarray, "j c"],
 ) -> tuple[np.ndarray, np.ndarray]:
     """First row of each distinct one, and which of them each row equals.

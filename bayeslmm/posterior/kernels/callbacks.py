@@ -5,6 +5,7 @@ go, and one of ours, to a table of arrays by address and shape (`pack`). The com
 targets do the rest.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,16 +16,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayeslmm.marginal.kernels.compiling import compiled, compiled_callback
-from bayeslmm.marginal.solvers import Crossed, Levels, Pairs, Pooled
+from bayeslmm.marginal.several import Crossed, Exchangeable, Filled
+from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
 from bayeslmm.posterior.kernels.targets import (
     crossed_target,
+    filled_target,
     levels_target,
     pairs_target,
     pooled_target,
 )
 
 # Address and up to three lengths of an array; most arrays that a target takes.
-RECORD, MOST = 4, 24
+RECORD, MOST = 4, 26
 # The first arrays are the same for all kernels, the statistics follow.
 MODE, BASIS, OFFSET, TERMS, SIGMA, FORMS, TABLES, START, LIFT, UNIT = range(10)
 PRECISION, MEAN, CONSTANTS, WW, FIRST = range(10, 15)
@@ -184,6 +187,21 @@ def _crossed(m, z, out, logp, data):
     return _leave(fits, value, gradient, head, out, logp)
 
 
+def _filled(m, z, out, logp, data):
+    fits, head, x, gradient = _enter(m, z, logp, data)
+    plan, prior, WW = _common(head)
+    arrays = (
+        *(_cube(head, FIRST), _cube(head, FIRST + 1), _cube(head, FIRST + 2)),
+        *(_matrix(head, FIRST + 3), _matrix(head, FIRST + 4)),
+        *(_integers(head, FIRST + 5), _integers(head, FIRST + 6)),
+        *(_integers(head, FIRST + 7), _cube(head, FIRST + 8)),
+        *(_vector(head, FIRST + 9), _cube(head, FIRST + 10)),
+        _integers(head, FIRST + 11),
+    )
+    value = filled_target(x, plan, prior, WW, arrays, m > 0, gradient)
+    return _leave(fits, value, gradient, head, out, logp)
+
+
 def _copy(_m, n, z, out, _data):
     """What nutpie stores of a draw: z itself."""
     for i in range(n):
@@ -191,13 +209,25 @@ def _copy(_m, n, z, out, _data):
     return DONE
 
 
-_LOGP_OF = {Pooled: _pooled, Pairs: _pairs, Levels: _levels, Crossed: _crossed}
+_LOGP_OF = {
+    Pooled: _pooled,
+    Pairs: _pairs,
+    Levels: _levels,
+    Crossed: _crossed,
+    Filled: _filled,
+    Exchangeable: _filled,
+}
+
+
+def logp_callback(solver: type) -> Any:
+    """Compiled callback of a solver: has the ``address`` that nutpie calls."""
+    return _callback(_LOGP_OF[solver])
 
 
 @cache
-def logp_callback(solver: type) -> Any:
-    """Compiled callback of a solver: has the ``address`` that nutpie calls."""
-    return compiled_callback(_LOGP_OF[solver], _LOGP)
+def _callback(logp: Callable[..., int]) -> Any:
+    """The same of a function."""
+    return compiled_callback(logp, _LOGP)
 
 
 @cache

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.crossed import crossed_density
+from bayeslmm.marginal.kernels.filled import filled_density
 from bayeslmm.marginal.kernels.single import (
     levels_density,
     pairs_density,
@@ -84,6 +85,21 @@ def crossed_target(x, plan, prior, WW, arrays, slope, gradient):
     logp, d_log_sigma = crossed_density(
         *(A, F, indptr, columns, B, R, Fr, block_of, start_of, sizes),
         *(WW, factors / sigma, sigma),
+        *(precision, mean, (constants[0], constants[1]), slope, d),
+    )
+    return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
+
+
+@compiled
+def filled_target(x, plan, prior, WW, arrays, slope, gradient):
+    """Several grouping factors of which most levels meet."""
+    sizes = arrays[7]
+    factors, d, value = _begin(x, plan, sizes.size, sizes.max(), gradient)
+    if value == -math.inf:
+        return value
+    sigma, (precision, mean, constants) = _sigma(x, plan), prior
+    logp, d_log_sigma = filled_density(
+        *(*arrays, WW, factors / sigma, sigma),
         *(precision, mean, (constants[0], constants[1]), slope, d),
     )
     return _end(x, plan, factors, d, value + logp, d_log_sigma, slope, gradient)
