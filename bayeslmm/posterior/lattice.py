@@ -9,6 +9,7 @@ coordinates, so that the margin of each parameter is on the lattice too.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,26 +111,44 @@ def grow_lattice(
     ModelError
         If there are more than 500,000 points.
     """
+    around = Around(normal.mode, normal.value - cut, step, moments)
+    return grow_around(around, lambda x: visit_many(target, x, cores))
 
-    def visit(nodes: Int[np.ndarray, "n m"]) -> Visited:
-        """What is known at the nodes."""
-        return visit_many(target, normal.mode + nodes * step, cores)
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Where a lattice grows.
+
+    ``mode`` (m,) is its first point, ``least`` the log density at which points end to
+    matter; ``step`` and ``moments`` (m,) are as for `grow_lattice`.
+    """
+
+    mode: Float[np.ndarray, " m"]
+    least: float
+    step: Float[np.ndarray, " m"]
+    moments: Int[np.ndarray, " m"]
+
+
+def grow_around(
+    around: Around, visit: Callable[[Float[np.ndarray, "n m"]], Visited]
+) -> Lattice:
+    """The same of any density, of which `visit` tells at many points."""
+    mode, step = around.mode, around.step
     nodes = np.zeros((1, step.size), np.int64)
-    seen, rounds = _keys(nodes), [(nodes, visit(nodes))]
+    seen, rounds = _keys(nodes), [(nodes, visit(mode + nodes * step))]
     while True:
         nodes, found = rounds[-1]
-        rise = (np.maximum(nodes * step, 0.0) * moments).max(axis=1)
-        matters = found.log_density + rise > normal.value - cut
-        keys = np.setdiff1d(_keys(_neighbours(nodes[matters])), seen)
+        rise = (np.maximum(nodes * step, 0.0) * around.moments).max(axis=1)
+        matters = found.log_density + rise > around.least
+        keys = _unseen(_keys(_neighbours(nodes[matters])), seen)
         if not keys.size:
             break
         if len(seen) + len(keys) > MOST_POINTS:
             raise ModelError(_too_large(step.size))
         seen = np.sort(np.concatenate([seen, keys]), kind="stable")
         nodes = _nodes(keys, step.size)
-        rounds.append((nodes, visit(nodes)))
-    return _gather(normal, step, rounds)
+        rounds.append((nodes, visit(mode + nodes * step)))
+    return _gather(mode, step, rounds)
 
 
 def _keys(nodes: Int[np.ndarray, "n m"]) -> Int[np.ndarray, " n"]:
@@ -138,6 +157,19 @@ def _keys(nodes: Int[np.ndarray, "n m"]) -> Int[np.ndarray, " n"]:
     for column in nodes.T:
         found = (found << BITS) + column + MIDDLE
     return found
+
+
+def _unseen(
+    keys: Int[np.ndarray, " n"], seen: Int[np.ndarray, " s"]
+) -> Int[np.ndarray, " u"]:
+    """Those that are new, each once; `seen` are rising.
+
+    By sorting: the hashes of `numpy.unique` collide on such numbers, and take minutes.
+    """
+    keys = np.sort(keys)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    at = np.minimum(np.searchsorted(seen, keys), len(seen) - 1)
+    return keys[seen[at] != keys]
 
 
 def _nodes(keys: Int[np.ndarray, " n"], m: int) -> Int[np.ndarray, "n m"]:
@@ -154,7 +186,7 @@ def _neighbours(nodes: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n2m m"]:
 
 
 def _gather(
-    normal: Laplace,
+    mode: Float[np.ndarray, " m"],
     step: Float[np.ndarray, " m"],
     rounds: list[tuple[Int[np.ndarray, "_n m"], Visited]],
 ) -> Lattice:
@@ -166,7 +198,7 @@ def _gather(
     )
     kept = np.flatnonzero(logp > -math.inf)
     kept = kept[np.argsort(_keys(nodes[kept]))]
-    x = normal.mode + nodes[kept] * step
+    x = mode + nodes[kept] * step
     return Lattice(step, nodes[kept], x, logp[kept], beta[kept], variance[kept])
 
 

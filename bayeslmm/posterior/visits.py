@@ -125,9 +125,10 @@ def _visit_run(
     log_priors(np.ascontiguousarray(x), plan.forms, plan.tables, plan.start, value)
     possible = np.isfinite(value)
     points = np.where(possible[:, None], x, plan.start)
-    relative = stats.layout.join(target.safe_factors(points))
-    relative /= np.where(possible, sigma, 1.0)[:, None, None, None]
-    given = Grams(*grams(stats, relative), np.where(possible, sigma, 1.0))
+    sigma = np.where(possible, sigma, 1.0)
+    factors = stats.layout.join(target.safe_factors(points))  # one without bar terms
+    factors = np.broadcast_to(factors, (len(x), *factors.shape[-3:]))
+    given = Grams(*grams(stats, factors / sigma[:, None, None, None]), sigma)
     many = many_coefficients(stats.sums, given, target.beta)
     value += many.log_density + safe.log_jacobian
     turn, base = safe.coefficient_turn(), safe.coefficients(np.zeros(stats.p))
