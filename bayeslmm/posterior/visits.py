@@ -121,11 +121,11 @@ def _visit_run(
     """The same for as many points as are handed out at a time."""
     plan, safe, stats = target.plan, target.conditioned, target.statistics
     assert plan is not None, "what is compiled has a plan"
-    value, sigma = np.empty(len(x)), target.safe_sigma(x)
+    value = np.empty(len(x))
     log_priors(np.ascontiguousarray(x), plan.forms, plan.tables, plan.start, value)
     possible = np.isfinite(value)
     points = np.where(possible[:, None], x, plan.start)
-    sigma = np.where(possible, sigma, 1.0)
+    sigma = target.safe_sigma(points)
     factors = stats.layout.join(target.safe_factors(points))  # one without bar terms
     factors = np.broadcast_to(factors, (len(x), *factors.shape[-3:]))
     given = Grams(*grams(stats, factors / sigma[:, None, None, None]), sigma)
