@@ -61,6 +61,14 @@ def covariance_at(lesson: Lesson, sd: float) -> np.ndarray:
     return sds[:, None] * lesson.dial.corr * sds
 
 
+def rows_without(own: Columns, gone: int) -> Columns:
+    """The rows of all levels but one."""
+    stay = own.codes != gone
+    parts = {name: getattr(own, name)[stay] for name in ("y", "X", "Z", "codes")}
+    others = own.others[np.ix_(stay, stay)]
+    return Columns(**parts, others=others, noise=own.noise[stay])
+
+
 def with_usual_level(lesson: Lesson, own: Columns, n: int, value: float) -> Columns:
     """The rows with a new level whose products are n times those of the usual row.
 

@@ -471,7 +471,17 @@ def test_figures_that_cannot_be(
 # --- weekly -----------------------------------------------------------------------
 
 
-def shapes() -> dict[str, lmm.Model]:
+SHAPES: dict[str, tuple[str, dict[str, str]]] = {
+    "three levels": ("y ~ x + (1 | g)", {}),
+    "correlated slope": ("y ~ year + (year | g)", {}),
+    "nested": ("y ~ x + (1 | g / h)", {}),
+    "crossed": ("y ~ x + (1 | g) + (1 | h)", {}),
+    "weights": ("y ~ x + (x | g)", {"weights": "w"}),
+    "ar1": ("y ~ x + (1 | g)", {"residual": "ar1(year | g)"}),
+}
+
+
+def shape(name: str) -> lmm.Model:
     """Three levels; a correlated slope; nested; crossed; weights; AR(1) residuals."""
     rng, n = np.random.default_rng(3), 64
 
@@ -491,25 +501,20 @@ def shapes() -> dict[str, lmm.Model]:
             }
         )
 
-    data = rows(8, 8)
-    assert len(data) == n
-    return {
-        "three levels": lmm.Model("y ~ x + (1 | g)", rows(3, 10)),
-        "correlated slope": lmm.Model("y ~ year + (year | g)", data),
-        "nested": lmm.Model("y ~ x + (1 | g / h)", data),
-        "crossed": lmm.Model("y ~ x + (1 | g) + (1 | h)", data),
-        "weights": lmm.Model("y ~ x + (x | g)", data, weights="w"),
-        "ar1": lmm.Model("y ~ x + (1 | g)", data, residual="ar1(year | g)"),
-    }
+    many, few = rows(8, 8), rows(3, 10)
+    assert len(many) == n
+    formula, options = SHAPES[name]
+    data = few if name == "three levels" else many
+    return lmm.Model(formula, data, **options)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", list(shapes()))
+@pytest.mark.parametrize("name", SHAPES)
 def test_six_shapes_are_calibrated(name: str) -> None:
     """Two hundred data sets of each, as a user draws them."""
     with unchecked():
-        found = shapes()[name].calibrate(n=SETS, seed=11, progress=False)
+        found = shape(name).calibrate(n=SETS, seed=11, progress=False)
     print(name, found)
     assert not found.failures
     assert found.ok, found.verdict
@@ -523,7 +528,7 @@ def test_six_shapes_are_calibrated(name: str) -> None:
 @pytest.mark.parametrize("method", ["quadrature", "importance"])
 def test_the_other_routes_are_calibrated(method: Any) -> None:
     with unchecked():
-        found = shapes()["three levels"].calibrate(
+        found = shape("three levels").calibrate(
             n=SETS, seed=12, method=method, progress=False
         )
     assert found.methods[method] > SETS / 2
@@ -547,7 +552,7 @@ def test_sds_that_are_a_half_too_large_are_found_out(
 
     monkeypatch.setattr(refits, "sample", larger)
     with unchecked():
-        found = shapes()["three levels"].calibrate(
+        found = shape("three levels").calibrate(
             n=100, seed=11, draws=200, progress=False
         )
     assert not found.ok

@@ -137,6 +137,7 @@ def test_other_families_have_no_reml(csv):
     assert "Posterior" in out
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_demo_shows_the_true_values_beside_both_fits(folder):
     code, out, _ = run_unchecked(
         "demo", "--draws", 100, "--chains", 2, "--out", "results"

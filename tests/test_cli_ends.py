@@ -208,6 +208,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
     assert "kept.txt" in names()
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
     script = (
         "import os\nfrom pathlib import Path\n"

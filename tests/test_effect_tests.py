@@ -9,6 +9,7 @@ from sampling import sample_unchecked
 import bayeslmm as lmm
 from bayeslmm import Fit, ModelError
 from bayeslmm.comparison.effect_tests import _mean_loss, match_t
+from bayeslmm.reml.kenward_roger import Adjusted
 
 METHODS = ["z", "satterthwaite", "kenward-roger", "posterior"]
 
@@ -112,3 +113,10 @@ def test_a_contrast_of_means_that_do_not_exist_has_none():
     assert np.isnan(table["mean"].iloc[0]) == (label in post.status.missing.mean)
     assert label in post.status.missing.sd
     assert table["median"].notna().all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-20])
+def test_known_variances_leave_kenward_roger_infinite_degrees(spread):
+    """It was a division by zero, which ended the report of a singular fit."""
+    known = Adjusted(np.eye(2), np.eye(2), spread * np.eye(1), np.ones((1, 2, 2)))
+    assert known.df(np.array([1.0, 0.0])) == np.inf

@@ -51,7 +51,7 @@ def test_agrees_with_quadrature(
     run = intercepts() if not formula else prepared(Model(formula, public_data(data)))
     with unchecked():
         exact = quadrature(run[0], tolerance=0.03)
-        drawn = accepted(run, draws=400, seed=2)
+    drawn = accepted(run, draws=400, seed=2)
     off = drawn.log_evidence - exact.log_evidence
     assert abs(off) < MCSE * drawn.log_evidence_error
     table = az.summary(
@@ -64,11 +64,11 @@ def test_agrees_with_quadrature(
 
 
 @pytest.mark.parametrize("make", [intercepts, crossed])
+@pytest.mark.usefixtures("user_speed")
 def test_effects_follow_their_conditional_distribution(make: Callable[[], Run]) -> None:
     """Given the variances, (beta, b) is Normal with the moments of conditional_mean."""
     run = make()
-    with unchecked():
-        drawn = accepted(run, draws=100)
+    drawn = accepted(run, draws=100)
     target, points = run[1], np.unique(drawn.index)
     z: dict[str, list[np.ndarray]] = {}
     for point in points.tolist():
@@ -180,9 +180,8 @@ def test_effects_that_are_not_kept() -> None:
 
 def test_stops_at_the_effective_sample_asked_for() -> None:
     """Points are added until every variance parameter has it, and no longer."""
-    with unchecked():
-        drawn = accepted(intercepts(), draws=2000, ess=400)
-        longer = accepted(intercepts(), draws=700)
+    drawn = accepted(intercepts(), draws=2000, ess=400)
+    longer = accepted(intercepts(), draws=700)
     tree = tree_of(intercepts()[0].design, intercepts()[1], drawn)
     table = az.summary(tree, var_names=["1|classroom_sigma", "sigma"], round_to="none")
     assert drawn.checks.ess >= 400

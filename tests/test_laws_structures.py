@@ -10,12 +10,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sampling import unchecked
+from sampling import sample_unchecked
 from scipy.optimize import minimize
 
 from bayeslmm import Model, RemlFit, compare, reading
 from bayeslmm.covariance import STRUCTURES, factor_to_sd_corr
-from bayeslmm.posterior.sampling import sample
 from bayeslmm.reml.criterion import profiled_problem
 from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reml.status import boundary_message, boundary_parameters
@@ -168,8 +167,7 @@ def test_two_sds_are_enough_for_the_one_correlation(
     for column in ("estimate", "se", "lower", "upper"):
         found = table.loc["g_corr[rho]", column]
         assert found == pytest.approx(right[column], rel=ERROR)
-    with unchecked():
-        post = sample(fit.model, seed=1, draws=60, chains=2)
+    post = sample_unchecked(fit.model, seed=1, draws=60, chains=2)
     assert compare(fit, post).loc["g_corr[rho]", "reml"] == pytest.approx(
         right["estimate"], rel=ERROR
     )

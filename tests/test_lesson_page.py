@@ -1,15 +1,17 @@
 """The lesson in Chromium: its numbers are Python's, its labels do nothing."""
 
 import json
+import re
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from lesson_cases import (
     columns_of,
+    covariance_at,
     dense_estimates,
+    rows_without,
     unequal_rows,
     with_usual_level,
 )
@@ -190,16 +192,7 @@ def test_the_sentences_have_the_numbers_of_the_dial(slopes):
 def test_a_level_that_is_left_out_is_as_if_its_rows_were_not_there(case, step, request):
     lesson, page = request.getfixturevalue(case)
     own, sd, gone = columns_of(lesson), sd_at(lesson, step), 3
-    stay = own.codes != gone
-    left = replace(
-        own,
-        y=own.y[stay],
-        X=own.X[stay],
-        Z=own.Z[stay],
-        codes=own.codes[stay],
-        others=own.others[np.ix_(stay, stay)],
-        noise=own.noise[stay],
-    )
+    left = rows_without(own, gone)
     beta, coef, se, pooling = dense_estimates(lesson, sd, left)
     page.set("sd", step)
     page.set("level", str(gone))
@@ -233,6 +226,17 @@ def test_a_new_level_lands_where_its_rows_would_take_it(case, request):
     found, at = lesson.dial.estimates(sd), lesson.dial.turned[0]
     row = lesson.dial.block.carried[at]
     assert page.said("new-said")[0] == pytest.approx(row @ found.beta, rel=SAME)
+
+
+def test_a_new_level_of_no_number_is_none(slopes):
+    lesson, page = slopes
+    page.set("sd", 600)
+    page.set("new-n", "-1")
+    assert "Rows are a whole number" in page.page.inner_text("#new-said")
+    want, _ = expected(lesson, sd_at(lesson, 600))
+    got = page.levels(lesson.dial.block.levels)
+    np.testing.assert_allclose(got[:, 1], want[:, 1], rtol=SAME)
+    page.set("new-n", "0")
 
 
 def test_at_its_own_scale_the_curve_is_the_density_of_the_posterior(sampled):
@@ -328,5 +332,36 @@ def test_the_keyboard_turns_the_dial(slopes):
 def test_it_prints_on_two_pages(sampled):
     _, page = sampled
     printed = page.page.pdf(prefer_css_page_size=True)
-    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") <= 2
-    assert printed.count(b"/MediaBox") <= 2
+    assert re.findall(rb"/Count (\d+)", printed) == [b"2"]
+
+
+def restricted(own, cov):
+    """Restricted log likelihood of rows, by n x n matrices."""
+    same = own.codes[:, None] == own.codes
+    V = own.others + np.diag(own.noise) + same * (own.Z @ cov @ own.Z.T)
+    inv = np.linalg.inv(V)
+    within = own.X.T @ inv @ own.X
+    left = own.y - own.X @ np.linalg.solve(within, own.X.T @ inv @ own.y)
+    logs = [np.linalg.slogdet(one)[1] for one in (V, within)]
+    return -0.5 * (sum(logs) + left @ inv @ left)
+
+
+def test_without_a_level_the_curve_has_the_likelihood_of_the_others(sampled):
+    """The density times the ratio of both likelihoods, sigma held, up to its area."""
+    lesson, page = sampled
+    own, gone = columns_of(lesson), 5
+    page.set("by", "1")
+    page.set("level", str(gone))
+    before = page.table("curve")
+    page.set("drop", True)
+    after = page.table("curve")
+    page.set("drop", False)
+    page.set("by", "0")
+    left = rows_without(own, gone)
+    ratios = [
+        restricted(left, covariance_at(lesson, sd))
+        - restricted(own, covariance_at(lesson, sd))
+        for sd in before[:, 0]
+    ]
+    found = np.log(after[:, 2] / before[:, 2])
+    np.testing.assert_allclose(np.diff(found), np.diff(ratios), atol=1e-6)

@@ -19,6 +19,8 @@ from bayeslmm.reporting.manifest import FORMAT
 from bayeslmm.reporting.save import save_fit
 from bayeslmm.reporting.tidy import COLUMNS, read_tables
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 
 @pytest.fixture(scope="module")
 def fit(gaps):
@@ -32,8 +34,17 @@ def fit(gaps):
 def results(fit, tmp_path_factory):
     """The folder of that fit, not to be written to."""
     folder = tmp_path_factory.mktemp("saved") / "results"
-    fit.save(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        fit.save(folder)
     return folder
+
+
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Folders without figures, whose report is an empty file."""
+    save = importlib.import_module("bayeslmm.reporting.save")
+    patch.setattr(save, "save_figures", lambda *_, **__: [])
+    patch.setattr(save, "write_report", lambda _, path, *__: path.touch())
 
 
 @pytest.fixture
@@ -224,9 +235,7 @@ def test_an_own_folder_is_replaced_and_that_is_said(csv):
 
 
 def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
-    save = importlib.import_module("bayeslmm.reporting.save")  # without its figures
-    monkeypatch.setattr(save, "save_figures", lambda *_, **__: [])
-    monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
+    without_pictures(monkeypatch)
     said = fit.save("results")
     assert said[0].startswith("wrote summary.json, fit.lmm, tables.csv, posterior.nc")
     assert len(said) == 1
@@ -241,9 +250,7 @@ def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
 
 
 def test_one_fit_alone_is_a_folder_too(fit, folder, monkeypatch):
-    save = importlib.import_module("bayeslmm.reporting.save")  # without its figures
-    monkeypatch.setattr(save, "save_figures", lambda *_, **__: [])
-    monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
+    without_pictures(monkeypatch)
     fit.posterior.save("post")
     fit.reml.save("reml")
     post, reml = lmm.load("post"), lmm.load("reml")

@@ -10,7 +10,7 @@ import pytest
 
 import bayeslmm as lmm
 from bayeslmm.covariance import STRUCTURES
-from bayeslmm.reporting.mathml import Equations, equations
+from bayeslmm.reporting.equations import Equations, equations
 
 EXACT = 1e-12
 

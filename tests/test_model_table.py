@@ -233,6 +233,23 @@ def test_families_without_reml_have_a_column(fits):
     assert "residual variance: that of the logistic distribution" in notes
 
 
+def test_residuals_with_a_structure_have_a_section(fits):
+    data = fits.data.assign(half=fits.data.index % 2)
+    model = lmm.Model("score ~ 1 + (1 | classroom)", data, residual="varident(half)")
+    fit = model.fit_reml()
+    layout = lmm.model_table(fit).layout
+    sections = list(dict.fromkeys(section for section, _ in layout.rows if section))
+    assert sections == [
+        "Fixed effects",
+        "Standard deviations",
+        "Structure of the residuals",
+        "Model",
+    ]
+    ratio = fit.summary().loc["sigma_ratio[1]", "estimate"]
+    own = rows_of(lmm.model_table(fit))["Structure of the residuals", "sigma_ratio[1]"]
+    assert shown(ratio, own[0][0])
+
+
 def test_tables_of_a_fit(fits):
     tables = fits.both.tables()
     titles = [one.layout.title.partition(":")[0] for one in tables]

@@ -110,7 +110,7 @@ def test_header_prints_the_formula_as_written(fits):
 class Page(HTMLParser):
     """Tags, addresses and text of a page; fails on tags that do not close."""
 
-    VOID = frozenset({"meta", "br", "line", "circle", "path"})
+    VOID = frozenset({"meta", "br", "wbr", "line", "circle", "path"})
 
     def __init__(self, text: str):
         super().__init__()

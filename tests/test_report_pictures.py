@@ -24,7 +24,7 @@ from bayeslmm.reporting.interval_pictures import (
 from bayeslmm.reporting.record import Record
 from bayeslmm.reporting.sections import all_sections
 from bayeslmm.reporting.svg import Scale, Sheet, padded, round_values
-from bayeslmm.reporting.verdicts import all_verdicts, tally
+from bayeslmm.reporting.verdicts import DRAWS, all_verdicts, tally
 
 PIXEL = 0.06  # places are written to a tenth of one
 
@@ -190,7 +190,7 @@ def test_what_is_not_fine_is_named(facts):
     table = facts.diagnosis.table.assign(rhat=1.2)
     worse = replace(facts, diagnosis=replace(facts.diagnosis, table=table))
     verdicts = all_verdicts(worse)
-    (stopped,) = [one for one in verdicts["The draws"] if one.word == "stop"]
+    (stopped,) = [one for one in verdicts[DRAWS] if one.word == "stop"]
     assert stopped.what == "Chains agree"
     assert "Chains agree" in tally(verdicts)
 

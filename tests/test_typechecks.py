@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from jaxtyping import Float, TypeCheckError, jaxtyped
-from typechecks import FIRST, STEP, checked, start_test
+from jaxtyping import Float, TypeCheckError
+from typechecks import FIRST, STEP, checked, jaxtyped, start_test
 
 
 @jaxtyped(typechecker=checked)

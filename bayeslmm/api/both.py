@@ -238,7 +238,7 @@ class Fit:
         """REML beside the posterior, reading and diagnosis, for notebooks."""
         from bayeslmm.reporting.cards import fit_card
 
-        return fit_card(self.reml, self.posterior)
+        return fit_card(self.model, self.reml, self.posterior)
 
     def save(
         self, path: str | PathLike[str], *, force: bool = False

@@ -37,7 +37,7 @@ Term = Annotated[
 ]
 Effect = Annotated[
     str | None,
-    typer.Option(help="Whose SD is turned; the first slope, else the intercept."),
+    typer.Option(help="Whose SD is turned: Intercept, a slope; the first slope."),
 ]
 
 

@@ -15,6 +15,7 @@ from bayeslmm.posterior.evidence import Evidence, log_evidence
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.priors import Prior
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.notebook import fragment
 
 # Arguments of priors that differ by less are the same, computed twice.
 ROUNDING = 1e-9
@@ -59,6 +60,10 @@ class BayesFactor:
             f"against {worse!r} (log {abs(self.log_bf):.3f}, error {self.error:.1g})."
         )
         return "\n".join([head, *self.notes])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return fragment(sentences=repr(self).splitlines())
 
 
 def factor(log_bf: float) -> float:

@@ -27,6 +27,7 @@ from bayeslmm.reml.estimate import fit_reml
 from bayeslmm.reml.ranova import ranova_table, reductions
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,7 @@ class BayesFactors:
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        lines = "".join(f"<p>{line}</p>" for line in _ranges(self.sensitivity))
-        return f"{self.table._repr_html_()}{lines}"
+        return fragment(sentences=_ranges(self.sensitivity), tables=[self.table])
 
 
 def bayes_factors(

@@ -15,8 +15,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.linalg import block_diag
 
-from bayeslmm.comparison.blocks import find_block, is_numeric
-from bayeslmm.comparison.dial import Dial, find_dial
+from bayeslmm.comparison.blocks import find_block
+from bayeslmm.comparison.dial import Dial, Estimates, find_dial
 from bayeslmm.comparison.lesson_curve import SdCurve, sd_curve
 from bayeslmm.comparison.lesson_equations import LessonEquations, lesson_equations
 from bayeslmm.comparison.lines import (
@@ -114,6 +114,33 @@ class Lesson:
         return self.dial.block.effects[self.dial.turned[0]]
 
     @property
+    def at_fit(self) -> Estimates:
+        """All estimates at the SD of the fit."""
+        return self.dial.estimates(float(self.dial.sds[self.dial.turned[0]]))
+
+    @property
+    def fewest(self) -> int:
+        """The shown level with the fewest rows; of several that which moved most."""
+        shown, at = self.shown, self.dial.turned[0]
+        moved = np.abs(self.own[shown] - self.at_fit.coef[shown, at])
+        moved = np.nan_to_num(moved, nan=-1.0)
+        return int(shown[np.lexsort((-moved, self.dial.block.sizes[shown]))[0]])
+
+    @property
+    def halfway(self) -> float:
+        """The SD at which the median of the pooling is a half; NaN without one."""
+        from scipy.optimize import root_scalar  # 0.07 s
+
+        def excess(log_sd: float) -> float:
+            pooling = self.dial.estimates(math.exp(log_sd)).pooling
+            return float(np.median(pooling[:, self.dial.turned[0]])) - 0.5
+
+        ends = math.log(self.scale / LARGEST), math.log(self.scale * LARGEST)
+        if not excess(ends[0]) > 0.0 > excess(ends[1]):
+            return math.nan
+        return math.exp(root_scalar(excess, bracket=ends, xtol=1e-6).root)
+
+    @property
     def held(self) -> str:
         """What does not move, in words."""
         return held_words(self.dial, None)
@@ -137,8 +164,7 @@ def find_lesson(
     term : str, optional
         Grouping factor or term; the first one by default.
     effect : str, optional
-        Whose SD is turned; by default the first numeric predictor that varies by level,
-        else the first effect.
+        Whose SD is turned; by default the first beside the intercept, if there is one.
     prob : float
         Probability of all intervals.
 
@@ -180,7 +206,7 @@ def _one_dial(reml: RemlFit, term: str | None, effect: str | None) -> Dial:
     """The dial of one effect."""
     if effect is None and reml.design.groups:
         effects = find_block(reml.model, term).effects
-        effect = next((one for one in effects if is_numeric(one)), effects[0])
+        effect = next((one for one in effects if one != "Intercept"), effects[0])
     dial = find_dial(reml, term, effect, None)
     if len(dial.turned) > 1:
         raise ModelError(

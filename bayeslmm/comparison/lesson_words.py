@@ -12,7 +12,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from bayeslmm.comparison.blocks import is_numeric
-from bayeslmm.comparison.dial import Estimates
 from bayeslmm.comparison.lesson import Lesson
 from bayeslmm.comparison.movers import shrinkage_reading
 from bayeslmm.comparison.reliance import data_gram
@@ -83,7 +82,7 @@ class _Teller:
         self.group = in_sentence(dial.block.group)
         self.effect = noun_of(lesson.effect)
         self.sd = float(dial.sds[dial.turned[0]])
-        self.at_fit: Estimates = dial.estimates(self.sd)
+        self.at_fit = lesson.at_fit
         gram = np.linalg.pinv(data_gram(dial.reml, dial.block), hermitian=True)
         at = dial.turned[0]
         self.own_se = dial.reml.sigma * np.sqrt(np.maximum(gram[:, at, at], 0.0))
@@ -145,16 +144,9 @@ class _Teller:
             f"to {ends[2]})"
         )
 
-    def fewest(self) -> int:
-        """The level with the fewest rows; of several the one that is pooled most."""
-        sizes, at = self.lesson.dial.block.sizes, self.lesson.dial.turned[0]
-        shown = self.lesson.shown
-        pooling = self.at_fit.pooling[shown, at]
-        return int(shown[np.lexsort((-pooling, sizes[shown]))[0]])
-
     def prior(self) -> tuple[str, ...]:
         """What a prior is, told by the level with the fewest rows."""
-        dial, j, at = self.lesson.dial, self.fewest(), self.lesson.dial.turned[0]
+        dial, j, at = self.lesson.dial, self.lesson.fewest, self.lesson.dial.turned[0]
         name, n, center = self._level(j), int(dial.block.sizes[j]), self._center()
         partial, pooling = float(self.at_fit.coef[j, at]), self.at_fit.pooling[j, at]
         own = float(self.lesson.own[j])
@@ -214,7 +206,7 @@ class _Teller:
         """Who moved most, and why."""
         dial = self.lesson.dial
         said = shrinkage_reading(dial.reml, term=dial.block.group, top=1, at="zero")
-        own = [one for one in said if f"{self.lesson.effect} of " in one]
+        own = [one for one in said if one.startswith(f"{self.lesson.effect} of ")]
         text = " ".join(own).replace(" -", " −") or "None: at this SD no level moves."
         for level in dial.block.levels:
             if len(level) > LONGEST and level in text:
@@ -227,15 +219,23 @@ class _Teller:
 
     def halfway(self) -> Question:
         """Where the usual level is pooled by a half."""
-        dial, at = self.lesson.dial, self.lesson.dial.turned[0]
-        pooled = float(np.median(self.at_fit.pooling[:, at]))
-        ratio = self.sd / dial.halfway
+        asked = "At which SD do the rows of the usual level leave half of the prior?"
+        half, method = self.lesson.halfway, self.lesson.dial.reml.method
+        pooled = float(np.median(self.at_fit.pooling[:, self.lesson.dial.turned[0]]))
+        if not math.isfinite(half):
+            return Question(
+                asked,
+                "At none: its rows say so little of the effect that the others decide "
+                f"throughout. At {method}'s SD they leave {_share(pooled)} of the "
+                "prior's variance.",
+            )
+        ratio = self.sd / half
         times = "0" if ratio == 0.0 else f"{significant(ratio, 2)} times that"
         return Question(
-            "At which SD does the usual level rely on itself and on the others alike?",
-            f"At about {significant(dial.halfway)}, the standard error of the "
-            f"{self.effect} of a level with the usual rows. {dial.reml.method}'s SD is "
-            f"{times}, and there the usual level is pooled by {_share(pooled)}.",
+            asked,
+            f"At {significant(half)}: there half of the levels are pooled by more than "
+            f"50%, half by less. {method}'s SD is {times}, and with it the usual level "
+            f"is pooled by {_share(pooled)}.",
         )
 
     def other_prior(self) -> Question:

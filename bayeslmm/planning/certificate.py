@@ -6,7 +6,6 @@ Takes the tables of a calibration; gives them as one result, `Calibration`.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Float
 
 from bayeslmm.planning.uniform import departure, ecdf_table, joint_band
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 from bayeslmm.tables.shown import drawn
 
 if TYPE_CHECKING:
@@ -160,9 +160,5 @@ class Calibration:
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        words = "<br>".join(escape(own) for own in (self.verdict, *self.notes))
-        table = Table(self._wide())._repr_html_() or ""
-        return (
-            f"<p>Calibration of <code>{escape(self.formula)}</code></p><p>{words}</p>"
-            f"{table}"
-        )
+        head = f"Calibration of {self.formula}"
+        return fragment(head, (self.verdict, *self.notes), [self._wide()])

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from typing import Literal
 
 import numpy as np
@@ -39,6 +38,7 @@ from bayeslmm.reml.fit import RemlFit
 from bayeslmm.simulation import Parameters, responses_at
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 
 # 95% of a Normal.
 WALD = 1.959963984540054
@@ -80,17 +80,16 @@ class Power:
 
     def __repr__(self) -> str:
         """The test in words, and the table."""
-        return (
-            f"Power to find {self.effect!r} by {self.test!r}, alpha {self.alpha:g}\n"
-            f"{self.table!r}"
-        )
+        return f"{self._head}\n{self.table!r}"
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        return (
-            f"<p>Power to find <code>{escape(self.effect)}</code> by {self.test}, "
-            f"alpha {self.alpha:g}</p>{self.table.to_html(index=False)}"
-        )
+        return fragment(self._head, tables=[self.table])
+
+    @property
+    def _head(self) -> str:
+        """The test in words."""
+        return f"Power to find {self.effect!r} by {self.test!r}, alpha {self.alpha:g}"
 
 
 def power(

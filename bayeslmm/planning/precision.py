@@ -8,7 +8,6 @@ that can be trusted, else from simulated studies.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -32,6 +31,7 @@ from bayeslmm.reml.chunks import check_jobs
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 from bayeslmm.tables.shown import drawn
 
 if TYPE_CHECKING:
@@ -173,12 +173,16 @@ class Precision:
 
     def __repr__(self) -> str:
         """What it is of, and the table."""
-        return f"Width to expect of {100 * self.prob:g}% intervals\n{self.table!r}"
+        return f"{self._head}\n{self.table!r}"
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        head = escape(f"Width to expect of {100 * self.prob:g}% intervals")
-        return f"<p>{head}</p>{self.table.to_html(index=False)}"
+        return fragment(self._head, tables=[self.table])
+
+    @property
+    def _head(self) -> str:
+        """What it is of."""
+        return f"Width to expect of {100 * self.prob:g}% intervals"
 
 
 def precision(

@@ -16,6 +16,7 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.graph.names import safe_name
 from bayeslmm.posterior.tables import diagnostics_table, hide_missing
 from bayeslmm.posterior.tails import Missing
+from bayeslmm.tables.notebook import fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,10 @@ class Diagnosis:
     def __repr__(self) -> str:
         """The messages, one on each line."""
         return "\n".join(self.messages)
+
+    def _repr_html_(self) -> str:
+        """The messages and their table, for notebooks."""
+        return fragment(sentences=self.messages, tables=[self.table])
 
 
 def status_of(

@@ -29,6 +29,7 @@ from bayeslmm.posterior.weighted import marginal_target
 from bayeslmm.priors import Priors
 from bayeslmm.reml.expense import EXPENSIVE, useful_threads
 from bayeslmm.spec import ModelSpec
+from bayeslmm.tables.notebook import fragment
 
 # Up to so many variance parameters a lattice of the density takes about a second; 12
 # times as long for each more.
@@ -85,6 +86,11 @@ class Evidence:
             f"{self.method}); mean weight of a Student-t at the mode: "
             f"{self.check:.3f} (SE {self.check_error:.2g})."
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        head, *lines = repr(self).splitlines()
+        return fragment(head, lines)
 
 
 def log_evidence(

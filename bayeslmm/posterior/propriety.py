@@ -4,7 +4,6 @@ Takes a `Model`, gives a `Propriety`: sentences with their reasons, and the tail
 every parameter.
 """
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from bayeslmm.posterior.target import make_target
 from bayeslmm.priors import scale_logp
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Sentences, Table
+from bayeslmm.tables.notebook import fragment
 from bayeslmm.tables.numbers import listed
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class Propriety:
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        items = "".join(f"<li>{html.escape(one)}</li>" for one in self.messages)
-        return f"<ul>{items}</ul>{self.table.to_html()}"
+        return fragment(sentences=self.messages, tables=[self.table])
 
 
 def propriety(model: ModelSpec) -> Propriety:

@@ -37,6 +37,7 @@ from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.reml.expense import useful_threads
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +156,10 @@ class Quadrature:
             f"Quadrature({self.model.formula.text!r}, log_evidence="
             f"{self.log_evidence:.4f}, points={len(self.lattice.nodes)})"
         )
+
+    def _repr_html_(self) -> str:
+        """The same with the table, for notebooks."""
+        return fragment(repr(self), tables=[self.table])
 
 
 def quadrature(

@@ -34,6 +34,7 @@ from bayeslmm.reml.replicates import (
 from bayeslmm.reml.times import time_order
 from bayeslmm.spec import ModelSpec
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,10 @@ class AssumptionCheck:
     def __repr__(self) -> str:
         """The messages, one on each line."""
         return "\n".join(self.messages)
+
+    def _repr_html_(self) -> str:
+        """The messages and their table, for notebooks."""
+        return fragment(sentences=self.messages, tables=[self.table])
 
 
 def check_fit(

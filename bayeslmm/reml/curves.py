@@ -16,6 +16,7 @@ from jaxtyping import Float
 from bayeslmm.design.arrays import Design
 from bayeslmm.errors import ModelError, check_fraction, check_names, nearest_names
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 from bayeslmm.tables.shown import drawn
 
 if TYPE_CHECKING:
@@ -156,5 +157,5 @@ class Profile:
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        table = Table(self.table)._repr_html_() or ""
-        return f"<p>Profile of the {self.criterion} criterion</p>{table}"
+        head = f"Profile of the {self.criterion} criterion"
+        return fragment(head, tables=[self.table])

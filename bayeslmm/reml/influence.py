@@ -29,6 +29,7 @@ from bayeslmm.reml.late import problem_of
 from bayeslmm.reml.optimise import minimise
 from bayeslmm.reml.tables import estimates, estimates_of
 from bayeslmm.tables import Table
+from bayeslmm.tables.notebook import fragment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,12 +78,24 @@ class Influence:
 
     def __repr__(self) -> str:
         """The most influential, and what is to be said of the others."""
-        top = self.table.nlargest(SHOWN, "cooks_distance")
+        return "\n".join([self._head, repr(self._top), *self.messages])
+
+    @property
+    def _top(self) -> "pd.DataFrame":
+        """Cases of the largest distances."""
+        return self.table.nlargest(SHOWN, "cooks_distance")
+
+    @property
+    def _head(self) -> str:
+        """How many were left out, and how."""
         of = "rows" if self.of == ROWS else f"levels of {self.of}"
         left = f"{len(self.table):,} {of}"
         how = {"refit": "all parameters estimated again", "one-step": "SDs held"}
-        head = f"Influence of {left}, left out one at a time ({how[self.method]})."
-        return "\n".join([head, repr(top), *self.messages])
+        return f"Influence of {left}, left out one at a time ({how[self.method]})."
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return fragment(self._head, self.messages, [self._top])
 
 
 class Dropped(NamedTuple):

@@ -79,6 +79,8 @@ class Adjusted:
         trace = np.einsum("ill->i", inner)
         A1 = float(trace @ self.W @ trace)
         A2 = float(np.einsum("ij,ilm,jml->", self.W, inner, inner))
+        if A2 == 0.0:  # no variance is estimated of it: F is a chi-square
+            return math.inf, 1.0
         B = (A1 + 6.0 * A2) / (2.0 * q)
         g = ((q + 1.0) * A1 - (q + 4.0) * A2) / ((q + 2.0) * A2)
         below = 3.0 * q + 2.0 * (1.0 - g)
@@ -88,8 +90,10 @@ class Adjusted:
         shrunk = 1.0 - A2 / q
         both_zero = abs(shrunk) < NOTHING and abs(V1) < NOTHING
         ratio = 1.0 if both_zero else shrunk / V1
-        rho = ratio**2 * V0 / V2 / q
-        df = 4.0 + (q + 2.0) / (q * rho - 1.0)
+        excess = ratio**2 * V0 / V2 - 1.0
+        if excess == 0.0:
+            return math.inf, shrunk
+        df = 4.0 + (q + 2.0) / excess
         scale = 1.0 if abs(df - 2.0) < 1e-2 else df * shrunk / (df - 2.0)
         return df, scale
 

@@ -20,6 +20,7 @@ from bayeslmm.design.rows import Rows
 from bayeslmm.errors import ModelError, nearest_names, shortened
 from bayeslmm.tables import Table
 from bayeslmm.tables.entries import data_lines, estimate_lines
+from bayeslmm.tables.notebook import fragment, lined
 from bayeslmm.tables.numbers import counted
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class Known:
         """Each matrix under its title."""
         pairs = self.sections().items()
         return "\n\n".join("\n".join([title, *lines]) for title, lines in pairs)
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, wide matrices in a frame that scrolls."""
+        pairs = self.sections().items()
+        return "\n".join(f"{fragment(title)}\n{lined(lines)}" for title, lines in pairs)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -4,7 +4,6 @@ Takes a `RemlFit`, and the posterior of the same model where there is one; gives
 `SingularFit`: sentences with what the likelihood, simpler models and the posterior say.
 """
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -27,6 +26,7 @@ from bayeslmm.reml.singular_words import (
     smaller_sentence,
 )
 from bayeslmm.tables import Sentences, Table
+from bayeslmm.tables.notebook import fragment
 from bayeslmm.tables.shown import drawn
 
 if TYPE_CHECKING:
@@ -117,11 +117,9 @@ class SingularFit:
 
     def _repr_html_(self) -> str:
         """The sentences, and the tables, for notebooks."""
-        items = "".join(f"<li>{html.escape(one)}</li>" for one in self.messages)
-        tables = [self.table, self.fixef]
-        tables += [] if self.posterior is None else [self.posterior]
-        shown = [Table(table)._repr_html_() or "" for table in tables]
-        return f"<ul>{items}</ul>{''.join(shown)}"
+        drawn_tables = [] if self.posterior is None else [self.posterior]
+        tables = [self.table, self.fixef, *drawn_tables]
+        return fragment(sentences=self.messages, tables=tables)
 
 
 def explain_singular(fit: "RemlFit", post: object, *, small: object) -> SingularFit:

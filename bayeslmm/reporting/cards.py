@@ -4,8 +4,7 @@ Takes a model and those of its fits that there are; gives a fragment with the fo
 the account of the data, tables as the terminal has them, reading and diagnosis.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bayeslmm.comparison import compare, reading
@@ -18,13 +17,16 @@ from bayeslmm.reporting.tables import (
     priors_table,
     reml_table,
 )
+from bayeslmm.reporting.web import escaped, html_table, styled
 
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
     from bayeslmm.spec import ModelSpec
 
-TEMPLATE = Path(__file__).with_name("card.html.j2")
+# Rows that are shown; of longer tables the first, and the rest behind a line to click.
+MOST_ROWS, FIRST_ROWS = 40, 20
+MOST_FOLDED = 1000  # rows beyond which a notebook is not made so large
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,12 @@ def posterior_card(post: "Posterior") -> str:
     return _card(post.model, [table, _diagnosis(post)])
 
 
-def fit_card(reml: "RemlFit | None", post: "Posterior | None") -> str:
-    """Formula, data, REML beside the posterior, reading, diagnosis; or the only fit."""
+def fit_card(
+    model: "ModelSpec", reml: "RemlFit | None", post: "Posterior | None"
+) -> str:
+    """Formula, data, REML beside the posterior, reading, diagnosis; else what is."""
     if post is None:
-        return reml_card(reml) if reml is not None else ""
+        return model_card(model) if reml is None else reml_card(reml)
     if reml is None:
         return posterior_card(post)
     table = comparison_table(compare(reml, post))
@@ -75,14 +79,28 @@ def _diagnosis(post: "Posterior") -> Section:
 
 def _card(model: "ModelSpec", sections: list[Section]) -> str:
     """The fragment."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     first, *rest = header_lines(model)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(formula=first, account=rest, sections=sections)
+    parts = [
+        f"<h4>{escaped(first)}</h4>",
+        *(f"<p>{escaped(line)}</p>" for line in rest),
+    ]
+    for section in sections:
+        parts.append(f"<h5>{escaped(section.title)}</h5>")
+        items = "".join(f"<li>{escaped(line)}</li>" for line in section.lines)
+        parts += [f"<ul>{items}</ul>"] if items else []
+        parts += [_folded(table) for table in section.tables]
+    return styled("\n".join(parts))
+
+
+def _folded(table: TextTable) -> str:
+    """A table, of which a long one shows its first rows, and says how to see all."""
+    table = replace(table, title="")
+    n = len(table.rows)
+    if n <= MOST_ROWS:
+        return html_table(table)
+    first = html_table(replace(table, rows=table.rows[:FIRST_ROWS]))
+    if n > MOST_FOLDED:
+        return f"{first}\n<p>{n - FIRST_ROWS:,} more rows: summary() has them all.</p>"
+    rest = html_table(replace(table, rows=table.rows[FIRST_ROWS:], notes=()))
+    more = f"<summary>{n - FIRST_ROWS:,} more rows</summary>"
+    return f"{first}\n<details>{more}\n{rest}\n</details>"

@@ -45,6 +45,7 @@ PROB = 0.95  # of all intervals of a report
 SLOW = 3e-5  # seconds of an evaluation; curves of components take some 50,000 of them
 MOST_COMPONENTS = 8  # with curves
 MOST_LEVELS = 20_000  # of all groups, of which each is looked at
+MOST_TURNED = 600  # random effects, of which all are solved for at 60 SDs
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,23 +191,26 @@ def _components(
 
 def _checks(
     fit: "Fitted", left_out: dict[str, str]
-) -> "tuple[AssumptionCheck | None, CheckPanels | None] | None":
+) -> "tuple[AssumptionCheck, CheckPanels | None] | None":
     """Tests of the assumptions, and the numbers of their figures."""
-    reml = fit.reml
-    if reml is None:
+    checked = fit.reml or fit.posterior
+    assert checked is not None, "one of both is there"
+    if not can_be_checked(checked.model):
+        left_out["check"] = _unchecked(checked.model)
         return None
-    if not can_be_checked(reml.model):
-        left_out["check"] = _unchecked(reml.model)
-        return None
-    panels = None
-    if reml.model.design.groups:
-        group = reml.model.design.groups[0].group
-        panels = check_panels(reml, group, prob=PROB, seed=0)
-    return reml.check(), panels
+    if not checked.model.design.groups:
+        return checked.check(), None
+    group = checked.model.design.groups[0].group
+    return checked.check(), check_panels(checked, group, prob=PROB, seed=0)
 
 
 def _unchecked(model: "ModelSpec") -> str:
     """Why the assumptions are not looked at."""
+    if model.family != "gaussian":
+        return (
+            f"The assumptions of the family {model.family} are not tested here: no "
+            "check is written for its residuals."
+        )
     if model.design.rows is None:
         return (
             "The rows are not in memory (read in batches, or not saved with the fit), "
@@ -223,7 +227,13 @@ def _unchecked(model: "ModelSpec") -> str:
 def _shrinkage(fit: "Fitted", left_out: dict[str, str]) -> Shrinkage | None:
     """What pooling did to the levels."""
     model, reml, post = fit.model, fit.reml, fit.posterior
-    if reml is None or not model.design.groups:
+    if not model.design.groups:
+        return None
+    if reml is None:
+        left_out["shrinkage"] = (
+            "What pooling did to each level is told beside REML's estimates, which "
+            "this report has none of: post.coef() has the levels."
+        )
         return None
     n = sum(term.n_levels for term in model.design.groups)
     if n > MOST_LEVELS:
@@ -237,14 +247,29 @@ def _shrinkage(fit: "Fitted", left_out: dict[str, str]) -> Shrinkage | None:
     sentences = {
         group: tuple(shrinkage_reading(reml, post, term=group)) for group in groups
     }
-    paths = []
-    for effect in group_blocks(model)[0].effects[:2]:
-        try:
-            paths.append(shrinkage_path(reml, term=groups[0], effects=effect))
-        except BayesLMMError as error:
-            left_out["dial"] = str(error)
+    paths = _paths(reml, left_out)
     factors = None if post is None else pooling_factors(post)
-    return Shrinkage(table, sentences, tuple(paths), factors)
+    return Shrinkage(table, sentences, paths, factors)
+
+
+def _paths(reml: "RemlFit", left_out: dict[str, str]) -> "tuple[pd.DataFrame, ...]":
+    """The dial of the first grouping factor, of at most two effects."""
+    block = group_blocks(reml.model)[0]
+    n = sum(term.k * term.n_levels for term in reml.model.design.groups)
+    if n > MOST_TURNED:
+        left_out["dial"] = (
+            f"The dial solves for {n:,} random effects at many SDs, which takes longer "
+            "than a report should: plot_shrinkage_path(reml) draws it."
+        )
+        return ()
+    try:
+        return tuple(
+            shrinkage_path(reml, term=block.group, effects=effect)
+            for effect in block.effects[:2]
+        )
+    except BayesLMMError as error:
+        left_out["dial"] = str(error)
+        return ()
 
 
 def _sensitivity(

@@ -4,10 +4,11 @@ Takes a model and its fits; gives the page. What it says is computed once in `fa
 put in order in `sections`, and laid out in ``report.html.j2``.
 """
 
+import re
 from os import PathLike
 from pathlib import Path
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bayeslmm.errors import ModelError, OutputError, as_path
 from bayeslmm.reporting.facts import facts_of
@@ -15,8 +16,11 @@ from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.in_short import five_lines
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.sections import all_sections
-from bayeslmm.reporting.svg import Sheet
+from bayeslmm.reporting.svg import Sheet, short
 
+LONG = re.compile(r"\S{81,}")  # no word, nor a checksum: a name that fills a screen
+SIGNS = re.compile(r"([|:_/*])")  # none of which stands in an escaped sign
+MOST_LETTERS = 60  # of such a name that are left
 HERE = Path(__file__).parent
 TEMPLATE, TOKENS, STYLE = (
     HERE / name for name in ("report.html.j2", "tokens.css", "report.css")
@@ -96,7 +100,9 @@ def report_html(fit: Fitted, record: Record | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=without_middles,
     )
+    environment.filters["breakable"] = breakable
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     if record is None:
         record = record_of(fit.model, fit.posterior)
@@ -111,6 +117,21 @@ def report_html(fit: Fitted, record: Record | None = None) -> str:
         partial=post.status.message if post is not None and partial else "",
         written=record.written,
     )
+
+
+def without_middles(shown: object) -> object:
+    """Text whose longest names lose their middle; markup as it is."""
+    if not isinstance(shown, str) or isinstance(shown, Markup):
+        return shown
+    return LONG.sub(lambda found: short(found[0], MOST_LETTERS), shown)
+
+
+def breakable(label: str) -> str:
+    """A label that may be broken after its signs; markup as it is."""
+    if isinstance(label, Markup):
+        return label
+    text = str(escape(without_middles(label)))
+    return Markup(SIGNS.sub(r"\1<wbr>", text))
 
 
 def _text(*paths: Path) -> str:

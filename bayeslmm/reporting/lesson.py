@@ -2,8 +2,8 @@
 
 Takes a fit; gives an HTML file in which the SD of a group's effects, the scale of its
 prior and single levels are turned, with exact numbers at every step. The page solves
-the equations that `comparison.lesson` found; `lesson_algebra.js` and `lesson_page.js`
-are its script.
+the equations that `comparison.lesson` found; its script and style are the files beside
+this one that `SCRIPTS` and `STYLES` name.
 """
 
 import base64
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 STYLES = ("tokens.css", "lesson.css")
-SCRIPTS = ("lesson_algebra.js", "lesson_page.js")
+SCRIPTS = tuple(f"lesson_{name}.js" for name in ("algebra", "texts", "figures", "page"))
 LONGEST_FORMULA = 300
 
 
@@ -63,8 +63,8 @@ def lesson(
         Grouping factor (``"Subject"``) or term (``"(Days | Subject)"``); the first one
         by default.
     effect : str, optional
-        Whose SD is turned; by default the first numeric predictor that varies by level,
-        else the first effect. All other variance parameters are held at the REML fit.
+        Whose SD is turned; by default the first beside the intercept, if there is one.
+        All other variance parameters are held at the REML fit.
     prob : float, default 0.95
         Probability of all intervals.
 

@@ -61,7 +61,7 @@ def page_numbers(found: Lesson) -> dict[str, Any]:
         },
         "names": _names(found),
         "fixedNames": [in_sentence(one) for one in dial.reml.design.fixed_names],
-        "first": _first(found),
+        "first": int(np.searchsorted(shown, found.fewest)),
         "newValue": center_own,
         "panels": _panels(found),
         "curve": None if found.curve is None else _curve(found, found.curve),
@@ -142,7 +142,7 @@ def _panels(found: Lesson) -> dict[str, Any] | None:
     if found.predictor is None:
         return None
     dial, at = found.dial, found.dial.turned[0]
-    fitted = dial.estimates(float(dial.sds[at])).coef[found.shown]
+    fitted = found.at_fit.coef[found.shown]
     ys = [
         np.concatenate([one.y, one.line.rest + one.line.Z @ coef])
         for one, coef in zip(found.panels, fitted, strict=True)
@@ -181,12 +181,6 @@ def _names(found: Lesson) -> dict[str, str]:
         "axis": f"{names[0]} of each {names[1]} ({names[2]})",
         "sd": f"SD of {names[0]} between levels of {names[1]} ({names[2]})",
     }
-
-
-def _first(found: Lesson) -> int:
-    """The level that is looked at first: the one with the fewest rows."""
-    sizes = found.dial.block.sizes[found.shown]
-    return int(np.argmin(sizes))
 
 
 def _largest(found: Lesson) -> float:

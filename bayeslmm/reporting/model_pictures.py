@@ -185,7 +185,7 @@ def _quantiles(own: Quantiles, prob: float, sheet: Sheet) -> Markup:
     across = Scale(*padded(x, 0.04), 40.0, PANEL[0] - 8.0)
     up = Scale(*padded([*y, *low, *high], 0.04), 186.0, 22.0)
     marks = [
-        label(40.0, 13.0, f"Quantiles: {short(own.of, 34)}", "name"),
+        label(40.0, 13.0, f"Quantiles: {short(own.of, 25)}", "name"),
         *(line(40.0, up(v), across.stop, up(v), "guide") for v in up.ticks(5)),
         area(x, low, high, across, up, "posterior area"),
         dots(x, y, across, up, "rows"),

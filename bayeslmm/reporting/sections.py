@@ -14,6 +14,7 @@ from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.citation import methods_sentence, references
 from bayeslmm.reporting.describe import account_lines, scale_line
+from bayeslmm.reporting.equations import equations
 from bayeslmm.reporting.estimates import estimates_table
 from bayeslmm.reporting.explain import explain_sections
 from bayeslmm.reporting.facts import Facts
@@ -23,7 +24,6 @@ from bayeslmm.reporting.level_pictures import (
     lines_figure,
     shrinkage_figure,
 )
-from bayeslmm.reporting.mathml import equations
 from bayeslmm.reporting.model_pictures import check_figure, components_figure
 from bayeslmm.reporting.pooled_tables import factors_table, levels_table
 from bayeslmm.reporting.record import record_lines
@@ -37,7 +37,7 @@ from bayeslmm.reporting.tables import (
     sensitivity_table,
     tests_table,
 )
-from bayeslmm.reporting.verdicts import Verdict, all_verdicts, tally
+from bayeslmm.reporting.verdicts import DRAWS, Verdict, all_verdicts, tally
 
 SHOWN_GROUPS = 4  # grouping factors with a picture of their levels
 
@@ -125,8 +125,8 @@ def _model(facts: Facts) -> Iterator[Block]:
     """Equations, what their symbols stand for, and words."""
     own = equations(facts.model)
     yield Maths(own.lines)
-    rows = tuple(("", (s, label, words)) for s, label, words in own.symbols)
-    head = ("", "in the tables", "meaning")
+    rows = tuple(("", (label, s, words)) for s, label, words in own.symbols)
+    head = ("", "symbol", "meaning")
     title = "What the symbols stand for"
     yield Grid(TextTable(title, head, rows, left=True))
     words = explain_sections(facts.model)
@@ -200,7 +200,7 @@ def _checks(facts: Facts, sheet: Sheet) -> Iterator[Block]:
     yield Lines((tally(verdicts),))
     for title, own in verdicts.items():
         yield Checks(title, own)
-        if own is verdicts.get("The draws") and facts.diagnosis is not None:
+        if title == DRAWS and facts.diagnosis is not None:
             yield Lines(facts.diagnosis.messages)
     if facts.check is not None:
         yield Lines(facts.check.messages)

@@ -49,13 +49,10 @@ def round_values(low: float, high: float, about: int = 4) -> list[float]:
         return [low] if math.isfinite(low) else []
     raw = span / max(about, 1)
     size = 10.0 ** math.floor(math.log10(raw))
-    step = next(own * size for own in NICE if own * size >= 0.999 * raw)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [
-        round(i * step, 12 - math.floor(math.log10(step)))
-        for i in range(first, last + 1)
-    ]
+    step = min((own * size for own in NICE), key=lambda own: abs(math.log(own / raw)))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    digits = 12 - math.floor(math.log10(step))
+    return [round(i * step, digits) for i in range(first, last + 1)]
 
 
 def padded(values: Iterable[float], share: float = 0.06) -> tuple[float, float]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 type Word = Literal["fine", "look", "stop"]
 
+DRAWS = "Diagnosis of the draws"
 MOST_NAMED = 4  # checks in a sentence before the others are counted
 MARKS: dict[Word, str] = {"fine": "✓", "look": "!", "stop": "✕"}
 
@@ -102,7 +103,7 @@ def all_verdicts(facts: "Facts") -> dict[str, tuple[Verdict, ...]]:
         found[f"The {facts.reml.method} fit"] = tuple(reml_verdicts(facts.reml))
     if facts.post is not None and facts.diagnosis is not None:
         own = tuple(draw_verdicts(facts.post, facts.diagnosis))
-        found["The draws"] = own
+        found[DRAWS] = own
     if facts.check is not None:
         found["The assumptions"] = tuple(assumption_verdicts(facts.check))
     return found

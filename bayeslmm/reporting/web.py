@@ -5,32 +5,13 @@ on a light page and on a dark one.
 """
 
 import html
+from pathlib import Path
 
 from bayeslmm.reporting.cells import Line, aligned, one_line, with_minus
 from bayeslmm.reporting.tables import TextTable
 from bayeslmm.tables.numbers import MISSING
 
-STYLE = """
-.bayeslmm-table { border-collapse: collapse; margin: .5em 0; color: inherit;
- background: none; font-variant-numeric: tabular-nums; border: 0 solid currentColor;
- border-width: 2px 0; line-height: 1.35; }
-.bayeslmm-table caption { caption-side: top; text-align: left; padding: 0 0 .4em;
- color: inherit; font-weight: 600; }
-.bayeslmm-table th, .bayeslmm-table td { padding: .15em .7em; text-align: right;
- vertical-align: top; white-space: nowrap; font-weight: 400; border: 0;
- background: none; }
-.bayeslmm-table.centred th, .bayeslmm-table.centred td { text-align: center; }
-.bayeslmm-table.left td, .bayeslmm-table.left thead th { text-align: left;
- white-space: normal; }
-.bayeslmm-table th:first-child { text-align: left; padding-left: 0; max-width: 24em;
- min-width: 8em; white-space: normal; overflow-wrap: anywhere; }
-.bayeslmm-table thead th, .bayeslmm-table thead td { font-weight: 600;
- border-bottom: 1px solid currentColor; max-width: 16em; white-space: normal;
- overflow-wrap: anywhere; vertical-align: bottom; }
-.bayeslmm-table th[scope=rowgroup] { font-style: italic; padding-top: .5em; }
-.bayeslmm-notes { font-size: .85em; max-width: 50em; overflow-wrap: anywhere; }
-.bayeslmm-notes p { margin: .1em 0; }
-"""
+STYLE = Path(__file__).with_name("tables.css")
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -40,7 +21,6 @@ PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 body {{ font: 1rem/1.45 system-ui, sans-serif; margin: 2rem; }}
-.bayeslmm-scroll {{ overflow-x: auto; }}
 </style>
 </head>
 <body>
@@ -53,7 +33,8 @@ DIGIT_WIDE, POINT_WIDE = "\u2007", "\u2008"  # spaces
 
 def styled(body: str) -> str:
     """A fragment with the style of its tables."""
-    return f"<div>\n<style>{STYLE}</style>\n{body}\n</div>"
+    style = STYLE.read_text(encoding="utf-8")
+    return f'<div class="bayeslmm">\n<style>\n{style}</style>\n{body}\n</div>'
 
 
 def page(body: str, title: str) -> str:
