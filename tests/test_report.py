@@ -235,6 +235,16 @@ def test_names_are_escaped_in_the_report():
     assert "&lt;b&gt;room" in text
 
 
+def test_what_to_cite_is_in_the_report(page, gaps, fits):
+    words, *cited = lmm.Fit(gaps, fits.reml, fits.posterior).cite()
+    assert words.startswith(f"We fitted the linear mixed model {gaps.formula.text}")
+    assert "4 chains" not in words
+    assert "2 chains of 250 draws" in words
+    assert len(cited) == len(set(cited)) > 4
+    said = " ".join(page[1].words)
+    assert all(line in said for line in (words, *cited))
+
+
 def test_fit_writes_its_report(fits, tmp_path):
     alone = Fits(fits.model, fits.reml)
     with unchecked():

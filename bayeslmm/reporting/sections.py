@@ -12,7 +12,7 @@ from bayeslmm.archive.file import versions
 from bayeslmm.design import describe_table
 from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.reml.singular import brief_sentences
-from bayeslmm.reporting.citation import methods_sentence, references
+from bayeslmm.reporting.citation import citation
 from bayeslmm.reporting.describe import account_lines, scale_line
 from bayeslmm.reporting.equations import equations
 from bayeslmm.reporting.estimates import estimates_table
@@ -227,11 +227,9 @@ def _priors(facts: Facts) -> Iterator[Block]:
 def _made(facts: Facts) -> Iterator[Block]:
     """Words for the methods section, what to cite, seed and versions."""
     model = facts.model
-    words = methods_sentence(
-        model.said, model.priors, model.family, facts.reml, facts.post
-    )
+    words, *cited = citation(model, facts.reml, facts.post)
     yield Quote(words, "For the methods section")
-    yield Lines(references(facts.reml, facts.post), "How to cite")
+    yield Lines(tuple(cited), "How to cite")
     yield Lines(tuple(record_lines(facts.record, model)), "Record")
     if facts.post is not None:
         yield Lines(
