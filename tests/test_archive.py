@@ -389,6 +389,14 @@ def test_priors_stay_as_they_were_asked_for(gaps: lmm.Model, tmp_path: Path) -> 
     assert given.with_response(y).priors == model.with_response(y).priors
 
 
+def answers(fit: lmm.Fit, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Results under other priors, and what is known of each variance component."""
+    return (
+        lmm.prior_sensitivity(fit.posterior, priors=names),
+        lmm.varcomp_table(fit.reml, fit.posterior),
+    )
+
+
 def test_priors_say_what_they_said_and_answer_what_if(
     fit: lmm.Fit, loaded: lmm.Fit
 ) -> None:
@@ -397,14 +405,8 @@ def test_priors_say_what_they_said_and_answer_what_if(
     assert_same(fit.model.priors.meaning(), loaded.model.priors.meaning())
     names = ["half-normal", "uniform on sd"]
     with unchecked():
-        old, new = (
-            lmm.prior_sensitivity(own.posterior, priors=names) for own in (fit, loaded)
-        )
-    assert_same(old, new)
-    assert_same(
-        lmm.varcomp_table(fit.reml, fit.posterior),
-        lmm.varcomp_table(loaded.reml, loaded.posterior),
-    )
+        for own, other in zip(answers(fit, names), answers(loaded, names), strict=True):
+            assert_same(own, other)
 
 
 def test_priors_that_need_rows_are_left_out_and_said(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Rooms import only from their left, and heavy libraries only inside functions."""
 
 import ast
+import functools
 import sys
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
@@ -110,6 +111,12 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax of a file, read once."""
+    return ast.parse(path.read_text())
+
+
 def room_of(path: Path) -> str:
     """Room of a file of the package; the way in from a shell is of the last one."""
     name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -139,18 +146,28 @@ def _is_left(target: str, room: str) -> bool:
     return target in ROOMS and ROOMS.index(target) <= ROOMS.index(room)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_follow_the_data(path):
-    room = room_of(path)
-    assert room in (*ROOMS, LEAF), f"{path.name} belongs to no room"
-    assert violations(room, ast.parse(path.read_text())) == []
+def test_every_file_belongs_to_a_room():
+    assert {room_of(path) for path in FILES} == {*ROOMS, LEAF}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_are_imported_where_they_are_used(path):
+@pytest.mark.parametrize("room", [*ROOMS, LEAF])
+def test_imports_follow_the_data(room):
+    found = [
+        f"{path.relative_to(PACKAGE)}, {line}"
+        for path in FILES
+        if room_of(path) == room
+        for line in violations(room, parsed(path))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("room", [*ROOMS, LEAF])
+def test_heavy_libraries_are_imported_where_they_are_used(room):
     heavy = [
-        f"line {item.line}: {item.module}"
-        for item in imports(ast.parse(path.read_text()))
+        f"{path.relative_to(PACKAGE)}, line {item.line}: {item.module}"
+        for path in FILES
+        if room_of(path) == room
+        for item in imports(parsed(path))
         if item.module.split(".")[0] in HEAVY
         and not (item.in_function or item.for_types)
     ]
@@ -163,7 +180,7 @@ def test_no_files_import_each_other_in_a_circle():
     graph = {
         name: [
             item.module
-            for item in imports(ast.parse(path.read_text()), names)
+            for item in imports(parsed(path), names)
             if item.module in names and not (item.in_function or item.for_types)
         ]
         for name, path in names.items()
@@ -183,7 +200,7 @@ def test_numeric_rooms_need_numpy_and_scipy_only():
         f"{path.relative_to(PACKAGE)}:{item.line} {item.module}"
         for path in FILES
         if str(path.relative_to(PACKAGE)).startswith(NUMERIC_ROOMS)
-        for item in imports(ast.parse(path.read_text()))
+        for item in imports(parsed(path))
         if item.module.split(".")[0]
         not in {*NUMERIC, "bayeslmm", *sys.stdlib_module_names}
     ]

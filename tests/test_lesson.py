@@ -141,7 +141,8 @@ def test_words_have_the_numbers_of_the_fit(sampled):
     assert f"says {partial:.2f}" in words.prior[1]
     assert f"{found.own[0]:.2f}, with a standard error of" in words.prior[1]
     assert len(words.questions) == 3
-    assert f"At about {found.dial.halfway:.3f}" in words.questions[1].answer
+    assert np.median(found.dial.estimates(found.halfway).pooling) == pytest.approx(0.5)
+    assert f"At {found.halfway:.3f}: there half" in words.questions[1].answer
     assert found.curve is not None
     half = found.curve.quantiles(np.array([0.5]), 0.5)[0]
     assert f"to {half:.2f}" in words.questions[2].answer
@@ -152,6 +153,32 @@ def test_without_a_posterior_the_page_says_so(slopes):
     assert "There is no posterior in this fit (REML alone)" in page
     assert 'id="by"' not in page
     assert '<span data-mark="median"' not in page
+
+
+def test_without_rows_there_are_no_pictures(sampled, tmp_path):
+    """An opened fit has sums, and all estimates; no level can be left out."""
+    fit = lmm.Fit(sampled.model, sampled.reml, sampled.posterior)
+    with unchecked():
+        fit.save(tmp_path / "fit.lmm")
+        opened = lmm.load(tmp_path / "fit.lmm")
+        page = opened.lesson(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The rows are not in memory" in page
+    assert 'id="panels"' not in page
+    assert 'id="drop"' not in page
+    whole = find_lesson(fit.reml, fit.posterior)
+    found = find_lesson(opened.reml, opened.posterior)
+    np.testing.assert_allclose(found.equations.shown.f, whole.equations.shown.f)
+    with unchecked():
+        alone = lmm.lesson(opened.posterior, tmp_path / "alone.html")
+    assert '<span data-mark="median"' in alone.read_text(encoding="utf-8")
+
+
+def test_residuals_with_a_structure_leave_no_level_out(rows):
+    data = rows.assign(time=rows.groupby("g").cumcount())
+    reml = lmm.Model("y ~ x + (1 | g)", data, residual="ar1(time | g)").fit_reml()
+    found = find_lesson(reml, None)
+    assert found.equations.gone is None
+    assert "residuals are correlated" in " ".join(lesson_words(found).notes)
 
 
 def test_an_intercept_whose_prior_is_elsewhere_has_no_scale(rows):
@@ -254,12 +281,18 @@ def test_names_in_sentences():
 
 
 def test_the_command_writes_a_page(rows, tmp_path):
-    rows.to_csv(tmp_path / "rows.csv", index=False)
+    rows.assign(x=rows["x"].where(rows.index > 0)).to_csv(
+        tmp_path / "rows.csv", index=False
+    )
     page, data = tmp_path / "page.html", str(tmp_path / "rows.csv")
     command = ["lesson", data, "y ~ x + (x | g)", "--reml-only", "--out"]
     done = CliRunner().invoke(app, [*command, str(page), "--effect", "Intercept"])
     assert done.exit_code == 0, done.output
-    assert "How much does each g borrow" in page.read_text(encoding="utf-8")
+    dropped = "48 of 49 rows used; 1 dropped for missing values in x (1)"
+    assert dropped in done.output
+    text = page.read_text(encoding="utf-8")
+    assert "How much does each g borrow" in text
+    assert dropped in text
     done = CliRunner().invoke(app, [*command, str(tmp_path / "none" / "page.html")])
     assert done.exit_code == 3
     assert not (tmp_path / "none").exists()

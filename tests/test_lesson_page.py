@@ -228,6 +228,17 @@ def test_a_new_level_lands_where_its_rows_would_take_it(case, request):
     assert page.said("new-said")[0] == pytest.approx(row @ found.beta, rel=SAME)
 
 
+def test_a_new_level_of_no_number_is_none(slopes):
+    lesson, page = slopes
+    page.set("sd", 600)
+    page.set("new-n", "-1")
+    assert "Rows are a whole number" in page.page.inner_text("#new-said")
+    want, _ = expected(lesson, sd_at(lesson, 600))
+    got = page.levels(lesson.dial.block.levels)
+    np.testing.assert_allclose(got[:, 1], want[:, 1], rtol=SAME)
+    page.set("new-n", "0")
+
+
 def test_at_its_own_scale_the_curve_is_the_density_of_the_posterior(sampled):
     lesson, page = sampled
     page.set("by", "0")

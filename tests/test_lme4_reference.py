@@ -90,6 +90,7 @@ def test_criterion_at_given_theta(name, fit_of):
     order, _ = peer_terms(fit, name)
     sizes = [len(peer["effects"]) for peer in case["terms"]]
     ends = np.cumsum([k * (k + 1) // 2 for k in sizes])
+    sums = cross_products(fit.model.design)
     for point in case["criterion_points"]:
         parts = np.split(np.array(point["theta"], float), ends[:-1])
         factors = []
@@ -97,11 +98,7 @@ def test_criterion_at_given_theta(name, fit_of):
             factor = np.zeros((sizes[i], sizes[i]))
             factor.T[np.triu_indices(sizes[i])] = parts[i]
             factors.append(factor)
-        ours = profiled_criterion(
-            cross_products(fit.model.design),
-            factors,
-            restricted=case["method"] == "REML",
-        )
+        ours = profiled_criterion(sums, factors, restricted=case["method"] == "REML")
         assert ours.criterion == pytest.approx(
             point["profiled_criterion"], abs=PEER_AT_THETA
         )

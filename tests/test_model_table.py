@@ -101,7 +101,7 @@ def test_the_frame_has_every_digit(fits):
 def test_order_of_models_permutes_columns_and_nothing_else(fits):
     models = {"null": fits.null, "reml": fits.reml, "ml": fits.ml, "post": fits.post}
     first = lmm.model_table(*models.values(), names=[*models]).layout
-    for names in itertools.islice(itertools.permutations(models), 4, 24, 6):
+    for names in itertools.islice(itertools.permutations(models), 4, 24, 9):
         other = lmm.model_table(*(models[name] for name in names), names=names).layout
         place = [0, *(1 + names.index(name) for name in models)]
         assert other.header == ("", *names)
@@ -231,6 +231,23 @@ def test_families_without_reml_have_a_column(fits):
     assert rows["Standard deviations", "Residual"][1] == [""]
     assert "on the logit scale of high" in notes
     assert "residual variance: that of the logistic distribution" in notes
+
+
+def test_residuals_with_a_structure_have_a_section(fits):
+    data = fits.data.assign(half=fits.data.index % 2)
+    model = lmm.Model("score ~ 1 + (1 | classroom)", data, residual="varident(half)")
+    fit = model.fit_reml()
+    layout = lmm.model_table(fit).layout
+    sections = list(dict.fromkeys(section for section, _ in layout.rows if section))
+    assert sections == [
+        "Fixed effects",
+        "Standard deviations",
+        "Structure of the residuals",
+        "Model",
+    ]
+    ratio = fit.summary().loc["sigma_ratio[1]", "estimate"]
+    own = rows_of(lmm.model_table(fit))["Structure of the residuals", "sigma_ratio[1]"]
+    assert shown(ratio, own[0][0])
 
 
 def test_tables_of_a_fit(fits):

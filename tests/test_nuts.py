@@ -320,8 +320,9 @@ def test_the_joint_model_gives_a_posterior_too() -> None:
     assert rows.shape == (2, 100, 60)
 
 
+@pytest.mark.slow
 def test_both_routes_give_one_posterior(small: Model) -> None:
-    """Joint and marginal, within Monte Carlo errors."""
+    """Joint and marginal, within Monte Carlo errors; `test_graph.py` has densities."""
     marginal = sample_unchecked(small, seed=1).summary()
     joint = sample_unchecked(small, seed=1, method="joint", progress=False).summary()
     apart = (joint["mean"] - marginal["mean"]).abs()

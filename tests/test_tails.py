@@ -202,11 +202,23 @@ def test_no_table_prints_a_mean_that_does_not_exist(method: str) -> None:
     assert any("no such mean or SD" in note for note in shown.notes)
 
 
-def test_the_joint_model_knows_too() -> None:
-    """Bambi's graph, the same posterior."""
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_the_joint_model_knows_too(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bambi's graph, the same posterior: draws of the other stand in for its own."""
     model = Model("y ~ x + (1 | g)", levels(3), priors="flat")
-    with unchecked(), pytest.warns(FitWarning):
-        post = model.sample(method="joint", draws=50, tune=200, chains=2, seed=1)
+    options = {"draws": 50, "tune": 200, "chains": 2, "seed": 1}
+    if not compiled:
+        with pytest.warns(FitWarning):
+            tree = sample_unchecked(model, **options).idata
+        route = "bayeslmm.posterior.sampling.sample_joint"
+        monkeypatch.setattr(route, lambda *_, **__: tree)
+    with pytest.warns(FitWarning):
+        post = sample_unchecked(model, **options, method="joint")
+    assert post.method == "joint"
     assert post.summary().loc[["Intercept", "1|g_sigma"], "mean"].isna().all()
 
 

@@ -127,6 +127,20 @@ class Lesson:
         return int(shown[np.lexsort((-moved, self.dial.block.sizes[shown]))[0]])
 
     @property
+    def halfway(self) -> float:
+        """The SD at which the median of the pooling is a half; NaN without one."""
+        from scipy.optimize import root_scalar  # 0.07 s
+
+        def excess(log_sd: float) -> float:
+            pooling = self.dial.estimates(math.exp(log_sd)).pooling
+            return float(np.median(pooling[:, self.dial.turned[0]])) - 0.5
+
+        ends = math.log(self.scale / LARGEST), math.log(self.scale * LARGEST)
+        if not excess(ends[0]) > 0.0 > excess(ends[1]):
+            return math.nan
+        return math.exp(root_scalar(excess, bracket=ends, xtol=1e-6).root)
+
+    @property
     def held(self) -> str:
         """What does not move, in words."""
         return held_words(self.dial, None)

@@ -206,7 +206,7 @@ class _Teller:
         """Who moved most, and why."""
         dial = self.lesson.dial
         said = shrinkage_reading(dial.reml, term=dial.block.group, top=1, at="zero")
-        own = [one for one in said if f"{self.lesson.effect} of " in one]
+        own = [one for one in said if one.startswith(f"{self.lesson.effect} of ")]
         text = " ".join(own).replace(" -", " −") or "None: at this SD no level moves."
         for level in dial.block.levels:
             if len(level) > LONGEST and level in text:
@@ -219,15 +219,23 @@ class _Teller:
 
     def halfway(self) -> Question:
         """Where the usual level is pooled by a half."""
-        dial, at = self.lesson.dial, self.lesson.dial.turned[0]
-        pooled = float(np.median(self.at_fit.pooling[:, at]))
-        ratio = self.sd / dial.halfway
+        asked = "At which SD do the rows of the usual level leave half of the prior?"
+        half, method = self.lesson.halfway, self.lesson.dial.reml.method
+        pooled = float(np.median(self.at_fit.pooling[:, self.lesson.dial.turned[0]]))
+        if not math.isfinite(half):
+            return Question(
+                asked,
+                "At none: its rows say so little of the effect that the others decide "
+                f"throughout. At {method}'s SD they leave {_share(pooled)} of the "
+                "prior's variance.",
+            )
+        ratio = self.sd / half
         times = "0" if ratio == 0.0 else f"{significant(ratio, 2)} times that"
         return Question(
-            "At which SD does the usual level rely on itself and on the others alike?",
-            f"At about {significant(dial.halfway)}, the standard error of the "
-            f"{self.effect} of a level with the usual rows. {dial.reml.method}'s SD is "
-            f"{times}, and there the usual level is pooled by {_share(pooled)}.",
+            asked,
+            f"At {significant(half)}: there half of the levels are pooled by more than "
+            f"50%, half by less. {method}'s SD is {times}, and with it the usual level "
+            f"is pooled by {_share(pooled)}.",
         )
 
     def other_prior(self) -> Question:

@@ -17,7 +17,7 @@ from bayeslmm.design.space import SIGMA
 from bayeslmm.errors import ModelError, check_names, check_text, nearest_names, repeated
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
-from bayeslmm.reporting.tables import OTHERS
+from bayeslmm.reporting.tables import OTHERS, RESIDUALS, others_section
 from bayeslmm.tables import Table, words
 from bayeslmm.tables.numbers import count, decimals_for, number
 
@@ -30,6 +30,8 @@ SECTIONS = {
     "fixef": "Fixed effects",
     "sd": "Standard deviations",
     "corr": "Correlations",
+    RESIDUALS: RESIDUALS,
+    OTHERS: OTHERS,
     "count": MODEL,
     "share": MODEL,
     "criterion": MODEL,
@@ -123,7 +125,7 @@ def _called(names: Sequence[str], sides: Sequence[Sequence[object]]) -> list[str
 def keys_of(columns: Sequence[Column]) -> list[Key]:
     """Every row that some column has, in an order that is not that of the columns."""
     found: list[Key] = []
-    for section in (*SECTIONS, OTHERS):
+    for section in SECTIONS:
         own = [
             [key for key in column.rows.index if _block(key) == section]
             for column in columns
@@ -136,13 +138,13 @@ def _block(key: Key) -> str:
     """Which rows stand together: the residual SD below the others."""
     component, label = key
     if component == "sigma":
-        return "sd" if label == SIGMA.label else OTHERS
+        return "sd" if label == SIGMA.label else others_section(label)
     return component
 
 
 def section_of(key: Key) -> str:
     """The name above a row."""
-    return SECTIONS.get(_block(key), OTHERS)
+    return SECTIONS[_block(key)]
 
 
 def row_names(

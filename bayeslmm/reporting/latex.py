@@ -40,6 +40,7 @@ LATIN = "\u017f"
 REFERENCE = re.compile(r"[A-Za-z0-9:._/+-]+")
 # Characters of the longest cells beyond which letters are smaller, and advice is given.
 LINE, PAGE = 60, 100
+LONGEST_LABEL = 50  # characters
 
 
 def check_reference(label: str, caption: str) -> None:
@@ -68,7 +69,7 @@ def latex(table: TextTable, label: str = "") -> str:
     if sum(widths(table)) > LINE:
         lines.append(r"\footnotesize\setlength{\tabcolsep}{4pt}")
     lines += [
-        rf"\begin{{tabular}}{{l{align * (columns - 1)}}}",
+        rf"\begin{{tabular}}{{{_first(table)}{align * (columns - 1)}}}",
         r"\toprule",
         _row([escaped(name) for name in table.header]),
         r"\midrule",
@@ -109,6 +110,11 @@ def _body(table: TextTable) -> list[str]:
         label = [escaped(cells[0])]
         lines += [_row(row) for row in zip_longest(label, *own, fillvalue="")]
     return lines
+
+
+def _first(table: TextTable) -> str:
+    """How the names of the rows stand: long ones on several lines."""
+    return r"p{0.4\linewidth}" if widths(table)[0] > LONGEST_LABEL else "l"
 
 
 def _set(line: Line) -> str:

@@ -24,6 +24,7 @@ from bayeslmm.comparison.lesson_words import (
 from bayeslmm.errors import ModelError, OutputError, as_path, printable
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml.fit import RemlFit
+from bayeslmm.reporting.describe import account_lines
 from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.lesson_numbers import page_numbers
 from bayeslmm.tables.folding import ends_kept
@@ -227,6 +228,7 @@ def _texts(
     effect, panels = noun_of(found.effect), numbers["panels"]
     return {
         "words": words,
+        "account": _account(found),
         "formula": ends_kept(printable(reml.model.formula.text), LONGEST_FORMULA),
         "rows": f"{count(reml.design.n)} rows, {counted(len(found.own), 'level')}",
         "names": {"effect": effect},
@@ -253,6 +255,14 @@ def _texts(
             "table below.",
         },
     }
+
+
+def _account(found: Lesson) -> list[str]:
+    """What became of the rows, and what a reader must know of the draws."""
+    lines = account_lines(found.dial.reml.design.account)
+    if found.post is not None and not found.post.status.clean:
+        lines.append(found.post.status.message)
+    return [printable(line) for line in lines]
 
 
 def _panels_said(found: Lesson, panels: dict[str, Any]) -> str:

@@ -26,6 +26,8 @@ function ticks(low, high, most) {
   return { at: found, decimals: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
+const BELOW = 54; // pixels of an axis with its name
+
 /** An axis below a figure, from its range to its pixels. */
 function axis(svg, low, high, left, right, y, label) {
   const scale = (v) => left + ((v - low) / (high - low)) * (right - left);
@@ -40,12 +42,14 @@ function axis(svg, low, high, left, right, y, label) {
       "text-anchor": "middle",
     }).textContent = number(v, decimals);
   }
-  draw(svg, "text", {
-    class: "name",
-    x: (left + right) / 2,
-    y: y + 33,
-    "text-anchor": "middle",
-  }).textContent = label;
+  const middle = { class: "name", x: 0.5 * (right + 12), "text-anchor": "middle" };
+  const name = draw(svg, "text", { ...middle, y: y + 33 });
+  name.textContent = label;
+  if (name.getComputedTextLength() > right) {
+    const at = label.lastIndexOf(" ("); // units on a line of their own
+    name.textContent = label.slice(0, at);
+    draw(svg, "text", { ...middle, y: y + 48 }).textContent = label.slice(at + 1);
+  }
   return scale;
 }
 
@@ -76,8 +80,9 @@ function drawLevels() {
     each = named ? 19 : Math.max(3, 560 / J),
     top = 8;
   const bottom = top + each * (J + 2),
-    { svg, width } = empty("levels", bottom + 42);
-  const left = named ? Math.min(150, width * 0.28) : 14;
+    { svg, width } = empty("levels", bottom + BELOW);
+  const letters = Math.max(...D.labels.map((label) => [...label].length));
+  const left = named ? Math.min(150, width * 0.28, 24 + 8 * letters) : 14;
   const known = D.own.filter((v) => v !== null).sort((a, b) => a - b);
   const start = state.start,
     reach = D.labels.flatMap((_, j) =>
@@ -107,7 +112,8 @@ function drawLevels() {
         "text-anchor": "end",
         "data-j": j,
       });
-      label.textContent = fitted(D.labels[j], left - 10);
+      label.textContent = D.labels[j];
+      narrowed(label, left - 12);
       draw(label, "title", {}).textContent = D.full[j] || D.labels[j];
     }
   Object.assign(levels, { x: inside, y, bottom, each, top });
@@ -138,13 +144,18 @@ function drawLevels() {
     "text-anchor": "end",
   });
 }
-const fitted = (text, width) => {
-  const letters = Math.max(4, Math.floor(width / 6.6)),
-    all = [...text];
-  if (all.length <= letters) return text;
-  const half = Math.floor((letters - 1) / 2);
-  return `${all.slice(0, half).join("")}…${all.slice(all.length - half).join("")}`;
-};
+/** A label no wider than so many pixels, its middle left out. */
+function narrowed(label, width) {
+  const all = [...label.textContent];
+  for (
+    let kept = all.length - 1;
+    kept > 3 && label.getComputedTextLength() > width;
+    kept--
+  ) {
+    const half = kept >> 1;
+    label.textContent = `${all.slice(0, half).join("")}…${all.slice(all.length - half).join("")}`;
+  }
+}
 
 function showLevels(found) {
   const { x, y, top, bottom, each } = levels,
@@ -254,7 +265,7 @@ const curve = {};
 function drawCurve() {
   if (!D.curve) return;
   const height = 190,
-    { svg, width } = empty("curve", height + 42),
+    { svg, width } = empty("curve", height + BELOW),
     left = 12;
   const x = axis(svg, 0, D.curve.high, left, width - 12, height, D.names.sd);
   const places = grid.map((sd, i) => i).filter((i) => grid[i] <= D.curve.high);

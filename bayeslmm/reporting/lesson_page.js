@@ -137,6 +137,20 @@ function announce() {
     `SD ${byId("sd-now").textContent}: the usual level is pooled by ${pooling}, the centre is ${byId("center-now").textContent}. ${byId("level-said").textContent}`;
 }
 
+const announceText = (id) => {
+  byId("said").textContent = byId(id).textContent;
+};
+
+/** A new level as it is asked for; none while what is asked is no number. */
+function readNew() {
+  const [n, at] = ["new-n", "new-value"].map((id) => byId(id).valueAsNumber);
+  const possible = Number.isInteger(n) && n >= 0 && Number.isFinite(at);
+  Object.assign(state, possible ? { n, value: at } : { n: 0 });
+  show();
+  if (!possible)
+    say("new-said", "Rows are a whole number from 0 on, and their value a number.");
+}
+
 function turnTo(sd) {
   state.sd = sd;
   byId("sd").value = Math.round(stepOf(sd));
@@ -217,21 +231,20 @@ function listen() {
   };
   chooser.addEventListener("change", leave);
   if (out) out.addEventListener("change", leave);
-  for (const id of ["new-n", "new-value"])
-    byId(id).addEventListener("input", () => {
-      const [n, at] = ["new-n", "new-value"].map((one) => byId(one).valueAsNumber);
-      if (!(n >= 0) || !Number.isFinite(at)) return;
-      Object.assign(state, { n: Math.min(Math.round(n), 100000), value: at });
-      show();
-    });
+  for (const id of ["new-n", "new-value"]) {
+    byId(id).addEventListener("input", readNew);
+    byId(id).addEventListener("change", () => announceText("new-said"));
+  }
   const by = byId("by");
-  if (by)
+  if (by) {
     by.addEventListener("input", () => {
       state.by = 2 ** Number(by.value);
       by.setAttribute("aria-valuetext", `${size(state.by)} times as wide`);
       say("by-now", told(state.by, size(state.by)));
       showCurve();
     });
+    by.addEventListener("change", () => announceText("curve-said"));
+  }
   for (const id of ["levels-numbers", "curve-numbers"])
     byId(id)?.parentElement.addEventListener("toggle", () => {
       show();

@@ -2,7 +2,8 @@
 
 const number = (v, decimals) => {
   if (v === null || Number.isNaN(v)) return "–";
-  const text = v.toFixed(Math.max(decimals, 0));
+  const far = decimals > 7 || Math.abs(v) >= 1e7;
+  const text = far ? v.toExponential(2) : v.toFixed(Math.max(decimals, 0));
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 };
 const value = (v) => number(v, D.digits);

@@ -8,6 +8,8 @@ import pandas as pd
 
 from bayeslmm.comparison import unit_words
 from bayeslmm.comparison.table import interval_name, rounded, row_scale
+from bayeslmm.design.residual import RATIO, RHO
+from bayeslmm.design.space import SIGMA
 from bayeslmm.priors import Priors
 from bayeslmm.tables.numbers import (
     MISSING,
@@ -38,7 +40,7 @@ TEST_NAMES = {
     "posterior": "posterior",
 }
 MOST_COLUMNS = 5  # parameters of the table of other priors
-OTHERS = "Other parameters of the family"
+OTHERS, RESIDUALS = "Other parameters of the family", "Structure of the residuals"
 DDF_NOTE = "df, p and intervals of fixed effects: t by Satterthwaite's method"
 
 
@@ -246,8 +248,14 @@ def missing_notes(post: "Posterior") -> tuple[str, ...]:
 
 def section_of(label: object, r: pd.Series, unit: str) -> str:
     """Section of a parameter; families other than the Gaussian have no sigma."""
-    others = r["component"] == "sigma" and label != "sigma"
-    return OTHERS if others else COMPONENTS[r["component"]].replace("{unit}", unit)
+    if r["component"] == "sigma" and label != SIGMA.label:
+        return others_section(str(label))
+    return COMPONENTS[r["component"]].replace("{unit}", unit)
+
+
+def others_section(label: str) -> str:
+    """Section of a parameter beside sigma: of the residuals, or of a family."""
+    return RESIDUALS if label.startswith((RATIO, RHO)) else OTHERS
 
 
 def _unit(fit: "RemlFit | Posterior") -> str:
