@@ -105,7 +105,7 @@ def _sides(given: Any, place: int) -> list[RemlFit | Posterior]:  # noqa: ANN401
     if not held and hasattr(given, "posterior"):
         raise NotSavedError(
             f"Model {place} of the table has neither a REML fit nor draws: it was "
-            "saved without. fit.model.fit_reml() and fit.model.sample() make them again."
+            "saved without. fit.model.fit_reml() and fit.model.sample() make them."
         )
     if not held:
         raise ModelError(

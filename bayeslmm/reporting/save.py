@@ -131,11 +131,9 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     figures.mkdir()
     saved = save_figures(fit.reml, fit.posterior, figures)
     write_tables(fit, folder / TABLES)
-    papers = () if fit.reml is None and fit.posterior is None else PAPER
-    if papers:
-        tables = fit_tables(fit)
-        for name in papers:
-            tables.save(folder / name)
+    tables = fit_tables(fit)
+    for name in PAPER:
+        tables.save(folder / name)
     draws = None if fit.posterior is None else folder / DRAWS
     if fit.posterior is not None and draws is not None:
         write_draws(draws, fit.posterior.idata)
@@ -144,12 +142,5 @@ def _write_files(fit: Fitted, folder: Path, record: Record) -> str:
     entries = file_entries(folder, all_files(folder))
     summary = summary_json(fit, record=record, files=entries)
     (folder / MANIFEST).write_text(summary + "\n", encoding="utf-8")
-    names = [
-        MANIFEST,
-        MODEL,
-        TABLES,
-        *([] if draws is None else [DRAWS]),
-        PAGE,
-        *papers,
-    ]
+    names = [MANIFEST, MODEL, TABLES, *([] if draws is None else [DRAWS]), PAGE, *PAPER]
     return f"{', '.join(names)}, {counted(len(saved), 'figure')}"
