@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_cases import Fits
-from sampling import sample_unchecked, unchecked
+from sampling import unchecked
 
 import bayeslmm as lmm
 from bayeslmm.comparison import answer
@@ -25,10 +25,9 @@ from bayeslmm.reporting.text import print_header, print_table
 
 
 @pytest.fixture(scope="module")
-def fits(gaps):
+def fits(gaps_fits):
     """Both fits of simulated classrooms, some rows missing."""
-    post = sample_unchecked(gaps, draws=250, chains=2, seed=1)
-    return Fits(gaps, gaps.fit_reml(), post)
+    return gaps_fits
 
 
 # --- tables ---------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def test_report_of_the_posterior_alone(fits):
 
 def test_report_of_a_partial_posterior_says_so(fits, page):
     status = SamplingStatus(2, 250, partial=True)
-    partial = Fits(fits.model, fits.reml, replace(fits.posterior, status=status))
+    partial = Fits(fits.model, posterior=replace(fits.posterior, status=status))
     with unchecked():
         assert 'class="warning"' in report_html(partial)
     assert 'class="warning"' not in page[0]

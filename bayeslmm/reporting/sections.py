@@ -230,10 +230,9 @@ def _made(facts: Facts) -> Iterator[Block]:
     words, *cited = citation(model, facts.reml, facts.post)
     yield Quote(words, "For the methods section")
     yield Lines(tuple(cited), "How to cite")
-    yield Lines(tuple(record_lines(facts.record, model)), "Record")
-    if facts.post is not None:
-        yield Lines(
-            (f"{facts.post.method}: {facts.post.reason}", facts.post.status.message)
-        )
+    record, post = record_lines(facts.record, model), facts.post
+    if post is not None:
+        record += [f"{post.method}: {post.reason}", post.status.message]
+    yield Lines(tuple(record), "Record")
     named = ", ".join(f"{name} {own}" for name, own in versions().items())
     yield Lines((named,), "Versions")
