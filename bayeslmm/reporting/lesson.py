@@ -242,8 +242,10 @@ def _texts(
         "can_scale": curve is not None and curve.can_scale,
         "can_drop": found.equations.gone is not None,
         "panels_said": "" if panels is None else _panels_said(found, panels),
-        "held_for_drop": "all other variance parameters held at "
-        f"the {reml.method} fit, and the fixed effects under a flat prior",
+        "held_for_drop": "all other parameters integrated out"
+        if found.without is not None
+        else f"all other variance parameters held at the {reml.method} fit, and the "
+        "fixed effects under a flat prior",
         "new_said": _new_said(found),
         "alt": {
             "levels": f"The {effect} of each {group}: of its rows alone, and pooled "
