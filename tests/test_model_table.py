@@ -356,6 +356,8 @@ def test_bad_options_are_said(options, words, fits):
 def test_what_is_no_fit_is_said(fits):
     with pytest.raises(lmm.ModelError, match="Model 2 of the table is a Model"):
         lmm.model_table(fits.null, fits.null.model)
+    with pytest.raises(lmm.NotSavedError, match="neither a REML fit nor draws"):
+        lmm.model_table(lmm.Fit(fits.both.model, None, None))
     with pytest.raises(lmm.ModelError, match="needs a fit"):
         lmm.model_table()
     with pytest.raises(lmm.ModelError, match="Unknown format"):
