@@ -2,7 +2,9 @@
 
 Takes a `Posterior` on a lattice; gives, for each level, by how much its log density
 changes along the nodes of the SD. A draw has no neighbours to integrate over, so that
-other posteriors have none.
+other posteriors have none. Beyond the nodes the page goes on in straight lines: without
+one of three levels (two are left) the lower end of the interval is then 13% off, the
+median 1%.
 """
 
 from dataclasses import dataclass
