@@ -174,18 +174,28 @@ def _trust(
 
 
 def _agreement(method: str, table: pd.DataFrame) -> str:
-    """How far apart the fixed effects of two good fits are."""
-    apart = table.loc[table["component"] == "fixef", "difference_in_se"].abs().dropna()
+    """How far apart two good fits are: fixed effects, then all others."""
+    fixed, distance = table["component"] == "fixef", table["difference_in_se"].abs()
+    apart, others = distance[fixed].dropna(), distance[~fixed].dropna()
     checked = "the draws passed every check"
     if apart.empty:
         return f"{method} is not singular, and {checked}."
     by = f"{number(apart.max(), 2)} SE ({apart.idxmax()})"
     if apart.max() <= SMALL_DIFFERENCE:
-        return f"{method} and the posterior agree within {by}, and {checked}."
+        far = "" if others.empty else f"; {_farthest(others)}"
+        return (
+            f"{method} and the posterior agree on the fixed effects within {by}{far}; "
+            f"{checked}."
+        )
     return (
         f"{method} and the posterior differ by up to {by}: the reading below says "
         f"why; {checked}."
     )
+
+
+def _farthest(others: "pd.Series") -> str:
+    """How far apart the SDs and correlations are at most, and which it is."""
+    return f"on the others within {number(others.max(), 2)} SE ({others.idxmax()})"
 
 
 def _some(parts: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,46 @@ def simulated(rows: int, effects: int) -> "pd.DataFrame":
     return pd.DataFrame({"y": y, **columns, "g": g})
 
 
+def experiment(
+    subjects: int, items: int, *, lists: bool = False, missing: float = 0.0
+) -> "pd.DataFrame":
+    """rt, condition, subj and item: everybody sees every item in both conditions.
+
+    With `lists` in one, by a Latin square of two lists; `missing` is the share of rows
+    that are lost at random.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(subjects + items)
+    s, i, c = (own.ravel() for own in np.mgrid[:subjects, :items, :2])
+    kept = (s + i) % 2 == c if lists else np.ones(len(s), bool)
+    kept &= rng.random(len(s)) >= missing
+    s, i, condition = s[kept], i[kept], c[kept] - 0.5
+    bs = rng.normal(size=(subjects, 2)) * [80.0, 30.0]
+    bi = rng.normal(size=(items, 2)) * [50.0, 20.0]
+    slope = 40.0 + bs[s, 1] + bi[i, 1]
+    rt = 600.0 + bs[s, 0] + bi[i, 0] + condition * slope
+    return pd.DataFrame(
+        {
+            "rt": rt + 120.0 * rng.normal(size=len(s)),
+            "condition": condition,
+            "subj": pd.Categorical([f"s{own:02d}" for own in s]),
+            "item": pd.Categorical([f"i{own:02d}" for own in i]),
+        }
+    )
+
+
+SLOPES = "rt ~ condition + (condition | subj) + (condition | item)"
+ON_ONE = "rt ~ condition + (condition | subj) + (1 | item)"
+NONE = "rt ~ condition + (1 | subj) + (1 | item)"
+
+
+def _experiment(name: str, formula: str, *size: int, **design: object) -> Case:
+    """A crossed experiment."""
+    load = partial(experiment, *size, **design)  # pyright: ignore[reportArgumentType]
+    return Case(name, "experiments", formula, load)
+
+
 def _simulated_case(rows: int, effects: int) -> Case:
     """Simulated rows with 1 to 3 correlated effects per group."""
     right = " + ".join(["1", *(f"x{j}" for j in range(1, effects))])
@@ -100,6 +141,14 @@ CASES = (
     _public("Machines", "Machines", "score ~ Machine + (0 + Machine | Worker)"),
     _public("InstEval A", "InstEval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)"),
     _public("InstEval B", "InstEval", "y ~ service * dept + (1 | s) + (1 | d)"),
+    _experiment("30 x 24, slopes on both", SLOPES, 30, 24),
+    _experiment("30 x 24, 5% missing", SLOPES, 30, 24, missing=0.05),
+    _experiment("30 x 24, two lists", SLOPES, 30, 24, lists=True),
+    _experiment("30 x 24, slopes on one", ON_ONE, 30, 24),
+    _experiment("30 x 24, intercepts", NONE, 30, 24),
+    _experiment("20 x 16, two lists", SLOPES, 20, 16, lists=True),
+    _experiment("60 x 80, two lists", SLOPES, 60, 80, lists=True),
+    _experiment("60 x 80, 5% missing", SLOPES, 60, 80, missing=0.05),
     *(_simulated_case(rows, effects) for effects in (1, 2, 3) for rows in SIZES),
 )
 

@@ -3,7 +3,8 @@
 `run.py coverage --sets 1000`: coverage and width of every interval of a group SD.
 
 small: our posterior against PyMC's and bambi's, two small data sets. engine: one
-evaluation, REML and posterior against lme4, public data. classical: tests, intervals
+evaluation, REML and posterior against lme4, public data. experiments: as engine, of
+subjects crossed with items. classical: tests, intervals
 and power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows,
 and the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in a fresh process.
 Nothing here asserts a time. A new case goes into `cases.py`, a new sampler into
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from process import HERE, MARK, ONE_THREAD, heading
 
-SUITES = ("small", "engine", "classical", "large")
+SUITES = ("small", "engine", "experiments", "classical", "large")
 
 
 def report_suite(suite: str, options: argparse.Namespace) -> str:
