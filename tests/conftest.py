@@ -26,6 +26,7 @@ import typechecks  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
+    from report_cases import Fits
 
     from bayeslmm import Model
 
@@ -81,6 +82,16 @@ def gaps() -> "Model":
     data.loc[:2, "score"] = float("nan")
     data.loc[5, "edu"] = float("nan")
     return Model("score ~ edu + (edu | classroom)", data)
+
+
+@pytest.fixture(scope="session")
+def gaps_fits(gaps: "Model") -> "Fits":
+    """Both fits of these classrooms."""
+    from report_cases import Fits
+    from sampling import sample_unchecked
+
+    post = sample_unchecked(gaps, draws=250, chains=2, seed=1)
+    return Fits(gaps, gaps.fit_reml(), post)
 
 
 @pytest.fixture

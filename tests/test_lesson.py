@@ -281,12 +281,18 @@ def test_names_in_sentences():
 
 
 def test_the_command_writes_a_page(rows, tmp_path):
-    rows.to_csv(tmp_path / "rows.csv", index=False)
+    rows.assign(x=rows["x"].where(rows.index > 0)).to_csv(
+        tmp_path / "rows.csv", index=False
+    )
     page, data = tmp_path / "page.html", str(tmp_path / "rows.csv")
     command = ["lesson", data, "y ~ x + (x | g)", "--reml-only", "--out"]
     done = CliRunner().invoke(app, [*command, str(page), "--effect", "Intercept"])
     assert done.exit_code == 0, done.output
-    assert "How much does each g borrow" in page.read_text(encoding="utf-8")
+    dropped = "48 of 49 rows used; 1 dropped for missing values in x (1)"
+    assert dropped in done.output
+    text = page.read_text(encoding="utf-8")
+    assert "How much does each g borrow" in text
+    assert dropped in text
     done = CliRunner().invoke(app, [*command, str(tmp_path / "none" / "page.html")])
     assert done.exit_code == 3
     assert not (tmp_path / "none").exists()

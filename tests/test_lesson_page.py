@@ -18,11 +18,14 @@ from lesson_cases import (
 from playwright.sync_api import sync_playwright
 from report_cases import Fits
 from sampling import sample_unchecked, unchecked
-from scipy.special import ndtri
+from scipy.special import logsumexp, ndtri
 
 import bayeslmm as lmm
-from bayeslmm.comparison import lesson as numbers
+from bayeslmm.comparison import lesson as numbers, lesson_left_out
 from bayeslmm.comparison.lesson import find_lesson
+from bayeslmm.posterior.left_out import leaving
+from bayeslmm.posterior.visits import log_target
+from bayeslmm.posterior.weighted import weighted_points
 from bayeslmm.priors.density import form_logp
 from bayeslmm.priors.scale import scaled_form
 
@@ -346,22 +349,45 @@ def restricted(own, cov):
     return -0.5 * (sum(logs) + left @ inv @ left)
 
 
-def test_without_a_level_the_curve_has_the_likelihood_of_the_others(sampled):
-    """The density times the ratio of both likelihoods, sigma held, up to its area."""
-    lesson, page = sampled
-    own, gone = columns_of(lesson), 5
-    page.set("by", "1")
+def curve_change(page, gone):
+    """SDs of the curve's table, and what its log changes by without a level."""
     page.set("level", str(gone))
     before = page.table("curve")
     page.set("drop", True)
     after = page.table("curve")
     page.set("drop", False)
-    page.set("by", "0")
-    left = rows_without(own, gone)
-    ratios = [
-        restricted(left, covariance_at(lesson, sd))
-        - restricted(own, covariance_at(lesson, sd))
-        for sd in before[:, 0]
-    ]
-    found = np.log(after[:, 2] / before[:, 2])
-    np.testing.assert_allclose(np.diff(found), np.diff(ratios), atol=1e-6)
+    return before[:, 0], np.log(after[:, 2] / before[:, 2])
+
+
+def test_without_a_level_all_else_is_integrated_out(sampled):
+    """Against sums over sigma of the target of the other rows, by a fine grid."""
+    lesson, page = sampled
+    sds, found = curve_change(page, 5)
+    target = weighted_points(lesson.post).target
+    place, sigma = target.space.place("1|g_sigma"), target.space.sigma
+    left = leaving(lesson.post.model, target, "g").without(5)
+    logs = np.log(lesson.dial.reml.sigma) + np.linspace(-1.5, 1.5, 301)
+
+    def margin(own, sd):
+        x = np.tile(target.start, (len(logs), 1))
+        x[:, sigma], x[:, place] = logs, np.log(sd)
+        return logsumexp([log_target(own, one) for one in x])
+
+    near = lesson.post.density("1|g_sigma", grid=sds)["density"] > 1e-3
+    want = [margin(left, sd) - margin(target, sd) for sd in sds[near]]
+    np.testing.assert_allclose(np.diff(found[near]), np.diff(want), atol=2e-3)
+
+
+def test_where_it_cannot_be_the_likelihood_of_the_others_is_taken(
+    sampled, folder, browser, monkeypatch
+):
+    """The density times the ratio of both likelihoods, sigma held."""
+    monkeypatch.setattr(lesson_left_out, "MOST_VALUES", 0)
+    fit = Fits(sampled[0].post.model, sampled[0].dial.reml, sampled[0].post)
+    lesson, page = made(fit, folder, browser, "held")
+    own, left = (columns_of(lesson), rows_without(columns_of(lesson), 5))
+    sds, found = curve_change(page, 5)
+    covs = [covariance_at(lesson, sd) for sd in sds]
+    want = [restricted(left, one) - restricted(own, one) for one in covs]
+    np.testing.assert_allclose(np.diff(found), np.diff(want), atol=1e-6)
+    assert "held at the REML fit" in page.page.inner_text("#one-title ~ .small")

@@ -120,9 +120,6 @@ def results(fits):
     yield "propriety", fits.null.model.propriety()
     yield "matrices", fits.null.matrices()
     yield "quadrature", fits.null.model.quadrature()
-    yield "evidence", fits.null.model.log_evidence()
-    wider = lmm.Model("score ~ edu + (1 | classroom)", fits.data)
-    yield "factor", lmm.bayes_factor(fits.null.model, wider, seed=1)
     yield "profile", fits.null.profile()
     yield "summary", fits.reml.summary()
     yield "levels", fits.post.ranef()
@@ -181,10 +178,8 @@ def test_no_card_raises_whatever_a_fit_lacks(fits, tmp_path):
         lmm.Fit(model, None, fits.post),
         lmm.Fit(model, fits.ml, None),
         chances,
-        lmm.Fit(cast("lmm.Model", chances.model), None, chances),
         no_fixed,
         opened,
-        opened.reml,
         opened.posterior,
         singular(),
     ):

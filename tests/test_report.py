@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_cases import Fits
-from sampling import sample_unchecked, unchecked
+from sampling import unchecked
 
 import bayeslmm as lmm
 from bayeslmm.comparison import answer
@@ -25,10 +25,9 @@ from bayeslmm.reporting.text import print_header, print_table
 
 
 @pytest.fixture(scope="module")
-def fits(gaps):
+def fits(gaps_fits):
     """Both fits of simulated classrooms, some rows missing."""
-    post = sample_unchecked(gaps, draws=250, chains=2, seed=1)
-    return Fits(gaps, gaps.fit_reml(), post)
+    return gaps_fits
 
 
 # --- tables ---------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def test_report_of_the_posterior_alone(fits):
 
 def test_report_of_a_partial_posterior_says_so(fits, page):
     status = SamplingStatus(2, 250, partial=True)
-    partial = Fits(fits.model, fits.reml, replace(fits.posterior, status=status))
+    partial = Fits(fits.model, posterior=replace(fits.posterior, status=status))
     with unchecked():
         assert 'class="warning"' in report_html(partial)
     assert 'class="warning"' not in page[0]
@@ -233,6 +232,16 @@ def test_names_are_escaped_in_the_report():
         text = report_html(Fits(model, model.fit_reml()))
     assert "<b>room" not in text
     assert "&lt;b&gt;room" in text
+
+
+def test_what_to_cite_is_in_the_report(page, gaps, fits):
+    words, *cited = lmm.Fit(gaps, fits.reml, fits.posterior).cite()
+    assert words.startswith(f"We fitted the linear mixed model {gaps.formula.text}")
+    assert "4 chains" not in words
+    assert "2 chains of 250 draws" in words
+    assert len(cited) == len(set(cited)) > 4
+    said = " ".join(page[1].words)
+    assert all(line in said for line in (words, *cited))
 
 
 def test_fit_writes_its_report(fits, tmp_path):

@@ -280,6 +280,12 @@ class Fit:
         own = as_path(path, "path")
         return Sentences(save_results(self, own, force=force))
 
+    def cite(self) -> Sentences:
+        """Words for the methods section, then what to cite, with versions."""
+        from bayeslmm.reporting.citation import citation
+
+        return Sentences(citation(self.model, self.reml, self.posterior))
+
     def tables(self, **options: Any) -> "PaperTables":  # noqa: ANN401
         """Tables for a paper, REML beside the posterior, in every format.
 

@@ -69,20 +69,24 @@ def lesson(
         from bayeslmm.api.both import Fit
         from bayeslmm.cli.models import make_model
         from bayeslmm.reporting.lesson import check_place, lesson as write
+        from bayeslmm.reporting.text import print_diagnosis, print_header, print_lines
 
         warnings.simplefilter("ignore", BayesLMMWarning)  # the page says them
         check_place(out)
         stage.doing = f"reading {data.name}"
         table = read_table(data, sep, decimal, encoding, na, sheet)
         model = make_model(table, formula, priors, "gaussian", weights, residual)
+        console = shell_console()
+        print_header(console, model)
         stage.doing = "fitting by REML"
         reml, post = model.fit_reml(), None
         if not reml_only:
             stage.doing = "sampling, after the fit by REML"
             post = model.sample(draws=draws, chains=chains, seed=seed)
+            print_diagnosis(console, post.diagnose())
         stage.doing = f"writing {out}"
         collect_again()
         fit = Fit(model, reml, post)
         page = write(fit, out, term=term, effect=effect)
         size = page.stat().st_size / 1000
-        shell_console().print(f"{page}: {size:.0f} kB, open it in a browser")
+        print_lines(console, ["", f"{page}: {size:.0f} kB, open it in a browser"])

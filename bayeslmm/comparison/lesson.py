@@ -19,6 +19,7 @@ from bayeslmm.comparison.blocks import find_block
 from bayeslmm.comparison.dial import Dial, Estimates, find_dial
 from bayeslmm.comparison.lesson_curve import SdCurve, sd_curve
 from bayeslmm.comparison.lesson_equations import LessonEquations, lesson_equations
+from bayeslmm.comparison.lesson_left_out import WithoutLevels, without_levels
 from bayeslmm.comparison.lines import (
     LineColumns,
     Predictor,
@@ -87,6 +88,8 @@ class Lesson:
         On the axis of the SD.
     curve : SdCurve or None
         Posterior of the SD; None where there is none in closed form.
+    without : WithoutLevels or None
+        The same without each level shown, where all else can be integrated out.
     predictor : Predictor or None
         On the x axis of the panels; None without rows in memory.
     panels : tuple of Panel
@@ -104,6 +107,7 @@ class Lesson:
     own: Float[np.ndarray, " j"]
     marks: Marks
     curve: SdCurve | None
+    without: WithoutLevels | None
     predictor: Predictor | None
     panels: tuple[Panel, ...]
     adjusted: bool
@@ -182,9 +186,10 @@ def find_lesson(
     scale = math.sqrt(dial.halfway * (found or dial.halfway))
     own = _own(dial)
     shown = choose_shown(dial, own)
-    curve = None
+    curve, without = None, None
     if post is not None and post.method != "joint":
         curve = sd_curve(post, dial.label)
+        without = without_levels(post, dial.label, dial.block.group, shown)
     predictor, panels, adjusted = _panels(dial, shown)
     return Lesson(
         dial=dial,
@@ -196,6 +201,7 @@ def find_lesson(
         own=own,
         marks=_marks(dial, post, curve, prob),
         curve=curve,
+        without=without,
         predictor=predictor,
         panels=panels,
         adjusted=adjusted,

@@ -27,7 +27,6 @@ from bayeslmm.marginal.fixed import (
     log_density_given,
     solve_beta,
 )
-from bayeslmm.marginal.kernels import blocked
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
@@ -131,10 +130,27 @@ def gram(
     stats: Statistics, relative: Factors
 ) -> tuple[float, Float[np.ndarray, "w w"]]:
     """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
-    kernel, G = stats.solver.kernels.gram, stats.WW.copy()
-    if kernel is None:
+    if stats.solver.kernels.grams is None:
         done = eliminate(stats, relative)
         return done.log_det, done.G
-    log_det = kernel(*stats.solver.arrays, stats.lead.join(relative), G)
-    blocked.mirror_in_place(G)
-    return log_det, G
+    log_dets, G = grams(stats, stats.layout.join(relative)[None])
+    return float(log_dets[0]), G[0]
+
+
+def grams(
+    stats: Statistics, relative: Float[np.ndarray, "r b k k"]
+) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r w w"]]:
+    """The same at r points, in one compiled call if the solver has it.
+
+    Points are relative factors of the blocks, padded (`Layout.join`).
+    """
+    kernel, r = stats.solver.kernels.grams, len(relative)
+    log_dets, G = np.empty(r), np.empty((r, *stats.WW.shape))
+    if kernel is not None:
+        points = np.ascontiguousarray(relative if stats.m else relative[:, 0])
+        kernel(*stats.solver.arrays, stats.WW, points, log_dets, G)
+        return log_dets, G
+    for i, own in enumerate(relative):
+        done = eliminate(stats, stats.layout.cut_square(own))
+        log_dets[i], G[i] = done.log_det, done.G
+    return log_dets, G

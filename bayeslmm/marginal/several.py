@@ -65,7 +65,9 @@ class Filled:
     """
 
     arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(filled.filled_density, draws.filled_fixed)
+    kernels: ClassVar[Kernels] = Kernels(
+        filled.filled_density, draws.filled_fixed, grams=filled.filled_grams
+    )
 
     @classmethod
     def of(
@@ -104,7 +106,9 @@ class Exchangeable:
     arrays: tuple[np.ndarray, ...]
     layout: Layout
     classes: Classes
-    kernels: ClassVar[Kernels] = Kernels(filled.filled_density, draws.filled_fixed)
+    kernels: ClassVar[Kernels] = Kernels(
+        filled.filled_density, draws.filled_fixed, grams=filled.filled_grams
+    )
 
     @classmethod
     def of(cls, sums: Sums, layout: Layout, classes: Classes) -> "Exchangeable":

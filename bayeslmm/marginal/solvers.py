@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.kernels import draws, pairs, pooled, single
+from bayeslmm.marginal.kernels import draws, single
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
 from bayeslmm.marginal.statistics import Factors, Kernels, Lead, Projection, Statistics
 
@@ -41,7 +41,7 @@ class Pooled:
         single.pooled_density,
         draws.pooled_fixed,
         single.pooled_profiles,
-        pooled.pooled_gram,
+        single.pooled_grams,
     )
 
     @classmethod
@@ -71,16 +71,6 @@ class Pooled:
         return PER_CALL + PER_CLASS * len(self.arrays[0])
 
 
-def _pairs_gram(
-    A: Float[np.ndarray, "3 j"],
-    F: Float[np.ndarray, "k w j"],
-    factor: Float[np.ndarray, "k k"],
-    G: Float[np.ndarray, "w w"],
-) -> float:
-    """Log determinant; G is filled."""
-    return pairs.pairs_gram(A, F, factor, G, np.empty((4, A.shape[1])))
-
-
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Two effects for each level, structures of arrays that vectorise.
@@ -90,7 +80,10 @@ class Pairs:
 
     arrays: tuple[np.ndarray, ...]
     kernels: ClassVar[Kernels] = Kernels(
-        single.pairs_density, draws.pairs_fixed, single.pairs_profiles, _pairs_gram
+        single.pairs_density,
+        draws.pairs_fixed,
+        single.pairs_profiles,
+        single.pairs_grams,
     )
 
     @classmethod
@@ -124,7 +117,10 @@ class Levels:
 
     arrays: tuple[np.ndarray, ...]
     kernels: ClassVar[Kernels] = Kernels(
-        single.levels_density, draws.levels_fixed, single.levels_profiles
+        single.levels_density,
+        draws.levels_fixed,
+        single.levels_profiles,
+        single.levels_grams,
     )
 
     @classmethod

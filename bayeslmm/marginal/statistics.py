@@ -173,7 +173,7 @@ class Kernels(NamedTuple):
     density: Callable[..., tuple[float, float]] | None = None
     fixed: Callable[..., None] | None = None
     profiles: Callable[..., None] | None = None
-    gram: Callable[..., float] | None = None
+    grams: Callable[..., None] | None = None
 
 
 @runtime_checkable

@@ -216,9 +216,7 @@ def _by_lattices(
         if last is not None and growth * len(last.nodes) > MOST_POINTS:
             break
         try:
-            own = grow_lattice(
-                target, normal, step * unit, flat, cut, cores, fixed=False
-            )
+            own = grow_lattice(target, normal, step * unit, flat, cut, cores)
         except ModelError:  # too wide for a lattice
             return None
         if last is not None:

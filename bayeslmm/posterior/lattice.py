@@ -8,8 +8,8 @@ faster than any power of the step for a smooth density. The axes are those of th
 coordinates, so that the margin of each parameter is on the lattice too.
 """
 
-import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,16 @@ from jaxtyping import Float, Int
 from bayeslmm.errors import ModelError
 from bayeslmm.posterior.mode import Laplace, negative_hessian
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.visits import fixed_visitor, in_threads, log_target
+from bayeslmm.posterior.visits import Visited, visit_many
 
 # A lattice beyond this many points is refused: about a minute of small models.
 MOST_POINTS = 500_000
 # Where the curvature at the mode is less than this, it says nothing about the width.
 LEAST_CURVATURE = 0.05
 
-Node = tuple[int, ...]
+# Bits for the steps along one axis, of 63 for up to four of them.
+BITS = 15
+MIDDLE = 1 << (BITS - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,6 @@ class Lattice:
         return weights / weights.sum()
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """What is computed at one point."""
-
-    log_density: float
-    beta: Float[np.ndarray, " p"]
-    beta_var: Float[np.ndarray, " p"]
-
-
 def unit_steps(target: Target, normal: Laplace) -> Float[np.ndarray, " m"]:
     """SD of each coordinate at the mode given the others: the unit of the step."""
     curvature = np.diag(negative_hessian(target, normal.mode))
@@ -89,8 +82,6 @@ def grow_lattice(
     moments: Int[np.ndarray, " m"],
     cut: float,
     cores: int,
-    *,
-    fixed: bool = True,
 ) -> Lattice:
     """Lattice of all points that matter.
 
@@ -109,9 +100,6 @@ def grow_lattice(
         Log density below the highest at which points end to matter.
     cores : int
         Threads that evaluate points.
-    fixed : bool, default True
-        Whether the fixed effects at each are wanted: the density alone is many times
-        faster, and then theirs are 0.
 
     Returns
     -------
@@ -123,71 +111,95 @@ def grow_lattice(
     ModelError
         If there are more than 500,000 points.
     """
-    visit = (_visitor if fixed else _density)(target, normal, step)
-    front: list[Node] = [(0,) * step.size]
-    found: dict[Node, _Value] = {}
-    while front:
-        if len(found) + len(front) > MOST_POINTS:
+    around = Around(normal.mode, normal.value - cut, step, moments)
+    return grow_around(around, lambda x: visit_many(target, x, cores))
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Where a lattice grows.
+
+    ``mode`` (m,) is its first point, ``least`` the log density at which points end to
+    matter; ``step`` and ``moments`` (m,) are as for `grow_lattice`.
+    """
+
+    mode: Float[np.ndarray, " m"]
+    least: float
+    step: Float[np.ndarray, " m"]
+    moments: Int[np.ndarray, " m"]
+
+
+def grow_around(
+    around: Around, visit: Callable[[Float[np.ndarray, "n m"]], Visited]
+) -> Lattice:
+    """The same of any density, of which `visit` tells at many points."""
+    mode, step = around.mode, around.step
+    nodes = np.zeros((1, step.size), np.int64)
+    seen, rounds = _keys(nodes), [(nodes, visit(mode + nodes * step))]
+    while True:
+        nodes, found = rounds[-1]
+        rise = (np.maximum(nodes * step, 0.0) * around.moments).max(axis=1)
+        matters = found.log_density + rise > around.least
+        keys = _unseen(_keys(_neighbours(nodes[matters])), seen)
+        if not keys.size:
+            break
+        if len(seen) + len(keys) > MOST_POINTS:
             raise ModelError(_too_large(step.size))
-        values = in_threads(visit, front, cores)
-        found.update(zip(front, values, strict=True))
-        rise = (np.maximum(np.array(front) * step, 0.0) * moments).max(axis=1)
-        matters = [
-            node
-            for node, value, up in zip(front, values, rise.tolist(), strict=True)
-            if value.log_density + up > normal.value - cut
-        ]
-        front = sorted({n for node in matters for n in _neighbours(node)} - set(found))
-    return _gather(normal, step, found)
+        seen = np.sort(np.concatenate([seen, keys]), kind="stable")
+        nodes = _nodes(keys, step.size)
+        rounds.append((nodes, visit(mode + nodes * step)))
+    return _gather(mode, step, rounds)
 
 
-def _visitor(target: Target, normal: Laplace, step: Float[np.ndarray, " m"]):  # noqa: ANN202
-    """What computes the density and the fixed effects at a node."""
-    visit_point = fixed_visitor(target)
-
-    def visit(node: Node) -> _Value:
-        """Density and fixed effects at a node."""
-        return _Value(*visit_point(normal.mode + np.array(node) * step))
-
-    return visit
+def _keys(nodes: Int[np.ndarray, "n m"]) -> Int[np.ndarray, " n"]:
+    """One number for each node, in their order."""
+    found = np.zeros(len(nodes), np.int64)
+    for column in nodes.T:
+        found = (found << BITS) + column + MIDDLE
+    return found
 
 
-def _density(target: Target, normal: Laplace, step: Float[np.ndarray, " m"]):  # noqa: ANN202
-    """What computes the density alone at a node."""
-    nothing = np.zeros(target.statistics.p)
+def _unseen(
+    keys: Int[np.ndarray, " n"], seen: Int[np.ndarray, " s"]
+) -> Int[np.ndarray, " u"]:
+    """Those that are new, each once; `seen` are rising.
 
-    def visit(node: Node) -> _Value:
-        """Density at a node."""
-        x = normal.mode + np.array(node) * step
-        return _Value(log_target(target, x), nothing, nothing)
+    By sorting: the hashes of `numpy.unique` collide on such numbers, and take minutes.
+    """
+    keys = np.sort(keys)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    at = np.minimum(np.searchsorted(seen, keys), len(seen) - 1)
+    return keys[seen[at] != keys]
 
-    return visit
+
+def _nodes(keys: Int[np.ndarray, " n"], m: int) -> Int[np.ndarray, "n m"]:
+    """The nodes of their numbers."""
+    shifts = BITS * np.arange(m - 1, -1, -1)
+    return ((keys[:, None] >> shifts) & (2 * MIDDLE - 1)) - MIDDLE
 
 
-def _neighbours(node: Node) -> list[Node]:
-    """The nodes one step away along an axis."""
-    return [
-        (*node[:axis], node[axis] + move, *node[axis + 1 :])
-        for axis, move in itertools.product(range(len(node)), (-1, 1))
-    ]
+def _neighbours(nodes: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "n2m m"]:
+    """The nodes one step away along an axis, some of them several times."""
+    moves = np.eye(nodes.shape[1], dtype=np.int64)
+    moves = np.concatenate([moves, -moves])
+    return (nodes[:, None] + moves).reshape(-1, nodes.shape[1])
 
 
 def _gather(
-    normal: Laplace, step: Float[np.ndarray, " m"], found: dict[Node, _Value]
+    mode: Float[np.ndarray, " m"],
+    step: Float[np.ndarray, " m"],
+    rounds: list[tuple[Int[np.ndarray, "_n m"], Visited]],
 ) -> Lattice:
-    """The points that have density, as arrays."""
-    kept = sorted(
-        node for node, value in found.items() if value.log_density > -math.inf
+    """The points that have density, in the order of their nodes."""
+    nodes = np.concatenate([nodes for nodes, _ in rounds])
+    logp, beta, variance = (
+        np.concatenate([getattr(found, name) for _, found in rounds])
+        for name in ("log_density", "beta", "beta_var")
     )
-    nodes = np.array(kept, dtype=np.int64)
-    return Lattice(
-        step=step,
-        nodes=nodes,
-        x=normal.mode + nodes * step,
-        log_density=np.array([found[node].log_density for node in kept]),
-        beta=np.array([found[node].beta for node in kept]),
-        beta_var=np.array([found[node].beta_var for node in kept]),
-    )
+    kept = np.flatnonzero(logp > -math.inf)
+    kept = kept[np.argsort(_keys(nodes[kept]))]
+    x = mode + nodes[kept] * step
+    return Lattice(step, nodes[kept], x, logp[kept], beta[kept], variance[kept])
 
 
 def _too_large(m: int) -> str:

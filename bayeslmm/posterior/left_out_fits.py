@@ -93,7 +93,7 @@ def refit_without(
     if isinstance(whole, Lattice):
         step = STEP * unit_steps(target, normal)
         flat = np.zeros(len(step), np.int64)
-        rest = grow_lattice(target, normal, step, flat, CUT, cores, fixed=False)
+        rest = grow_lattice(target, normal, step, flat, CUT, cores)
         return Refit(whole.log_integral - rest.log_integral, 0.0)
     x, weights = _points(target, normal, seed, cores)
     values = densities(leaving.target, x, cores) - densities(target, x, cores)

@@ -18,7 +18,6 @@ from scipy.special import ndtr
 from bayeslmm.design.space import Parameter
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
-from bayeslmm.posterior.smoothed import smoothed_quantiles
 from bayeslmm.posterior.target import Target
 
 # Points between two nodes at which a margin is interpolated for its quantiles.
@@ -56,13 +55,10 @@ def mean_sd(
         return mean, math.sqrt(
             float(lattice.weights @ (variances + (means - mean) ** 2))
         )
-    place = _coordinate_of(parameter, target)
-    if place is None:
-        values, weights = values_at(parameter, target, lattice.x), lattice.weights
-    else:
-        margin = _margin(lattice, place)
-        values = _along(parameter, target, place, margin.nodes)
-        weights = margin.weights
+    place = _place(parameter, target)
+    margin = _margin(lattice, place)
+    values = _along(parameter, target, place, margin.nodes)
+    weights = margin.weights
     mean = float(weights @ values)
     return mean, math.sqrt(float(weights @ (values - mean) ** 2))
 
@@ -78,9 +74,7 @@ def quantiles(
         own = parameter.index[0]
         means, sds = lattice.beta[:, own], np.sqrt(lattice.beta_var[:, own])
         return mixture_quantiles(lattice.weights, means, sds, probabilities)
-    place = _coordinate_of(parameter, target)
-    if place is None:
-        return _derived_quantiles(parameter, target, lattice, probabilities)
+    place = _place(parameter, target)
     margin = _margin(lattice, place)
     at = np.array([margin.quantile(probability) for probability in probabilities])
     return _along(parameter, target, place, at).tolist()
@@ -135,7 +129,14 @@ def _margin(lattice: Lattice, axis: int) -> Margin:
     return Margin(nodes, np.exp(log_weights), lambda p: float(inverse(p)))
 
 
-def _coordinate_of(parameter: Parameter, target: Target) -> int | None:
+def _place(parameter: Parameter, target: Target) -> int:
+    """The coordinate that a parameter is a function of."""
+    place = coordinate_of(parameter, target)
+    assert place is not None, "else its lattice is that of `origin`"
+    return place
+
+
+def coordinate_of(parameter: Parameter, target: Target) -> int | None:
     """The coordinate that an SD, correlation or sigma is a function of.
 
     None if there are several, as at the origin of the data where a term's priors refer
@@ -155,25 +156,6 @@ def values_at(
     """Values of an SD or a correlation of the data's columns, or sigma, at points."""
     spreads = [sd_corr_draws(factors) for factors in target.factors(x)]
     return parameter.read(np.empty(0), spreads, target.space.scalars(x))
-
-
-def _derived_quantiles(
-    parameter: Parameter,
-    target: Target,
-    lattice: Lattice,
-    probabilities: tuple[float, ...],
-) -> list[float]:
-    """Quantiles of a function of several coordinates, on an unbounded scale."""
-
-    def working(x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
-        """Values without bounds."""
-        return parameter.working(values_at(parameter, target, x))
-
-    assert parameter.term is not None, "others have a coordinate of their own"
-    where = target.space.of_term(parameter.term)
-    axes = range(where.start, where.stop)
-    found = smoothed_quantiles(lattice, axes, working, probabilities)
-    return parameter.natural(np.array(found)).tolist()
 
 
 def _along(

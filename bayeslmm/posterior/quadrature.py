@@ -21,10 +21,16 @@ from bayeslmm.errors import (
     nearest_names,
     warn_user,
 )
-from bayeslmm.posterior.lattice import MOST_POINTS, Lattice, grow_lattice, unit_steps
+from bayeslmm.posterior.lattice import (
+    MOST_POINTS,
+    Lattice,
+    grow_lattice,
+    unit_steps,
+)
 from bayeslmm.posterior.margins import mean_sd, quantiles
 from bayeslmm.posterior.mode import Laplace, laplace
 from bayeslmm.posterior.options import available_cores
+from bayeslmm.posterior.origin import Views, find_origin
 from bayeslmm.posterior.tables import hide_missing
 from bayeslmm.posterior.tails import Tails, find_tails
 from bayeslmm.posterior.target import Target, make_target
@@ -73,6 +79,8 @@ class Quadrature:
         Change of the log evidence from the lattice before.
     converged : bool
         Whether all errors are within the tolerance.
+    views : Views
+        Which lattice tells of which parameter.
     """
 
     model: ModelSpec
@@ -84,6 +92,7 @@ class Quadrature:
     log_evidence: float
     error: float
     converged: bool
+    views: Views
 
     def summary(self) -> "pd.DataFrame":
         """Every parameter with its interval and its error.
@@ -123,7 +132,8 @@ class Quadrature:
         if label not in found:
             raise ModelError(f"No parameter {label!r}.{nearest_names(label, found)}")
         check_fraction(probability, "probability")
-        return quantiles(found[label], self.target, self.lattice, (probability,))[0]
+        parameter = found[label]
+        return quantiles(parameter, *self.views.of(parameter), (probability,))[0]
 
     @property
     def reason(self) -> str:
@@ -229,17 +239,23 @@ def quadrature(
         log_evidence=math.nan if flat else refined.lattice.log_integral,
         error=refined.error,
         converged=refined.converged,
+        views=refined.views,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Refined:
-    """The finest lattice, its table, and the change from the one before."""
+    """The finest lattices, their table, and the change from the one before."""
 
-    lattice: Lattice
+    views: Views
     table: "pd.DataFrame"
     error: float
     converged: bool
+
+    @property
+    def lattice(self) -> Lattice:
+        """That of the model's coordinates."""
+        return self.views.own[1]
 
 
 def _refine(
@@ -252,7 +268,7 @@ def _refine(
     cores: int,
 ) -> _Refined:
     """Finer lattices until two agree, or to the finest."""
-    unit = unit_steps(target, normal)
+    unit, origin = unit_steps(target, normal), find_origin(model, target)
     last: _Refined | None = None
     for i, step in enumerate(STEPS):
         finer = (STEPS[i - 1] / step) ** len(unit) if i else 1.0
@@ -260,17 +276,21 @@ def _refine(
             break  # what there is has its error beside it
         cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
         lattice = grow_lattice(target, normal, step * unit, tails.moments, cut, cores)
-        table = _table(model, target, lattice, tails, prob)
+        views = Views((target, lattice), None)
+        if origin is not None:
+            there = origin.lattice(normal.mode, step, unit, tails.moments, cut, cores)
+            views = Views((target, lattice), (origin.here, there))
+        table = _table(model, views, tails, prob)
         if last is None:
             table["error"] = np.inf
-            last = _Refined(lattice, table, math.inf, False)
+            last = _Refined(views, table, math.inf, False)
             continue
         error = abs(lattice.log_integral - last.lattice.log_integral)
         table["error"] = _largest_change(table, last.table)
         converged = error <= tolerance and bool(
             (table["error"] <= tolerance * _spread(table)).all()
         )
-        last = _Refined(lattice, table, error, converged)
+        last = _Refined(views, table, error, converged)
         if converged:
             break
     assert last is not None, "there are steps"
@@ -279,8 +299,7 @@ def _refine(
 
 def _table(
     model: ModelSpec,
-    target: Target,
-    lattice: Lattice,
+    views: Views,
     tails: Tails,
     prob: float,
 ) -> "pd.DataFrame":
@@ -293,8 +312,9 @@ def _table(
     ends = (0.5, 0.5 - 0.5 * prob, 0.5 + 0.5 * prob)
     rows = []
     for parameter in wanted:
-        mean, sd = mean_sd(parameter, target, lattice)
-        median, lower, upper = quantiles(parameter, target, lattice, ends)
+        where = views.of(parameter)
+        mean, sd = mean_sd(parameter, *where)
+        median, lower, upper = quantiles(parameter, *where, ends)
         rows.append((parameter.component, mean, median, sd, lower, upper))
     index = label_index(wanted)
     columns = pd.Index(["component", "mean", "median", "sd", "lower", "upper"])

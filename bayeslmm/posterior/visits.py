@@ -9,19 +9,25 @@ the number of threads.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.marginal import log_density
+from bayeslmm.marginal.likelihood import grams
+from bayeslmm.marginal.many import Grams, many_coefficients
 from bayeslmm.marginal.points import density_with_coefficients
-from bayeslmm.posterior.kernels.coordinates import FARTHEST
+from bayeslmm.posterior.kernels.coordinates import FARTHEST, log_priors
 from bayeslmm.posterior.target import Target
 
 # Points that a thread takes at a time: few, so that all threads end together, but where
 # there are many points, so many that handing them out costs nothing.
 MOST_AT_A_TIME = 64
 HANDS_PER_THREAD = 8
+# Points of one run of `visit_many`: their matrices stay in the cache.
+MANY = 1024
 
 
 def is_far(target: Target, x: Float[np.ndarray, " m"]) -> bool:
@@ -79,6 +85,57 @@ def fixed_visitor(target: Target) -> Callable[[Float[np.ndarray, " m"]], Fixed]:
         return value, base + turn @ fixed.beta, variance
 
     return visit
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """What is known at n points.
+
+    ``log_density`` (n,), minus infinity where impossible; mean ``beta`` and variance
+    ``beta_var`` (n, p) of the fixed effects given each point, units of the data.
+    """
+
+    log_density: Float[np.ndarray, " n"]
+    beta: Float[np.ndarray, "n p"]
+    beta_var: Float[np.ndarray, "n p"]
+
+
+def visit_many(target: Target, x: Float[np.ndarray, "n m"], cores: int) -> Visited:
+    """Log density, and the fixed effects given it, at many points.
+
+    Runs of points in compiled loops where there is a kernel, else one by one; in
+    threads either way.
+    """
+    if target.compiled is None:
+        found = in_threads(fixed_visitor(target), list(x), cores)
+        logp, beta, variance = zip(*found, strict=True)
+        return Visited(np.array(logp), np.array(beta), np.array(variance))
+    parts = [x[i : i + MANY] for i in range(0, len(x), MANY)]
+    done = in_threads(partial(_visit_run, target), parts, cores)
+    return Visited(*map(np.concatenate, zip(*done, strict=True)))
+
+
+def _visit_run(
+    target: Target, x: Float[np.ndarray, "n m"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n p"], Float[np.ndarray, "n p"]]:
+    """The same for as many points as are handed out at a time."""
+    plan, safe, stats = target.plan, target.conditioned, target.statistics
+    assert plan is not None, "what is compiled has a plan"
+    value = np.empty(len(x))
+    log_priors(np.ascontiguousarray(x), plan.forms, plan.tables, plan.start, value)
+    possible = np.isfinite(value)
+    points = np.where(possible[:, None], x, plan.start)
+    sigma = target.safe_sigma(points)
+    factors = stats.layout.join(target.safe_factors(points))  # one without bar terms
+    factors = np.broadcast_to(factors, (len(x), *factors.shape[-3:]))
+    given = Grams(*grams(stats, factors / sigma[:, None, None, None]), sigma)
+    many = many_coefficients(stats.sums, given, target.beta)
+    value += many.log_density + safe.log_jacobian
+    turn, base = safe.coefficient_turn(), safe.coefficients(np.zeros(stats.p))
+    variance = np.einsum("ij,njk,ik->ni", turn, many.covariance, turn)
+    finite = np.isfinite(value)
+    value[~finite] = -math.inf
+    return value, base + many.beta @ turn.T, variance
 
 
 def or_impossible(value: float) -> float:

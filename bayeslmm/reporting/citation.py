@@ -13,6 +13,7 @@ from bayeslmm.tables.numbers import listed
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
     from bayeslmm.reml.fit import RemlFit
+    from bayeslmm.spec import ModelSpec
 
 # As CITATION.cff has it, and as the packages ask to be cited.
 OWN = (
@@ -83,6 +84,14 @@ def references(reml: "RemlFit | None", post: "Posterior | None") -> tuple[str, .
         if reml.model.design.p:
             found.append(SATTERTHWAITE)
     return tuple(found)
+
+
+def citation(
+    model: "ModelSpec", reml: "RemlFit | None", post: "Posterior | None"
+) -> tuple[str, ...]:
+    """Words for the methods section, then the references."""
+    given = model.said, model.priors, model.family
+    return methods_sentence(*given, reml, post), *references(reml, post)
 
 
 def methods_sentence(

@@ -14,7 +14,14 @@ import pandas as pd
 
 from bayeslmm.comparison.model_rows import merged, model_rows
 from bayeslmm.design.space import SIGMA
-from bayeslmm.errors import ModelError, check_names, check_text, nearest_names, repeated
+from bayeslmm.errors import (
+    ModelError,
+    NotSavedError,
+    check_names,
+    check_text,
+    nearest_names,
+    repeated,
+)
 from bayeslmm.posterior.fit import Posterior
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.reporting.tables import OTHERS, RESIDUALS, others_section
@@ -95,6 +102,11 @@ def _sides(given: Any, place: int) -> list[RemlFit | Posterior]:  # noqa: ANN401
         return [given]
     found = [getattr(given, name, None) for name in ("reml", "posterior")]
     held = [fit for fit in found if isinstance(fit, RemlFit | Posterior)]
+    if not held and hasattr(given, "posterior"):
+        raise NotSavedError(
+            f"Model {place} of the table has neither a REML fit nor draws: it was "
+            "saved without. fit.model.fit_reml() and fit.model.sample() make them."
+        )
     if not held:
         raise ModelError(
             f"Model {place} of the table is a {type(given).__name__}, and a table is "

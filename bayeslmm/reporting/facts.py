@@ -57,6 +57,13 @@ class Shrinkage:
     paths: "tuple[pd.DataFrame, ...]"
     factors: "pd.DataFrame | None"
 
+    @property
+    def column(self) -> str:
+        """Which pooling is told: the posterior's mean where there is one."""
+        drawn = "pooling_mean" in self.table.columns
+        known = drawn and bool(self.table["pooling_mean"].notna().any())
+        return "pooling_mean" if known else "pooling"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -45,17 +45,17 @@ def _data(facts: "Facts") -> str:
 def _pooling(facts: "Facts") -> str:
     """How far the usual level is pooled, effect by effect."""
     assert facts.shrinkage is not None
-    said = []
+    said, column = [], facts.shrinkage.column
     for (group, effect), own in facts.shrinkage.table.groupby(
         ["group", "effect"], sort=False
     ):
-        share = f"{number(100.0 * float(own['pooling'].median()), 0)}%"
+        share = f"{number(100.0 * float(own[column].median()), 0)}%"
         said.append(f"{share} in {effect} ({group})")
     more = len(said) - MOST_NAMED
     shown = said[:MOST_NAMED] + ([f"{more} more"] if more > 0 else [])
     return (
-        f"Partial pooling moves the usual level towards its centre by {listed(shown)}; "
-        f"0% is its own regression, 100% the centre."
+        f"The usual level is pooled by {listed(shown)}: so much of an effect's "
+        "variance its own rows leave; 0% is no pooling, 100% complete pooling."
     )
 
 

@@ -24,6 +24,7 @@ from bayeslmm.comparison.lesson_words import (
 from bayeslmm.errors import ModelError, OutputError, as_path, printable
 from bayeslmm.reml import fit_reml
 from bayeslmm.reml.fit import RemlFit
+from bayeslmm.reporting.describe import account_lines
 from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.lesson_numbers import page_numbers
 from bayeslmm.tables.folding import ends_kept
@@ -92,6 +93,8 @@ def lesson(
     Henderson's equations [1]_ at every step of the slider. The posterior of the SD has
     all other parameters integrated out; another scale of its prior multiplies it by the
     ratio of the two priors. Of more than 200 levels a sample is drawn, and all count.
+    Without a level it is exact where the posterior of all rows reaches; its far tails,
+    which matter with two or three levels, go on in straight lines.
 
     References
     ----------
@@ -227,6 +230,7 @@ def _texts(
     effect, panels = noun_of(found.effect), numbers["panels"]
     return {
         "words": words,
+        "account": _account(found),
         "formula": ends_kept(printable(reml.model.formula.text), LONGEST_FORMULA),
         "rows": f"{count(reml.design.n)} rows, {counted(len(found.own), 'level')}",
         "names": {"effect": effect},
@@ -240,8 +244,10 @@ def _texts(
         "can_scale": curve is not None and curve.can_scale,
         "can_drop": found.equations.gone is not None,
         "panels_said": "" if panels is None else _panels_said(found, panels),
-        "held_for_drop": "all other variance parameters held at "
-        f"the {reml.method} fit, and the fixed effects under a flat prior",
+        "held_for_drop": "all other parameters integrated out"
+        if found.without is not None
+        else f"all other variance parameters held at the {reml.method} fit, and the "
+        "fixed effects under a flat prior",
         "new_said": _new_said(found),
         "alt": {
             "levels": f"The {effect} of each {group}: of its rows alone, and pooled "
@@ -253,6 +259,14 @@ def _texts(
             "table below.",
         },
     }
+
+
+def _account(found: Lesson) -> list[str]:
+    """What became of the rows, and what a reader must know of the draws."""
+    lines = account_lines(found.dial.reml.design.account)
+    if found.post is not None and not found.post.status.clean:
+        lines.append(found.post.status.message)
+    return [printable(line) for line in lines]
 
 
 def _panels_said(found: Lesson, panels: dict[str, Any]) -> str:

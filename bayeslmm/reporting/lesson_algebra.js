@@ -275,8 +275,33 @@ const grid = D.curve
   ? D.curve.logDensity.map((_, i) => Math.exp(D.curve.start + i * D.curve.step))
   : [];
 
-/** Log likelihood of the SD without a level, less that with it, on the grid. */
+/** A curve on even nodes, cubic between four of them, straight beyond the ends. */
+function onNodes(values, start, step, x) {
+  const last = values.length - 1,
+    at = (x - start) / step;
+  if (at < 0) return values[0] + at * (values[1] - values[0]);
+  if (at > last) return values[last] + (at - last) * (values[last] - values[last - 1]);
+  const i = Math.min(Math.max(Math.floor(at) - 1, 0), last - 3);
+  let sum = 0;
+  for (let a = i; a < i + 4; a++) {
+    let weight = 1;
+    for (let b = i; b < i + 4; b++) if (b !== a) weight *= (at - b) / (a - b);
+    sum += weight * values[a];
+  }
+  return sum;
+}
+
+/** What the log posterior of the SD changes by without a level, on the grid. */
 function withoutLevel(dropped) {
+  const exact = D.curve.without;
+  if (!exact) return withoutAtFit(dropped);
+  const own = exact.change[dropped];
+  if (own === null) return grid.map(() => NaN);
+  return grid.map((sd) => onNodes(own, exact.start, exact.step, Math.log(sd)));
+}
+
+/** The same by the likelihood, sigma and all other SDs held. */
+function withoutAtFit(dropped) {
   return grid.map((sd) => {
     const whole = reduced(sd),
       all = solved(whole.S, whole.s);

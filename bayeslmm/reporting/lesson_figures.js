@@ -314,8 +314,8 @@ function showCurve() {
     " to ",
     told(high, size(high)),
     state.by === 1 ? "" : ` with a prior ${size(state.by)} times as wide`,
-    state.dropped < 0 ? "." : ", without ",
-    ...(state.dropped < 0 ? [] : [level(state.dropped), "."]),
+    !without ? "." : ", without ",
+    ...(!without ? [] : [level(state.dropped), "."]),
   );
   if (byId("curve-numbers").parentElement.open) fillCurve(now, prior);
 }

@@ -16,6 +16,7 @@ from bayeslmm.comparison.blocks import spread_of
 from bayeslmm.comparison.lesson import LARGEST, Lesson
 from bayeslmm.comparison.lesson_curve import SdCurve
 from bayeslmm.comparison.lesson_equations import LessonEquations
+from bayeslmm.comparison.lesson_left_out import WithoutLevels
 from bayeslmm.comparison.lesson_words import LONGEST, in_sentence, value_digits
 from bayeslmm.errors import printable
 from bayeslmm.plots.style import coefficient_unit
@@ -131,9 +132,23 @@ def _curve(found: Lesson, curve: SdCurve) -> dict[str, Any]:
         "step": float(curve.log_sd[1] - curve.log_sd[0]),
         "logDensity": _flat(curve.log_density),
         "high": BEYOND * max(high, marks.reml, marks.ml),
+        "without": None if found.without is None else _without(found.without),
         "prior": None
         if form is None
         else {"kind": form.kind, "a": form.a, "b": form.b, "constant": form.constant},
+    }
+
+
+def _without(own: WithoutLevels) -> dict[str, Any]:
+    """Changes of the curve without each level, less their mean."""
+    change = own.change - own.change.mean(axis=1, keepdims=True)
+    return {
+        "start": float(own.log_sd[0]),
+        "step": float(own.log_sd[1] - own.log_sd[0]),
+        "change": [
+            None if np.isnan(one).any() else [float(f"{v:.7g}") for v in one]
+            for one in change
+        ],
     }
 
 

@@ -223,6 +223,7 @@ function listen() {
     if (dropped !== state.dropped) {
       state.dropped = dropped;
       without = dropped < 0 || !D.curve ? null : withoutLevel(dropped);
+      if (without && without.some(Number.isNaN)) without = null;
       showCurve();
     }
     drawPanels();

@@ -69,7 +69,8 @@ def _component(panel: ComponentPanel, method: str, sheet: Sheet) -> Markup:
     ]
     for own, look in ((shown.prior, "own path dash"), (shown.likelihood, "reml path")):
         if own is not None:
-            marks.append(curve(values, own, across, up, look))
+            inside = np.where(own <= 1.05 * shown.height, own, np.nan)
+            marks.append(curve(values, inside, across, up, look))
     marks.append(line(across.start, 120.0, across.stop, 120.0, "axis"))
     if math.isfinite(row["reml"]):
         x = across(row["reml"])

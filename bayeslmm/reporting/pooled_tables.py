@@ -16,31 +16,30 @@ PERCENT = 100.0
 
 def factors_table(own: "Shrinkage") -> TextTable:
     """How far the levels are pooled, effect by effect."""
-    rows = []
+    rows, drawn = [], own.column == "pooling_mean"
     for (group, effect), part in own.table.groupby(["group", "effect"], sort=False):
-        pooled = part["pooling"]
-        ends = (PERCENT * pooled.min(), PERCENT * pooled.max())
-        cells = [
-            f"{effect}|{group}",
-            count(len(part)),
-            number(PERCENT * float(pooled.median()), 0),
-            interval(*ends, 0),
-        ]
+        label = f"{effect}|{group}"
+        cells = [label, count(len(part))]
+        for column in ("pooling", "pooling_mean")[: 1 + drawn]:
+            shares = PERCENT * part[column]
+            cells.append(number(float(shares.median()), 0))
+            cells.append(interval(float(shares.min()), float(shares.max()), 0))
         if own.factors is not None:
-            label = f"{effect}|{group}"
             value = float(own.factors["pooling"].get(label, math.nan))
             cells.append(number(PERCENT * value, 0))
         rows.append(("", tuple(cells)))
-    header = ["", "levels", "pooled, % (median)", "least to most"]
+    header = ["", "levels", f"{own.table.attrs['method']}, %", "least to most"]
+    header += ["posterior, %", "least to most"] if drawn else []
     notes = [
-        "pooled: share of an effect's variance that a level's own rows leave; 0% is "
-        "its own regression, 100% the centre"
+        "pooled: share of an effect's variance that a level's own rows leave, median "
+        "over levels; 0% is no pooling, 100% complete pooling"
     ]
+    if drawn:
+        notes.append("posterior: its mean over the draws, which knows no singular fit")
     if own.factors is not None:
-        header.append("of all levels together, %")
+        header.append("all levels together, %")
         notes.append(
-            "of all levels together: Gelman and Pardoe's pooling factor of the "
-            "posterior"
+            "all levels together: Gelman and Pardoe's pooling factor of the posterior"
         )
     title = "How far levels are pooled"
     return TextTable(title, tuple(header), tuple(rows), tuple(notes))

@@ -12,7 +12,7 @@ from bayeslmm.archive.file import versions
 from bayeslmm.design import describe_table
 from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.reml.singular import brief_sentences
-from bayeslmm.reporting.citation import methods_sentence, references
+from bayeslmm.reporting.citation import citation
 from bayeslmm.reporting.describe import account_lines, scale_line
 from bayeslmm.reporting.equations import equations
 from bayeslmm.reporting.estimates import estimates_table
@@ -227,15 +227,12 @@ def _priors(facts: Facts) -> Iterator[Block]:
 def _made(facts: Facts) -> Iterator[Block]:
     """Words for the methods section, what to cite, seed and versions."""
     model = facts.model
-    words = methods_sentence(
-        model.said, model.priors, model.family, facts.reml, facts.post
-    )
+    words, *cited = citation(model, facts.reml, facts.post)
     yield Quote(words, "For the methods section")
-    yield Lines(references(facts.reml, facts.post), "How to cite")
-    yield Lines(tuple(record_lines(facts.record, model)), "Record")
-    if facts.post is not None:
-        yield Lines(
-            (f"{facts.post.method}: {facts.post.reason}", facts.post.status.message)
-        )
+    yield Lines(tuple(cited), "How to cite")
+    record, post = record_lines(facts.record, model), facts.post
+    if post is not None:
+        record += [f"{post.method}: {post.reason}", post.status.message]
+    yield Lines(tuple(record), "Record")
     named = ", ".join(f"{name} {own}" for name, own in versions().items())
     yield Lines((named,), "Versions")

@@ -108,6 +108,35 @@ def eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, factors):
 
 
 @compiled
+def filled_grams(
+    A,
+    F,
+    B,
+    R0,
+    Fr0,
+    block_of,
+    start_of,
+    sizes,
+    cA,
+    count,
+    T0,
+    edges,
+    WW,
+    factors,
+    log_dets,
+    G,
+):
+    """Log determinants and ``[X y]'V0^-1[X y]`` at several relative factors."""
+    contrasts, where = (cA, count, T0, edges), (block_of, start_of, sizes)
+    for r in range(log_dets.size):
+        done = eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, factors[r])
+        log_dets[r], own = done[0], done[1]
+        for c in range(own.shape[0]):
+            for d in range(c + 1):
+                G[r, c, d] = G[r, d, c] = own[c, d]
+
+
+@compiled
 def slopes_filled(given, schur, kappa, inner, outer, K, scale, gradient):
     """Fill ``sum_j (Q_j K Q_j') Lambda / scale - D_j`` of each block."""
     A, F, B, (block_of, start_of, sizes), contrasts, factors = given

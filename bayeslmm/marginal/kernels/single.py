@@ -70,6 +70,43 @@ def levels_density(A, F, WW, Lam, sigma, prior, mean, constants, slope, gradient
 
 
 @compiled
+def pooled_grams(A, count, T, WW, factors, log_dets, G):
+    """Log determinants and ``[X y]'V0^-1[X y]`` at several relative factors."""
+    for r in range(log_dets.size):
+        _fill(WW, G[r])
+        log_dets[r] = pooled_gram(A, count, T, factors[r], G[r])
+        mirror_in_place(G[r])
+
+
+@compiled
+def pairs_grams(A, F, WW, factors, log_dets, G):
+    """As `pooled_grams`, for two effects as structure of arrays."""
+    N = np.empty((4, A.shape[1]))
+    for r in range(log_dets.size):
+        _fill(WW, G[r])
+        log_dets[r] = pairs_gram(A, F, factors[r], G[r], N)
+        mirror_in_place(G[r])
+
+
+@compiled
+def levels_grams(A, F, WW, factors, log_dets, G):
+    """As `pooled_grams`, level by level, any number of effects."""
+    root, U = np.empty_like(A), np.empty_like(F)
+    for r in range(log_dets.size):
+        _fill(WW, G[r])
+        log_dets[r] = eliminate_lead(A, F, factors[r], G[r], root, U)
+        mirror_in_place(G[r])
+
+
+@compiled
+def _fill(matrix, out):
+    """Copy a matrix, entry by entry: assigning a slice would compile messages, 1 s."""
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            out[i, j] = matrix[i, j]
+
+
+@compiled
 def pooled_profiles(A, count, T, WW, factors, dof, restricted, room, values, slopes):
     """Profiled criteria at several relative factors, and minus half their slopes.
 

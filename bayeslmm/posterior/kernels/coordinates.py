@@ -11,6 +11,8 @@ and the step between knots.
 
 import math
 
+import numpy as np
+
 from bayeslmm.marginal.kernels.compiling import compiled
 
 # Kinds of priors; the first six in the order of `priors.scale.Kind`.
@@ -38,6 +40,15 @@ def log_prior(x, forms, tables, gradient):
         total += value
         gradient[i] = slope
     return total
+
+
+@compiled
+def log_priors(points, forms, tables, start, values):
+    """Log prior density at several points; minus infinity far from the start."""
+    gradient = np.empty(points.shape[1])
+    for s in range(values.size):
+        far = is_far(points[s], start)
+        values[s] = -math.inf if far else log_prior(points[s], forms, tables, gradient)
 
 
 @compiled
