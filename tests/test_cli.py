@@ -206,7 +206,7 @@ def test_an_interrupted_run_gives_partial_results_and_says_so(csv, monkeypatch):
 
     monkeypatch.setattr(Model, "sample", stopped)
     few = ("--draws", 50, "--tune", 50, "--chains", 2, "--seed", 1)
-    code, out, _ = run("fit", csv, INTERCEPTS, *few, "--out", "results")
+    code, out, _ = run_unchecked("fit", csv, INTERCEPTS, *few, "--out", "results")
     assert code == INTERRUPTED == 130
     assert "Interrupted: these are partial results." in out
     assert "The posterior is partial" in out
@@ -234,7 +234,7 @@ def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, 
     module, name = phase.split(":")
     monkeypatch.setattr(importlib.import_module(module), name, stop)
     options = ("--draws", 50, "--chains", 2, "--seed", 1, "--out", "results")
-    code, _, err = run("fit", csv, INTERCEPTS, *options)
+    code, _, err = run_unchecked("fit", csv, INTERCEPTS, *options)
     assert code == INTERRUPTED
     assert err.startswith("\nbayeslmm: interrupted while ")
     assert PHASES[phase] in err

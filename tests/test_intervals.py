@@ -123,6 +123,7 @@ def test_reml_profile_is_that_of_the_criterion(fit_of, sleepstudy):
             assert best.fun - fit.criterion == pytest.approx(3.8415, abs=2e-3)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_fixed_effect_limits_are_likelihood_ratios(fit_of, sleepstudy):
     """The effect put into the offset at its limit costs just that much."""
     ml = fit_of("sleep_full").model.fit_reml(method="ML")
@@ -132,6 +133,7 @@ def test_fixed_effect_limits_are_likelihood_ratios(fit_of, sleepstudy):
         assert held.criterion - ml.criterion == pytest.approx(3.8415, abs=1e-3)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_curves(fit_of):
     fit = fit_of("sleep_full")
     curves, limits = fit.profile().table, fit.interval(method="profile")

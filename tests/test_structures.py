@@ -48,8 +48,8 @@ BARS = (
 )
 
 
-# Those whose report is written: figures take their time. One SD for three effects.
-DRAWN = ("toep(0 + f | g, hom = TRUE)",)
+# Those whose report is written: it takes its time.
+DRAWN = ("cs(x | g, hom = TRUE)", "toep(0 + f | g, hom = TRUE)")
 
 
 @pytest.fixture(scope="module")
