@@ -53,12 +53,14 @@ def components_table(
         return None
     if not fits:
         return None
-    header, rows = [""], []
-    if reml is not None:
-        header += [f"SD, {reml.method}", "variance", "share"]
+    header, alone, rows = [""], [""], []
+    methods = [] if reml is None else [reml.method]
+    for of in [*methods, *([] if post is None else ["posterior"])]:
+        header += [f"SD, {of}", "variance", "share"]
+        alone += [f"{what}, {of}" for what in ("SD", "variance", "share")]
     if post is not None:
         interval_of = f"share, {interval_name(0.95, 'eti')}"
-        header += ["SD, posterior", "variance", "share", interval_of]
+        header, alone = [*header, interval_of], [*alone, interval_of]
     for i, (label, first) in enumerate(sides[0].iterrows()):
         cells = [cell for side in sides for cell in _cells(side.iloc[i])]
         rows.append((first["section"], (NAMES.get(str(label), str(label)), *cells)))
@@ -66,7 +68,8 @@ def components_table(
     turned = any(term.is_closed for term in model.design.groups)
     notes = [*MEANING, *([AT_MEAN] if turned else []), *latent_notes(model)]
     title = f"Variance components, {unit_words(model)}"
-    return TextTable(title, tuple(header), tuple(rows), tuple(notes))
+    given = title, tuple(header), tuple(rows), tuple(notes)
+    return TextTable(*given, alone=tuple(alone))
 
 
 def _parts_of(fit: "RemlFit | Posterior") -> pd.DataFrame:

@@ -51,6 +51,8 @@ class TextTable:
     ``rows`` are (section, cells); a section starts where its name changes. The first
     column is left-aligned, ``left`` says whether the others are too, ``centred``
     whether they are centred. A cell may have several lines in tables for papers.
+    ``alone`` names the columns where each cell stands by itself, on a phone: by default
+    as in the header.
     """
 
     title: str
@@ -59,6 +61,7 @@ class TextTable:
     notes: tuple[str, ...] = ()
     left: bool = False
     centred: bool = False
+    alone: tuple[str, ...] = ()
 
 
 def reml_table(reml: "RemlFit", prob: float = 0.95) -> TextTable:
