@@ -42,6 +42,7 @@ def test_notebook_shows_what_was_saved(path, tmp_path, monkeypatch):
     import nbclient
 
     monkeypatch.delenv("MPLBACKEND", raising=False)  # or its pictures are not shown
+    monkeypatch.delenv("COLUMNS", raising=False)  # a worker of pytest has its own
     saved, new = read(path), read(path)
     nbclient.NotebookClient(
         new, timeout=SECONDS, resources={"metadata": {"path": str(tmp_path)}}
