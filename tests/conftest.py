@@ -1,6 +1,7 @@
 """Settings of every test: one BLAS thread, Hypothesis profile, public data by name."""
 
 import functools
+import importlib
 import os
 import signal
 
@@ -113,6 +114,13 @@ def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
             yield name, "", Figure()
 
     monkeypatch.setattr("bayeslmm.reporting.figures.all_figures", empty)
+
+
+@pytest.fixture
+def plain_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report without a word in folders: for what is not about what it says."""
+    save = importlib.import_module("bayeslmm.reporting.save")
+    monkeypatch.setattr(save, "write_report", lambda _, path, *__: path.touch())
 
 
 @pytest.fixture

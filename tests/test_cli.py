@@ -50,7 +50,9 @@ def test_fit_prints_and_writes_everything(csv):
     assert summary["reml"]["criterion"] == pytest.approx(reml.criterion, abs=1e-8)
     assert f"{reml.criterion:.3f}" in out
     assert summary["posterior"]["draws"] == 200
-    assert sorted(path.name for path in (results / "figures").iterdir()) == [
+    pictures = sorted((results / "figures").iterdir())
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
+    assert [path.name for path in pictures] == [
         "check.png",
         "fits.png",
         "forest.png",
@@ -70,7 +72,8 @@ def test_fit_prints_and_writes_everything(csv):
 
 
 def test_the_same_seed_prints_the_same(csv):
-    arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1, "--seed")
+    few = ("--draws", 20, "--tune", 50, "--chains", 1)
+    arguments = ("fit", csv, INTERCEPTS, *few, "--seed")
     assert (
         run_unchecked(*arguments, 3)[1]
         == run_unchecked(*arguments, 3)[1]
@@ -79,7 +82,7 @@ def test_the_same_seed_prints_the_same(csv):
 
 
 def test_without_a_seed_the_one_used_is_printed(csv):
-    arguments = ("fit", csv, INTERCEPTS, "--draws", 50, "--chains", 1)
+    arguments = ("fit", csv, INTERCEPTS, "--draws", 20, "--tune", 50, "--chains", 1)
     _, out, _ = run_unchecked(*arguments)
     seed = re.search(r"--seed (\d+) repeats these draws", out)[1]
     _, again, _ = run_unchecked(*arguments, "--seed", seed)
@@ -88,7 +91,8 @@ def test_without_a_seed_the_one_used_is_printed(csv):
 
 @pytest.mark.usefixtures("plain_figures")
 def test_reml_only_has_no_posterior(csv):
-    code, out, _ = run("fit", csv, FORMULA, "--reml-only", "--out", "results")
+    options = ("--reml-only", "--out", "results")
+    code, out, _ = run_unchecked("fit", csv, FORMULA, *options)
     assert code == 0
     assert "Posterior" not in out
     assert not Path("results/posterior.nc").exists()
@@ -140,7 +144,7 @@ def test_other_families_have_no_reml(csv):
 @pytest.mark.usefixtures("plain_figures")
 def test_demo_shows_the_true_values_beside_both_fits(folder):
     code, out, _ = run_unchecked(
-        "demo", "--draws", 100, "--chains", 2, "--out", "results"
+        "demo", "--draws", 50, "--chains", 2, "--out", "results"
     )
     assert code == 0
     table = out[out.index("The values that made these data") :]
@@ -149,7 +153,8 @@ def test_demo_shows_the_true_values_beside_both_fits(folder):
 
 
 def test_demo_fits_the_pupils_of_the_chapter():
-    code, out, _ = run("demo", "--data", "chapter", "--draws", 100, "--chains", 2)
+    few = ("--draws", 50, "--chains", 2)
+    code, out, _ = run_unchecked("demo", "--data", "chapter", *few)
     assert code == 0
     assert "The tutorial's classrooms: scores of 60 pupils in 3 classes" in out
     assert "pystatsml (CC-BY 4.0)" in out
@@ -226,7 +231,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.usefixtures("plain_figures")
+@pytest.mark.usefixtures("plain_figures", "plain_report")
 def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, phase):
     def stop(*_arguments, **_options):
         raise KeyboardInterrupt
@@ -242,7 +247,7 @@ def test_an_interrupt_says_what_it_stopped_and_writes_nothing(csv, monkeypatch, 
     assert not Path("results").exists()
 
 
-@pytest.mark.usefixtures("plain_figures")
+@pytest.mark.usefixtures("plain_figures", "plain_report")
 def test_an_interrupt_leaves_the_files_of_an_earlier_run_whole(csv, monkeypatch):
     options = ("--reml-only", "--out", "results")
     run("fit", csv, INTERCEPTS, *options)

@@ -164,7 +164,7 @@ def test_a_signal_where_nothing_is_lost_ends_at_once(monkeypatch):
         interrupts._answer(signal.SIGTERM, None)
 
 
-@pytest.mark.usefixtures("plain_figures")
+@pytest.mark.usefixtures("plain_figures", "plain_report")
 def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
     """A REML-only run left posterior.nc beside its new summary.json."""
     run_unchecked("fit", csv, INTERCEPTS, *SHORT)
@@ -190,7 +190,7 @@ def test_files_of_an_earlier_run_that_this_one_did_not_write_go(csv):
     assert gone.endswith("which an earlier run had left there")
 
 
-@pytest.mark.usefixtures("plain_figures")
+@pytest.mark.usefixtures("plain_figures", "plain_report")
 def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
     for name in ("dead", "living"):
         Path(f"results/.unfinished-{name}/figures").mkdir(parents=True)
@@ -208,7 +208,7 @@ def test_a_dead_run_is_cleared_away_and_a_living_one_left_alone(csv):
     assert "kept.txt" in names()
 
 
-@pytest.mark.usefixtures("plain_figures")
+@pytest.mark.usefixtures("plain_figures", "plain_report")
 def test_a_killed_run_leaves_a_folder_that_the_next_one_knows(csv, monkeypatch):
     script = (
         "import os\nfrom pathlib import Path\n"

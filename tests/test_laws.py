@@ -210,7 +210,7 @@ def test_quadrature_does_not_know_the_zero_of_x(formula: str) -> None:
 
 
 def test_figures_at_zero_are_those_of_the_draws() -> None:
-    """SD and correlation of the intercept mix the coordinates: smoothed quantiles."""
+    """SD and correlation of the intercept mix coordinates: they have a lattice."""
     model = Model("y ~ x + (x | g)", children(-8.0))
     with unchecked():
         exact = quadrature(model, tolerance=0.1).summary()
@@ -219,7 +219,8 @@ def test_figures_at_zero_are_those_of_the_draws() -> None:
         row, own = exact.loc[label], table.loc[label]
         assert abs(row["mean"] - own["mean"]) < 4.0 * own["mcse_mean"] + row["error"]
         for column in ("median", "lower", "upper"):
-            assert abs(row[column] - own[column]) < 0.05 * own["sd"] + row["error"]
+            # the end of an interval of 20,000 draws errs by about 0.03 SDs
+            assert abs(row[column] - own[column]) < 0.1 * own["sd"] + row["error"]
 
 
 def test_the_posterior_agrees_with_reml_at_any_zero(sleepstudy: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cli_cases import FORMULA, INTERCEPTS, run, run_unchecked
+from cli_cases import FORMULA, INTERCEPTS, run
 from report_cases import Fits
 from sampling import unchecked
 
@@ -19,7 +19,8 @@ from bayeslmm.reporting.manifest import FORMAT
 from bayeslmm.reporting.save import save_fit
 from bayeslmm.reporting.tidy import COLUMNS, read_tables
 
-pytestmark = pytest.mark.usefixtures("plain_figures")
+# What a report says is tested beside it; here it is one more file of a folder.
+pytestmark = pytest.mark.usefixtures("plain_figures", "plain_report")
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +35,12 @@ def fit(gaps):
 def results(fit, tmp_path_factory):
     """The folder of that fit, not to be written to."""
     folder = tmp_path_factory.mktemp("saved") / "results"
-    with pytest.MonkeyPatch.context() as patch:
-        without_pictures(patch)
+    save = importlib.import_module("bayeslmm.reporting.save")
+    with pytest.MonkeyPatch.context() as patch, unchecked():
+        patch.setattr(save, "save_figures", lambda *_, **__: [])
+        patch.setattr(save, "write_report", lambda _, path, *__: path.touch())
         fit.save(folder)
     return folder
-
-
-def without_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Folders without figures, whose report is an empty file."""
-    save = importlib.import_module("bayeslmm.reporting.save")
-    patch.setattr(save, "save_figures", lambda *_, **__: [])
-    patch.setattr(save, "write_report", lambda _, path, *__: path.touch())
 
 
 @pytest.fixture
@@ -234,8 +230,8 @@ def test_an_own_folder_is_replaced_and_that_is_said(csv):
     assert lmm.load("results").formula == FORMULA
 
 
-def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
-    without_pictures(monkeypatch)
+@pytest.mark.usefixtures("user_speed")
+def test_saving_from_python_does_the_same(fit, folder):
     said = fit.save("results")
     assert said[0].startswith("wrote summary.json, fit.lmm, tables.csv, posterior.nc")
     assert len(said) == 1
@@ -249,8 +245,8 @@ def test_saving_from_python_does_the_same(fit, folder, monkeypatch):
     assert lmm.load("other").formula == FORMULA
 
 
-def test_one_fit_alone_is_a_folder_too(fit, folder, monkeypatch):
-    without_pictures(monkeypatch)
+@pytest.mark.usefixtures("user_speed")
+def test_one_fit_alone_is_a_folder_too(fit, folder):
     fit.posterior.save("post")
     fit.reml.save("reml")
     post, reml = lmm.load("post"), lmm.load("reml")
@@ -263,11 +259,11 @@ def test_one_fit_alone_is_a_folder_too(fit, folder, monkeypatch):
     assert not (folder / "reml" / "posterior.nc").exists()
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_the_command_and_save_write_the_same_files(csv):
     few = ("--draws", 50, "--chains", 2, "--seed", 3, "--out", "results")
-    run_unchecked("fit", csv, INTERCEPTS, *few)
-    with unchecked():
-        fit = lmm.fit(INTERCEPTS, pd.read_csv(csv), draws=50, chains=2, seed=3)
+    run("fit", csv, INTERCEPTS, *few)
+    fit = lmm.fit(INTERCEPTS, pd.read_csv(csv), draws=50, chains=2, seed=3)
     fit.save("saved")
     names = [
         sorted(p.relative_to(f).as_posix() for p in Path(f).rglob("*"))

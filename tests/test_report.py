@@ -196,9 +196,16 @@ def test_report_says_everything_in_order(page, fits):
         place = words.index(part, place + 1)
 
 
-def test_report_of_reml_alone(fits):
+def test_report_of_reml_alone(fits, tmp_path):
+    """Written to a file, and told where it cannot be."""
+    only = Fits(fits.model, fits.reml)
     with unchecked():
-        alone = Page(report_html(Fits(fits.model, fits.reml))).text
+        path = lmm.report(only, tmp_path / "report.html")
+        with pytest.raises(OutputError, match="could not be written"):
+            lmm.report(only, tmp_path / "nowhere" / "report.html")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    alone = Page(text).text
     assert "osterior" not in alone.replace(
         "bayeslmm: Bayesian linear mixed models "
         "with lme4's formulas, REML beside the posterior",
@@ -208,20 +215,17 @@ def test_report_of_reml_alone(fits):
     assert "REML converged" in alone
 
 
-def test_report_of_the_posterior_alone(fits):
-    with unchecked():
-        alone = Page(report_html(Fits(fits.model, posterior=fits.posterior))).text
-    assert "REML converged" not in alone
-    assert "Chains agree" in alone
-    assert "Priors" in alone
-
-
-def test_report_of_a_partial_posterior_says_so(fits, page):
+def test_report_of_a_partial_posterior_alone(fits, page):
     status = SamplingStatus(2, 250, partial=True)
     partial = Fits(fits.model, posterior=replace(fits.posterior, status=status))
     with unchecked():
-        assert 'class="warning"' in report_html(partial)
+        text = report_html(partial)
+    assert 'class="warning"' in text
     assert 'class="warning"' not in page[0]
+    alone = Page(text).text
+    assert "REML converged" not in alone
+    assert "Chains agree" in alone
+    assert "Priors" in alone
 
 
 def test_names_are_escaped_in_the_report():
@@ -244,32 +248,13 @@ def test_what_to_cite_is_in_the_report(page, gaps, fits):
     assert all(line in said for line in (words, *cited))
 
 
-def test_fit_writes_its_report(fits, tmp_path):
-    alone = Fits(fits.model, fits.reml)
-    with unchecked():
-        path = lmm.report(alone, tmp_path / "report.html")
-        assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-        with pytest.raises(OutputError, match="could not be written"):
-            lmm.report(alone, tmp_path / "nowhere" / "report.html")
-
-
-def test_figures_are_written_by_name(fits, tmp_path):
-    written = save_figures(fits.reml, fits.posterior, tmp_path, dpi=40)
-    names = [path.name for path in written]
-    assert names == [
-        "fits.png",
-        "shrinkage_classroom.png",
-        "posterior.png",
-        "forest.png",
-        "trace.png",
-        "rank.png",
-        "check.png",
-    ]
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written)
+def test_figures_that_cannot_be_written_are_told(fits, tmp_path):
+    """Those of both fits, by name: `test_fit_prints_and_writes_everything`."""
     with pytest.raises(OutputError, match="could not be written"):
         save_figures(fits.reml, None, tmp_path / "nowhere")
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_many_effects_have_a_figure_each(public_data, tmp_path):
     model = lmm.Model(
         "score ~ Machine + (0 + Machine | Worker)", public_data("Machines")
@@ -339,6 +324,7 @@ def test_summary_has_every_prior_in_full(fits):
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
+@pytest.mark.usefixtures("user_speed")
 def test_two_terms_of_one_group_keep_both_priors_of_correlations():
     """The second was the only one in ``summary.json``."""
     rng = np.random.default_rng(1)
@@ -353,6 +339,7 @@ def test_two_terms_of_one_group_keep_both_priors_of_correlations():
 
 
 @pytest.mark.filterwarnings("ignore::bayeslmm.errors.FitWarning")
+@pytest.mark.usefixtures("user_speed")
 def test_summary_of_a_singular_fit_is_still_strict_json(classrooms):
     model = lmm.Model("score ~ edu + (edu | classroom)", classrooms)
     fit = Fits(model, model.fit_reml())

@@ -317,7 +317,8 @@ def test_kernel_is_chosen_by_the_fill(shape, rest):
         codes = list(np.array(list(itertools.product(range(130), range(120)))).T)
     else:
         codes = codes_of(shape, rng, size=120)
-    stats = cross_products(coded_design(rng, codes, (1, 1)))
+    design = coded_design(rng, codes, (1, 1), weights=True)  # no two levels are alike
+    stats = cross_products(design)
     assert isinstance(stats.R, rest)
     assert isinstance(stats.solver, InSteps)
     assert 0.0 < stats.seconds < 0.1
@@ -342,17 +343,22 @@ def test_what_memory_is_free_changes_no_route(shape, monkeypatch):
     assert 0 < refused < 28
 
 
+PARTS = ("solvers", "several", "dense", "sparse")
+
+
 def test_no_file_asks_which_route_was_taken():
     """The solver and the matrix of the rest answer, whichever they are.
 
     But for the compiled targets, which are looked up by the solver, for models less
-    some rows, which take the route of the whole, and for structured residuals.
+    some rows, which take the route of the whole, for structured residuals, and for
+    draws of levels that are alike.
     """
     package = Path(routes_room.__file__).parents[1]
     # not "pairs": marginal means have an option of that name
     words = re.compile(r"[\"'](pooled|crossed|blocked|sparse)[\"']")
-    homes = {f"bayeslmm.marginal.{name}" for name in ("solvers", "dense", "sparse")}
+    homes = {f"bayeslmm.marginal.{name}" for name in PARTS}
     users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py"}
+    users |= {"several.py", "effects.py", "contrasts.py"}  # levels that are alike
     users |= {"standins.py", "stack.py"}  # structured residuals
     for room in ("marginal", "reml", "posterior"):
         for path in (package / room).rglob("*.py"):

@@ -18,6 +18,7 @@ from scipy.special import ndtr
 from bayeslmm.design.space import Parameter
 from bayeslmm.posterior.draws import sd_corr_draws
 from bayeslmm.posterior.lattice import Lattice
+from bayeslmm.posterior.smoothed import smoothed_quantiles
 from bayeslmm.posterior.target import Target
 
 # Points between two nodes at which a margin is interpolated for its quantiles.
@@ -55,10 +56,13 @@ def mean_sd(
         return mean, math.sqrt(
             float(lattice.weights @ (variances + (means - mean) ** 2))
         )
-    place = _place(parameter, target)
-    margin = _margin(lattice, place)
-    values = _along(parameter, target, place, margin.nodes)
-    weights = margin.weights
+    place = coordinate_of(parameter, target)
+    if place is None:
+        values, weights = values_at(parameter, target, lattice.x), lattice.weights
+    else:
+        margin = _margin(lattice, place)
+        values = _along(parameter, target, place, margin.nodes)
+        weights = margin.weights
     mean = float(weights @ values)
     return mean, math.sqrt(float(weights @ (values - mean) ** 2))
 
@@ -74,7 +78,9 @@ def quantiles(
         own = parameter.index[0]
         means, sds = lattice.beta[:, own], np.sqrt(lattice.beta_var[:, own])
         return mixture_quantiles(lattice.weights, means, sds, probabilities)
-    place = _place(parameter, target)
+    place = coordinate_of(parameter, target)
+    if place is None:
+        return _derived_quantiles(parameter, target, lattice, probabilities)
     margin = _margin(lattice, place)
     at = np.array([margin.quantile(probability) for probability in probabilities])
     return _along(parameter, target, place, at).tolist()
@@ -129,13 +135,6 @@ def _margin(lattice: Lattice, axis: int) -> Margin:
     return Margin(nodes, np.exp(log_weights), lambda p: float(inverse(p)))
 
 
-def _place(parameter: Parameter, target: Target) -> int:
-    """The coordinate that a parameter is a function of."""
-    place = coordinate_of(parameter, target)
-    assert place is not None, "else its lattice is that of `origin`"
-    return place
-
-
 def coordinate_of(parameter: Parameter, target: Target) -> int | None:
     """The coordinate that an SD, correlation or sigma is a function of.
 
@@ -156,6 +155,25 @@ def values_at(
     """Values of an SD or a correlation of the data's columns, or sigma, at points."""
     spreads = [sd_corr_draws(factors) for factors in target.factors(x)]
     return parameter.read(np.empty(0), spreads, target.space.scalars(x))
+
+
+def _derived_quantiles(
+    parameter: Parameter,
+    target: Target,
+    lattice: Lattice,
+    probabilities: tuple[float, ...],
+) -> list[float]:
+    """Quantiles of a function of several coordinates, on an unbounded scale."""
+
+    def working(x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        """Values without bounds."""
+        return parameter.working(values_at(parameter, target, x))
+
+    assert parameter.term is not None, "others have a coordinate of their own"
+    where = target.space.of_term(parameter.term)
+    axes = range(where.start, where.stop)
+    found = smoothed_quantiles(lattice, axes, working, probabilities)
+    return parameter.natural(np.array(found)).tolist()
 
 
 def _along(

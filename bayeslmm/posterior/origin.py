@@ -20,8 +20,10 @@ from bayeslmm.posterior.lattice import (
     Around,
     Lattice,
     grow_around,
+    grow_lattice,
 )
 from bayeslmm.posterior.margins import coordinate_of
+from bayeslmm.posterior.mode import Laplace
 from bayeslmm.posterior.target import Target, make_target
 from bayeslmm.posterior.visits import Visited, visit_many
 from bayeslmm.priors import Priors
@@ -112,11 +114,34 @@ class Views:
 
     def of(self, parameter: Parameter) -> tuple[Target, Lattice]:
         """That of which a parameter is a margin, with what its coordinates are."""
-        target, _ = self.own
-        fixed = parameter.component == "fixef"
-        if self.origin is None or fixed or coordinate_of(parameter, target) is not None:
+        if parameter.component == "fixef" or self.origin is None:
             return self.own
-        return self.origin
+        here, there = (
+            coordinate_of(parameter, target) for target, _ in (self.own, self.origin)
+        )
+        return self.origin if here is None and there is not None else self.own
+
+
+def look(
+    target: Target,
+    origin: Origin | None,
+    normal: Laplace,
+    grid: tuple[float, Float[np.ndarray, " m"], Int[np.ndarray, " m"], float],
+    cores: int,
+) -> Views:
+    """Both lattices; `grid` has step, unit, moments and cut.
+
+    Raises
+    ------
+    ModelError
+        If one has more than 500,000 points.
+    """
+    step, unit, moments, cut = grid
+    own = grow_lattice(target, normal, step * unit, moments, cut, cores)
+    if origin is None:
+        return Views((target, own), None)
+    there = origin.lattice(normal.mode, *grid, cores)
+    return Views((target, own), (origin.here, there))
 
 
 def find_origin(model: ModelSpec, target: Target) -> Origin | None:

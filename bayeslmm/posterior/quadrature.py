@@ -24,13 +24,12 @@ from bayeslmm.errors import (
 from bayeslmm.posterior.lattice import (
     MOST_POINTS,
     Lattice,
-    grow_lattice,
     unit_steps,
 )
 from bayeslmm.posterior.margins import mean_sd, quantiles
 from bayeslmm.posterior.mode import Laplace, laplace
 from bayeslmm.posterior.options import available_cores
-from bayeslmm.posterior.origin import Views, find_origin
+from bayeslmm.posterior.origin import Views, find_origin, look
 from bayeslmm.posterior.tables import hide_missing
 from bayeslmm.posterior.tails import Tails, find_tails
 from bayeslmm.posterior.target import Target, make_target
@@ -275,11 +274,15 @@ def _refine(
         if last is not None and finer * len(last.lattice.nodes) > MOST_POINTS:
             break  # what there is has its error beside it
         cut = FIRST_CUT + i * MORE_CUT - math.log(tolerance)
-        lattice = grow_lattice(target, normal, step * unit, tails.moments, cut, cores)
-        views = Views((target, lattice), None)
-        if origin is not None:
-            there = origin.lattice(normal.mode, step, unit, tails.moments, cut, cores)
-            views = Views((target, lattice), (origin.here, there))
+        try:
+            views = look(
+                target, origin, normal, (step, unit, tails.moments, cut), cores
+            )
+        except ModelError:
+            if last is None:
+                raise
+            break
+        lattice = views.own[1]
         table = _table(model, views, tails, prob)
         if last is None:
             table["error"] = np.inf

@@ -185,14 +185,16 @@ def _sample_marginal(
     m = target.space.size
     tune = TUNE if options.tune is None else options.tune
     draws = options.chains * (options.draws + tune) / min(options.cores, options.chains)
-    count = (REML_EVALUATIONS + 2) * m + int(GRADIENTS_PER_DRAW * draws)
+    by_nuts, to_mode = int(GRADIENTS_PER_DRAW * draws), (REML_EVALUATIONS + 2) * m
     what = f"The posterior of {m} variance and {model.design.p} fixed parameters"
-    say_if_long(target, count, what)
+    weighted = method == "importance" or (
+        method == "auto" and _is_expensive(target, options)
+    )
+    points = options.chains * (2 * ESS_PER_CHAIN if method == "auto" else options.draws)
+    say_if_long(target, to_mode + (points if weighted else by_nuts), what)
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
-    if method == "importance" or (
-        method == "auto" and _is_expensive(target, normal, options)
-    ):
+    if weighted:
         drawn = _run_importance(target, normal, options, kept, auto=method == "auto")
         if isinstance(drawn, ImportanceDraws):
             timing["sampling"] = drawn.checks.seconds
@@ -200,14 +202,15 @@ def _sample_marginal(
             reached = agreement(normal, drawn.x, drawn.stats["lp"])
             return replace(found, status=replace(found.status, **reached))
         reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
+        say_if_long(target, by_nuts, f"{what} by NUTS")
     return _by_nuts(model, target, normal, options, kept, missing, reason, timing)
 
 
-def _is_expensive(target: Target, normal: Laplace, options: Options) -> bool:
+def _is_expensive(target: Target, options: Options) -> bool:
     """Whether NUTS would take long, and weighted points are worth a try."""
     return prefers_importance(
         target.conditioned.stack or target.statistics,
-        dimension=normal.mode.size,
+        dimension=target.space.size,
         draws=options.draws,
         tune=TUNE if options.tune is None else options.tune,
         chains=options.chains,
