@@ -296,3 +296,16 @@ def test_the_command_writes_a_page(rows, tmp_path):
     done = CliRunner().invoke(app, [*command, str(tmp_path / "none" / "page.html")])
     assert done.exit_code == 3
     assert not (tmp_path / "none").exists()
+
+
+def test_few_levels_left_are_said(tmp_path):
+    """Far beyond the posterior of all levels the curve without one is a guess."""
+    pages = {}
+    for n in (4, 9):
+        pupils = lmm.simulate_classrooms(n, 8, seed=2).data
+        model = lmm.Model("score ~ edu + (1 | classroom)", pupils)
+        post = sample_unchecked(model, draws=50, chains=2, seed=1)
+        page = lmm.lesson(Fits(model, model.fit_reml(), post), tmp_path / f"{n}.html")
+        pages[n] = page.read_text(encoding="utf-8")
+    assert "With only 3 levels left its far ends are a guess" in pages[4]
+    assert "far ends are a guess" not in pages[9]

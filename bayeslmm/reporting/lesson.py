@@ -33,6 +33,8 @@ from bayeslmm.tables.numbers import count, counted
 if TYPE_CHECKING:
     from bayeslmm.posterior.fit import Posterior
 
+# Up to so many levels the posterior without one of them reaches far beyond that of all.
+FEW_LEVELS = 6
 HERE = Path(__file__).parent
 STYLES = ("tokens.css", "lesson.css")
 SCRIPTS = tuple(f"lesson_{name}.js" for name in ("algebra", "texts", "figures", "page"))
@@ -248,6 +250,7 @@ def _texts(
         if found.without is not None
         else f"all other variance parameters held at the {reml.method} fit, and the "
         "fixed effects under a flat prior",
+        "few_left": len(found.own) - 1 if len(found.own) <= FEW_LEVELS else 0,
         "new_said": _new_said(found),
         "alt": {
             "levels": f"The {effect} of each {group}: of its rows alone, and pooled "
