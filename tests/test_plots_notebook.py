@@ -5,7 +5,7 @@ import pytest
 REML = """
 import sys
 import bayeslmm as lmm
-data = lmm.simulate_classrooms(12, 20, seed=4).data
+data = lmm.simulate_classrooms(6, 20, seed=4).data
 model = lmm.Model("score ~ edu + (edu | classroom)", data)
 reml = model.fit_reml()
 """
