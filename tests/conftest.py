@@ -16,7 +16,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Generator, Iterator  # noqa: E402
+from contextlib import nullcontext  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
@@ -54,6 +55,23 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bayeslmm"
 def pytest_runtest_logstart() -> None:
     """Each test has its own count of the calls whose types are checked."""
     typechecks.start_test()
+
+
+class DocExamples:
+    """Examples of docstrings run as a user runs them: no run-time checks of types."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """They show a way to call; what is called is checked by the tests."""
+        from sampling import unchecked
+
+        with unchecked() if isinstance(item, pytest.DoctestItem) else nullcontext():
+            return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """As a plug-in: hooks of this file see the tests beside it alone."""
+    config.pluginmanager.register(DocExamples())
 
 
 @pytest.fixture(scope="session")

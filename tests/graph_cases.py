@@ -90,9 +90,16 @@ def marginal_graph(model: lmm.Model) -> Any:
 
 def random_point(model: lmm.Model, seed: int) -> dict[str, np.ndarray]:
     """A point of the joint graph, on the unconstrained scale; SDs near 1."""
-    graph, rng = joint_graph(model), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0.0, 0.5, shape) for name, shape in shapes(model).items()}
+
+
+@functools.cache
+def shapes(model: lmm.Model) -> dict[str, tuple[int, ...]]:
+    """Shapes of the coordinates of the joint graph."""
+    graph = joint_graph(model)
     start = graph.initial_point()  # compiles a function at each call
-    return {v.name: rng.normal(0.0, 0.5, start[v.name].shape) for v in graph.value_vars}
+    return {v.name: start[v.name].shape for v in graph.value_vars}
 
 
 def log_p(graph: Any, point: dict[str, np.ndarray]) -> float:

@@ -100,9 +100,15 @@ def test_the_only_random_term_against_none_is_lms(name, method, public_data):
     assert row["p_mixture"] == pytest.approx(peer["p_mixture"], rel=P_VALUE)
 
 
-@pytest.mark.parametrize(
-    "name", [k for k, v in TESTS.items() if "parametric_bootstrap" in v]
-)
+# Of three models of two data sets: a slope and a fixed effect, each also of the other.
+BOOTSTRAPPED = [
+    pytest.param(k, marks=pytest.mark.slow) if k == "score_slope" else k
+    for k, v in TESTS.items()
+    if "parametric_bootstrap" in v
+]
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPPED)
 def test_bootstrap_is_pbkrtests(name, public_data):
     """Within the error of both, which draw 500 and some responses."""
     small, large = pair_of(TESTS[name], public_data)

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats as st
 from helpers import dense_V
 from sampling import unchecked
-from test_response import CASES, frame, quiet
+from test_response import CASES, WEIGHED, frame, quiet
 
 from bayeslmm import DataError, Model, ModelError
 from bayeslmm.marginal.saferows import safe_rows
@@ -50,8 +50,7 @@ def looked_at(found):
 # --- the numbers ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weights", [None, "weight"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "weights"), WEIGHED)
 def test_residuals_and_effects_have_variance_one_under_the_model(case, weights):
     """Their map is linear: R V R' has ones on its diagonal, dense."""
     fit = fitted(CASES[case], frame(), weights=weights)

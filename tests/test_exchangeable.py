@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers import coded_design, dense_log_density, random_factors, with_rows
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import BetaPrior, cross_products, draw_effects, log_density
@@ -99,6 +99,7 @@ designs = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=10)
 @given(designs, seeds)
 def test_levels_that_are_alike_are_one(spec, seed):
     design = experiment(np.random.default_rng(seed), **spec)
@@ -107,6 +108,7 @@ def test_levels_that_are_alike_are_one(spec, seed):
     assert_same(stats, by_steps(stats), design, seed)
 
 
+@settings(max_examples=12)
 @given(designs, seeds, st.sampled_from([Crossed, Filled]))
 def test_loops_equal_the_steps_where_levels_differ(spec, seed, solver):
     rng = np.random.default_rng(seed)

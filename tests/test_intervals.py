@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,20 @@ def fit_of(public_data):
     return fit
 
 
-@pytest.mark.parametrize("name", FITS)
+# By default one of each kind: others have the same bars, so the same profile search.
+ALIKE = {
+    *("machines_nested", "pastes_explicit", "pastes_sample", "ratpup_int"),
+    *("sleep_diag_longform", "sleep_quad", "score_int"),
+}
+
+
+def cases(names: Iterable[str]) -> list[Any]:
+    """Names of fits to test, those that are like another one weekly."""
+    slow = pytest.mark.slow
+    return [pytest.param(n, marks=slow) if n in ALIKE else n for n in names]
+
+
+@pytest.mark.parametrize("name", cases(FITS))
 def test_profile_limits_are_lme4s(name, fit_of):
     """Of the ML criterion; where lme4 has none (NA), ours are numbers."""
     with unchecked():
@@ -73,15 +87,15 @@ def test_where_lme4s_profile_stops_early(fit_of):
     np.testing.assert_allclose(np.ptp(ours, axis=1), np.ptp(wald, axis=1), rtol=0.1)
 
 
-@pytest.mark.parametrize("name", [n for n, case in FITS.items() if "boot" in case])
+@pytest.mark.parametrize("name", cases(n for n, case in FITS.items() if "boot" in case))
 def test_bootstrap_is_lme4s(name, fit_of):
     """Within the errors of both sets of percentiles, some 10% of the interval."""
     with unchecked():
-        table = fit_of(name).interval(method="boot", nsim=600, seed=1)
+        table = fit_of(name).interval(method="boot", nsim=300, seed=1)
     for label, limits in FITS[name]["boot"].items():
         lower, upper = limits
         assert np.abs(table.loc[label] - limits).max() < 0.2 * (upper - lower), label
-    assert "600 simulated responses" in table.attrs["notes"][0]
+    assert "300 simulated responses" in table.attrs["notes"][0]
 
 
 @pytest.mark.usefixtures("user_speed")
@@ -148,6 +162,7 @@ def test_curves(fit_of):
         np.testing.assert_allclose(found, limits.loc[label], atol=0.03 * size)
 
 
+@pytest.mark.usefixtures("user_speed")
 def test_the_end_of_the_parameter_space_is_said(fit_of):
     fit = fit_of("dyestuff2")
     table = fit.interval(method="profile")

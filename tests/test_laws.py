@@ -155,9 +155,9 @@ def sleep(sleepstudy: pd.DataFrame) -> pd.DataFrame:
 
 
 ROUTES: dict[str, Callable[[Model], pd.DataFrame]] = {
-    "nuts": lambda model: sample(model, seed=1, method="nuts", draws=500).summary(),
+    "nuts": lambda model: sample(model, seed=1, method="nuts", draws=200).summary(),
     "importance": lambda model: sample(
-        model, seed=1, method="importance", draws=500
+        model, seed=1, method="importance", draws=200
     ).summary(),
 }
 

@@ -54,8 +54,17 @@ def numbers(model: Model, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array([*found, criterion]), np.array(drawn)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+@pytest.mark.parametrize(
+    ("formula", "streamed"),
+    [
+        ("y ~ x + (1 | g)", False),
+        ("y ~ x + (x | g)", True),
+        # each half is above; the weekly run has the other pairs
+        pytest.param("y ~ x + (1 | g)", True, marks=pytest.mark.slow),
+        pytest.param("y ~ x + (x | g)", False, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.usefixtures("user_speed")
 def test_estimates_and_draws_move_with_zero_and_unit(
     formula: str, streamed: bool, data: pd.DataFrame
 ) -> None:

@@ -3,7 +3,7 @@
 import ast
 import functools
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -70,12 +70,14 @@ class Import:
     for_types: bool
 
 
-def imports(tree: ast.AST, files: Container[str] = ()) -> Iterator[Import]:
-    """Every import below a node; `from bayeslmm import x` counts as `bayeslmm.x`.
+def imports(tree: ast.AST) -> tuple[Import, ...]:
+    """Every import below a node; `from bayeslmm import x` counts as `bayeslmm.x`."""
+    return tuple(_walk(tree, False, False))
 
-    So does ``from a.b import c`` as ``a.b.c``, if that is one of the `files`.
-    """
-    for item in _walk(tree, False, False):
+
+def in_files(found: Iterable[Import], files: Container[str]) -> Iterator[Import]:
+    """Imports, ``from a.b import c`` as ``a.b.c`` if that is one of the `files`."""
+    for item in found:
         whole = f"{item.module}.{item.name}"
         yield replace(item, module=whole) if whole in files else item
 
@@ -83,6 +85,8 @@ def imports(tree: ast.AST, files: Container[str] = ()) -> Iterator[Import]:
 def _walk(node: ast.AST, in_function: bool, for_types: bool) -> Iterator[Import]:
     """Imports below `node`, with what encloses them."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # an expression imports nothing
         for module, name in _modules(child):
             yield Import(module, name, child.lineno, in_function, for_types)
         is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -112,9 +116,9 @@ def _is_type_checking(node: ast.AST) -> bool:
 
 
 @functools.cache
-def parsed(path: Path) -> ast.Module:
-    """The syntax of a file, read once."""
-    return ast.parse(path.read_text())
+def imports_of(path: Path) -> tuple[Import, ...]:
+    """The imports of a file, read once."""
+    return imports(ast.parse(path.read_text()))
 
 
 def room_of(path: Path) -> str:
@@ -123,10 +127,10 @@ def room_of(path: Path) -> str:
     return "cli" if name == "__main__" else name
 
 
-def violations(room: str, tree: ast.AST) -> list[str]:
+def violations(room: str, imported: Iterable[Import]) -> list[str]:
     """What a file of `room` imports although it may not."""
     found = []
-    for item in imports(tree):
+    for item in imported:
         if item.module.startswith("."):
             found.append(f"line {item.line}: relative import")
         if not item.module.startswith("bayeslmm."):
@@ -156,7 +160,7 @@ def test_imports_follow_the_data(room):
         f"{path.relative_to(PACKAGE)}, {line}"
         for path in FILES
         if room_of(path) == room
-        for line in violations(room, parsed(path))
+        for line in violations(room, imports_of(path))
     ]
     assert found == []
 
@@ -167,7 +171,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(room):
         f"{path.relative_to(PACKAGE)}, line {item.line}: {item.module}"
         for path in FILES
         if room_of(path) == room
-        for item in imports(parsed(path))
+        for item in imports_of(path)
         if item.module.split(".")[0] in HEAVY
         and not (item.in_function or item.for_types)
     ]
@@ -180,7 +184,7 @@ def test_no_files_import_each_other_in_a_circle():
     graph = {
         name: [
             item.module
-            for item in imports(parsed(path), names)
+            for item in in_files(imports_of(path), names)
             if item.module in names and not (item.in_function or item.for_types)
         ]
         for name, path in names.items()
@@ -200,7 +204,7 @@ def test_numeric_rooms_need_numpy_and_scipy_only():
         f"{path.relative_to(PACKAGE)}:{item.line} {item.module}"
         for path in FILES
         if str(path.relative_to(PACKAGE)).startswith(NUMERIC_ROOMS)
-        for item in imports(parsed(path))
+        for item in imports_of(path)
         if item.module.split(".")[0]
         not in {*NUMERIC, "bayeslmm", *sys.stdlib_module_names}
     ]
@@ -226,4 +230,4 @@ def test_numeric_rooms_need_numpy_and_scipy_only():
     ],
 )
 def test_the_check_sees_what_it_should(room, source, lines):
-    assert len(violations(room, ast.parse(source))) == lines
+    assert len(violations(room, imports(ast.parse(source)))) == lines

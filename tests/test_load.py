@@ -235,12 +235,14 @@ def test_saving_from_python_does_the_same(fit, folder):
     said = fit.save("results")
     assert said[0].startswith("wrote summary.json, fit.lmm, tables.csv, posterior.nc")
     assert len(said) == 1
-    assert fit.save("results")[1].startswith("replaced the results that were there")
+    assert fit.reml.save("results")[1].startswith(
+        "replaced the results that were there"
+    )
     (folder / "other").mkdir()
     (folder / "other" / "a.txt").touch()
     with pytest.raises(OutputError, match=r"holds a\.txt.*force=True"):
-        fit.save("other")
-    fit.save("other", force=True)
+        fit.reml.save("other")
+    fit.reml.save("other", force=True)
     assert (folder / "other" / "a.txt").exists()
     assert lmm.load("other").formula == FORMULA
 

@@ -21,7 +21,11 @@ TOUCH = 0.5  # pixels by which boxes may touch
 
 
 @pytest.fixture(
-    scope="module", params=[3, 18, 60, pytest.param(1000, marks=pytest.mark.slow)]
+    scope="module",
+    params=[  # all levels have a name; most are left out; between both; a crowd
+        *(3, 60),
+        *(pytest.param(levels, marks=pytest.mark.slow) for levels in (18, 1000)),
+    ],
 )
 def fits(request):
     """REML and posterior of a number of classrooms."""

@@ -5,13 +5,12 @@ import pytest
 REML = """
 import sys
 import bayeslmm as lmm
-data = lmm.simulate_classrooms(12, 20, seed=4).data
+data = lmm.simulate_classrooms(6, 20, seed=4).data
 model = lmm.Model("score ~ edu + (edu | classroom)", data)
 reml = model.fit_reml()
 """
 WITHOUT_PYPLOT = (
     "lmm.plot_shrinkage(reml)",
-    "lmm.plot_shrinkage(reml, effects=('edu',))",
     "lmm.plot_fits(reml)",
     "lmm.plot_matrices(reml)",
     "lmm.plot_two_stage(reml.model)",
@@ -25,12 +24,8 @@ UNKNOWN = 'assert "matplotlib.pyplot" not in sys.modules'
 SAMPLE = "post = model.sample(draws=100, chains=2, seed=1, progress=False)"
 CALLS = (
     "lmm.plot_shrinkage(reml, post)",
-    "lmm.plot_fits(reml, post)",
-    "lmm.plot_ranef(post)",
-    "lmm.plot_forest(post)",
     "lmm.plot_forest(post, reml)",
     "lmm.plot_posterior(post, reml)",
-    "lmm.plot_trace(post, reml)",
     "lmm.plot_rank(post)",
     "%matplotlib inline\n"
     "import matplotlib.pyplot as plt\n"

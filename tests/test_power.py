@@ -36,7 +36,7 @@ def test_power_is_that_of_the_theory():
     """Within levels exact: noncentral t with n - J - 1 degrees of freedom."""
     data = study()
     found = lmm.power(
-        FORMULA, data, effect="x", parameters={**STUDY, "x": 0.4}, nsim=600, seed=1
+        FORMULA, data, effect="x", parameters={**STUDY, "x": 0.4}, nsim=300, seed=1
     )
     line = found.table.iloc[0]
     se = 1.0 / math.sqrt(float((data["x"] ** 2).sum()))
@@ -45,8 +45,8 @@ def test_power_is_that_of_the_theory():
     exact = stats.nct.sf(edge, df, shift) + stats.nct.cdf(-edge, df, shift)
     assert abs(line["power"] - exact) < 3.5 * line["mcse"]
     assert line["lower"] < exact < line["upper"] or abs(line["power"] - exact) < 0.04
-    assert line["estimate"] == pytest.approx(0.4, abs=4 * se / math.sqrt(600))
-    assert (line["n"], line["nsim"], line["failed"]) == (100, 600, 0)
+    assert line["estimate"] == pytest.approx(0.4, abs=4 * se / math.sqrt(300))
+    assert (line["n"], line["nsim"], line["failed"]) == (100, 300, 0)
     share = (found.p_values[0] < 0.05).mean()
     assert line["power"] == share
     assert "Power to find 'x' by 'satterthwaite'" in repr(found)

@@ -114,7 +114,7 @@ def test_evidence_and_mean_of_a_dense_oracle() -> None:
         prior = stats.expon.pdf(sd, scale=1 / 0.7) * stats.halfnorm.pdf(sigma, scale=2)
         return math.exp(logp + 20.0) * prior
 
-    nodes, weights = np.polynomial.legendre.leggauss(40)
+    nodes, weights = np.polynomial.legendre.leggauss(24)
 
     def integrals() -> np.ndarray:
         """Of the density, and of it times sd.

@@ -97,7 +97,7 @@ def test_two_effects_with_one_correlation_are_unstructured(seed):
         "y ~ x + toep(x + w | g)",
     ],
 )
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(seed=seeds)
 def test_no_neighbour_is_lower_in_the_dense_criterion(method, formula, seed):
     """Any other covariance near the optimum has a higher criterion, boundary or not."""

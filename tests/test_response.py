@@ -31,6 +31,17 @@ CASES = {
     "product": "y ~ x * w + (x * w || g)",
     "offset": "y ~ x + offset(w) + (x | g)",
 }
+# Weights multiply rows before the forms part: one of each kind of solver by default.
+BY_WEIGHT = {"pooled", "pairs", "crossed", "blocked", "offset"}
+WEIGHED = [
+    *((case, None) for case in CASES),
+    *(
+        pytest.param(
+            *(case, "weight"), marks=[] if case in BY_WEIGHT else pytest.mark.slow
+        )
+        for case in CASES
+    ),
+]
 
 
 def frame(seed=3, n=120):
@@ -73,8 +84,7 @@ def assert_same_sums(found, expected):
     np.testing.assert_allclose(found.beta, expected.beta, rtol=SUMS)
 
 
-@pytest.mark.parametrize("weights", [None, "weight"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "weights"), WEIGHED)
 def test_it_is_the_model_of_the_data_with_that_response(case, weights):
     data = frame()
     found, expected = both(CASES[case], data, weights=weights)
