@@ -10,10 +10,11 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from bayeslmm.errors import ModelError, OutputError, as_path
+from bayeslmm.errors import ModelError, as_path
 from bayeslmm.reporting.facts import facts_of
 from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.in_short import five_lines
+from bayeslmm.reporting.pages import page_environment, together, write_page
 from bayeslmm.reporting.record import Record, record_of
 from bayeslmm.reporting.sections import all_sections
 from bayeslmm.reporting.svg import Sheet, short
@@ -21,10 +22,7 @@ from bayeslmm.reporting.svg import Sheet, short
 LONG = re.compile(r"\S{81,}")  # no word, nor a checksum: a name that fills a screen
 SIGNS = re.compile(r"([|:_/*])")  # none of which stands in an escaped sign
 MOST_LETTERS = 60  # of such a name that are left
-HERE = Path(__file__).parent
-TEMPLATE, TOKENS, STYLE = (
-    HERE / name for name in ("report.html.j2", "tokens.css", "report.css")
-)
+STYLES = ("tokens.css", "report.css")
 
 
 def report(fit: Fitted, path: str | PathLike[str]) -> Path:
@@ -81,36 +79,21 @@ def report(fit: Fitted, path: str | PathLike[str]) -> Path:
 
 def write_report(fit: Fitted, path: Path, record: Record | None = None) -> None:
     """The same with all that is known of the run."""
-    page = report_html(fit, record)
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"The report could not be written to {str(path)!r}: {error}. Give a file "
-            "in a folder that exists and can be written."
-        ) from error
+    write_page(report_html(fit, record), path, "report")
 
 
 def report_html(fit: Fitted, record: Record | None = None) -> str:
     """The page of `report` as a string."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=without_middles,
-    )
+    environment = page_environment(without_middles)
     environment.filters["breakable"] = breakable
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = environment.from_string(together("report.html.j2"))
     if record is None:
         record = record_of(fit.model, fit.posterior)
     facts = facts_of(fit, record)
     post = facts.post
     partial = post is not None and post.status.partial
     return template.render(
-        style=Markup(_text(TOKENS, STYLE)),  # ours, so it is no text to escape
+        style=Markup(together(*STYLES)),  # ours, so it is no text to escape
         formula=fit.model.said,
         lines=five_lines(facts),
         sections=all_sections(facts, Sheet()),
@@ -132,8 +115,3 @@ def breakable(label: str) -> str:
         return label
     text = str(escape(without_middles(label)))
     return Markup(SIGNS.sub(r"\1<wbr>", text))
-
-
-def _text(*paths: Path) -> str:
-    """Files, one after the other."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in paths)

@@ -27,6 +27,7 @@ from bayeslmm.reml.fit import RemlFit
 from bayeslmm.reporting.describe import account_lines
 from bayeslmm.reporting.fitted import Fitted
 from bayeslmm.reporting.lesson_numbers import page_numbers
+from bayeslmm.reporting.pages import page_environment, together, write_page
 from bayeslmm.tables.folding import ends_kept
 from bayeslmm.tables.numbers import count, counted
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # Up to so many levels the posterior without one of them reaches far beyond that of all.
 FEW_LEVELS = 6
-HERE = Path(__file__).parent
 STYLES = ("tokens.css", "lesson.css")
 SCRIPTS = tuple(f"lesson_{name}.js" for name in ("algebra", "texts", "figures", "page"))
 LONGEST_FORMULA = 300
@@ -118,13 +118,7 @@ def lesson(
     check_place(path)
     reml, post = _fits(fit)
     page = lesson_html(find_lesson(reml, post, term, effect, prob))
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"The lesson could not be written to {str(path)!r}: {error}. Give a file "
-            "in a folder that exists and can be written."
-        ) from error
+    write_page(page, path, "lesson")
     return path
 
 
@@ -173,19 +167,10 @@ def _fits(fit: object) -> "tuple[RemlFit, Posterior | None]":
 
 def lesson_html(found: Lesson) -> str:
     """The page of `lesson` as a string."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template = environment.from_string(
-        (HERE / "lesson.html.j2").read_text(encoding="utf-8")
-    )
-    style, inner = _together(STYLES), _together(SCRIPTS)
+    template = page_environment().from_string(together("lesson.html.j2"))
+    style, inner = together(*STYLES), together(*SCRIPTS)
     script = f'"use strict";\n(() => {{\n{inner}}})();\n'
     words, numbers = lesson_words(found), page_numbers(found)
     policy = (
@@ -201,11 +186,6 @@ def lesson_html(found: Lesson) -> str:
         numbers=Markup(as_json(numbers)),
         texts=Markup(as_json({"effect": noun_of(printable(found.effect))})),
     )
-
-
-def _together(names: tuple[str, ...]) -> str:
-    """Files beside this one, one after the other."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def _hash(text: str) -> str:
