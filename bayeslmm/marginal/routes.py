@@ -136,7 +136,10 @@ def one_factor(
 
 def exchangeable(parts: Parts, classes: Classes) -> Route:
     """One level for each class; what is no density reads the matrix of them all."""
-    rest, _ = several_factors(parts)
+    small = parts.layout.m <= SMALL_REST  # whose loops would hold all couplings whole
+    rest = (
+        DenseRest.of(parts.sums, parts.layout) if small else several_factors(parts)[0]
+    )
     return rest, Exchangeable.of(parts.sums, parts.layout, classes)
 
 
