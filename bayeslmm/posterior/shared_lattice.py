@@ -19,7 +19,7 @@ from bayeslmm.marginal.many import Grams, many_coefficients
 from bayeslmm.posterior.lattice import Lattice, unit_steps
 from bayeslmm.posterior.mode import laplace
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.visits import in_threads, is_far
+from bayeslmm.posterior.visits import in_threads, in_units, is_far
 from bayeslmm.priors import Priors, safe_beta_prior
 from bayeslmm.priors.density import (
     coordinates_logp,
@@ -128,15 +128,13 @@ def _looked_at(
     )
     roots = target.factors(x)
     safe, sums = target.conditioned, target.statistics.sums
-    turn, base = safe.coefficient_turn(), safe.coefficients(np.zeros(w - 1))
     solved: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     rows = []
     for one, prior in zip(others, betas, strict=True):
         same = next((i for i, b in enumerate(betas) if _equal(b, prior)), 0)
         if same not in solved:
             many = many_coefficients(sums, grams, prior)
-            variance = np.einsum("ij,njk,ik->ni", turn, many.covariance, turn)
-            solved[same] = (many.log_density, base + many.beta @ turn.T, variance)
+            solved[same] = (many.log_density, *in_units(target, many))
         value, beta, variance = solved[same]
         value = value + safe.log_jacobian + prior_at(design, x, roots, own, one)
         rows.append((np.where(np.isfinite(value), value, -math.inf), beta, variance))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from bayeslmm.marginal import log_density
 from bayeslmm.marginal.likelihood import grams
-from bayeslmm.marginal.many import Grams, many_coefficients
+from bayeslmm.marginal.many import Grams, ManyCoefficients, many_coefficients
 from bayeslmm.marginal.points import density_with_coefficients
 from bayeslmm.posterior.kernels.coordinates import FARTHEST, log_priors
 from bayeslmm.posterior.target import Target
@@ -119,7 +119,7 @@ def _visit_run(
     target: Target, x: Float[np.ndarray, "n m"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n p"], Float[np.ndarray, "n p"]]:
     """The same for as many points as are handed out at a time."""
-    plan, safe, stats = target.plan, target.conditioned, target.statistics
+    plan, stats = target.plan, target.statistics
     assert plan is not None, "what is compiled has a plan"
     value = np.empty(len(x))
     log_priors(np.ascontiguousarray(x), plan.forms, plan.tables, plan.start, value)
@@ -130,12 +130,22 @@ def _visit_run(
     factors = np.broadcast_to(factors, (len(x), *factors.shape[-3:]))
     given = Grams(*grams(stats, factors / sigma[:, None, None, None]), sigma)
     many = many_coefficients(stats.sums, given, target.beta)
-    value += many.log_density + safe.log_jacobian
-    turn, base = safe.coefficient_turn(), safe.coefficients(np.zeros(stats.p))
+    value += many.log_density + target.conditioned.log_jacobian
+    value[~np.isfinite(value)] = -math.inf
+    return value, *in_units(target, many)
+
+
+def in_units(
+    target: Target, many: ManyCoefficients
+) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "n p"]]:
+    """Mean and variance of each fixed effect at n points, units of the data."""
+    safe = target.conditioned
+    turn, base = (
+        safe.coefficient_turn(),
+        safe.coefficients(np.zeros(many.beta.shape[1])),
+    )
     variance = np.einsum("ij,njk,ik->ni", turn, many.covariance, turn)
-    finite = np.isfinite(value)
-    value[~finite] = -math.inf
-    return value, base + many.beta @ turn.T, variance
+    return base + many.beta @ turn.T, variance
 
 
 def or_impossible(value: float) -> float:
