@@ -25,8 +25,9 @@ from numba import config
 from numba.core import sigutils
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
-from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys
+
+from bayeslmm.marginal.kernels.parts import Caller
 
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
@@ -110,7 +111,7 @@ class Stored(FunctionCache):
             return self._load_overload(sig, target_context)
 
 
-class Kernel(CPUDispatcher):
+class Kernel(Caller):
     """A compiled function of this package; it counts the time that compiling takes."""
 
     def enable_caching(self) -> None:
