@@ -41,7 +41,7 @@ LOADING, PER_STEP, PER_ENTRY = 0.25, 5e-5, 1.5e-7
 # Entries of a step that is left to the compiler even if it is the first one.
 MOST_ENTRIES = 100_000
 # Of numba's: sums may be reordered.
-FAST = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+FAST = frozenset({"reassoc", "contract", "nsz", "arcp"})
 
 
 class Wait:
@@ -204,7 +204,7 @@ def compiled(function: Callable) -> Callable:
 
 def compiled_fast(function: Callable) -> Callable:
     """As `compiled`, sums reordered so that they vectorise; NaN keeps its meaning."""
-    return Kernel(function, **FAST)
+    return Kernel(function, fastmath=set(FAST))
 
 
 def compiled_after(plain: Callable) -> Callable[[Callable], Callable]:
@@ -214,7 +214,7 @@ def compiled_after(plain: Callable) -> Callable[[Callable], Callable]:
 
 def compiled_fast_after(plain: Callable) -> Callable[[Callable], Callable]:
     """As `compiled_fast`, likewise."""
-    return partial(Kernel, plain=plain, **FAST)
+    return partial(Kernel, plain=plain, fastmath=set(FAST))
 
 
 def compiled_callback(function: Callable, signature: Any) -> Any:
