@@ -74,9 +74,10 @@ class Columns:
         found: list[tuple[np.ndarray, np.ndarray] | None] = [None]
         if self.turn is not None and design.products.fixed.entries:
             found = [(self.origin[:-1], self.turn[:-1, :-1])]
-        for t, origin in enumerate(self.origins):
-            combines = self.bases is not None and design.products.of_term(t).entries
-            found.append((origin, self.bases[t]) if combines else None)
+        bases = self.bases or (None,) * len(self.origins)
+        for t, (origin, basis) in enumerate(zip(self.origins, bases, strict=True)):
+            combines = basis is not None and design.products.of_term(t).entries
+            found.append((origin, basis) if combines else None)
         return tuple(found)
 
 
