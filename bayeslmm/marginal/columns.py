@@ -76,8 +76,10 @@ class Columns:
             found = [(self.origin[:-1], self.turn[:-1, :-1])]
         bases = self.bases or (None,) * len(self.origins)
         for t, (origin, basis) in enumerate(zip(self.origins, bases, strict=True)):
-            combines = basis is not None and design.products.of_term(t).entries
-            found.append((origin, basis) if combines else None)
+            if basis is None or not design.products.of_term(t).entries:
+                found.append(None)
+            else:
+                found.append((origin, basis))
         return tuple(found)
 
 
