@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bayeslmm.marginal.kernels import algebra, compiling, pairs
-from bayeslmm.marginal.kernels.compiling import SOURCES, Kernel, Wait, _hash_sources
+from bayeslmm.marginal.kernels.compiling import Kernel, Wait
+from bayeslmm.marginal.kernels.machine import SOURCES, _hash_sources
 from bayeslmm.posterior.kernels import callbacks
 
 # Patience for less than the first of two kernels takes.
