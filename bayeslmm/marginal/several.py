@@ -16,7 +16,6 @@ from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.solvers import PER_CALL, PER_CLASS, PER_EVALUATION
 from bayeslmm.marginal.statistics import (
-    Route,
     Statistics,
     lead_couplings,
     rest_columns,
@@ -36,7 +35,7 @@ class Crossed:
     """
 
     arrays: Packed
-    kernels: ClassVar[Route] = "crossed"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(cls, layout: Layout, *arrays: np.ndarray) -> "Crossed":
@@ -65,7 +64,7 @@ class Filled:
     """
 
     arrays: Packed
-    kernels: ClassVar[Route] = "filled"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -104,7 +103,7 @@ class Exchangeable:
     arrays: Packed
     layout: Layout
     classes: Classes
-    kernels: ClassVar[Route] = "filled"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(cls, sums: Sums, layout: Layout, classes: Classes) -> "Exchangeable":
@@ -167,7 +166,7 @@ def _coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
 class InSteps:
     """Several grouping factors, the rest large: the time goes into its matrix."""
 
-    kernels: ClassVar[None] = None
+    compiled: ClassVar[bool] = False
     arrays: Packed = field(default_factory=lambda: Packed(()))
 
     def respond(

@@ -1,6 +1,6 @@
 """The routes to the likelihood: one solver for each, `routes` chooses.
 
-A solver is the statistics in the layout of its `kernels`, most of which walk over the
+A solver is the statistics in the layout of its kernels, most of which walk over the
 levels of the lead in one compiled call; with a large rest it is nothing, and all goes
 in steps. To add one: its class here or in a file of its own, its condition in `routes`.
 Seconds are of one core of 2026, measured on 20 designs, InstEval among them; the
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
-from bayeslmm.marginal.statistics import Factors, Lead, Projection, Route, Statistics
+from bayeslmm.marginal.statistics import Factors, Lead, Projection, Statistics
 
 # A call from Python. From nutpie's callback it is some microseconds less, which matters
 # for no choice.
@@ -37,7 +37,7 @@ class Pooled:
 
     alike: Alike
     arrays: Packed
-    kernels: ClassVar[Route] = "pooled"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -75,7 +75,7 @@ class Pairs:
     """
 
     arrays: Packed
-    kernels: ClassVar[Route] = "pairs"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -107,7 +107,7 @@ class Levels:
     """Any number of effects, level by level; ``arrays`` are A and F."""
 
     arrays: Packed
-    kernels: ClassVar[Route] = "levels"
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(

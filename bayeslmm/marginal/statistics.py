@@ -9,7 +9,7 @@ the largest grouping factor.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,7 +20,6 @@ from bayeslmm.marginal.sums import Sums, block_pairs
 
 Factors = Sequence[Float[np.ndarray, "_k _k"]]
 Slopes = tuple[Float[np.ndarray, "_k _k"], ...]
-Route = Literal["pooled", "pairs", "levels", "crossed", "filled"]
 Projection = tuple[Float[np.ndarray, "_j _k _w"], Float[np.ndarray, "_j _k _k"]]
 
 # Seconds, one core of 2026: each level of the lead with couplings, each pair of the
@@ -105,7 +104,7 @@ class Statistics:
         draw of the effects come from one factorisation. Other solvers give the density
         in one compiled call, much cheaper than anything else.
         """
-        return self.solver.kernels is None
+        return not self.solver.compiled
 
     @property
     def n(self) -> int:
@@ -170,8 +169,8 @@ class Statistics:
 class Solver(Protocol):
     """A route to the likelihood: the statistics as its kernels take them."""
 
-    # Its functions in `kernels.entries`; None if it goes in steps, called from Python.
-    kernels: ClassVar[Route | None]
+    # Whether it has functions in `kernels.entries`; else it goes in steps.
+    compiled: ClassVar[bool]
 
     @property
     def arrays(self) -> Packed:

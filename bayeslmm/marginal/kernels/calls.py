@@ -16,7 +16,7 @@ from numba import carray, config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bayeslmm.marginal.kernels.compiling import Kernel, compiled
+from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.packed import RECORD
 
 PLAINLY: bool = config.DISABLE_JIT  # pyright: ignore[reportAttributeAccessIssue]
@@ -31,7 +31,7 @@ REST = types.none(TABLE, CUBE, ROW, types.float64, ROW, ROW, ROW)
 
 
 @cache
-def address_of(kernel: Kernel, signature: Any) -> Any:
+def address_of(kernel: Any, signature: Any) -> Any:
     """Where the machine code of a kernel for a signature is, compiled or loaded now."""
     made = kernel.made
     if PLAINLY:
@@ -146,9 +146,9 @@ def _cut_plainly(room, at, shape):
 
 # Array i of a table, by its number of indices; an array of a shape that lies in the
 # room of an evaluation from a place on.
-vector = _item if PLAINLY else _read_vector
-matrix = _item if PLAINLY else _read_matrix
-cube = _item if PLAINLY else _read_cube
-integers = _item if PLAINLY else _read_integers
-integer_matrix = _item if PLAINLY else _read_integer_matrix
-cut = _cut_plainly if PLAINLY else _cut
+vector: Any = _item if PLAINLY else _read_vector
+matrix: Any = _item if PLAINLY else _read_matrix
+cube: Any = _item if PLAINLY else _read_cube
+integers: Any = _item if PLAINLY else _read_integers
+integer_matrix: Any = _item if PLAINLY else _read_integer_matrix
+cut: Any = _cut_plainly if PLAINLY else _cut

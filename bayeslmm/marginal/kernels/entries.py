@@ -30,20 +30,22 @@ from bayeslmm.marginal.kernels.calls import (
     matrix,
     vector,
 )
-from bayeslmm.marginal.kernels.compiling import Kernel, compiled
+from bayeslmm.marginal.kernels.compiling import compiled
 from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.kernels.pairs import pairs_gradient, pairs_gram
 from bayeslmm.marginal.kernels.pooled import pooled_gradient, pooled_gram
-from bayeslmm.marginal.statistics import Route, Solver
+from bayeslmm.marginal.several import Crossed, Exchangeable, Filled
+from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
+from bayeslmm.marginal.statistics import Solver
 
 
 class Functions(NamedTuple):
     """Functions of a solver, and the numbers of room that its arrays need."""
 
-    gram: Kernel
-    slopes: Kernel
+    gram: Callable[..., float]
+    slopes: Callable[..., None]
     size: Callable[..., int]
-    rest: Kernel | None = None
+    rest: Callable[..., None] | None = None
 
 
 class Entries(NamedTuple):
@@ -86,8 +88,7 @@ class Entries(NamedTuple):
 
 def entries_of(solver: Solver) -> Entries:
     """Those of a solver that does not go in steps."""
-    assert solver.kernels is not None, "it goes in steps"
-    return Entries(FUNCTIONS[solver.kernels], solver.arrays)
+    return Entries(FUNCTIONS[type(solver)], solver.arrays)
 
 
 # --- one grouping factor --------------------------------------------------------------
@@ -228,10 +229,13 @@ def _several_size(A: np.ndarray, F: np.ndarray, *rest: np.ndarray) -> int:
     return A.size + F.size + B.size + 3 * R.size + 2 * Fr.size
 
 
-FUNCTIONS: dict[Route, Functions] = {
-    "pooled": Functions(_pooled_gram, _pooled_slopes, _no_room),
-    "pairs": Functions(_pairs_gram, _pairs_slopes, _pairs_size),
-    "levels": Functions(_levels_gram, _levels_slopes, _levels_size),
-    "crossed": Functions(_crossed_gram, _crossed_slopes, _several_size, _crossed_rest),
-    "filled": Functions(_filled_gram, _filled_slopes, _several_size, _filled_rest),
+_FILLED = Functions(_filled_gram, _filled_slopes, _several_size, _filled_rest)
+
+FUNCTIONS: dict[type, Functions] = {
+    Pooled: Functions(_pooled_gram, _pooled_slopes, _no_room),
+    Pairs: Functions(_pairs_gram, _pairs_slopes, _pairs_size),
+    Levels: Functions(_levels_gram, _levels_slopes, _levels_size),
+    Crossed: Functions(_crossed_gram, _crossed_slopes, _several_size, _crossed_rest),
+    Filled: _FILLED,
+    Exchangeable: _FILLED,
 }

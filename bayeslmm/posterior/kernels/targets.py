@@ -44,7 +44,8 @@ SIGNATURE = types.float64(ROW, TABLE, *_SOLVER, types.boolean, ROW)
 def target(x, table, gram, slopes, arrays, size, slope, gradient):
     """Log posterior density; `gradient` is filled with `slope`, and overwritten."""
     lift, terms = cube(table, LIFT), integer_matrix(table, TERMS)
-    factors = np.zeros(lift.shape)
+    shape = (lift.shape[0], lift.shape[1], lift.shape[2])
+    factors, d_factors = np.zeros(shape), np.zeros(shape)
     value = _begin(x, table, factors, gradient)
     if value == -math.inf:
         return value
@@ -54,7 +55,6 @@ def target(x, table, gram, slopes, arrays, size, slope, gradient):
         for i in range(factors.shape[1]):
             for j in range(i + 1):
                 factors[b, i, j] /= sigma
-    d_factors = np.zeros(lift.shape)
     logp, d_log_sigma = density(
         *(gram, slopes, arrays, size, matrix(table, WW), factors, sigma),
         *(matrix(table, PRECISION), vector(table, MEAN), vector(table, CONSTANTS)),
