@@ -52,6 +52,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "bayeslmm"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def compiled_kernels() -> None:
+    """One route in each process from its first test: which one would depend on order.
+
+    `test_plain` has the other one, and tests that start processes.
+    """
+    from bayeslmm.marginal.kernels.compiling import PLAIN
+
+    PLAIN.close()
+
+
 def pytest_runtest_logstart() -> None:
     """Each test has its own count of the calls whose types are checked."""
     typechecks.start_test()

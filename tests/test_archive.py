@@ -331,10 +331,14 @@ def test_rows_in_batches_are_as_far_as_they_were(
     rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     rows.to_parquet(tmp_path / "rows.parquet")
-    model = lmm.Model("y ~ x + (1 | g)", tmp_path / "rows.parquet", weights="w")
+    formula = "y ~ x + I(x^2) + (1 | g)"
+    model = lmm.Model(formula, tmp_path / "rows.parquet", weights="w")
     reml = model.fit_reml()
     new = save_and_load(reml, tmp_path)
     assert_same(reml.summary(), new.reml.summary())
+    assert (
+        new.model.design.fixed_moments.sd() == model.design.fixed_moments.sd()
+    ).all()
     assert str(new.model.plan) == str(model.plan)
     with pytest.raises(DataError, match=r"made by from_tally.*or loaded"):
         next(iter(new.reml.residual_batches()))

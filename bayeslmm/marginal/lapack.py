@@ -6,18 +6,27 @@ lower triangle is LAPACK's column-major upper one, so nothing is copied.
 """
 
 import ctypes
+from importlib import import_module
 
 import numpy as np
 from jaxtyping import Float
-from numba.extending import get_cython_function_address
 
 _CHAR, _INT, _ARRAY = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p
 
+# Python's own, by prototypes of ours: `ctypes.pythonapi` belongs to all.
+_NAME_OF = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
+    ("PyCapsule_GetName", ctypes.pythonapi)
+)
+_ADDRESS_OF = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
 
 def _routine(module: str, name: str, *arguments: type) -> "ctypes._FuncPointer":
-    """A Fortran routine as scipy exports it to Cython."""
-    address = get_cython_function_address(f"scipy.linalg.{module}", name)
-    return ctypes.CFUNCTYPE(None, *arguments)(address)
+    """A Fortran routine as scipy exports it to Cython: in a capsule with its name."""
+    capsule = import_module(f"scipy.linalg.{module}").__pyx_capi__[name]
+    signature = _NAME_OF(capsule)
+    return ctypes.CFUNCTYPE(None, *arguments)(_ADDRESS_OF(capsule, signature))
 
 
 _POTRF = _routine("cython_lapack", "dpotrf", _CHAR, _INT, _ARRAY, _INT, _INT)

@@ -27,6 +27,7 @@ from bayeslmm.marginal.fixed import (
     log_density_given,
     solve_beta,
 )
+from bayeslmm.marginal.kernels.compiling import PLAIN
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 
@@ -140,13 +141,13 @@ def gram(
 def grams(
     stats: Statistics, relative: Float[np.ndarray, "r b k k"]
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r w w"]]:
-    """The same at r points, in one compiled call if the solver has it.
+    """The same at r points, in one compiled call if the solver has it, and it pays.
 
     Points are relative factors of the blocks, padded (`Layout.join`).
     """
     kernel, r = stats.solver.kernels.grams, len(relative)
     log_dets, G = np.empty(r), np.empty((r, *stats.WW.shape))
-    if kernel is not None:
+    if kernel is not None and not PLAIN.affords(r * (stats.A.size + stats.F.size)):
         points = np.ascontiguousarray(relative if stats.m else relative[:, 0])
         kernel(*stats.solver.arrays, stats.WW, points, log_dets, G)
         return log_dets, G

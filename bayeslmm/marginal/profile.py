@@ -13,6 +13,8 @@ from jaxtyping import Float
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
 from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
+from bayeslmm.marginal.kernels.compiling import PLAIN
+from bayeslmm.marginal.kernels.plain import levels_profiles as plain_profiles
 from bayeslmm.marginal.likelihood import gram
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
@@ -69,15 +71,20 @@ def profiles(
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
     """The same at r points in one call, of a solver that has one.
 
-    Points and slopes are relative factors of the blocks, padded (`Layout.join`).
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`). In
+    plain numpy over points and levels while that pays (`compiling`).
     """
     kernel, sums = stats.solver.kernels.profiles, stats.sums
     assert kernel is not None, "the caller has asked"
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
-    room = np.empty(p), np.empty((p, p)), np.empty((p + 1, p + 1))
-    points = relative[:, 0], dof, restricted, room
-    kernel(*stats.solver.arrays, sums.WW, *points, values, slopes[:, 0])
+    given, out = (sums.WW, relative[:, 0], dof, restricted), (values, slopes[:, 0])
+    if PLAIN.affords(len(relative) * (stats.A.size + stats.F.size)):
+        with np.errstate(all="ignore"):
+            plain_profiles(stats.A, stats.F, *given, *out)
+    else:
+        room = np.empty(p), np.empty((p, p)), np.empty((p + 1, p + 1))
+        kernel(*stats.solver.arrays, *given, room, *out)
     return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
 
 

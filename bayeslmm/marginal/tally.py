@@ -22,7 +22,6 @@ from bayeslmm.marginal.columns import (
     Columns,
     constant_of,
     data_columns,
-    mover,
     near_columns,
 )
 from bayeslmm.marginal.kernels.rows import count_levels
@@ -91,11 +90,17 @@ class Tally:
         )
 
     def moved_to(self, columns: Columns) -> Sums:
-        """The sums of columns moved by another origin: an intercept takes it up."""
+        """The sums of other columns: an intercept takes up what is taken off them."""
         intercept, constants = self.frame
-        turn = mover(columns.origin - self.columns.origin, intercept)
-        pairs = zip(columns.origins, self.columns.origins, constants, strict=True)
-        bases = [mover(new - old, constant) for new, old, constant in pairs]
+        turn = self.columns.undone(columns.origin, intercept)
+        if columns.turn is not None:
+            turn = turn @ columns.turn
+        bases = []
+        for t, (origin, constant) in enumerate(
+            zip(columns.origins, constants, strict=True)
+        ):
+            own = self.columns.undone_z(t, origin, constant)
+            bases.append(own if columns.bases is None else own @ columns.bases[t])
         return turn_sums(self.sums, self.layout, turn, bases)
 
 
@@ -233,6 +238,7 @@ def _add(
     state.log_weights += log_weights
     if cells:
         state.waiting.append(cells)
-    state.moments = state.moments + rows_moments(rows, ())
+    near = columns.near(moved.skeleton)
+    state.moments = state.moments + rows_moments(rows, (), near)
     for block in layout.blocks:
         count_levels(rows.codes[block.terms[0]], state.sizes[block.terms[0]])

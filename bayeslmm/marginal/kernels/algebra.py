@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.compiling import compiled
+from bayeslmm.marginal.kernels import plain
+from bayeslmm.marginal.kernels.compiling import compiled, compiled_after
 
 
 @compiled
@@ -50,7 +51,7 @@ def solve_lower_transposed(L, b, n):
         b[i] = value / L[i, i]
 
 
-@compiled
+@compiled_after(plain.solve_normal)
 def solve_normal(precision, rhs, quad):
     """Solve ``precision beta = rhs``; both are overwritten: covariance and beta.
 
@@ -79,7 +80,7 @@ def solve_normal(precision, rhs, quad):
     return log_det, quad
 
 
-@compiled
+@compiled_after(plain.solve_profile)
 def solve_profile(G, dof, restricted, beta, covariance, weight):
     """Beta and sigma at their best for ``G = [X y]'V0^-1[X y]``.
 

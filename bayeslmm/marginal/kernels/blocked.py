@@ -10,15 +10,16 @@ import math
 
 import numpy as np
 
+from bayeslmm.marginal.kernels import plain
 from bayeslmm.marginal.kernels.algebra import (
     cholesky,
     solve_lower,
     solve_lower_transposed,
 )
-from bayeslmm.marginal.kernels.compiling import compiled
+from bayeslmm.marginal.kernels.compiling import compiled, compiled_after
 
 
-@compiled
+@compiled_after(plain.eliminate_lead)
 def eliminate_lead(A, F, Lam, G, root, U):
     """Factor every level and take its part out of ``G = [X y]'V0^-1[X y]``.
 
@@ -64,7 +65,7 @@ def eliminate_lead(A, F, Lam, G, root, U):
     return log_det
 
 
-@compiled
+@compiled_after(plain.eliminate_couplings)
 def eliminate_couplings(indptr, columns, B, Lam, root, U, V, R, Fr):
     """Take the lead out of the rest: R -= V'V (lower triangle), Fr -= V'U.
 
@@ -93,7 +94,7 @@ def eliminate_couplings(indptr, columns, B, Lam, root, U, V, R, Fr):
                 R[row, columns[f]] -= value
 
 
-@compiled
+@compiled_after(plain.lead_projections)
 def lead_projections(A, F, Lam, root, U, Q, D):
     """Per level Q_j = Z_j'P[X y] and D_j = Z_j'P Z_j Lambda, with the rest left out.
 
@@ -118,7 +119,7 @@ def lead_projections(A, F, Lam, root, U, Q, D):
                 Q[j, a, d] = value
 
 
-@compiled
+@compiled_after(plain.couple_projections)
 def couple_projections(A, Lam, root, indptr, columns, B, V, T, t, Q, D):
     """Add the rest's part: Q_j -= N_j t, D_j -= N_j T N_j' Lambda.
 
@@ -205,7 +206,7 @@ def _quadratic(N, columns, T, NTN):
                 NTN[a, b] += N[e, a] * row[b] + row[a] * N[e, b]
 
 
-@compiled
+@compiled_after(plain.mirror_in_place)
 def mirror_in_place(matrix):
     """Copy the lower triangle to the upper, tile by tile."""
     m, tile = matrix.shape[0], 32
@@ -216,7 +217,7 @@ def mirror_in_place(matrix):
                     matrix[j, i] = matrix[i, j]
 
 
-@compiled
+@compiled_after(plain.sum_gradient)
 def sum_gradient(Q, D, Lam, K, first, last, scale, gradient):
     """Gradient += sum_j (Q_j K Q_j') Lambda / scale - D_j, over levels and one term.
 

@@ -1,32 +1,29 @@
-"""The ways to compile a kernel, and one line before the wait for it.
+"""The ways to compile a kernel: not before it is called, nor while plain numpy does.
 
-Takes a function, gives its compiled form, cached on disk by numba; only what a model
-calls is compiled or loaded. The wait is counted where we compile, in our own subclass
-of numba's dispatcher, so nothing is hooked into numba: what others compile in the same
-process is theirs. Where nothing of ours is in the cache the line comes at once, else
-when more than two seconds have passed: after an upgrade, or for a new kind of model. A
-call of a compiled kernel costs nothing more, because numba comes here only for a
-signature that it has not seen. The line is a record of the logger ``bayeslmm``, which
-goes to stderr unless logging is set up otherwise.
+Takes a function, gives a `Kernel`, which numba compiles when it is first called, from
+the cache on disk if it can (`machine`); only what a model calls is compiled or loaded.
+To load numba and a dozen kernels takes as long as thousands of small steps in numpy,
+so a kernel may have a plain twin, which works until that would have paid: a small fit
+by REML never loads numba, on a fresh machine it compiles nothing, and whatever fits
+many times has compiled kernels almost from its start. What is counted are calls and
+entries, not seconds: every machine takes the same turns and computes the same numbers.
+
+The wait for the compiler is told of in one line. Where nothing of ours is in the cache
+the line comes at once, else when more than two seconds have passed: after an upgrade,
+or for a new kind of model. The line is a record of the logger ``bayeslmm``, which goes
+to stderr unless logging is set up otherwise.
 """
 
-import hashlib
 import inspect
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial, update_wrapper
 from typing import Any
 
-from numba import config
-from numba.core import sigutils
-from numba.core.caching import FunctionCache
-from numba.core.ccallback import CFunc
-from numba.core.registry import CPUDispatcher
-from numba.core.runtime import rtsys
+import numpy as np
 
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
@@ -37,6 +34,14 @@ NOTICE = (
     "Compiling kernels for this kind of model: about 30 s, once on this machine "
     "(`bayeslmm warmup` does it ahead)."
 )
+
+# Seconds, one core of 2026: to load numba with the kernels of a fit; of a plain step,
+# some twenty calls of numpy; of an entry of the arrays that it reads.
+LOADING, PER_STEP, PER_ENTRY = 0.25, 5e-5, 1.5e-7
+# Entries of a step that is left to the compiler even if it is the first one.
+MOST_ENTRIES = 100_000
+# Of numba's: sums may be reordered.
+FAST = frozenset({"reassoc", "contract", "nsz", "arcp"})
 
 
 class Wait:
@@ -96,116 +101,121 @@ class Wait:
 COMPILING = Wait(NOTICE)
 
 
-class Stored(FunctionCache):
-    """The cache of a function, read without numba's registries.
+class Ledger:
+    """How much plain steps have cost; they end when they have cost `LOADING`.
 
-    To compile a function numba imports all that it could call, 0.1 s; finished machine
-    code needs none of that, but the C functions of numba's runtime alone.
+    Attributes
+    ----------
+    spent : float
+        Seconds to expect of the plain steps so far; infinite once numba is loaded.
     """
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Machine code of a signature; None if there is none, and it is compiled."""
-        rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+    def __init__(self) -> None:
+        self.spent = 0.0
+
+    def affords(self, entries: int) -> bool:
+        """Whether a step that reads so many entries is plain; it is then paid for."""
+        if entries > MOST_ENTRIES or self.spent > LOADING:
+            return False
+        self.spent += PER_STEP + PER_ENTRY * entries
+        return True
+
+    def close(self) -> None:
+        """No more plain steps: numba is there."""
+        self.spent = float("inf")
 
 
-class Kernel(CPUDispatcher):
-    """A compiled function of this package; it counts the time that compiling takes."""
-
-    def enable_caching(self) -> None:
-        """Keep machine code on disk."""
-        self._cache = Stored(self.py_func)
-
-    def _compilation_chain_init_hook(self) -> None:
-        """Load no extension: kernels take numbers and numpy's arrays alone."""
-
-    def compile(self, sig: Any) -> Any:
-        """Machine code of a signature, from the cache or made now.
-
-        numba counts a miss of its cache before it compiles: loading is no wait.
-        """
-        if not COMPILING.said and _nothing_cached(self):
-            COMPILING.say()
-        before = self.stats.cache_misses.total()
-        with COMPILING.watch(lambda: self.stats.cache_misses.total() > before):
-            return super().compile(sig)
+PLAIN = Ledger()
 
 
-class Callback(CFunc):
-    """A compiled C function of this package; likewise, once it is not in the cache."""
+class Kernel:
+    """A function of arrays and numbers that is compiled when it has to be.
 
-    def enable_caching(self) -> None:
-        """Keep machine code on disk."""
-        self._cache = Stored(self.__wrapped__)
+    Kernels that call it see the compiled function, by numba's own word for the type of
+    an object; anything else asked of it is asked of that too.
 
-    def _compile_uncached(self) -> Any:
-        """Machine code made now."""
-        with COMPILING.watch(lambda: True):
-            return super()._compile_uncached()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-# Indices of numba's cache for this version of Python.
-CACHED = f"*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
-
-
-def _nothing_cached(kernel: Kernel) -> bool:
-    """Whether the first use on this machine is now: the cache holds none of ours."""
-    folder = getattr(getattr(kernel, "_cache", None), "cache_path", None)
-    return folder is not None and not any(Path(folder).glob(CACHED))
-
-
-def _hash_sources(root: Path) -> str:
-    """Hash of all kernels of the package: what a compiled function may depend on."""
-    found = hashlib.sha256()
-    for path in sorted(root.glob("*/kernels/*.py")):
-        found.update(path.read_bytes())
-    return found.hexdigest()
-
-
-SOURCES = _hash_sources(Path(__file__).parents[2])
-
-
-def _tied_to_sources(function: Any) -> Any:
-    """Let the cache on disk hold as long as no kernel of the package changes.
-
-    numba looks at the file of a function alone: code that it calls from other files
-    could change, by an upgrade say, and the old machine code would go on being used.
-    Nothing is tied where there is no cache; a test sees to it that the attributes of
-    numba are where they are looked for.
+    Parameters
+    ----------
+    function : callable
+        What is compiled; its cache lies beside its file.
+    plain : callable, optional
+        The same in numpy, for as long as that pays.
+    options : dict
+        Of the compiler.
     """
-    file = getattr(getattr(function, "_cache", None), "_cache_file", None)
-    if file is not None:
-        file._source_stamp = (getattr(file, "_source_stamp", None), SOURCES)
-    return function
+
+    def __init__(
+        self, function: Callable, plain: Callable | None = None, **options: Any
+    ) -> None:
+        self.py_func = inspect.unwrap(function)  # run-time type checkers wrap it
+        update_wrapper(self, self.py_func)
+        self.plain, self._options = plain, options
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The plain twin while that pays, then the compiled function."""
+        if self._made is not None:
+            return self._made(*arguments)
+        if self.plain is not None and PLAIN.affords(_entries(arguments)):
+            with np.errstate(all="ignore"):  # as compiled code is, of numbers too large
+                return self.plain(*arguments)
+        return self.made(*arguments)
+
+    def __reduce__(self) -> str:
+        """Pickled by name, as functions are."""
+        return self.py_func.__qualname__
+
+    def __getattr__(self, name: str) -> Any:
+        """Anything that numba knows of the compiled function."""
+        if name.startswith("__"):  # what copy and pickle look for
+            raise AttributeError(name)
+        return getattr(self.made, name)
+
+    @property
+    def made(self) -> Any:
+        """The compiled function, which loads numba."""
+        with self._lock:
+            if self._made is None:
+                from bayeslmm.marginal.kernels.machine import make_kernel
+
+                self._made = make_kernel(self.py_func, **self._options)
+                PLAIN.close()
+        return self._made
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba takes this for in the kernels that call it."""
+        return self.made._numba_type_
 
 
-def _kernel(function: Callable, **options: Any) -> Any:
-    """A function compiled when called, unless NUMBA_DISABLE_JIT asks for Python."""
-    plain = inspect.unwrap(function)  # run-time type checkers wrap it
-    if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
-        return plain
-    common = {"nopython": True, "nogil": True, "error_model": "numpy"}
-    common["no_cfunc_wrapper"] = True  # a tenth of the time of compiling
-    kernel = Kernel(plain, targetoptions={**common, "boundscheck": None, **options})
-    kernel.enable_caching()
-    return _tied_to_sources(kernel)
+def _entries(arguments: tuple[Any, ...]) -> int:
+    """Numbers in the arrays among some arguments."""
+    return sum(one.size for one in arguments if isinstance(one, np.ndarray))
 
 
 def compiled(function: Callable) -> Callable:
     """Compile without the GIL, cached on disk; sees through run-time type checkers."""
-    return _kernel(function)
+    return Kernel(function)
 
 
 def compiled_fast(function: Callable) -> Callable:
     """As `compiled`, sums reordered so that they vectorise; NaN keeps its meaning."""
-    return _kernel(function, fastmath={"reassoc", "contract", "nsz", "arcp"})
+    return Kernel(function, fastmath=set(FAST))
+
+
+def compiled_after(plain: Callable) -> Callable[[Callable], Callable]:
+    """As `compiled`, once its twin in numpy has had its time."""
+    return partial(Kernel, plain=plain)
+
+
+def compiled_fast_after(plain: Callable) -> Callable[[Callable], Callable]:
+    """As `compiled_fast`, likewise."""
+    return partial(Kernel, plain=plain, fastmath=set(FAST))
 
 
 def compiled_callback(function: Callable, signature: Any) -> Any:
     """A C function of a signature, cached likewise; has an ``address``."""
-    signature = sigutils.normalize_signature(signature)
-    callback = Callback(inspect.unwrap(function), signature, locals={}, options={})
-    callback.enable_caching()
-    _tied_to_sources(callback).compile()
-    return callback
+    from bayeslmm.marginal.kernels.machine import make_callback
+
+    return make_callback(inspect.unwrap(function), signature)

@@ -9,7 +9,8 @@ the commonest models, one predictor with one or two effects that vary, are writt
 
 import numpy as np
 
-from bayeslmm.marginal.kernels.compiling import compiled
+from bayeslmm.marginal.kernels import plain
+from bayeslmm.marginal.kernels.compiling import compiled, compiled_after
 
 
 def accumulate_rows(codes, Z, weights, W, P):
@@ -21,7 +22,7 @@ def accumulate_rows(codes, Z, weights, W, P):
     (_accumulate_usual if usual else _accumulate_any)(codes, Z, weights, W, P)
 
 
-@compiled
+@compiled_after(plain.add_rows)
 def _accumulate_usual(codes, Z, weights, W, P):
     """One or two effects that vary, one predictor."""
     n, k = Z.shape
@@ -51,7 +52,7 @@ def _accumulate_usual(codes, Z, weights, W, P):
             second[4] += u * W[r, 2]
 
 
-@compiled
+@compiled_after(plain.add_rows)
 def _accumulate_any(codes, Z, weights, W, P):
     """Any number of columns: one run over [Z | X y] for each effect."""
     n, k = Z.shape

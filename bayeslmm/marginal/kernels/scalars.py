@@ -5,10 +5,11 @@ a lower triangle: half of what products of whole matrices take, which with a tho
 coordinates cost as much as LAPACK. Lengths: m coordinates, w columns of [X y].
 """
 
-from bayeslmm.marginal.kernels.compiling import compiled_fast
+from bayeslmm.marginal.kernels import plain
+from bayeslmm.marginal.kernels.compiling import compiled_fast_after
 
 
-@compiled_fast
+@compiled_fast_after(plain.scale_scalars)
 def scale_scalars(R, scale, S):
     """Lower triangle of ``S = Lambda'R Lambda + I``, from that of R."""
     for i in range(R.shape[0]):
@@ -18,7 +19,7 @@ def scale_scalars(R, scale, S):
         S[i, i] += 1.0
 
 
-@compiled_fast
+@compiled_fast_after(plain.project_scalars)
 def project_scalars(R, scale, t, inverse, Rt, D):
     """Rt = R t, D = diagonal of ``R Lambda S^-1``, and S^-1 <- Lambda S^-1 Lambda'.
 
