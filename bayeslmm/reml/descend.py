@@ -44,6 +44,8 @@ class Descent:
 
 def descend(problem: ProfiledProblem, start: Float[np.ndarray, " m"]) -> Descent:
     """Near a minimum, by the way that costs less."""
+    if problem.has_exact_curvature:
+        return Descent(_expectation_steps(problem, start), None)
     dear = problem.statistics.in_steps and problem.stack is None
     if dear and not problem.correlations().any():
         near = _descend_by_information(problem, start)
@@ -119,6 +121,16 @@ def _updated(
     return inverse + (twice[:, None] * step - step[:, None] * moved) / along
 
 
+def _expectation_steps(
+    problem: ProfiledProblem, start: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """A few steps of EM."""
+    theta = start
+    for _ in range(EM_STEPS):
+        theta = problem.expectation_step(theta)
+    return theta
+
+
 def _descend_by_information(
     problem: ProfiledProblem, start: Float[np.ndarray, " m"]
 ) -> Descent | None:
@@ -127,9 +139,7 @@ def _descend_by_information(
     For evaluations that are dear: 8 on InstEval, where L-BFGS-B takes 14 and is less
     near. None where they do not come near.
     """
-    theta, free = start, np.ones(start.size, bool)
-    for _ in range(EM_STEPS):
-        theta = problem.expectation_step(theta)
+    theta, free = _expectation_steps(problem, start), np.ones(start.size, bool)
     value, gradient, matrix = problem.with_curvature(theta)
     for _ in range(INFORMATION_STEPS):
         if not np.isfinite(matrix).all():
