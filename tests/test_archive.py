@@ -331,10 +331,14 @@ def test_rows_in_batches_are_as_far_as_they_were(
     rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     rows.to_parquet(tmp_path / "rows.parquet")
-    model = lmm.Model("y ~ x + (1 | g)", tmp_path / "rows.parquet", weights="w")
+    formula = "y ~ x + I(x^2) + (1 | g)"
+    model = lmm.Model(formula, tmp_path / "rows.parquet", weights="w")
     reml = model.fit_reml()
     new = save_and_load(reml, tmp_path)
     assert_same(reml.summary(), new.reml.summary())
+    assert (
+        new.model.design.fixed_moments.sd() == model.design.fixed_moments.sd()
+    ).all()
     assert str(new.model.plan) == str(model.plan)
     with pytest.raises(DataError, match=r"made by from_tally.*or loaded"):
         next(iter(new.reml.residual_batches()))
@@ -356,6 +360,21 @@ def test_models_of_other_families_come_back(
     assert (old.X == encoded.X).all()
     with pytest.raises(lmm.ModelError, match="family 'gaussian', and this"):
         new.fit_reml()
+
+
+def test_a_model_without_fits_is_shown_and_saved_alone(
+    rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    """It ended in an AssertionError, in print() too."""
+    model = lmm.Model("y ~ x + (1 | g)", rows)
+    fit = lmm.Fit(model, None, None)
+    assert "(1 | g)" in repr(fit)
+    for verb, place in ((fit.save, "results"), (fit.report, "page.html")):
+        with pytest.raises(lmm.NotSavedError, match=r"neither a REML fit nor.*\.lmm"):
+            verb(tmp_path / place)
+    fit.save(tmp_path / "model.lmm")
+    assert lmm.load(tmp_path / "model.lmm").reml is None
+    assert [file.name for file in tmp_path.iterdir()] == ["model.lmm"]
 
 
 @pytest.mark.slow

@@ -77,6 +77,46 @@ def test_the_line_comes_before_the_wait_where_nothing_is_cached(tmp_path):
     assert "Compiling" not in stderr_of_a_process(tmp_path, patient)
 
 
+PARTS = """
+import numpy as np
+from bayeslmm.marginal.kernels.compiling import compiled
+
+@compiled
+def inner(x, i):
+    if x[0] > 1.0:
+        raise ValueError("too large", i, x[0])
+    return x[0]
+
+@compiled
+def outer(x, i):
+    return inner(x, i) + inner(x, i)
+
+for first in (1.0, 4.0):
+    try:
+        print(outer(np.array([first]), 3))
+    except ValueError as error:
+        print(error)
+print(len(inner.overloads), inner(np.array([0.5]), 3), len(inner.overloads))
+"""
+
+
+def test_what_a_kernel_calls_is_part_of_it_and_raises_what_it_raises(tmp_path):
+    """The inner function has machine code of its own once Python has called it."""
+    script = tmp_path / "parts.py"  # numba keeps no code of a string
+    script.write_text(PARTS)
+    found = []
+    for _ in ("compiled", "loaded"):
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(done.stdout.splitlines())
+    assert found[0] == found[1] == ["2.0", "('too large', 3, 4.0)", "0 0.5 1"]
+
+
 @pytest.mark.slow
 def test_nothing_is_left_to_compile_after_the_warm_up(tmp_path):
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -20,7 +20,7 @@ from bayeslmm.design.distinct import NumberCodes
 from bayeslmm.design.evaluate import NumericNames
 from bayeslmm.design.frame import FactorLevels
 from bayeslmm.design.matrices import CodedTerm
-from bayeslmm.design.moments import ColumnMoments, Moments
+from bayeslmm.design.moments import ColumnMoments, Moments, Near
 from bayeslmm.design.recipe import Recipe
 from bayeslmm.design.residual import ResidualStructure, Series, Strata
 from bayeslmm.design.typical import Typical
@@ -48,7 +48,7 @@ PLAIN = (
     *(nodes.Unary, nodes.Binary, nodes.Bar, nodes.Atom, nodes.Term),
     *(nodes.LinearPredictor, nodes.RandomTerm, nodes.ResidualTerm, nodes.Formula),
     *(FixedVariable, EffectVariable, GroupTerm, Products, Centring, Entry),
-    *(RowAccount, MixedColumn, CoarseColumn, Origin, Moments, ColumnMoments),
+    *(RowAccount, MixedColumn, CoarseColumn, Origin, Moments, ColumnMoments, Near),
     *(Recipe, Coding, CodedTerm, AtomCoder, GroupCoder, NumberCodes, Aliasing),
     *(NumericNames, FactorLevels, Typical, ResidualStructure, Strata, Series),
     *(Sums, Cells, Layout, Block, Law, Plan, Prior, Priors, Spec),

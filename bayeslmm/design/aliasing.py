@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from bayeslmm.design.arrays import Design, FixedVariable
 from bayeslmm.design.centring import Centring, Entry, Products
-from bayeslmm.design.moments import ColumnMoments
+from bayeslmm.design.moments import ColumnMoments, Near
 from bayeslmm.errors import DataError, listed
 
 # A new row whose dropped columns differ by this share of the addends is another.
@@ -102,9 +102,29 @@ def restrict_design(design: Design, aliasing: Aliasing) -> Design:
     return replace(design, fixed=tuple(fixed), products=products, account=account)
 
 
-def restrict_moments(moments: ColumnMoments, aliasing: Aliasing) -> ColumnMoments:
+def restrict_turn(
+    turn: Float[np.ndarray, "p p"], aliasing: Aliasing, intercept: int | None
+) -> Float[np.ndarray, "r r"]:
+    """Combinations of columns moved by their means, in terms of those kept.
+
+    Those of the columns kept; of what is taken off, an intercept has nothing.
+    """
+    relation = aliasing.relation.copy()
+    if intercept is not None:
+        gone = np.setdiff1d(np.arange(relation.shape[1]), aliasing.kept)
+        relation[np.searchsorted(aliasing.kept, intercept), gone] = 0.0
+    return relation @ turn[:, aliasing.kept]
+
+
+def restrict_moments(
+    moments: ColumnMoments, aliasing: Aliasing, intercept: int | None
+) -> ColumnMoments:
     """Moments of the columns kept."""
-    at = aliasing.kept
+    at, near = aliasing.kept, moments.near
+    if near is not None:
+        own = restrict_moments(near.moments, aliasing, intercept)
+        turn = restrict_turn(near.turn, aliasing, intercept)
+        near = Near(near.origin[at], turn, own)
     return ColumnMoments(
         moments.n,
         moments.mean[at],
@@ -113,6 +133,7 @@ def restrict_moments(moments: ColumnMoments, aliasing: Aliasing) -> ColumnMoment
         moments.high[at],
         moments.unit[at],
         moments.whole[at],
+        near,
     )
 
 

@@ -222,13 +222,11 @@ def check_sums(design: Design) -> None:
     # an intercept takes up what is taken off before the rows are summed
     if design.intercept is None:
         _check_rounding(moments.net, (design.response,), design.n)
-        _check_rounding(moments.X, design.fixed_names, design.n)
+        X = moments.X if moments.X.near is None else moments.X.near.moments
+        _check_rounding(X, design.fixed_names, design.n)
     for term, Z in zip(design.groups, moments.Z, strict=True):
         if not term.is_closed:
             _check_rounding(Z, term.effects, design.n)
-    _check_products(moments.X, design.fixed_turn, design.fixed_names)
-    for t, term in enumerate(design.groups):
-        _check_products(moments.Z[t], design.effect_turn(t), term.effects)
 
 
 def _check_range(moments: ColumnMoments, names: tuple[str, ...]) -> None:
@@ -255,25 +253,6 @@ def _check_rounding(moments: ColumnMoments, names: tuple[str, ...], n: int) -> N
             f"rows that were read in batches. Sums of squares of such numbers round "
             f"off what differs between rows. Count it from a value near the mean, in "
             f"the data or in the formula: center(a) or I(a - 1000) for a column a."
-        )
-
-
-def _check_products(
-    moments: ColumnMoments,
-    turn: Float[np.ndarray, "c c"] | None,
-    names: tuple[str, ...],
-) -> None:
-    """Raise for products and powers whose sums say too little beside lower orders."""
-    if turn is None:
-        return
-    sd, n = moments.combined(turn).sd(), moments.n
-    lower = (np.abs(turn) * moments.sd()[:, None]).max(axis=0)
-    for i in np.flatnonzero(_is_turned(turn) & (lower > _reach(n) * sd)):
-        raise DataError(
-            f"{names[i]!r} is a product of columns far from zero, in {n:,} rows that "
-            f"were read in batches: sums of squares round off what it says beside its "
-            f"lower orders. Count the columns from a value near the mean, in the data "
-            f"or in the formula: center(a) or I(a - 1000) for a column a."
         )
 
 

@@ -118,9 +118,7 @@ def dependence_of_moments(
     """The same from means and centred cross-products, where rows are not in memory."""
     if not names:
         return None
-    scaled, length = moved_root(X, intercept)
-    if turn is not None:
-        scaled = combined(scaled, length[:, None] * turn, VANISHED_IN_ROOT)
+    scaled = combined_root(X, intercept, turn)
     found = dependent_columns(scaled, moments_tolerance(len(names)))
     if not found:
         return None
@@ -133,6 +131,17 @@ def dependence_of_moments(
     return _repeats(found, raw, length, names, relation)
 
 
+def combined_root(
+    X: ColumnMoments, intercept: int | None, turn: Float[np.ndarray, "p p"] | None
+) -> Float[np.ndarray, "r p"]:
+    """Few rows with the products of combinations of the columns, of length 1."""
+    if turn is None:
+        return moved_root(X, intercept)[0]
+    known, weights = X.nearest(turn)
+    scaled, length = moved_root(known, intercept)
+    return combined(scaled, length[:, None] * weights, VANISHED_IN_ROOT)
+
+
 def moved_root(
     X: ColumnMoments, intercept: int | None
 ) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " p"]]:
@@ -142,6 +151,9 @@ def moved_root(
     squares are rounding are made 0: they would leave a column that repeats others a
     part of its own.
     """
+    if X.near is not None:
+        scaled, length = moved_root(X.near.moments, intercept)
+        return normalised(np.linalg.solve(X.near.turn.T, (scaled * length).T).T)
     moved = X
     if intercept is not None:
         moved = replace(X, mean=np.where(X.constant, X.mean, 0.0))

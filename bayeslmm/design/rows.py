@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.moments import Moments, column_moments
+from bayeslmm.design.moments import Moments, column_moments, near_moments
 from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import DataError
 
@@ -79,7 +79,11 @@ def linear_predictor(
     return values
 
 
-def rows_moments(rows: Rows, sizes: tuple[Int[np.ndarray, " _j"], ...]) -> Moments:
+def rows_moments(
+    rows: Rows,
+    sizes: tuple[Int[np.ndarray, " _j"], ...],
+    near: Sequence[tuple[np.ndarray, np.ndarray] | None] = (),
+) -> Moments:
     """Moments of rows, with the number of them that each level has.
 
     Parameters
@@ -88,19 +92,27 @@ def rows_moments(rows: Rows, sizes: tuple[Int[np.ndarray, " _j"], ...]) -> Momen
         Some rows, or all.
     sizes : tuple of ndarray, shape (J,)
         Rows of each level, for each bar term.
+    near : sequence of (ndarray, ndarray) or None, optional
+        For X and each bar term what `near_moments` takes, None where nothing is
+        combined; empty for none at all.
 
     Returns
     -------
     Moments
         Of the response, X and every bar term.
     """
+    matrices = (rows.X, *rows.Z)
+    X, *Z = (
+        column_moments(matrix) if own is None else near_moments(matrix, *own)
+        for matrix, own in zip(matrices, near or (None,) * len(matrices), strict=True)
+    )
     y = column_moments(rows.y[:, None])
     none = np.empty((0, 0))
     return Moments(
         y=y,
         net=y if rows.offset is None else column_moments(rows.net[:, None]),
-        X=column_moments(rows.X),
-        Z=tuple(map(column_moments, rows.Z)),
+        X=X,
+        Z=tuple(Z),
         sizes=sizes,
         multiplied=column_moments(none if rows.multiplied is None else rows.multiplied),
     )

@@ -22,6 +22,7 @@ from bayeslmm.design.rank import (
     SURELY_INDEPENDENT,
     VANISHED_IN_ROOT,
     combined,
+    combined_root,
     dependence_of_rows,
     dependent_columns,
     moments_tolerance,
@@ -61,12 +62,9 @@ class Trials:
     def __post_init__(self) -> None:
         """Root of the cross-products, with columns of length 1, and its rank."""
         design = self.design
-        root, length = moved_root(design.moments.X, design.intercept)
-        self._root, self._length = root, length
-        columns = self._root
-        if design.fixed_turn is not None:
-            weights = self._length[:, None] * design.fixed_turn
-            columns = combined(columns, weights, VANISHED_IN_ROOT)
+        known, _ = design.moments.X.nearest(np.eye(design.p))
+        self._root, self._length = moved_root(known, design.intercept)
+        columns = combined_root(design.moments.X, design.intercept, design.fixed_turn)
         repeats = dependent_columns(columns, moments_tolerance(design.p))
         self.rank = design.p - len(repeats)
 
@@ -89,7 +87,7 @@ class Trials:
         if turn is not None:
             columns = columns @ turn
         self.left -= columns.size * len(columns)
-        weights = self._length[:, None] * columns
+        weights = self._length[:, None] * self.design.moments.X.nearest(columns)[1]
         found = combined(self._root, weights, VANISHED_IN_ROOT)
         smallest = np.linalg.eigvalsh(found.T @ found)[0]
         if not SURELY_DEPENDENT < smallest < SURELY_INDEPENDENT:

@@ -52,6 +52,36 @@ class Columns:
             moved = moved - self.origins[t]
         return moved if self.bases is None else moved @ self.bases[t]
 
+    def undone(
+        self, origin: Float[np.ndarray, " w"], intercept: int | None
+    ) -> Float[np.ndarray, "w w"]:
+        """From these columns of [X y] to the data's less another origin."""
+        back = mover(origin - self.origin, intercept)
+        return back if self.turn is None else np.linalg.solve(self.turn, back)
+
+    def undone_z(
+        self, t: int, origin: Float[np.ndarray, " k"], constant: int | None
+    ) -> Float[np.ndarray, "k k"]:
+        """The same of bar term number t."""
+        back = mover(origin - self.origins[t], constant)
+        return back if self.bases is None else np.linalg.solve(self.bases[t], back)
+
+    def near(self, design: Design) -> tuple[tuple[np.ndarray, np.ndarray] | None, ...]:
+        """Of X and each bar term what is taken off and the combinations.
+
+        None where products of the design combine nothing.
+        """
+        found: list[tuple[np.ndarray, np.ndarray] | None] = [None]
+        if self.turn is not None and design.products.fixed.entries:
+            found = [(self.origin[:-1], self.turn[:-1, :-1])]
+        bases = self.bases or (None,) * len(self.origins)
+        for t, (origin, basis) in enumerate(zip(self.origins, bases, strict=True)):
+            if basis is None or not design.products.of_term(t).entries:
+                found.append(None)
+            else:
+                found.append((origin, basis))
+        return tuple(found)
+
 
 def data_columns(design: Design) -> Columns:
     """The columns of the data as they are."""
@@ -63,7 +93,7 @@ def near_columns(design: Design, rows: Rows) -> Columns:
     """Columns less their means over these rows, where a model has room for it.
 
     That is where an intercept can take it up: with one in X, and in the terms whose
-    columns may be moved.
+    columns may be moved. Products are of variables less their means over these rows.
     """
     xy, at = np.zeros(design.p + 1), design.intercept
     if at is not None:
@@ -73,7 +103,16 @@ def near_columns(design: Design, rows: Rows) -> Columns:
     for term, Z in zip(design.groups, rows.Z, strict=True):
         origin = Z.mean(axis=0) if term.is_closed else np.zeros(term.k)
         origins.append(np.where(np.array(term.effects) == "Intercept", 0.0, origin))
-    return Columns(xy, None, tuple(origins), None)
+    if rows.multiplied is None or not rows.multiplied.shape[1]:
+        return Columns(xy, None, tuple(origins), None)
+    means, turn, bases = rows.multiplied.mean(axis=0), np.eye(design.p + 1), []
+    own = design.products.fixed.turn(design.p, means)
+    if own is not None:
+        turn[:-1, :-1] = own
+    for t, term in enumerate(design.groups):
+        basis = design.products.of_term(t).turn(term.k, means)
+        bases.append(np.eye(term.k) if basis is None else basis)
+    return Columns(xy, turn, tuple(origins), tuple(bases))
 
 
 def constant_of(term: GroupTerm) -> int | None:

@@ -170,8 +170,9 @@ def condition_sums(
     layout : Layout
         Blocks of the model.
     columns : Columns
-        What was summed: columns moved by the means of the first rows. These are among
-        the rows, so that no more digits are lost than there are rows to each of them.
+        What was summed: columns moved by the means of the first rows, products of
+        variables less theirs. These are among the rows, so that no more digits are lost
+        than there are rows to each of them.
 
     Returns
     -------
@@ -184,17 +185,19 @@ def condition_sums(
         If doubles cannot tell the response from its mean.
     """
     frame, p = _make_frame(design), design.p
-    turn = np.eye(p + 1)
-    if design.intercept is not None:
-        moved = np.append(frame.means, frame.level) - columns.origin
-        turn[design.intercept] -= moved
-    turn = turn @ frame.inverse()
+    origin = np.append(frame.means, frame.level)
+    turn = columns.undone(origin, design.intercept) @ frame.inverse()
     along = _regression(turn.T @ sums.WW @ turn, p)
     turn[:, p] -= turn[:, :p] @ along
     bases = [
-        mover(-origin, constant_of(term)) @ moved @ basis
-        for moved, origin, term, basis in zip(
-            frame.movers, columns.origins, design.groups, frame.bases, strict=True
+        columns.undone_z(t, center, constant_of(term)) @ basis
+        for t, (term, center, basis) in enumerate(
+            zip(
+                design.groups,
+                frame.centers,
+                effect_bases(design, frame.bases),
+                strict=True,
+            )
         )
     ]
     turned = turn_sums(sums, layout, turn, bases)

@@ -10,11 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from jaxtyping import Bool
-
 from bayeslmm.design.again import Rereader
-from bayeslmm.design.aliasing import restrict_design, restrict_moments
 from bayeslmm.design.arrays import Design
 from bayeslmm.design.checks import check_not_swapped, checked_design
 from bayeslmm.design.coding import Coding, make_design
@@ -31,13 +27,10 @@ from bayeslmm.errors import DataError, ModelError, check_made, check_progress
 from bayeslmm.formula import Formula, parse_formula
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.conditioning import condition_sums
+from bayeslmm.marginal.kept import keep_columns, without_empty
 from bayeslmm.marginal.layout import Layout, make_layout
 from bayeslmm.marginal.plan import Plan, make_plan
-from bayeslmm.marginal.sums import (
-    Cells,
-    Sums,
-    block_pairs,
-)
+from bayeslmm.marginal.sums import Sums, block_pairs
 from bayeslmm.marginal.tally import FirstRows, Tally, see_batch, start_sums
 
 
@@ -280,7 +273,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     skeleton = scan.design
     layout = make_layout(skeleton)
     keep = [tally.moments.sizes[block.terms[0]] > 0 for block in layout.blocks]
-    small, sums = _without_empty(layout, tally.sums, keep)
+    small, sums = without_empty(layout, tally.sums, keep)
     coding = _with_rows_only(scan.coding, tally)
     design = _streamed_design(scan, coding, tally, small, sums)
     part, variables = FixedPart(coding, scan.columns), coding.variables
@@ -292,13 +285,7 @@ def finish(scan: Scan, tally: Tally) -> tuple[Recipe, Conditioned]:
     columns = tally.columns
     if aliasing is not None:
         coding = replace(coding, aliasing=aliasing)
-        moments = design.moments
-        own = replace(moments, X=restrict_moments(moments.X, aliasing))
-        design = replace(restrict_design(design, aliasing), recorded=own)
-        at = np.append(aliasing.kept, sums.p)
-        F = tuple(np.ascontiguousarray(one[:, :, at]) for one in sums.F)
-        sums = replace(sums, WW=sums.WW[np.ix_(at, at)], F=F)
-        columns = replace(columns, origin=columns.origin[at])
+        design, sums, columns = keep_columns(design, sums, small, columns, aliasing)
     if scan.weights is not None:
         label = f"The weights column {scan.weights!r}"
         check_weights_size(sums.log_weights, sums.n, label)
@@ -329,31 +316,6 @@ def _check_complete(scan: Scan, tally: Tally) -> None:
         )
     if not tally.sums.n:
         raise all_incomplete(tally.n_rows, tally.missing)
-
-
-def _without_empty(
-    layout: Layout, sums: Sums, keep: list[Bool[np.ndarray, " _j"]]
-) -> tuple[Layout, Sums]:
-    """Layout and sums without the levels that no row used has."""
-    if all(kept.all() for kept in keep):
-        return layout, sums
-    blocks, offset = [], 0
-    for position, (block, kept) in enumerate(zip(layout.blocks, keep, strict=True)):
-        n_levels = int(kept.sum())
-        blocks.append(replace(block, n_levels=n_levels, offset=offset))
-        offset += n_levels * block.k if position else 0
-    small = Layout(blocks[0], tuple(blocks[1:]), layout.n_terms)
-    rank = [np.cumsum(kept) - 1 for kept in keep]
-    at = {block.terms: position for position, block in enumerate(layout.blocks)}
-    cells = []
-    for (block, other), part in zip(block_pairs(layout), sums.cells, strict=True):
-        level, other_level = np.divmod(part.keys, other.n_levels)
-        first, second = at[block.terms], at[other.terms]
-        keys = rank[first][level] * blocks[second].n_levels + rank[second][other_level]
-        cells.append(Cells(keys, part.values))
-    A = tuple(a[kept] for a, kept in zip(sums.A, keep, strict=True))
-    F = tuple(f[kept] for f, kept in zip(sums.F, keep, strict=True))
-    return small, replace(sums, A=A, F=F, cells=tuple(cells))
 
 
 def _with_rows_only(coding: Coding, tally: Tally) -> Coding:

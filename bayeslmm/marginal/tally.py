@@ -18,11 +18,11 @@ from bayeslmm.design.moments import Moments
 from bayeslmm.design.rows import Rows, no_rows, rows_moments
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
+from bayeslmm.formula.markup import sentence_list
 from bayeslmm.marginal.columns import (
     Columns,
     constant_of,
     data_columns,
-    mover,
     near_columns,
 )
 from bayeslmm.marginal.kernels.rows import count_levels
@@ -90,12 +90,29 @@ class Tally:
             given=add_given(self.given, other.given),
         )
 
+    def _repr_html_(self) -> str:
+        """How many rows, for a notebook."""
+        blocks = self.layout.blocks
+        said = [
+            f"rows: {self.n_rows:,}, of which {self.sums.n:,} were used",
+            *(f"missing values of {name!r}: {n:,}" for name, n in self.missing.items()),
+            f"levels: {', '.join(f'{block.n_levels:,}' for block in blocks)}",
+            "tally + tally is that of both; Model.from_tally(scan, tally) the model",
+        ]
+        return sentence_list("Sums of some rows", said)
+
     def moved_to(self, columns: Columns) -> Sums:
-        """The sums of columns moved by another origin: an intercept takes it up."""
+        """The sums of other columns: an intercept takes up what is taken off them."""
         intercept, constants = self.frame
-        turn = mover(columns.origin - self.columns.origin, intercept)
-        pairs = zip(columns.origins, self.columns.origins, constants, strict=True)
-        bases = [mover(new - old, constant) for new, old, constant in pairs]
+        turn = self.columns.undone(columns.origin, intercept)
+        if columns.turn is not None:
+            turn = turn @ columns.turn
+        bases = []
+        for t, (origin, constant) in enumerate(
+            zip(columns.origins, constants, strict=True)
+        ):
+            own = self.columns.undone_z(t, origin, constant)
+            bases.append(own if columns.bases is None else own @ columns.bases[t])
         return turn_sums(self.sums, self.layout, turn, bases)
 
 
@@ -233,6 +250,7 @@ def _add(
     state.log_weights += log_weights
     if cells:
         state.waiting.append(cells)
-    state.moments = state.moments + rows_moments(rows, ())
+    near = columns.near(moved.skeleton)
+    state.moments = state.moments + rows_moments(rows, (), near)
     for block in layout.blocks:
         count_levels(rows.codes[block.terms[0]], state.sizes[block.terms[0]])

@@ -101,9 +101,6 @@ class Wait:
 COMPILING = Wait(NOTICE)
 
 
-COMPILING = Wait(NOTICE)
-
-
 class Ledger:
     """How much plain steps have cost; they end when they have cost `LOADING`.
 

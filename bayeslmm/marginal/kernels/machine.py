@@ -16,10 +16,10 @@ from numba import config
 from numba.core import sigutils
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
-from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys
 
 from bayeslmm.marginal.kernels.compiling import COMPILING
+from bayeslmm.marginal.kernels.parts import Caller
 
 
 class Stored(FunctionCache):
@@ -36,7 +36,7 @@ class Stored(FunctionCache):
             return self._load_overload(sig, target_context)
 
 
-class Dispatcher(CPUDispatcher):
+class Dispatcher(Caller):
     """A compiled function of this package; it counts the time that compiling takes."""
 
     def enable_caching(self) -> None:
