@@ -218,6 +218,79 @@ def test_kenward_roger_is_the_textbooks(term):
         assert mine @ ours.W @ mine == pytest.approx(dense @ W @ dense, rel=1e-7)
 
 
+def few(levels: int, seed: int) -> pd.DataFrame:
+    """Each level has two rows with each of a, b, c; levels do not differ."""
+    rng, n = np.random.default_rng(seed), 6 * levels
+    f, g = np.arange(n) % 3, np.arange(n) // 6
+    data = {"f": np.array(list("abc"))[f], "g": g.astype(str), "b": g % 2 * 1.0}
+    data |= {"t": np.arange(n) // 3 % 2 * 1.0, "x": rng.normal(size=n)}
+    return pd.DataFrame({**data, "y": rng.normal(size=n)})
+
+
+def by_kenward_roger(formula: str, data: pd.DataFrame) -> Any:
+    """Table of the fixed effects."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        return Model(formula, data).fit_reml().fixef(ddf="kenward-roger")
+
+
+def test_kenward_roger_of_a_singular_fit_is_the_textbooks():
+    """SEs are those of pbkrtest: with few levels much more than the unadjusted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        fit = Model("y ~ x + (x | g)", few(4, 8)).fit_reml()
+    assert fit.status.singular
+    adjusted, plain, _, _ = dense_kenward_roger(fit, LINEAR["(x | g)"])
+    ended = ended_of(fit)
+    ours, turn = kenward_roger(ended), ended.turn
+    np.testing.assert_allclose(turn @ ours.covariance @ turn.T, adjusted, rtol=1e-6)
+    assert (np.diag(adjusted) > 1.2 * np.diag(plain)).any()
+
+
+@pytest.mark.parametrize("levels", [4, 5, 6, 8])
+def test_a_balanced_effect_between_levels_has_their_number_less_two(levels):
+    """With six levels the match of moments divided 0 by 0."""
+    for seed in range(4):
+        found = by_kenward_roger("y ~ b + (1 | g)", few(levels, seed))
+        assert found.loc["b", "df"] == pytest.approx(levels - 2, rel=1e-8)
+
+
+def test_a_variance_that_fixed_effects_hold_has_no_part_in_kenward_roger():
+    """t takes up what levels of t vary: SEs were 0 and 1e50, df 0 and -9e-16."""
+    data = few(5, 2).assign(h=lambda d: d.t.astype(str))
+    own, rows = by_kenward_roger("y ~ b * t + (1 | g)", data), ["b", "b:t"]
+    found = by_kenward_roger("y ~ b * t + (1 | g) + (1 | h)", data)
+    columns = ["se", "df", "p"]
+    np.testing.assert_allclose(
+        found.loc[rows, columns], own.loc[rows, columns], rtol=1e-4
+    )
+    assert found.loc[["Intercept", "t"], columns].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("levels", [3, 4, 5, 7])
+def test_kenward_roger_of_all_effects_of_levels_is_hotellings(levels):
+    """Two effects of each level, tested at once: levels - 2 denominator df, and more
+    than two levels are needed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        fit = Model("y ~ f + (f | g)", few(levels, 3)).fit_reml()
+    table = fit.anova(ddf="kenward-roger")
+    assert table.loc["f", "den_df"] == pytest.approx(levels - 2, rel=1e-6)
+    assert table.loc["f", "p"] > 0.0
+
+
+def test_no_f_is_said_where_there_are_too_few_levels():
+    """F of 2e-16 on 9e-16 degrees of freedom, p = 1, was one of them."""
+    data = few(3, 3).assign(f=lambda d: d.f.where(d.index % 6 < 3, d.f + "2"))
+    data = pd.concat([data, data.assign(y=few(3, 4).y)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        fit = Model("y ~ f + (0 + f | g)", data).fit_reml()
+    with pytest.warns(FitWarning, match="No F distribution has .* for 'f'.*few levels"):
+        table = fit.anova(ddf="kenward-roger")
+    assert table.loc["f", ["F", "den_df", "p"]].isna().all()
+
+
 @pytest.mark.parametrize("term", ["(x | g)", "(x || g)", "diag(x | g, hom = TRUE)"])
 @pytest.mark.parametrize("method", ["REML", "ML"])
 def test_satterthwaite_is_the_textbooks(term, method):

@@ -16,8 +16,9 @@ from sampling import unchecked
 from bayeslmm import Model
 from bayeslmm.marginal import conditional_mean, log_density
 from bayeslmm.marginal.points import density_with_coefficients, density_with_effects
-from bayeslmm.posterior.importance import importance_posterior, sample_importance
+from bayeslmm.posterior.importance import importance_posterior
 from bayeslmm.posterior.quadrature import quadrature
+from bayeslmm.posterior.rounds import Rounds
 from bayeslmm.posterior.visits import in_threads, safe_point
 from bayeslmm.reml.expense import prefers_importance
 
@@ -159,11 +160,13 @@ def test_seed_and_nothing_else_decides(
     assert one.b.keys() == four.b.keys() == set(range(len(run[1].terms)))
     for t, b in one.b.items():
         np.testing.assert_array_equal(b, four.b[t])
-    again = one.proposal.effects(int(one.index[2, 7]))
+    place = int(one.index[2, 7]), one.x[2, 7]
+    again = one.evaluation.effects(*place)
     np.testing.assert_array_equal(again.beta, one.beta[2, 7])
     np.testing.assert_array_equal(again.b[0], one.b[0][2, 7])
-    other = replace(one.proposal, seed=2).effects(int(one.index[2, 7]))
-    assert not np.isclose(other.x, again.x).any()
+    other = replace(one.evaluation, seed=2).effects(*place)
+    assert not np.isclose(other.beta, again.beta).any()
+    assert not np.isin(accepted(run, draws=60, seed=2).x, one.x).any()
 
 
 def test_effects_that_are_not_kept() -> None:
@@ -188,13 +191,13 @@ def test_stops_at_the_effective_sample_asked_for() -> None:
     assert table["ess_bulk"].min() >= 400
     assert table["ess_tail"].min() >= 400
     assert drawn.checks.n_points == drawn.index.size < 1600
-    assert f"{drawn.index.size} independent points" in drawn.reason
+    assert f"{drawn.index.size:,} weighted points, 1 round" in drawn.reason
     assert longer.index.shape == (4, 700)
 
 
 def test_interrupt_leaves_what_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second batch: the draws of the first, marked as part."""
-    module, calls = sys.modules[sample_importance.__module__], []
+    module, calls = sys.modules[Rounds.__module__], []
 
     def interrupted(visit: Any, items: Any, cores: int) -> Any:
         """The pilot is left alone, the next batch is not."""

@@ -15,8 +15,8 @@ from importance_cases import (
 )
 
 from bayeslmm import Model
-from bayeslmm.posterior.importance import sample_importance
 from bayeslmm.posterior.independence import check_weights, metropolis, smallest_ess
+from bayeslmm.posterior.trust import largest_k
 from bayeslmm.reml.expense import prefers_importance
 
 # Monte Carlo errors that a figure may be off by; seeds are fixed.
@@ -100,20 +100,11 @@ def test_chain_that_stands_still_has_no_sample_size() -> None:
 # --- declines -------------------------------------------------------------------------
 
 
-def test_declines_an_sd_of_zero_with_many_levels() -> None:
-    """The density of log sd is flat to the left: the tail of the weights says so."""
-    rng = np.random.default_rng(0)
-    g = np.repeat(np.arange(50), 10)
-    data = pd.DataFrame({"g": g, "y": rng.normal(size=500)})
-    found = declined(Model("y ~ 1 + (1 | g)", data, priors="flat"))
-    assert found.checks.pareto_k > 0.7
-    assert found.reason == (
-        "Importance sampling was tried and set aside: "
-        f"{found.checks.n_points} points at the mode have Pareto k "
-        f"{found.checks.pareto_k:.2f} (to be below 0.7) and an effective share of "
-        f"{found.checks.efficiency:.2f} (to be above 0.2), so they do not cover the "
-        "posterior well enough."
-    )
+def test_limit_of_k_falls_with_the_points() -> None:
+    """min(0.7, 1 - 1 / log10 N) of Vehtari et al. (2024)."""
+    assert largest_k(100) == pytest.approx(0.5)
+    assert largest_k(1000) == pytest.approx(2 / 3)
+    assert largest_k(2154) < 0.7 == largest_k(10_000)
 
 
 def test_declines_many_dimensions_without_a_point() -> None:
@@ -128,13 +119,18 @@ def test_declines_many_dimensions_without_a_point() -> None:
 
 
 def test_declines_a_small_effective_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same points, with a limit above what they reach."""
-    module = sys.modules[sample_importance.__module__]
-    monkeypatch.setattr(module, "MIN_EFFICIENCY", 0.99)
+    """A limit above what any proposal reaches: three pilots are enough to say so."""
+    module = sys.modules[largest_k.__module__]
+    monkeypatch.setattr(module, "MIN_EFFICIENCY", 0.999)
     found = declined(intercepts()[0])
-    assert found.checks.pareto_k < 0.7
-    assert found.checks.n_points == 400  # the pilot is enough to say so
-    assert "effective share" in found.reason
+    assert found.checks.pareto_k < found.checks.max_k == largest_k(400)
+    assert found.checks.n_points == 1200
+    assert found.reason == (
+        "Weighted points were tried and set aside: after 1,200 points in 3 rounds "
+        f"Pareto k is {found.checks.pareto_k:.2f} (to be below 0.62) and the effective "
+        f"share {found.checks.efficiency:.2f} (to be above 0.999), so they do not "
+        "cover the posterior well enough."
+    )
 
 
 def test_declines_chains_that_would_be_too_short() -> None:
@@ -147,7 +143,7 @@ def test_declines_chains_that_would_be_too_short() -> None:
 def test_declines_too_few_points() -> None:
     """Sixteen weights have no tail to judge."""
     found = declined(intercepts()[0], draws=4)
-    assert "16 points at the mode are too few" in found.reason
+    assert "16 points in 1 round are too few" in found.reason
 
 
 # --- when -----------------------------------------------------------------------------

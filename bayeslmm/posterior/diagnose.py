@@ -55,6 +55,8 @@ class SamplingStatus:
         Draws of each chain that were asked for where fewer suffice, else 0.
     far : tuple of str
         Predictors too far from zero for priors that refer to it.
+    how : str
+        How weighted points were made, and what they are worth; else empty.
     """
 
     chains: int
@@ -68,6 +70,7 @@ class SamplingStatus:
     modes: int = 0
     asked: int = 0
     far: tuple[str, ...] = ()
+    how: str = ""
 
     @property
     def clean(self) -> bool:
@@ -79,6 +82,7 @@ class SamplingStatus:
         """How the run ended, in plain sentences."""
         made = f"{self.chains} chains of {self.draws} draws"
         made += ", no divergences" if self.sampler == "nuts" else ""
+        made += f" ({self.how})" if self.how else ""
         if self.draws < self.asked:
             made += (
                 f" (asked {self.asked * self.chains:,}, kept "

@@ -15,16 +15,15 @@ from bayeslmm.errors import ModelError, PriorError, check_seed, is_number
 from bayeslmm.graph.trees import COORDINATES, UNCONSTRAINED
 from bayeslmm.posterior.bridge import Points, bridge, equal_points
 from bayeslmm.posterior.fit import Posterior
-from bayeslmm.posterior.importance import log_mean_weight
-from bayeslmm.posterior.independence import efficiency_of
+from bayeslmm.posterior.independence import efficiency_of, log_mean_weight
 from bayeslmm.posterior.lattice import Lattice, grow_lattice, unit_steps
 from bayeslmm.posterior.left_out import densities
 from bayeslmm.posterior.mode import Laplace, laplace
 from bayeslmm.posterior.nuts import run_nutpie
 from bayeslmm.posterior.options import Options, available_cores
 from bayeslmm.posterior.proposal import make_proposal
+from bayeslmm.posterior.rounds import weighted_draws
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.visits import in_threads
 from bayeslmm.posterior.weighted import marginal_target
 from bayeslmm.priors import Priors
 from bayeslmm.reml.expense import EXPENSIVE, useful_threads
@@ -183,9 +182,8 @@ def evidence_of(
     _refuse_flat(said, target, priors)
     cores = useful_threads(target.statistics, available_cores())
     normal = laplace(target)
-    proposal = make_proposal(target, normal, seed, (), cores)
-    visits = in_threads(proposal.density, range(POINTS), cores)
-    weights = np.array([visit.log_weight for visit in visits])
+    proposal = make_proposal(target, normal, cores)
+    _, weights = weighted_draws(target, proposal, POINTS, seed, cores)
     check = log_mean_weight(weights)
     found = _by_lattices(target, normal, tolerance, cores)
     if found is not None:

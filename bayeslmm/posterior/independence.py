@@ -7,6 +7,7 @@ resampled in random order would look to ArviZ like independent draws, and their 
 size would be overstated; a chain shows its repeats as what they are.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,6 +124,35 @@ def metropolis(
         current = np.where(accepted, candidate, current)
         index[step] = current
     return Chains(index.T.copy(), acceptance.T.copy())
+
+
+def walk(
+    log_weights: Float[np.ndarray, " n"],
+    order: Int[np.ndarray, " n"],
+    draws: int,
+    chains: int,
+    rng: np.random.Generator,
+) -> Chains:
+    """Chains that propose weighted points in an order; each starts at a draw of them.
+
+    Where there are more points than draws wanted, chains are thinned evenly.
+    """
+    shares = np.cumsum(np.exp(log_weights - log_weights.max()))
+    start = np.searchsorted(shares / shares[-1], rng.random(chains))
+    place = np.argsort(order)
+    walked = metropolis(log_weights[order], place[start], rng.random(order.size))
+    length = order.size // chains
+    kept = np.arange(1, min(draws, length) + 1) * length // min(draws, length) - 1
+    return Chains(order[walked.index[:, kept]], walked.acceptance[:, kept])
+
+
+def log_mean_weight(log_weights: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Log of the mean of the weights, with its standard error."""
+    top = float(log_weights.max())
+    weights = np.exp(log_weights - top)
+    mean = float(weights.mean())
+    error = float(weights.std(ddof=1)) / mean / math.sqrt(weights.size)
+    return top + math.log(mean), error
 
 
 def smallest_ess(draws: Float[np.ndarray, "chain draw m"]) -> float:

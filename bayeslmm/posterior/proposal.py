@@ -1,29 +1,21 @@
-"""Points of a split Student-t at the mode of a target, with densities and effects.
+"""What points are drawn from where a posterior is to be weighted: a split Student-t.
 
 The t is multivariate, in whitened coordinates, with a scale of its own on either side
 of the mode in each: log SDs are skewed, and a symmetric proposal misses their long side
-(Geweke 1989, https://doi.org/10.2307/1913710, section 4).
-
-Point i is made by the i-th generator of the seed, so it is the same whatever the number
-of points and threads, and its effects can be drawn again later instead of being kept.
+(Geweke 1989, https://doi.org/10.2307/1913710, section 4). What is fitted to points that
+were drawn before is in `transport`.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.posterior.mode import Laplace
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.visits import (
-    in_threads,
-    is_far,
-    log_target,
-    or_impossible,
-    safe_point,
-)
+from bayeslmm.posterior.visits import in_threads, log_target
 
 # Degrees of freedom: tails heavier than a normal's bound the weights. With 5 the
 # effective share is up to 5% less than with 8; with 10, Pareto k is too large where an
@@ -35,129 +27,87 @@ NU = 8.0
 PROBES = (2.0, 4.0)
 # Scales of a side, whatever the probes say; an SD near 0 asked for 1.9.
 NARROWEST, WIDEST = 0.5, 5.0
-# Streams of the seed.
-POINTS, CHAINS = 0, 1
+
+
+@runtime_checkable
+class Proposal(Protocol):
+    """A density that points can be drawn from."""
+
+    def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n m"]:
+        """Independent points."""
+        ...
+
+    def log_density(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        """Log density at points, normalised."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One point: coordinates, log density, log weight, and a draw of the effects.
-
-    ``beta`` is empty and ``b`` has no terms where only the density was asked for.
-    """
-
-    x: Float[np.ndarray, " m"]
-    log_density: float
-    log_weight: float
-    beta: Float[np.ndarray, " p"]
-    b: dict[int, Float[np.ndarray, "_j _k"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class SplitT:
     """A split multivariate Student-t at the mode of a target.
 
     Attributes
     ----------
-    target : Target
-        Where the points are evaluated.
     normal : Laplace
         Its mode and whitening basis.
-    seed : int
-        Point i depends on it and on i alone.
-    keep : tuple of int
-        Bar terms, by position in the design, whose effects are kept.
     above, below : ndarray, shape (m,)
         Scale of the two sides in each whitened coordinate.
     log_constant : float
         Log density of proposing the mode.
     """
 
-    target: Target
     normal: Laplace
-    seed: int
-    keep: tuple[int, ...]
     above: Float[np.ndarray, " m"]
     below: Float[np.ndarray, " m"]
     log_constant: float
 
-    @property
-    def draws_at_once(self) -> bool:
-        """Whether a point's effects cost little beside its density.
-
-        With crossed factors both come from one factorisation. With one grouping factor
-        the density has kernels that are much faster than any draw.
-        """
-        return self.target.statistics.in_steps
-
-    def visit(self, i: int) -> Visit:
-        """Point i with its density, and with its effects if they cost little."""
-        return self.effects(i) if self.draws_at_once else self.density(i)
-
-    def density(self, i: int) -> Visit:
-        """Point i with its density, by the fastest kernel."""
-        _, x, log_q = self._place(i)
-        value = log_target(self.target, x)
-        return Visit(x, value, value - log_q, np.empty(0), {})
-
-    def effects(self, i: int) -> Visit:
-        """Point i with its density and its draw of (beta, b): one factorisation."""
-        rng, x, log_q = self._place(i)
-        if is_far(self.target, x):
-            return Visit(x, -math.inf, -math.inf, np.empty(0), {})
-        factors, sigma, rest = safe_point(self.target, x)
-        stats = self.target.statistics_at(x)
-        lead = bool(set(stats.lead.terms) & set(self.keep))
-        value, beta, b = density_with_effects(
-            stats, factors, sigma, rng, self.target.beta, lead=lead
-        )
-        value = or_impossible(value + rest)
-        safe = self.target.conditioned
-        kept = {t: safe.random_effects(t, b[t]) for t in self.keep}
-        return Visit(x, value, value - log_q, safe.coefficients(beta), kept)
+    def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n m"]:
+        """Independent points."""
+        t = np.abs(student(n, self.above.size, rng))
+        # a side in proportion to its scale, so that the density is continuous
+        is_above = rng.random(t.shape) * (self.above + self.below) < self.above
+        z = np.where(is_above, self.above * t, -self.below * t)
+        return self.normal.mode + z @ self.normal.basis.T
 
     def log_density(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
         """Log density of proposing each of some points."""
         z = np.linalg.solve(self.normal.basis, (x - self.normal.mode).T).T
-        return self._log_q(np.where(z > 0.0, z / self.above, -z / self.below))
-
-    def _log_q(self, t: Float[np.ndarray, "*n m"]) -> Float[np.ndarray, "*n"]:
-        """The same of distances in scales of their sides."""
-        square = np.einsum("...m,...m->...", t, t)
-        fall = 0.5 * (NU + t.shape[-1]) * np.log1p(square / NU)
-        return np.asarray(self.log_constant - fall)
-
-    def _place(
-        self, i: int
-    ) -> tuple[np.random.Generator, Float[np.ndarray, " m"], float]:
-        """Coordinates of point i, the log density of proposing it, its generator."""
-        rng = np.random.default_rng(
-            np.random.SeedSequence(self.seed, spawn_key=(POINTS, i))
-        )
-        m = self.normal.mode.size
-        t = np.abs(rng.standard_normal(m)) / math.sqrt(rng.chisquare(NU) / NU)
-        # a side in proportion to its scale, so that the density is continuous
-        is_above = rng.random(m) * (self.above + self.below) < self.above
-        z = np.where(is_above, self.above * t, -self.below * t)
-        log_q = float(self._log_q(t))
-        return rng, self.normal.mode + self.normal.basis @ z, log_q
+        t = np.where(z > 0.0, z / self.above, -z / self.below)
+        return self.log_constant - log_fall(t)
 
 
-def make_proposal(
-    target: Target, normal: Laplace, seed: int, keep: tuple[int, ...], cores: int
-) -> Proposal:
+def student(n: int, m: int, rng: np.random.Generator) -> Float[np.ndarray, "n m"]:
+    """Points of the standard multivariate t with `NU` degrees of freedom."""
+    spread = np.sqrt(rng.chisquare(NU, n) / NU)
+    return rng.standard_normal((n, m)) / spread[:, None]
+
+
+def log_fall(t: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+    """What the log density of the standard t loses from its mode to each point."""
+    return 0.5 * (NU + t.shape[1]) * np.log1p(np.einsum("nm,nm->n", t, t) / NU)
+
+
+def log_peak(m: int) -> float:
+    """Log density of the standard t at its mode."""
+    at_zero = math.lgamma(0.5 * (NU + m)) - math.lgamma(0.5 * NU)
+    return at_zero - 0.5 * m * math.log(NU * math.pi)
+
+
+def make_proposal(target: Target, normal: Laplace, cores: int) -> SplitT:
     """Proposal whose sides fall off as the target does along each whitened axis.
 
     Parameters
     ----------
-    target, normal, seed, keep
-        Become those of the proposal.
+    target : Target
+        Where it is probed.
+    normal : Laplace
+        Becomes that of the proposal.
     cores : int
         Threads that evaluate the probes.
 
     Returns
     -------
-    Proposal
+    SplitT
         Each side has the scale of the normal that has the target's density at the
         probes, the larger of the two.
     """
@@ -178,10 +128,8 @@ def make_proposal(
     scales = np.array(in_threads(scale, steps, cores)).reshape(2, m, len(PROBES))
     above, below = scales.max(axis=2)
     log_constant = (
-        math.lgamma(0.5 * (NU + m))
-        - math.lgamma(0.5 * NU)
-        - 0.5 * m * math.log(NU * math.pi)
+        log_peak(m)
         - float(np.log(0.5 * (above + below)).sum())
         - float(np.linalg.slogdet(normal.basis)[1])
     )
-    return Proposal(target, normal, seed, keep, above, below, log_constant)
+    return SplitT(normal, above, below, log_constant)

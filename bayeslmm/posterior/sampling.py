@@ -56,6 +56,9 @@ from bayeslmm.spec import Method, ModelSpec
 # 4000 draws, 0.016. The draws owe it only the mass that is left out, as the density at
 # each is exact; 1e-3 takes ten times the points on three classrooms, or too many.
 LATTICE_TOLERANCE = 1e-2
+# All draws are made by weighted points if these take less, seconds of one core; where
+# they take more, as many as the diagnosis needs.
+SHORT_POINTS = 1.0
 
 
 def sample(
@@ -94,8 +97,9 @@ def sample(
     method : {"auto", "nuts", "importance", "quadrature", "joint"}, default "auto"
         ``"nuts"`` samples the variance parameters with beta and b integrated out
         (Gaussian family, Normal or flat priors of the fixed effects);
-        ``"importance"`` weights independent points at the mode, for the same models
-        where an evaluation is expensive, and falls back to NUTS if its checks fail;
+        ``"importance"`` weights independent points, for the same models: of a proposal
+        at the mode and, where this does not cover the posterior, of one or two that are
+        fitted to the points so far; if its checks fail then, NUTS runs;
         ``"quadrature"`` draws independently from the density on a lattice, for up to
         four variance parameters (`Model.quadrature` gives its exact figures);
         ``"joint"`` samples the PyMC model with explicit effects (any family, any
@@ -225,7 +229,9 @@ def _run_importance(
     *,
     auto: bool,
 ) -> ImportanceDraws | Declined:
-    """Weighted points; in auto mode no more than the diagnosis asks for."""
+    """Weighted points; in auto mode no more than the diagnosis asks for, if dear."""
+    all_draws = options.draws * options.chains
+    cheap = target.statistics.seconds * all_draws < SHORT_POINTS
     return sample_importance(
         target,
         normal,
@@ -234,6 +240,7 @@ def _run_importance(
         seed=options.seed,
         cores=available_cores(),
         ess=ESS_PER_CHAIN * options.chains if auto else None,
+        fewest=all_draws if cheap else 0,
         keep=kept,
         effects=target.statistics.in_steps,
     )
@@ -267,6 +274,7 @@ def _from_points(
         partial=drawn.partial,
         missing=missing,
         sampler="importance",
+        how=drawn.checks.brief,
     )
     return Posterior(model, tree, "importance", drawn.reason, status, timing)
 

@@ -10,7 +10,7 @@ import numpy as np
 from bayeslmm.design.hypotheses import term_hypotheses
 from bayeslmm.errors import ModelError
 from bayeslmm.reml.ddf import denominator
-from bayeslmm.reml.effect_tests import f_table
+from bayeslmm.reml.effect_tests import f_table, warn_of_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ def anova_table(fit: "RemlFit", kind: object, ddf: object) -> "pd.DataFrame":
         if not own[:, loose].any()
     ]
     names = [name for name, own in rows.items() if not own[:, loose].any()]
+    warn_of_missing(names, tests, ddf)
     table = f_table(names, tests, "term")
     wald = np.array([test.statistic / test.scale for test in tests])
     squares = wald * fit.sigma**2

@@ -31,6 +31,7 @@ from bayeslmm.marginal import (
     profiled_gradient,
 )
 from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.curvature import curvature_seconds, exact_curvature
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.objective import Bounds
 from bayeslmm.marginal.profile import profiles
@@ -183,6 +184,21 @@ class ProfiledProblem:
             restricted=self.restricted,
         )
         return criterion, self._pulled(theta, d_factors), curvature
+
+    @property
+    def has_exact_curvature(self) -> bool:
+        """Whether `hessian` costs less than differences of the gradient."""
+        if self.linear is None:
+            return False
+        return curvature_seconds(self.statistics) < 2 * self.m * self.statistics.seconds
+
+    def hessian(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m m"]:
+        """Exact curvature of the criterion."""
+        assert self.linear is not None, "the caller has asked"
+        return exact_curvature(
+            *(self.statistics, self.factors(theta), self.linear[:, 0]),
+            restricted=self.restricted,
+        )
 
     def log_sigma_slope(
         self, theta: Float[np.ndarray, " m"]

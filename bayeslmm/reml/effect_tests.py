@@ -9,7 +9,13 @@ from jaxtyping import Float
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from bayeslmm.design.contrasts import check_consistent, make_contrasts
-from bayeslmm.errors import ModelError, check_flag, check_fraction
+from bayeslmm.errors import (
+    ModelError,
+    check_flag,
+    check_fraction,
+    listed,
+    warn_user,
+)
 from bayeslmm.reml.ddf import denominator
 from bayeslmm.reml.satterthwaite import FTest
 from bayeslmm.tables import Table
@@ -97,12 +103,25 @@ def contrast_table(
     values = asked.weights @ fit.beta + asked.constants
     if check_flag(joint, "joint"):
         check_consistent(asked)
-        test = known.test(asked.weights, values)
-        return f_table(["; ".join(asked.names)], [test], "contrast")
+        test, name = known.test(asked.weights, values), "; ".join(asked.names)
+        warn_of_missing([name], [test], ddf)
+        return f_table([name], [test], "contrast")
     variance = known.variances(asked.weights)
     df = np.array([known.df(row) for row in asked.weights])
     columns = t_columns(values, np.sqrt(variance), df, prob)
     return Table(columns, index=_index(asked.names, "contrast"))
+
+
+def warn_of_missing(names: Sequence[str], tests: Sequence[FTest], ddf: object) -> None:
+    """Say why Kenward and Roger's F is missing where it is."""
+    gone = [n for n, own in zip(names, tests, strict=True) if math.isnan(own.den_df)]
+    if gone and ddf == "kenward-roger":
+        warn_user(
+            f"No F distribution has the two moments that Kenward and Roger match, for "
+            f"{listed(gone)}: there are too few levels for so many effects tested at "
+            f"once. Their F and p are missing; ddf='satterthwaite' has others, and "
+            f"single contrasts have a t test."
+        )
 
 
 def f_table(names: list[str], tests: list[FTest], index: str) -> "pd.DataFrame":

@@ -79,8 +79,10 @@ class Adjusted:
         trace = np.einsum("ill->i", inner)
         A1 = float(trace @ self.W @ trace)
         A2 = float(np.einsum("ij,ilm,jml->", self.W, inner, inner))
-        if A2 == 0.0:  # no variance is estimated of it: F is a chi-square
+        if A2 < NOTHING:  # no variance is estimated of it: F is a chi-square
             return math.inf, 1.0
+        if q == 1:  # the match below, its ratio 1 written out: it divides 0 by 0 at 4
+            return 2.0 / A2, 1.0
         B = (A1 + 6.0 * A2) / (2.0 * q)
         g = ((q + 1.0) * A1 - (q + 4.0) * A2) / ((q + 2.0) * A2)
         below = 3.0 * q + 2.0 * (1.0 - g)
@@ -89,12 +91,14 @@ class Adjusted:
         V0 = 0.0 if abs(V0) < NOTHING else V0
         shrunk = 1.0 - A2 / q
         both_zero = abs(shrunk) < NOTHING and abs(V1) < NOTHING
-        ratio = 1.0 if both_zero else shrunk / V1
-        excess = ratio**2 * V0 / V2 - 1.0
+        above, under = (1.0, 1.0) if both_zero else (shrunk**2, V1**2)
+        excess = above * V0 - under * V2
         if excess == 0.0:
             return math.inf, shrunk
-        df = 4.0 + (q + 2.0) / excess
+        df = 4.0 + (q + 2.0) * under * V2 / excess
         scale = 1.0 if abs(df - 2.0) < 1e-2 else df * shrunk / (df - 2.0)
+        if not (df > NOTHING and scale > 0.0):  # no F has these moments
+            return math.nan, math.nan
         return df, scale
 
 
@@ -141,11 +145,17 @@ def _expected_covariance(
     C0: Float[np.ndarray, "p p"],
     moves: Float[np.ndarray, "i p p"],
 ) -> Float[np.ndarray, "i i"]:
-    """Covariance of the variance parameters by the expected restricted information."""
+    """Covariance of the variance parameters by the expected restricted information.
+
+    A parameter of which the data say nothing, as X holds all that it does to y, moves
+    no effect that the data know: it has no part in it.
+    """
     with_beta = np.einsum("pq,ijqp->ij", C0, sums.Q)
     squares = np.einsum("ipq,jqp->ij", moves, sums.P)
     information = sums.traces - 2.0 * with_beta + squares
-    unit = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+    own = np.diag(information)
+    known = own > ROUNDING * np.diag(sums.traces)
+    unit = np.where(known, 1.0 / np.sqrt(np.where(known, own, 1.0)), 0.0)
     scaled = information * np.outer(unit, unit)
     inverse = np.linalg.pinv(scaled, rcond=ROUNDING, hermitian=True)
     return 2.0 * inverse * np.outer(unit, unit)
