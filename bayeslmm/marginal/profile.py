@@ -13,10 +13,13 @@ from jaxtyping import Float
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
 from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
-from bayeslmm.marginal.kernels.compiling import PLAIN
+from bayeslmm.marginal.kernels.compiling import PLAIN, Ledger, is_plain
 from bayeslmm.marginal.kernels.plain import levels_profiles as plain_profiles
 from bayeslmm.marginal.likelihood import gram
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
+
+# Of the plain steps in the place of `generic.profiles`.
+_OWN = Ledger()
 
 
 def profiled_criterion(
@@ -55,7 +58,8 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    if not (stats.in_steps or stats.m):
+    in_steps = stats.m and PLAIN.open  # which have plain twins
+    if not (stats.in_steps or in_steps):
         points = stats.layout.join(relative)[None]
         values, slopes = profiles(stats, points, restricted=restricted)
         return float(values[0]), stats.layout.cut_square(slopes[0])
@@ -78,7 +82,8 @@ def profiles(
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     given = dof, restricted
-    if PLAIN.affords(len(relative) * (stats.A.size + stats.F.size)):
+    size = len(relative) * (stats.A.size + stats.F.size)
+    if not stats.m and is_plain(_OWN, size):
         own = (stats.A, stats.F, sums.WW, relative[:, 0])
         with np.errstate(all="ignore"):
             plain_profiles(*own, *given, values, slopes[:, 0])
