@@ -362,6 +362,21 @@ def test_models_of_other_families_come_back(
         new.fit_reml()
 
 
+def test_a_model_without_fits_is_shown_and_saved_alone(
+    rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    """It ended in an AssertionError, in print() too."""
+    model = lmm.Model("y ~ x + (1 | g)", rows)
+    fit = lmm.Fit(model, None, None)
+    assert "(1 | g)" in repr(fit)
+    for verb, place in ((fit.save, "results"), (fit.report, "page.html")):
+        with pytest.raises(lmm.NotSavedError, match=r"neither a REML fit nor.*\.lmm"):
+            verb(tmp_path / place)
+    fit.save(tmp_path / "model.lmm")
+    assert lmm.load(tmp_path / "model.lmm").reml is None
+    assert [file.name for file in tmp_path.iterdir()] == ["model.lmm"]
+
+
 @pytest.mark.slow
 def test_a_posterior_of_another_family_comes_back(
     rows: pd.DataFrame, tmp_path: Path

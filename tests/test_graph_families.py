@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_cases import MODE, frame, model_of
+from sampling import sample_unchecked
 
 import bayeslmm as lmm
 from bayeslmm.errors import ModelError
@@ -83,33 +84,52 @@ def test_family_t_with_weights_is_rewritten_without_tracebacks(caplog, capfd):
 # --- draws ----------------------------------------------------------------------------
 
 
+OPTIONS: Any = {"draws": 20, "tune": 50, "chains": 2, "seed": 3, "progress": False}
+
+
 @pytest.fixture(scope="module")
 def short_run() -> Any:
-    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
-    return sample_joint(model, draws=20, tune=50, chains=2, seed=3, progress=False)
+    """One joint model is compiled, which takes most of the time of this file."""
+    model = lmm.Model(
+        "flag ~ 0 + f:a + x + (1 | g:c) + offset(w)", frame(), family="bernoulli"
+    )
+    return sample_unchecked(model, **OPTIONS)
 
 
 def test_joint_draws_have_the_names_of_the_marginal_ones(short_run: Any):
-    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
+    model = short_run.model
     layout = names.posterior_layout(model.design)
-    posterior = short_run["posterior"]
-    assert list(posterior.data_vars) == list(layout.dims)
-    for name, dims in layout.dims.items():
+    posterior = short_run.idata["posterior"]
+    here = {name: dims for name, dims in layout.dims.items() if name != "sigma"}
+    assert list(posterior.data_vars) == list(here)
+    for name, dims in here.items():
         assert posterior[name].dims == ("chain", "draw", *dims)
     for dim in ("f:a_dim", "g:c__factor_dim"):
         assert posterior[dim].to_numpy().tolist() == layout.coords[dim]
     stats = {"diverging", "tree_depth", "energy", "lp", "acceptance_rate", "n_steps"}
-    assert stats <= set(short_run["sample_stats"].data_vars)
-    np.testing.assert_array_equal(short_run["observed_data"]["y"], model.design.rows.y)
+    assert stats <= set(short_run.idata["sample_stats"].data_vars)
+    observed = short_run.idata["observed_data"]["flag"]
+    np.testing.assert_array_equal(observed, model.design.rows.y)
+
+
+def test_a_family_without_a_closed_form_has_every_table_and_the_reason(short_run: Any):
+    assert (short_run.method, short_run.status.partial) == ("joint", False)
+    assert "'bernoulli'" in short_run.reason
+    rows = list(short_run.summary().index)
+    assert (rows[0], rows[-1]) == ("x", "1|g:c_sigma")
+    assert short_run.predict()["mean"].between(0, 1).all()
+    assert len(short_run.ranef()) == 12
+    with pytest.raises(ModelError, match="No parameter 'sigma'"):
+        short_run.draws("sigma")
+    assert "logistic distribution" in repr(short_run.icc())
+    pointwise = short_run.compute_log_likelihood().idata["log_likelihood"]["flag"]
+    assert pointwise.shape == (2, 20, 72)
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws_whatever_the_cores(short_run: Any):
-    model = model_of("y ~ 0 + f:a + x + (1 | g:c) + offset(w)")
-    again = sample_joint(
-        model, draws=20, tune=50, chains=2, seed=3, cores=1, progress=False
-    )
-    for name, draws in short_run["posterior"].data_vars.items():
+    again = sample_joint(short_run.model, **OPTIONS, cores=1)
+    for name, draws in short_run.idata["posterior"].data_vars.items():
         np.testing.assert_array_equal(draws, again["posterior"][name])
 
 

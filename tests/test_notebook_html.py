@@ -25,8 +25,8 @@ from bayeslmm.tables.notebook import fragment
 
 pytestmark = pytest.mark.usefixtures("user_speed")
 CHROMIUM = shutil.which("chromium")
-# What public verbs give that is no result: parts of formulas and of data.
-NO_RESULTS = {"Formula", "Responder", "Scan", "SimulatedClassrooms", "Tally"}
+# What public verbs give that is no result: a function.
+NO_RESULTS = {"Responder"}
 VOID = {"br", "meta", "col"}
 
 
@@ -125,6 +125,12 @@ def results(fits):
     yield "levels", fits.post.ranef()
     yield "table", lmm.model_table(fits.both)
     yield "tables", fits.both.tables()
+    yield "simulated", lmm.simulate_classrooms(3, 4, seed=1)
+    formula = "score ~ edu + offset(log(edu + 1)) + (edu | classroom) + ar1(edu | edu)"
+    yield "formula", lmm.parse_formula(formula)
+    scan = lmm.scan_rows("score ~ edu + (1 | classroom)", fits.data)
+    yield "scan", scan
+    yield "tally", lmm.sum_partition(scan, fits.data[:30])
 
 
 def test_every_form_is_whole_and_has_no_colour_of_its_own(fits):
@@ -150,6 +156,8 @@ def test_labels_are_escaped_everywhere():
         html = one._repr_html_()
         assert "<b>*bold*" not in html
         read(html)
+    formula = lmm.parse_formula("y ~ `a<b>c` + (1 | g)")
+    assert "`a<b>c`" in read(formula._repr_html_())
     assert ODD[1].split(" ")[0] in read(fit._repr_html_())
 
 

@@ -298,28 +298,6 @@ def test_auto_says_why_it_takes_the_joint_model() -> None:
         choose_method(logistic, "nuts")
 
 
-def test_the_joint_model_gives_a_posterior_too() -> None:
-    """A family without a closed form: same names, tables and reason."""
-    rng = np.random.default_rng(8)
-    group = np.repeat(["a", "b", "c", "d"], 15)
-    x = rng.normal(size=60)
-    y = rng.binomial(1, 1 / (1 + np.exp(-x)))
-    frame = pd.DataFrame({"y": y, "x": x, "g": group})
-    model = Model("y ~ x + (1 | g)", frame, family="bernoulli")
-    options = {"draws": 100, "tune": 200, "chains": 2, "target_accept": 0.99}
-    post = sample_unchecked(model, **options, seed=2, progress=False)
-    assert (post.method, post.status.partial) == ("joint", False)
-    assert "'bernoulli'" in post.reason
-    assert list(post.summary().index) == ["Intercept", "x", "1|g_sigma"]
-    assert post.predict()["mean"].between(0, 1).all()
-    assert len(post.ranef()) == 4
-    with pytest.raises(ModelError, match="No parameter 'sigma'"):
-        post.draws("sigma")
-    assert "logistic distribution" in repr(post.icc())
-    rows = post.compute_log_likelihood().idata["log_likelihood"]["y"]
-    assert rows.shape == (2, 100, 60)
-
-
 @pytest.mark.slow
 def test_both_routes_give_one_posterior(small: Model) -> None:
     """Joint and marginal, within Monte Carlo errors; `test_graph.py` has densities."""

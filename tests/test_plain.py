@@ -16,14 +16,16 @@ from bayeslmm.marginal.kernels import (
     algebra,
     blocked,
     compiling,
+    generic,
     plain,
     rows,
     scalars,
-    single,
 )
 from bayeslmm.marginal.kernels.compiling import Kernel, Ledger
+from bayeslmm.marginal.kernels.entries import entries_of
 from bayeslmm.marginal.likelihood import grams
 from bayeslmm.marginal.profile import profiled_gradient
+from bayeslmm.marginal.solvers import Levels
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 """The same algebra by two routes."""
@@ -124,9 +126,13 @@ def test_profiles_at_many_points_are_those_of_the_kernel(k, p, restricted, rng):
     factors[1] = 0.0  # singular
     factors[2] = np.nan  # breaks down, alone
     found = np.empty((2, 6)), np.zeros((2, 6, k, k))
-    room = np.empty(p), np.empty((p, p)), np.empty((p + 1, p + 1))
+    square = np.empty((p + 1, p + 1))
+    room = np.empty(p), np.empty((p, p)), square, square.copy()
+    own = entries_of(Levels.of(A, F)).with_slopes
+    at = (factors[:, None], 30, restricted, room, found[0][0], found[1][0][:, None])
+    generic.profiles(*own, WW, *at)
     given = (A, F, WW, factors, 30, restricted)
-    single.levels_profiles(*given, room, found[0][0], found[1][0])
+
     with np.errstate(all="ignore"):
         plain.levels_profiles(*given, found[0][1], found[1][1])
     assert np.isnan(found[0][0]).tolist() == [False, False, True, *[False] * 3]

@@ -46,6 +46,7 @@ def run(cells: list[str]) -> list:
     return nbclient.NotebookClient(notebook, timeout=200).execute().cells
 
 
+@pytest.mark.notebook
 @pytest.mark.filterwarnings("ignore:::jupyter_client")  # third-party, while it starts
 @pytest.mark.timeout(300)
 def test_every_figure_is_shown_once_and_nothing_else_is_printed():

@@ -349,7 +349,7 @@ PARTS = ("solvers", "several", "dense", "sparse")
 def test_no_file_asks_which_route_was_taken():
     """The solver and the matrix of the rest answer, whichever they are.
 
-    But for the compiled targets, which are looked up by the solver, for models less
+    But for the compiled functions, which are looked up by the solver, for models less
     some rows, which take the route of the whole, for structured residuals, and for
     draws of levels that are alike.
     """
@@ -357,7 +357,7 @@ def test_no_file_asks_which_route_was_taken():
     # not "pairs": marginal means have an option of that name
     words = re.compile(r"[\"'](pooled|crossed|blocked|sparse)[\"']")
     homes = {f"bayeslmm.marginal.{name}" for name in PARTS}
-    users = {"routes.py", "compiled.py", "callbacks.py", "downdate.py"}
+    users = {"routes.py", "entries.py", "downdate.py"}
     users |= {"several.py", "effects.py", "contrasts.py"}  # levels that are alike
     users |= {"standins.py", "stack.py"}  # structured residuals
     for room in ("marginal", "reml", "posterior"):

@@ -22,7 +22,6 @@ from bayeslmm.posterior.kernels.callbacks import (
     IMPOSSIBLE,
     MISFIT,
     logp_callback,
-    pack,
 )
 from bayeslmm.posterior.kernels.coordinates import FARTHEST, log_prior
 from bayeslmm.posterior.mode import laplace, negative_hessian, whitening_basis
@@ -177,9 +176,9 @@ def test_the_callback_is_the_whitened_target(layout: Any, k: int) -> None:
     target = target_of(random_design(rng, layout=layout, effects=effects, n=80))
     normal = laplace(target)
     assert target.compiled is not None
-    records = target.compiled.records(normal)
-    table = pack(records)
-    call = logp_callback(type(target.statistics.solver)).ctypes
+    packed = target.compiled.packed(normal)
+    table = packed.table
+    call = logp_callback().ctypes
     z, out, logp = rng.normal(size=normal.mode.size), normal.mode * 0, np.zeros(1)
     numbers = ctypes.POINTER(ctypes.c_double)
     given_ = (array.ctypes.data_as(numbers) for array in (z, out, logp))

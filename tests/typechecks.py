@@ -18,7 +18,7 @@ from jaxtyping import jaxtyped as always
 
 # A test's first calls of a function are where its types and shapes are decided; what
 # follows are steps of a search or other examples, of which every STEP-th is checked.
-FIRST, STEP = 25, 10
+FIRST, STEP = 3, 50
 if os.environ.get("HYPOTHESIS_PROFILE") == "weekly":
     STEP = 1
 

@@ -48,6 +48,18 @@ class SimulatedClassrooms:
     truth: dict[str, float]
     effects: "pd.DataFrame"
 
+    def _repr_html_(self) -> str:
+        """The first rows and the true values, for a notebook."""
+        head = f"{len(self.data):,} pupils in {len(self.effects):,} classrooms"
+        true = "".join(
+            f"<tr><td>{name}</td><td>{value:g}</td></tr>"
+            for name, value in self.truth.items()
+        )
+        return (
+            f"<p><strong>{head}</strong></p>\n{self.data.head().to_html()}\n"
+            f"<table><caption>true values</caption><tbody>{true}</tbody></table>"
+        )
+
 
 def simulate_classrooms(
     n_classrooms: int = 12, n_pupils: int = 20, *, seed: int | np.random.Generator

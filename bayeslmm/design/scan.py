@@ -44,6 +44,7 @@ from bayeslmm.design.source import Source
 from bayeslmm.design.used import unknown_column
 from bayeslmm.errors import DataError, nearest_names
 from bayeslmm.formula import Formula, Name
+from bayeslmm.formula.markup import sentence_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,18 @@ class Scan:
             source=self.source,
             has_weights=self.weights is not None,
         )
+
+    def _repr_html_(self) -> str:
+        """What was found, for a notebook."""
+        codes = self.coding.groups
+        groups = [f"{name}: {len(own.levels):,}" for name, own in codes.items()]
+        said = [
+            f"formula: {self.formula}",
+            *(f"levels of {group}" for group in groups),
+            *(f"column {name!r}: {kind}" for name, kind in self.kinds.items()),
+            "sum_partition(scan, part) adds up a part; Model.from_tally takes the sums",
+        ]
+        return sentence_list(f"{self.source}: {self.n_rows:,} rows", said)
 
     def text_codes(self) -> dict[str, TextCodes]:
         """What codes the text of batches; one for each thread."""

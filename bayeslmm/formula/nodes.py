@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from bayeslmm.formula.markup import sentence_list
+
 # Their meaning is the room `covariance`'s, to the right of this one.
 StructureWord = Literal[
     "us", "diag", "cs", "ar1", "toep", "homdiag", "homcs", "hetar1", "homtoep"
@@ -284,6 +286,16 @@ class Formula:
         offsets = [f"offset({render(atom.node)})" for atom in self.offsets]
         parts = [render_predictor(self.fixed), *offsets]
         return f"{left} ~ " + " + ".join(parts + [term.label for term in self.random])
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, part by part."""
+        said = [
+            f"fixed: {render_predictor(self.fixed)}",
+            *(f"known: offset({render(atom.node)})" for atom in self.offsets),
+            *(f"varies: {term.label}" for term in self.random),
+            *(f"residuals: {term.label}" for term in self.residual),
+        ]
+        return sentence_list(str(self), [*said, f"columns: {', '.join(self.columns)}"])
 
 
 def names_in(node: Node) -> Iterator[Name]:

@@ -38,6 +38,9 @@ def draw_alike(
     z : ndarray, shape (s, p + m)
         Standard normal numbers.
     """
+    from bayeslmm.marginal.kernels import generic
+    from bayeslmm.marginal.kernels.entries import entries_of
+
     p, n_draws = stats.p, len(z)
     classes, layout = solver.classes, solver.classes.layout(stats.layout)
     by_level = [block.levels(z[:, p:].T) for block in stats.rest]
@@ -45,10 +48,9 @@ def draw_alike(
     _, *means = classes.mean_products([lead, *by_level])
     flat = np.vstack([own.reshape(-1, n_draws) for own in means]).T
     beta, found = np.empty((n_draws, p)), np.empty((n_draws, layout.m))
-    kernel = solver.kernels.fixed
-    assert kernel is not None, "crossed levels have it"
-    own = beta_arrays(stats.sums, prior), np.hstack([z[:, :p], flat])
-    kernel(*solver.arrays, stats.WW, relative, sigma, *own[0], own[1], beta, found)
+    own = (stats.WW, relative, sigma, *beta_arrays(stats.sums, prior))
+    few = np.hstack([z[:, :p], flat])
+    generic.fixed(*entries_of(solver).with_rest, *own, few, beta, found)
     rest_b = np.empty((n_draws, stats.m))
     gamma = np.hstack([-beta, np.ones((n_draws, 1))])
     blocks = zip(stats.rest, layout.rest, strict=True)

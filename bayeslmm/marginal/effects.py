@@ -161,12 +161,12 @@ def _draw_fixed(
     solver = stats.solver
     if isinstance(solver, Exchangeable):
         return draw_alike(stats, solver, relative, sigma, prior, z)
-    kernel = solver.kernels.fixed
-    if kernel is not None:
-        given = (stats.WW, relative if stats.m else relative[:, 0], sigma)
-        last = (beta, rest_b) if stats.m else (beta,)
-        own = (*beta_arrays(stats.sums, prior), z, *last)
-        kernel(*solver.arrays, *given, *own)
+    if not stats.in_steps:
+        from bayeslmm.marginal.kernels import generic
+        from bayeslmm.marginal.kernels.entries import entries_of
+
+        own = (stats.WW, relative, sigma, *beta_arrays(stats.sums, prior))
+        generic.fixed(*entries_of(solver).with_rest, *own, z, beta, rest_b)
         return beta, rest_b
     for s, scale in enumerate(sigma.tolist()):
         done = eliminate(stats, stats.layout.cut_square(relative[s]))

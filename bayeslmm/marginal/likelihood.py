@@ -92,15 +92,16 @@ def _density(
     slope: bool,
 ) -> tuple[float, Slopes, float]:
     """Both, in one compiled call if the solver has it."""
-    kernel, arrays = stats.solver.kernels.density, stats.solver.arrays
-    if kernel is None:
+    if stats.in_steps:
         return _density_in_steps(stats, factors, sigma, prior, slope=slope)
-    precision, mean, constants = beta_arrays(stats.sums, prior)
-    fixed = (precision, mean, tuple(constants.tolist()))
+    from bayeslmm.marginal.kernels import generic
+    from bayeslmm.marginal.kernels.entries import entries_of
+
     relative = stats.layout.join(factors) / sigma
     slopes = np.zeros(relative.shape)
-    at, out = (relative, slopes) if stats.m else (relative[0], slopes[0])
-    value, d_log_sigma = kernel(*arrays, stats.WW, at, sigma, *fixed, slope, out)
+    given = (stats.WW, relative, sigma, *beta_arrays(stats.sums, prior))
+    own = entries_of(stats.solver).with_slopes
+    value, d_log_sigma = generic.density(*own, *given, slope, slopes)
     return value, stats.layout.cut_square(slopes), d_log_sigma
 
 
@@ -131,7 +132,7 @@ def gram(
     stats: Statistics, relative: Factors
 ) -> tuple[float, Float[np.ndarray, "w w"]]:
     """``log |V0|`` but for weights, and ``G = [X y]'V0^-1[X y]``."""
-    if stats.solver.kernels.grams is None:
+    if stats.in_steps:
         done = eliminate(stats, relative)
         return done.log_det, done.G
     log_dets, G = grams(stats, stats.layout.join(relative)[None])
@@ -145,11 +146,14 @@ def grams(
 
     Points are relative factors of the blocks, padded (`Layout.join`).
     """
-    kernel, r = stats.solver.kernels.grams, len(relative)
+    r = len(relative)
     log_dets, G = np.empty(r), np.empty((r, *stats.WW.shape))
-    if kernel is not None and not PLAIN.affords(r * (stats.A.size + stats.F.size)):
-        points = np.ascontiguousarray(relative if stats.m else relative[:, 0])
-        kernel(*stats.solver.arrays, stats.WW, points, log_dets, G)
+    if not stats.in_steps and not PLAIN.affords(r * (stats.A.size + stats.F.size)):
+        from bayeslmm.marginal.kernels import generic
+        from bayeslmm.marginal.kernels.entries import entries_of
+
+        points, own = np.ascontiguousarray(relative), entries_of(stats.solver)
+        generic.grams(*own.alone, stats.WW, points, log_dets, G)
         return log_dets, G
     for i, own in enumerate(relative):
         done = eliminate(stats, stats.layout.cut_square(own))

@@ -55,7 +55,7 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    if stats.solver.kernels.profiles is not None:
+    if not (stats.in_steps or stats.m):
         points = stats.layout.join(relative)[None]
         values, slopes = profiles(stats, points, restricted=restricted)
         return float(values[0]), stats.layout.cut_square(slopes[0])
@@ -74,17 +74,23 @@ def profiles(
     Points and slopes are relative factors of the blocks, padded (`Layout.join`). In
     plain numpy over points and levels while that pays (`compiling`).
     """
-    kernel, sums = stats.solver.kernels.profiles, stats.sums
-    assert kernel is not None, "the caller has asked"
+    sums = stats.sums
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
-    given, out = (sums.WW, relative[:, 0], dof, restricted), (values, slopes[:, 0])
+    given = dof, restricted
     if PLAIN.affords(len(relative) * (stats.A.size + stats.F.size)):
+        own = (stats.A, stats.F, sums.WW, relative[:, 0])
         with np.errstate(all="ignore"):
-            plain_profiles(stats.A, stats.F, *given, *out)
+            plain_profiles(*own, *given, values, slopes[:, 0])
     else:
-        room = np.empty(p), np.empty((p, p)), np.empty((p + 1, p + 1))
-        kernel(*stats.solver.arrays, *given, room, *out)
+        from bayeslmm.marginal.kernels import generic
+        from bayeslmm.marginal.kernels.entries import entries_of
+
+        points, own = np.ascontiguousarray(relative), entries_of(stats.solver)
+        square = np.empty((p + 1, p + 1))
+        room = np.empty(p), np.empty((p, p)), square, square.copy()
+        at = (*own.with_slopes, sums.WW, points)
+        generic.profiles(*at, *given, room, values, slopes)
     return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
 
 

@@ -4,7 +4,7 @@ Loops over couplings where few levels meet, over whole arrays where most do, ove
 level of each class where most are alike; steps with LAPACK where the rest is large.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -12,11 +12,10 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.dense import DenseRest
 from bayeslmm.marginal.exchangeable import Classes, no_contrasts
-from bayeslmm.marginal.kernels import crossed, draws, filled
+from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.solvers import PER_CALL, PER_CLASS, PER_EVALUATION
 from bayeslmm.marginal.statistics import (
-    Kernels,
     Statistics,
     lead_couplings,
     rest_columns,
@@ -35,20 +34,20 @@ class Crossed:
     the block and the first one of their level, with the effects of each block.
     """
 
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(crossed.crossed_density, draws.crossed_fixed)
+    arrays: Packed
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(cls, layout: Layout, *arrays: np.ndarray) -> "Crossed":
         """From all arrays but those of the coordinates."""
-        return cls((*arrays, *_coordinates(layout)))
+        return cls(Packed((*arrays, *_coordinates(layout))))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
     ) -> "Crossed":
         """The same for another response."""
         A, _, indptr, columns, B, R, _, *where = self.arrays
-        return Crossed((A, F, indptr, columns, B, R, Fr, *where))
+        return Crossed(Packed((A, F, indptr, columns, B, R, Fr, *where)))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk, and of factor and inverse by loops."""
@@ -64,10 +63,8 @@ class Filled:
     block; and contrasts, of which there are none.
     """
 
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(
-        filled.filled_density, draws.filled_fixed, grams=filled.filled_grams
-    )
+    arrays: Packed
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -80,14 +77,14 @@ class Filled:
         """From A and F, the couplings, R and Fr."""
         contrasts = no_contrasts(layout, lead[1].shape[2])
         own = (*lead, _whole(coupling, layout), *rest, *_coordinates(layout))
-        return cls((*own, *contrasts.arrays))
+        return cls(Packed((*own, *contrasts.arrays)))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
     ) -> "Filled":
         """The same for another response."""
         A, _, B, R, _, *where = self.arrays
-        return Filled((A, F, B, R, Fr, *where))
+        return Filled(Packed((A, F, B, R, Fr, *where)))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of all loops."""
@@ -103,12 +100,10 @@ class Exchangeable:
     which of the levels of ``layout`` are alike.
     """
 
-    arrays: tuple[np.ndarray, ...]
+    arrays: Packed
     layout: Layout
     classes: Classes
-    kernels: ClassVar[Kernels] = Kernels(
-        filled.filled_density, draws.filled_fixed, grams=filled.filled_grams
-    )
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(cls, sums: Sums, layout: Layout, classes: Classes) -> "Exchangeable":
@@ -117,7 +112,8 @@ class Exchangeable:
         lead = means.A[0], means.F[0], _whole(lead_couplings(means, own), own)
         rest = DenseRest.of(means, own).values, rest_columns(means, own)
         contrasts = classes.contrasts(sums.A, sums.F).arrays
-        return cls((*lead, *rest, *_coordinates(own), *contrasts), layout, classes)
+        arrays = Packed((*lead, *rest, *_coordinates(own), *contrasts))
+        return cls(arrays, layout, classes)
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
@@ -128,7 +124,7 @@ class Exchangeable:
         flat = np.vstack([own.reshape(-1, own.shape[2]) for own in rest])
         A, _, B, R, _, *where, _, edges = self.arrays
         products = self.classes.products(every)
-        arrays = (A, lead, B, R, flat, *where, products, edges)
+        arrays = Packed((A, lead, B, R, flat, *where, products, edges))
         return Exchangeable(arrays, self.layout, self.classes)
 
     def seconds(self, stats: Statistics) -> float:
@@ -170,8 +166,8 @@ def _coordinates(layout: Layout) -> tuple[np.ndarray, ...]:
 class InSteps:
     """Several grouping factors, the rest large: the time goes into its matrix."""
 
-    kernels: ClassVar[Kernels] = Kernels()
-    arrays: tuple[np.ndarray, ...] = ()
+    compiled: ClassVar[bool] = False
+    arrays: Packed = field(default_factory=lambda: Packed(()))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]

@@ -1,6 +1,6 @@
 """The routes to the likelihood: one solver for each, `routes` chooses.
 
-A solver is the statistics in the layout of its `Kernels`, most of which walk over the
+A solver is the statistics in the layout of its kernels, most of which walk over the
 levels of the lead in one compiled call; with a large rest it is nothing, and all goes
 in steps. To add one: its class here or in a file of its own, its condition in `routes`.
 Seconds are of one core of 2026, measured on 20 designs, InstEval among them; the
@@ -13,9 +13,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from bayeslmm.marginal.kernels import draws, single
+from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels, pooled_products
-from bayeslmm.marginal.statistics import Factors, Kernels, Lead, Projection, Statistics
+from bayeslmm.marginal.statistics import Factors, Lead, Projection, Statistics
 
 # A call from Python. From nutpie's callback it is some microseconds less, which matters
 # for no choice.
@@ -36,13 +36,8 @@ class Pooled:
     """
 
     alike: Alike
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(
-        single.pooled_density,
-        draws.pooled_fixed,
-        single.pooled_profiles,
-        single.pooled_grams,
-    )
+    arrays: Packed
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -55,7 +50,7 @@ class Pooled:
         alike = alike_levels(A) if alike is None else alike
         count = np.diff(alike.edges).astype(float)
         different = np.ascontiguousarray(A[alike.first])
-        return cls(alike, (different, count, pooled_products(alike, F)))
+        return cls(alike, Packed((different, count, pooled_products(alike, F))))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
@@ -63,7 +58,8 @@ class Pooled:
         """The same for another response."""
         del Fr
         A, count, _ = self.arrays
-        return Pooled(self.alike, (A, count, pooled_products(self.alike, F)))
+        T = pooled_products(self.alike, F)
+        return Pooled(self.alike, Packed((A, count, T)))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk: each different A."""
@@ -78,13 +74,8 @@ class Pairs:
     ``arrays`` are A (3, J), the lower triangles, and F (2, w, J).
     """
 
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(
-        single.pairs_density,
-        draws.pairs_fixed,
-        single.pairs_profiles,
-        single.pairs_grams,
-    )
+    arrays: Packed
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -92,14 +83,14 @@ class Pairs:
     ) -> "Pairs":
         """From the products of the levels."""
         triangle = np.stack([A[:, 0, 0], A[:, 1, 0], A[:, 1, 1]])
-        return cls((triangle, _effects_first(F)))
+        return cls(Packed((triangle, _effects_first(F))))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
     ) -> "Pairs":
         """The same for another response."""
         del Fr
-        return Pairs((self.arrays[0], _effects_first(F)))
+        return Pairs(Packed((self.arrays[0], _effects_first(F))))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk."""
@@ -115,27 +106,22 @@ def _effects_first(F: Float[np.ndarray, "j k w"]) -> Float[np.ndarray, "k w j"]:
 class Levels:
     """Any number of effects, level by level; ``arrays`` are A and F."""
 
-    arrays: tuple[np.ndarray, ...]
-    kernels: ClassVar[Kernels] = Kernels(
-        single.levels_density,
-        draws.levels_fixed,
-        single.levels_profiles,
-        single.levels_grams,
-    )
+    arrays: Packed
+    compiled: ClassVar[bool] = True
 
     @classmethod
     def of(
         cls, A: Float[np.ndarray, "j k k"], F: Float[np.ndarray, "j k w"]
     ) -> "Levels":
         """From the products of the levels."""
-        return cls((A, F))
+        return cls(Packed((A, F)))
 
     def respond(
         self, F: Float[np.ndarray, "j k w"], Fr: Float[np.ndarray, "m w"]
     ) -> "Levels":
         """The same for another response."""
         del Fr
-        return Levels((self.arrays[0], F))
+        return Levels(Packed((self.arrays[0], F)))
 
     def seconds(self, stats: Statistics) -> float:
         """Expected time of the walk."""

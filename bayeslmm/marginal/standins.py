@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.kernels.pooled import Alike, alike_levels
 from bayeslmm.marginal.solvers import Pooled
 
@@ -79,7 +80,7 @@ class StandIns:
         flat, first = F.reshape(len(F), -1), self.edges[:-1]
         T = np.add.reduceat(flat[:, :, None] * flat[:, None, :], first, axis=0)
         count = np.diff(self.alike.edges).astype(float)
-        return Pooled(self.alike, (np.ascontiguousarray(A[first]), count, T))
+        return Pooled(self.alike, Packed((A[first], count, T)))
 
     def log_det(self, root: Float[np.ndarray, "c k k"]) -> float:
         """Log determinant of all levels from the factors of the stand-ins."""

@@ -7,13 +7,14 @@ is asked of two objects: the solver, and the `Rest`, the matrix of the levels ou
 the largest grouping factor.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayeslmm.marginal.kernels.packed import Packed
 from bayeslmm.marginal.layout import Block, Layout
 from bayeslmm.marginal.sums import Sums, block_pairs
 
@@ -103,7 +104,7 @@ class Statistics:
         draw of the effects come from one factorisation. Other solvers give the density
         in one compiled call, much cheaper than anything else.
         """
-        return self.solver.kernels.density is None
+        return not self.solver.compiled
 
     @property
     def n(self) -> int:
@@ -164,27 +165,16 @@ class Statistics:
 # --- what every route answers ---------------------------------------------------------
 
 
-class Kernels(NamedTuple):
-    """Compiled functions of the arrays of a solver, and of what is the same for all.
-
-    What is left out goes in steps: one factorisation, called from Python.
-    """
-
-    density: Callable[..., tuple[float, float]] | None = None
-    fixed: Callable[..., None] | None = None
-    profiles: Callable[..., None] | None = None
-    grams: Callable[..., None] | None = None
-
-
 @runtime_checkable
 class Solver(Protocol):
     """A route to the likelihood: the statistics as its kernels take them."""
 
-    kernels: ClassVar[Kernels]
+    # Whether it has functions in `kernels.entries`; else it goes in steps.
+    compiled: ClassVar[bool]
 
     @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """What the kernels take first."""
+    def arrays(self) -> Packed:
+        """What they read."""
         ...
 
     def respond(

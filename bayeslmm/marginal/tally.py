@@ -18,6 +18,7 @@ from bayeslmm.design.moments import Moments
 from bayeslmm.design.rows import Rows, no_rows, rows_moments
 from bayeslmm.design.scan import Scan
 from bayeslmm.design.source import Batch
+from bayeslmm.formula.markup import sentence_list
 from bayeslmm.marginal.columns import (
     Columns,
     constant_of,
@@ -88,6 +89,17 @@ class Tally:
             missing=counts,
             given=add_given(self.given, other.given),
         )
+
+    def _repr_html_(self) -> str:
+        """How many rows, for a notebook."""
+        blocks = self.layout.blocks
+        said = [
+            f"rows: {self.n_rows:,}, of which {self.sums.n:,} were used",
+            *(f"missing values of {name!r}: {n:,}" for name, n in self.missing.items()),
+            f"levels: {', '.join(f'{block.n_levels:,}' for block in blocks)}",
+            "tally + tally is that of both; Model.from_tally(scan, tally) the model",
+        ]
+        return sentence_list("Sums of some rows", said)
 
     def moved_to(self, columns: Columns) -> Sums:
         """The sums of other columns: an intercept takes up what is taken off them."""

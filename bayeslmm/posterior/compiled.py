@@ -17,9 +17,8 @@ from bayeslmm.design.arrays import Design
 from bayeslmm.marginal import BetaPrior, Statistics
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.fixed import beta_arrays
-from bayeslmm.marginal.several import Crossed, Exchangeable, Filled
-from bayeslmm.marginal.solvers import Levels, Pairs, Pooled
-from bayeslmm.posterior.kernels import coordinates, targets
+from bayeslmm.marginal.kernels.packed import Packed
+from bayeslmm.posterior.kernels import coordinates
 from bayeslmm.priors import Priors, scale_form, scale_table
 from bayeslmm.priors.prior import Prior
 from bayeslmm.priors.scale import TABLE_STEP, Kind, ScaleTable
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
     from nutpie.sample import CompiledModel
 
     from bayeslmm.posterior.mode import Laplace
-
-# The target of each solver that has one, with its callback in `kernels.callbacks`.
-_TARGET_OF: dict[type, Callable[..., float]] = {
-    Pooled: targets.pooled_target,
-    Pairs: targets.pairs_target,
-    Levels: targets.levels_target,
-    Crossed: targets.crossed_target,
-    Filled: targets.filled_target,
-    Exchangeable: targets.filled_target,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +72,12 @@ class Plan:
 class CompiledTarget:
     """Log posterior density over coordinates x in one compiled call.
 
-    ``plan`` has terms and priors, ``prior`` the Normal prior of beta (precision, mean,
-    constants), ``statistics`` the cross-products with their solver.
+    ``arrays`` are those of the plan, of the Normal prior of beta (precision, mean,
+    constants) and ``[X y]'W[X y]``, in the order of `kernels.targets`; ``statistics``
+    the cross-products with their solver.
     """
 
-    plan: Plan
-    prior: tuple[np.ndarray, ...]
+    arrays: Packed
     statistics: Statistics
 
     def __call__(
@@ -106,18 +95,25 @@ class CompiledTarget:
         self, x: Float[np.ndarray, " m"], slope: bool, gradient: Float[np.ndarray, " m"]
     ) -> float:
         """One call of the kernel's target."""
-        stats = self.statistics
-        given = (self.plan.arrays, self.prior, stats.WW, stats.solver.arrays)
-        target = _TARGET_OF[type(stats.solver)]
-        return target(np.ascontiguousarray(x, float), *given, slope, gradient)
+        from bayeslmm.marginal.kernels.entries import entries_of
+        from bayeslmm.posterior.kernels.targets import target
 
-    def records(self, normal: "Laplace") -> tuple[np.ndarray, ...]:
-        """The arrays that a callback reads, in its order."""
-        mode, basis = normal.mode, np.ascontiguousarray(normal.basis)
-        whitening = (mode, basis, np.array([normal.value]))
-        stats = self.statistics
-        given = (*self.plan.arrays, *self.prior, stats.WW, *stats.solver.arrays)
-        return (*whitening, *given)
+        own = entries_of(self.statistics.solver)
+        table, size = own.where
+        given = (self.arrays.table, own.gram, own.slopes, table, size)
+        return target(np.array(x, float), *given, slope, gradient)
+
+    def packed(self, normal: "Laplace") -> Packed:
+        """What a callback reads, in its order."""
+        from bayeslmm.marginal.kernels.calls import address_of
+        from bayeslmm.marginal.kernels.entries import entries_of
+        from bayeslmm.posterior.kernels.targets import SIGNATURE, target
+
+        own = entries_of(self.statistics.solver)
+        table, size = own.where
+        functions = [address_of(target, SIGNATURE), own.gram, own.slopes, size]
+        whitening = (normal.mode, normal.basis, np.array([normal.value]))
+        return Packed((*whitening, self.arrays.table, table, np.array(functions)))
 
 
 def make_plan(
@@ -184,13 +180,12 @@ def compile_target(
 ) -> CompiledTarget | None:
     """The target in one call, None if there is no kernel or plan for it."""
     statistics = conditioned.statistics
-    if plan is None or type(statistics.solver) not in _TARGET_OF:
-        return None
-    if conditioned.stack is not None:
+    if plan is None or statistics.in_steps or conditioned.stack is not None:
         return None
     precision, mean, constants = beta_arrays(statistics.sums, beta)
     constants[1] += conditioned.log_jacobian
-    return CompiledTarget(plan, (precision, mean, constants), statistics)
+    given = (*plan.arrays, precision, mean, constants, statistics.WW)
+    return CompiledTarget(Packed(given), statistics)
 
 
 def spread_factors(
@@ -218,21 +213,18 @@ def callback_model(
     """
     from nutpie.compile_pymc import CompiledPyMCModel
 
-    from bayeslmm.posterior.kernels.callbacks import (
-        expand_callback,
-        logp_callback,
-        pack,
-    )
+    from bayeslmm.posterior.kernels.callbacks import expand_callback, logp_callback
 
-    m, records = normal.mode.size, target.records(normal)
+    m, packed = normal.mode.size, target.packed(normal)
+    kept = (*packed, *target.arrays, *target.statistics.solver.arrays)
     return CompiledPyMCModel(
         dims={},
-        compiled_logp_func=logp_callback(type(target.statistics.solver)),
+        compiled_logp_func=logp_callback(),
         compiled_expand_func=expand_callback(),
         initial_point_func=start,
-        shared_data={str(i): array for i, array in enumerate(records)},  # kept alive
+        shared_data={str(i): array for i, array in enumerate(kept)},  # kept alive
         shared_var_keys={},
-        user_data=pack(records),
+        user_data=packed.table,
         n_expanded=m,
         shape_info=(["z"], [slice(0, m)], [(m,)]),
         logp_func=None,

@@ -4,6 +4,7 @@ Takes what is done with some of them and a source of seeds; gives the results of
 order, the same whatever the number of processes.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import numpy as np
 
 from bayeslmm.design.progress import progress_bar
 from bayeslmm.errors import ModelError, is_count
+from bayeslmm.marginal.kernels.compiling import PLAIN
 
 # Responses handed out together: some milliseconds of work for each message.
 CHUNK = 50
@@ -64,6 +66,7 @@ def in_chunks[T](
     partial : bool
         Whether Ctrl-C gives what there is until then, if there is something.
     """
+    work = functools.partial(_compiled, work)
     sizes = [size] * (nsim // size) + ([nsim % size] if nsim % size else [])
     chunks = list(zip(sizes, rng.spawn(len(sizes)), strict=True))
     if n_jobs == 1:
@@ -78,6 +81,19 @@ def in_chunks[T](
         if not (partial and found):
             raise
     return found
+
+
+def _compiled[T](
+    work: Callable[[int, np.random.Generator], list[T]],
+    count: int,
+    rng: np.random.Generator,
+) -> list[T]:
+    """Some results by compiled kernels: so many fits pay for them in each process.
+
+    Plain steps round otherwise, and a seed would not say all whatever the processes.
+    """
+    PLAIN.close()
+    return work(count, rng)
 
 
 def _in_processes[T](

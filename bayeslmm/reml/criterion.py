@@ -31,6 +31,7 @@ from bayeslmm.marginal import (
     profiled_gradient,
 )
 from bayeslmm.marginal.conditioned import Conditioned
+from bayeslmm.marginal.curvature import curvature_seconds, exact_curvature
 from bayeslmm.marginal.layout import Layout
 from bayeslmm.marginal.objective import Bounds
 from bayeslmm.marginal.profile import profiles
@@ -184,6 +185,21 @@ class ProfiledProblem:
         )
         return criterion, self._pulled(theta, d_factors), curvature
 
+    @property
+    def has_exact_curvature(self) -> bool:
+        """Whether `hessian` costs less than differences of the gradient."""
+        if self.linear is None:
+            return False
+        return curvature_seconds(self.statistics) < 2 * self.m * self.statistics.seconds
+
+    def hessian(self, theta: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m m"]:
+        """Exact curvature of the criterion."""
+        assert self.linear is not None, "the caller has asked"
+        return exact_curvature(
+            *(self.statistics, self.factors(theta), self.linear[:, 0]),
+            restricted=self.restricted,
+        )
+
     def log_sigma_slope(
         self, theta: Float[np.ndarray, " m"]
     ) -> Float[np.ndarray, " m"]:
@@ -317,7 +333,7 @@ def safe_problem(
     for block in blocks:
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    quick = conditioned.statistics.solver.kernels.profiles is not None
+    quick = not (conditioned.statistics.in_steps or layout.rest)
     has_stack = conditioned.stack is not None
     linear = _linear(blocks, layout) if quick and not has_stack else None
     n = conditioned.stack.law.size if conditioned.stack is not None else 0

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cholesky, solve_triangular
 
+from bayeslmm.marginal.curvature import outer_total, quadratic, square
 from bayeslmm.marginal.layout import Block, Layout
 from bayeslmm.marginal.statistics import Statistics
 from bayeslmm.marginal.sums import block_pairs
@@ -73,14 +74,14 @@ def entry_products(
         at.append(slice(first, first + len(pick)))
         first += len(pick)
     fixed = _fixed_parts(stats, p)
-    totals = [_outer_total(part) for part in fixed]
+    totals = [outer_total(part) for part in fixed]
     products, size = np.zeros((first, first)), np.zeros(first)
     products[0, 0], size[0] = 4.0 * (stats.n - p), 2.0 * np.sqrt(stats.n)
     for one, other, G, level, other_level in _meetings(stats):
         H = fixed[one][level] @ fixed[other][other_level].transpose(0, 2, 1)
         apart = np.einsum("abpq,dcpq->abcd", totals[one], totals[other], optimize=True)
-        seen = _quadratic(G - H) + (apart - _quadratic(H))
-        form = picks[one] @ _square(seen) @ picks[other].T
+        seen = quadratic(G - H) + (apart - quadratic(H))
+        form = picks[one] @ square(seen) @ picks[other].T
         products[at[one], at[other]] = form
         products[at[other], at[one]] = form.T
         if one == other:
@@ -126,13 +127,6 @@ def _fixed_parts(stats: Statistics, p: int) -> list[Float[np.ndarray, "_j _k _p"
     ]
 
 
-def _outer_total(part: Float[np.ndarray, "j k p"]) -> Float[np.ndarray, "k k p p"]:
-    """Sum over levels of the outer products of two rows of the fixed parts."""
-    j, k, p = part.shape
-    flat = part.reshape(j, k * p)
-    return (flat.T @ flat).reshape(k, p, k, p).transpose(0, 2, 1, 3)
-
-
 def _meetings(stats: Statistics) -> Iterator[Meeting]:
     """Each block with itself, then each pair of blocks."""
     for b, (block, A) in enumerate(zip(stats.layout.blocks, stats.sums.A, strict=True)):
@@ -146,24 +140,11 @@ def _meetings(stats: Statistics) -> Iterator[Meeting]:
         yield *at, cells.values, level, other_level
 
 
-def _quadratic(G: Float[np.ndarray, "c k o"]) -> Float[np.ndarray, "k k o o"]:
-    """``sum_c G[b, c] G[a, d]`` by a, b, c, d: tr(C G D G') is its form in C and D."""
-    c, k, o = G.shape
-    flat = G.reshape(c, k * o)
-    return (flat.T @ flat).reshape(k, o, k, o).transpose(2, 0, 1, 3)
-
-
-def _square(form: Float[np.ndarray, "k k o o"]) -> Float[np.ndarray, "kk oo"]:
-    """A form of two matrices as one of two vectors."""
-    k, o = form.shape[1:3]
-    return form.reshape(k * k, o * o)
-
-
 def _sizes(
     G: Float[np.ndarray, "j k k"], pick: Float[np.ndarray, "e kk"]
 ) -> Float[np.ndarray, " e"]:
     """Size of the change of V by each entry of a block's terms."""
-    found = np.einsum("ea,ab,eb->e", pick, _square(_quadratic(G)), pick)
+    found = np.einsum("ea,ab,eb->e", pick, square(quadratic(G)), pick)
     diagonal = np.einsum("jkk->k", G)
     could = pick**2 @ np.outer(diagonal, diagonal).ravel() / len(G)
     # squares are compared: their rounding is that of the products

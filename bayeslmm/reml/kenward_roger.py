@@ -79,7 +79,7 @@ class Adjusted:
         trace = np.einsum("ill->i", inner)
         A1 = float(trace @ self.W @ trace)
         A2 = float(np.einsum("ij,ilm,jml->", self.W, inner, inner))
-        if A2 <= 0.0:  # no variance is estimated of it: F is a chi-square
+        if A2 < NOTHING:  # no variance is estimated of it: F is a chi-square
             return math.inf, 1.0
         if q == 1:  # the match below, its ratio 1 written out: it divides 0 by 0 at 4
             return 2.0 / A2, 1.0

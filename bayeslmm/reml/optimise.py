@@ -338,13 +338,18 @@ def curvature_at(
     Returns
     -------
     Curvature or None
-        By differences of the exact gradient, central unless a bound is in the way; None
-        beside a place where the criterion breaks down.
+        Exact where that costs less than differences of the exact gradient, which are
+        central unless a bound is in the way; None where the criterion breaks down, or
+        beside such a place.
     """
     frame = problem.frame(theta, free)
-    hessian = second_differences(
-        lambda thetas: problem.at(thetas)[1], theta, frame, DIFFERENCE, problem.bounds
-    )
+    if problem.has_exact_curvature:
+        hessian = frame.T @ problem.hessian(theta) @ frame
+    else:
+        hessian = second_differences(
+            lambda thetas: problem.at(thetas)[1],
+            *(theta, frame, DIFFERENCE, problem.bounds),
+        )
     if not np.isfinite(hessian).all():
         return None
     return Curvature(theta, frame, free, hessian, *np.linalg.eigh(hessian))

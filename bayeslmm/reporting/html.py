@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from bayeslmm.errors import ModelError, as_path
 from bayeslmm.reporting.facts import facts_of
-from bayeslmm.reporting.fitted import Fitted
+from bayeslmm.reporting.fitted import Fitted, check_fitted
 from bayeslmm.reporting.in_short import five_lines
 from bayeslmm.reporting.pages import page_environment, together, write_page
 from bayeslmm.reporting.record import Record, record_of
@@ -84,6 +84,7 @@ def write_report(fit: Fitted, path: Path, record: Record | None = None) -> None:
 
 def report_html(fit: Fitted, record: Record | None = None) -> str:
     """The page of `report` as a string."""
+    check_fitted(fit, "a report")
     environment = page_environment(without_middles)
     environment.filters["breakable"] = breakable
     template = environment.from_string(together("report.html.j2"))

@@ -14,7 +14,7 @@ from bayeslmm.archive.fits import DRAWS, write_draws, write_fit
 from bayeslmm.errors import OutputError
 from bayeslmm.reporting.figures import save_figures
 from bayeslmm.reporting.fit_tables import fit_tables
-from bayeslmm.reporting.fitted import Fitted
+from bayeslmm.reporting.fitted import Fitted, check_fitted
 from bayeslmm.reporting.folder import (
     all_files,
     check_folder,
@@ -94,7 +94,7 @@ def save_fit(
     Parameters
     ----------
     fit : Fit
-        Model and fits; either of the fits may be None.
+        Model and fits; one of the fits may be None.
     folder : Path
         New, empty, or written by bayeslmm before.
     record : Record, optional
@@ -108,7 +108,10 @@ def save_fit(
     ------
     OutputError
         If the folder is of another program, or cannot be written.
+    NotSavedError
+        If both fits are None.
     """
+    check_fitted(fit, "a folder of results")
     record = record or record_of(fit.model, fit.posterior)
     earlier = check_folder(folder, force=force)
     try:

@@ -81,6 +81,8 @@ def print_fit(console: "Console", fit: "Fitted") -> None:
     both = None if reml is None or post is None else compare(reml, post)
     diagnosis = None if post is None else post.diagnose()
     print_header(console, fit.model)
+    if reml is None and post is None:
+        return
     print_answer(console, answer(reml, post, table=both, diagnosis=diagnosis))
     if reml is not None:
         print_reml(console, reml)

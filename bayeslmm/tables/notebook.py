@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from bayeslmm.formula.markup import sentence_list
 from bayeslmm.tables.frame import Table, as_text
 
 
@@ -28,11 +29,8 @@ def fragment(
     tables : iterable of DataFrame
         Rounded as a `Table` is; rows that only count are not named.
     """
-    parts = [f"<p><strong>{html.escape(head)}</strong></p>"] if head else []
-    items = "".join(f"<li>{html.escape(one)}</li>" for one in sentences)
-    parts += [f"<ul>{items}</ul>"] if items else []
-    parts += [_table(own) for own in tables]
-    return "\n".join(parts)
+    above = sentence_list(head, sentences)
+    return "\n".join([*filter(None, [above]), *map(_table, tables)])
 
 
 def lined(lines: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
-"""What is fitted: data, formula, and the columns that a hand-written model needs."""
+"""What is fitted: data and formulas."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,7 @@ LARGEST_OF_LME4 = 10**6
 class Case:
     """One data set with one formula, and the samplers that can fit it.
 
-    ``columns`` are response, predictor and group of ``y ~ x + (x | g)``, for the
-    samplers whose models are written by hand; ``in_lme4`` is false where that would
-    take too long.
+    ``in_lme4`` is false where that would take too long.
     """
 
     name: str
@@ -32,7 +30,6 @@ class Case:
     formula: str
     load: Callable[[], "pd.DataFrame"]
     methods: tuple[str, ...] = ()
-    columns: tuple[str, str, str] = field(default=("", "", ""))
     in_lme4: bool = True
 
 
@@ -85,6 +82,26 @@ def experiment(
     )
 
 
+def nested(areas: int, schools: int, classes: int, pupils: int) -> "pd.DataFrame":
+    """y, x and three levels, one in the other, labelled apart; x varies by pupil."""
+    import pandas as pd
+
+    rng = np.random.default_rng(areas + schools + classes)
+    shape = (areas, schools, classes, pupils)
+    a, s, c, _ = (own.ravel() for own in np.mgrid[tuple(map(slice, shape))])
+    s, c = s + schools * a, c + classes * (s + schools * a)
+    x = rng.normal(size=len(a))
+    slope = 1.0 + 0.4 * rng.normal(size=areas * schools)[s]
+    y = 0.6 * rng.normal(size=areas)[a] + 0.8 * rng.normal(size=areas * schools)[s]
+    y += 0.5 * rng.normal(size=areas * schools * classes)[c] + slope * x
+    names = {"area": a, "school": s, "klass": c}
+    labels = {
+        k: pd.Categorical([f"{k[0]}{i:03d}" for i in v]) for k, v in names.items()
+    }
+    return pd.DataFrame({"y": y + rng.normal(size=len(a)), "x": x, **labels})
+
+
+NESTED = "y ~ x + (1 | area) + (x | school) + (1 | klass)"
 SLOPES = "rt ~ condition + (condition | subj) + (condition | item)"
 ON_ONE = "rt ~ condition + (condition | subj) + (1 | item)"
 NONE = "rt ~ condition + (1 | subj) + (1 | item)"
@@ -115,10 +132,9 @@ def _public(
     data: str,
     formula: str,
     methods: tuple[str, ...] = (),
-    columns: tuple[str, str, str] = ("", "", ""),
 ) -> Case:
     """A case of `load_data`."""
-    return Case(name, "engine", formula, lambda: lmm.load_data(data), methods, columns)
+    return Case(name, "engine", formula, lambda: lmm.load_data(data), methods)
 
 
 CASES = (
@@ -127,14 +143,12 @@ CASES = (
         "sleepstudy",
         "Reaction ~ Days + (Days | Subject)",
         BAYESIAN,
-        ("Reaction", "Days", "Subject"),
     ),
     _public(
         "classroom",
         "score_parentedu_byclass",
         "score ~ edu + (edu | classroom)",
         BAYESIAN,
-        ("score", "edu", "classroom"),
     ),
     _public("Penicillin", "Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
     _public("Pastes", "Pastes", "strength ~ 1 + (1 | batch / cask)"),
@@ -149,6 +163,9 @@ CASES = (
     _experiment("20 x 16, two lists", SLOPES, 20, 16, lists=True),
     _experiment("60 x 80, two lists", SLOPES, 60, 80, lists=True),
     _experiment("60 x 80, 5% missing", SLOPES, 60, 80, missing=0.05),
+    _experiment("60 x 80, two lists, slopes on one", ON_ONE, 60, 80, lists=True),
+    _experiment("60 x 80, two lists, intercepts", NONE, 60, 80, lists=True),
+    Case("nested, slope", "experiments", NESTED, partial(nested, 12, 5, 3, 15)),
     *(_simulated_case(rows, effects) for effects in (1, 2, 3) for rows in SIZES),
 )
 

@@ -52,7 +52,7 @@ def measure(case: str, draws: int, chains: int, seed: int) -> dict[str, Any]:
 
     posterior, seconds = warmed(lambda: sample("auto"))
     found = {
-        **_evaluation(model),
+        **evaluation(model),
         "rows": len(data),
         "levels": [group.n_levels for group in model.design.groups],
         "build": best(lambda: lmm.Model(chosen.formula, data)),
@@ -109,7 +109,7 @@ def statsmodels(case: str) -> dict[str, Any]:
     return {"seconds": best(fit)}
 
 
-def _evaluation(model: "Model") -> dict[str, Any]:
+def evaluation(model: "Model") -> dict[str, Any]:
     """Seconds of one log density and its gradient, with and without the priors."""
     from bayeslmm.marginal import log_density_gradient
     from bayeslmm.posterior.mode import laplace

@@ -3,10 +3,10 @@
 `run.py coverage --sets 1000`: coverage and width of every interval of a group SD.
 
 small: our posterior against PyMC's and bambi's, two small data sets. engine: one
-evaluation, REML and posterior against lme4, public data. experiments: as engine, of
-subjects crossed with items. classical: tests, intervals
-and power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows,
-and the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in a fresh process.
+evaluation, REML and posterior against lme4, public data. experiments: everyday designs
+against lme4, PyMC's LKJ model and bambi under nutpie. classical: tests, intervals and
+power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows, and
+the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in a fresh process.
 Nothing here asserts a time. A new case goes into `cases.py`, a new sampler into
 `methods.py`. Refits of many responses: `refit.py`. How exact weighted points are:
 `exactness.py`.
@@ -29,14 +29,16 @@ def report_suite(suite: str, options: argparse.Namespace) -> str:
     """Markdown of one suite."""
     import classical
     import engine
+    import experiments
     import small
 
     if suite == "coverage":
         import sd_coverage
 
         return sd_coverage.report(options)
-    if suite in ("small", "classical"):
-        return (small if suite == "small" else classical).report(options)
+    own = {"small": small, "classical": classical, "experiments": experiments}
+    if suite in own:
+        return own[suite].report(options)
     text = engine.report(suite, options)
     if suite == "large" and options.parquet_rows:
         text += f"\n\n{report_parquet(options.parquet_rows)}"
@@ -66,7 +68,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--sets", type=int, default=1000, help="coverage: responses")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
-    parser.add_argument("--methods", nargs="*", help="small: only these samplers")
+    parser.add_argument("--methods", nargs="*", help="small, experiments: only these")
     parser.add_argument("--cases", nargs="*", help="others: names that contain these")
     parser.add_argument("--parquet-rows", type=float, default=1e8, help="0: none")
     parser.add_argument("--draws", type=int, default=1000)

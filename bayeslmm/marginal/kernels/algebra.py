@@ -13,6 +13,17 @@ from bayeslmm.marginal.kernels.compiling import compiled, compiled_after
 
 
 @compiled
+def copy_into(matrix, out):
+    """Copy a matrix into the corner of another one, entry by entry.
+
+    Assigning a slice would compile numba's checks of shapes and their messages, 1 s.
+    """
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            out[i, j] = matrix[i, j]
+
+
+@compiled
 def cholesky(matrix, n):
     """Lower Cholesky factor in place (upper triangle untouched); False if not PD."""
     for j in range(n):

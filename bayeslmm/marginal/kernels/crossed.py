@@ -12,6 +12,7 @@ import numpy as np
 
 from bayeslmm.marginal.kernels.algebra import (
     cholesky,
+    copy_into,
     solve_lower,
     solve_lower_transposed,
 )
@@ -23,92 +24,52 @@ from bayeslmm.marginal.kernels.blocked import (
     mirror_in_place,
     sum_gradient,
 )
+from bayeslmm.marginal.kernels.calls import cut
 from bayeslmm.marginal.kernels.compiling import compiled
-from bayeslmm.marginal.kernels.single import condition, slope_of_sigma, weight_of
 
 
 @compiled
-def crossed_density(
-    A,
-    F,
-    indptr,
-    columns,
-    B,
-    R0,
-    Fr0,
-    block_of,
-    start_of,
-    sizes,
-    WW,
-    factors,
-    sigma,
-    prior,
-    mean,
-    constants,
-    slope,
-    gradient,
-):
-    """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
-    k, m, w = sizes[0], R0.shape[0], WW.shape[0]
-    log_det, G, schur, kappa, inner, outer = eliminate_crossed(
-        A,
-        F,
-        *((indptr, columns, B), (R0, Fr0)),
-        *(block_of, start_of, k, WW, factors),
-    )
-    if not math.isfinite(log_det):
-        return np.nan, np.nan
-    lead, root, U, V = inner
-    R, Fr, RL = outer
-    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
-    if not slope:
-        return value, np.nan
-    K = weight_of(beta, C)
-    scale = sigma * sigma
-    for c in range(w):
-        column = kappa[:, c].copy()
-        solve_lower_transposed(schur, column, m)
-        for i in range(m):
-            kappa[i, c] = column[i]
-    inverse = _inverse(schur)
-    t = left_small(kappa, factors, block_of, start_of)
-    T = left_small(inverse, factors, block_of, start_of)
-    T = left_small(T.T.copy(), factors, block_of, start_of)
-    Q, D = np.empty_like(F), np.empty_like(A)
-    lead_projections(A, F, lead, root, U, Q, D)
-    couple_projections(A, lead, root, indptr, columns, B, V, T, t, Q, D)
-    gradient[:] = 0.0
-    part = np.zeros((k, k))
-    sum_gradient(Q, D, lead, K, 0, k, scale, part)
-    _put(part, gradient[0])
-    rest = (R, Fr, RL, inverse, t)
-    rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
-    return value, absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+def rooms(A, F, B, where, room):
+    """What an evaluation keeps.
 
-
-@compiled
-def eliminate_crossed(A, F, couplings, products, block_of, start_of, k, WW, factors):
-    """Eliminate the lead, then the rest, at given relative factors.
-
-    Returns the log determinant (NaN if it breaks down), G, the Cholesky factor of the
-    Schur complement S, ``chol(S)^-1 Lambda'Fr``, and what the gradient needs again of
-    the lead (its factor, root, U, V) and of the rest (R, Fr, R Lambda, lead left out).
+    Root, U and V of the lead; of the rest R, Fr and R Lambda, the lead left out, the
+    Cholesky factor of the Schur complement S, and ``chol(S)^-1 Lambda'Fr``.
     """
+    m, w = where[0].size, F.shape[2]
+    at = A.size + F.size
+    lead = (cut(room, 0, A.shape), cut(room, A.size, F.shape), cut(room, at, B.shape))
+    at += B.size
+    square, columns = (m, m), (m, w)
+    R, RL, schur = (
+        cut(room, at, square),
+        cut(room, at + m * m, square),
+        cut(room, at + 2 * m * m, square),
+    )
+    at += 3 * m * m
+    Fr, kappa = cut(room, at, columns), cut(room, at + m * w, columns)
+    return lead, (R, Fr, RL), schur, kappa
+
+
+@compiled
+def eliminate_crossed(lead, couplings, products, where, factors, G, given):
+    """Eliminate the lead, then the rest, at given relative factors; log determinant."""
     indptr, columns, B = couplings
-    lead = factors[0, :k, :k].copy()
-    G, R, Fr = WW.copy(), products[0].copy(), products[1].copy()
-    m, w = Fr.shape
-    root, U, V = np.empty_like(A), np.empty_like(F), np.empty_like(B)
-    log_det = eliminate_lead(A, F, lead, G, root, U)
-    eliminate_couplings(indptr, columns, B, lead, root, U, V, R, Fr)
+    block_of, start_of, sizes = where
+    (root, U, V), (R, Fr, RL), schur, kappa = given
+    k, m, w = sizes[0], R.shape[0], G.shape[0]
+    own = factors[0, :k, :k].copy()
+    copy_into(products[0], R)
+    copy_into(products[1], Fr)
+    log_det = eliminate_lead(lead[0], lead[1], own, G, root, U)
+    eliminate_couplings(indptr, columns, B, own, root, U, V, R, Fr)
     mirror_in_place(R)
-    RL = left_transposed_small(R, factors, block_of, start_of).T.copy()
-    schur = left_transposed_small(RL, factors, block_of, start_of)
+    copy_into(left_transposed_small(R, factors, block_of, start_of).T, RL)
+    copy_into(left_transposed_small(RL, factors, block_of, start_of), schur)
     for i in range(m):
         schur[i, i] += 1.0
     if not cholesky(schur, m):
-        log_det = np.nan
-    kappa = left_transposed_small(Fr, factors, block_of, start_of)
+        return np.nan
+    copy_into(left_transposed_small(Fr, factors, block_of, start_of), kappa)
     for i in range(m):
         log_det += 2.0 * math.log(schur[i, i])
     column = np.empty(m)
@@ -122,18 +83,51 @@ def eliminate_crossed(A, F, couplings, products, block_of, start_of, k, WW, fact
         for d in range(c + 1):
             for i in range(m):
                 G[c, d] -= kappa[i, c] * kappa[i, d]
-    return log_det, G, schur, kappa, (lead, root, U, V), (R, Fr, RL)
+    return log_det
 
 
 @compiled
-def _put(part, padded):
-    """Copy a matrix into the corner of a larger one, entry by entry.
+def slopes_crossed(A, F, couplings, where, factors, given, K, scale, gradient):
+    """Fill ``sum_j (Q_j K Q_j') Lambda / scale - D_j`` of each block."""
+    indptr, columns, B = couplings
+    block_of, start_of, sizes = where
+    (root, U, V), (R, Fr, RL), schur, kappa = given
+    k, m = sizes[0], R.shape[0]
+    lead, column = factors[0, :k, :k].copy(), np.empty(m)
+    u = np.empty(kappa.shape)
+    for c in range(kappa.shape[1]):
+        for i in range(m):
+            column[i] = kappa[i, c]
+        solve_lower_transposed(schur, column, m)
+        for i in range(m):
+            u[i, c] = column[i]
+    inverse = _inverse(schur)
+    t = left_small(u, factors, block_of, start_of)
+    T = left_small(inverse, factors, block_of, start_of)
+    T = left_small(T.T.copy(), factors, block_of, start_of)
+    Q, D = np.empty(F.shape), np.empty(A.shape)
+    lead_projections(A, F, lead, root, U, Q, D)
+    couple_projections(A, lead, root, indptr, columns, B, V, T, t, Q, D)
+    gradient[:] = 0.0
+    part = np.zeros((k, k))
+    sum_gradient(Q, D, lead, K, 0, k, scale, part)
+    copy_into(part, gradient[0])
+    rest = (R, Fr, RL, inverse, t)
+    rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
 
-    Assigning a slice would compile numba's checks of shapes and their messages, 1 s.
-    """
-    for a in range(part.shape[0]):
-        for b in range(part.shape[0]):
-            padded[a, b] = part[a, b]
+
+@compiled
+def draw_crossed(where, factors, given, gamma, sigma, z, drawn):
+    """Draw the rest: ``b = Lambda (S^-1 Lambda'Fr gamma + sigma chol(S)^-T z)``."""
+    block_of, start_of, _ = where
+    schur, kappa = given[2], given[3]
+    m = drawn.size
+    for i in range(m):
+        drawn[i] = sigma * z[i]
+        for c in range(gamma.size):
+            drawn[i] += kappa[i, c] * gamma[c]
+    solve_lower_transposed(schur, drawn, m)
+    turn_small(drawn, factors, block_of, start_of)
 
 
 @compiled
@@ -149,21 +143,8 @@ def rest_gradients(rest, block_of, sizes, factors, K, scale, gradient):
         Q, D = _rest_projections(R, Fr, RL, inverse, t, first, count // k, k)
         part = np.zeros((k, k))
         sum_gradient(Q, D, factors[b, :k, :k].copy(), K, 0, k, scale, part)
-        _put(part, gradient[b])
+        copy_into(part, gradient[b])
         first += count
-
-
-@compiled
-def absolute(G, K, sizes, factors, sigma, n, gradient):
-    """Scale the gradients to the absolute factors; slope in log sigma, these held."""
-    slope = slope_of_sigma(G, K, sigma, n)
-    for b in range(sizes.size):
-        for i in range(sizes[b]):
-            for j in range(sizes[b]):
-                if j <= i:
-                    slope -= gradient[b, i, j] * factors[b, i, j]
-                gradient[b, i, j] /= sigma
-    return slope
 
 
 @compiled
@@ -198,6 +179,16 @@ def left_small(matrix, factors, block_of, start_of):
             for d in range(matrix.shape[1]):
                 product[i, d] += value * matrix[start + c, d]
     return product
+
+
+@compiled
+def turn_small(x, factors, block_of, start_of):
+    """X <- Lambda_r x; an entry needs those of its level before it alone."""
+    for i in range(x.size - 1, -1, -1):
+        start, value = start_of[i], 0.0
+        for c in range(i - start + 1):
+            value += factors[block_of[i], i - start, c] * x[start + c]
+        x[i] = value
 
 
 @compiled

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from bayeslmm.marginal.kernels.algebra import copy_into
 from bayeslmm.marginal.kernels.blocked import (
     eliminate_lead,
     lead_projections,
@@ -17,81 +18,58 @@ from bayeslmm.marginal.kernels.blocked import (
     spread,
     sum_gradient,
 )
+from bayeslmm.marginal.kernels.calls import cut
 from bayeslmm.marginal.kernels.compiling import compiled, compiled_fast
 from bayeslmm.marginal.kernels.crossed import (
-    absolute,
     left_small,
     left_transposed_small,
     rest_gradients,
+    turn_small,
 )
 from bayeslmm.marginal.kernels.pooled import pooled_gradient, pooled_gram
-from bayeslmm.marginal.kernels.single import condition, weight_of
 
 
 @compiled
-def filled_density(
-    A,
-    F,
-    B,
-    R0,
-    Fr0,
-    block_of,
-    start_of,
-    sizes,
-    cA,
-    count,
-    T0,
-    edges,
-    WW,
-    factors,
-    sigma,
-    prior,
-    mean,
-    constants,
-    slope,
-    gradient,
-):
-    """Value and slope in log sigma; with `slope`, `gradient` is filled as well."""
-    contrasts, where = (cA, count, T0, edges), (block_of, start_of, sizes)
-    log_det, G, schur, kappa, inner, outer = eliminate_filled(
-        A, F, B, R0, Fr0, where, contrasts, WW, factors
-    )
-    if not math.isfinite(log_det):
-        return np.nan, np.nan
-    value, beta, C = condition(G, sigma, prior, mean, constants, log_det)
-    if not slope:
-        return value, np.nan
-    K = weight_of(beta, C)
-    given = (A, F, B, where, contrasts, factors)
-    slopes_filled(given, schur, kappa, inner, outer, K, sigma * sigma, gradient)
-    return value, absolute(G, K, sizes, factors, sigma, constants[0], gradient)
+def rooms(lead, room):
+    """What an evaluation keeps, as `crossed.rooms`, with U of ``S = U'U``.
 
-
-@compiled
-def eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, factors):
-    """Eliminate the lead, then the rest, at given relative factors.
-
-    Returns the log determinant (NaN if it breaks down), G, U of ``S = U'U``,
-    ``U^-T Lambda'Fr`` by columns (w, m), and what the gradient needs again of the lead
-    (its factor, root, U, V) and of the rest (R, Fr by columns, R Lambda, lead left
-    out).
+    Fr and ``U^-T Lambda'Fr`` are by columns, (w, m).
     """
+    A, F, B = lead
+    m, w = B.shape[2], F.shape[2]
+    at = A.size + F.size
+    own = (cut(room, 0, A.shape), cut(room, A.size, F.shape), cut(room, at, B.shape))
+    at += B.size
+    square, rows = (m, m), (w, m)
+    R, RL = cut(room, at, square), cut(room, at + m * m, square)
+    schur = cut(room, at + 2 * m * m, square)
+    at += 3 * m * m
+    Fr, kappa = cut(room, at, rows), cut(room, at + m * w, rows)
+    return own, (R, Fr, RL), schur, kappa
+
+
+@compiled
+def eliminate_filled(lead, products, where, contrasts, factors, G, given):
+    """Eliminate the lead, then the rest, at given relative factors; log determinant."""
+    A, F, B = lead
     block_of, start_of, sizes = where
-    k, m, w = sizes[0], R0.shape[0], WW.shape[0]
-    lead = factors[0, :k, :k].copy()
-    G, R, Fr = WW.copy(), R0.copy(), Fr0.T.copy()
-    root, U, V = np.empty_like(A), np.empty_like(F), np.empty_like(B)
-    log_det = eliminate_lead(A, F, lead, G, root, U)
-    _couple(B, lead, root, U, V, Fr)
+    (root, U, V), (R, Fr, RL), schur, kappa = given
+    k, m, w = sizes[0], R.shape[0], G.shape[0]
+    own = factors[0, :k, :k].copy()
+    copy_into(products[0], R)
+    copy_into(products[1].T, Fr)
+    log_det = eliminate_lead(A, F, own, G, root, U)
+    _couple(B, own, root, U, V, Fr)
     _take_squares(V.reshape(V.shape[0] * k, m), R)
     mirror_in_place(R)
-    RL = left_transposed_small(R, factors, block_of, start_of).T.copy()
-    schur = left_transposed_small(RL, factors, block_of, start_of)
+    copy_into(left_transposed_small(R, factors, block_of, start_of).T, RL)
+    copy_into(left_transposed_small(RL, factors, block_of, start_of), schur)
     for i in range(m):
         schur[i, i] += 1.0
     if not _upper_cholesky(schur):
-        log_det = np.nan
-    kappa = left_transposed_small(Fr.T.copy(), factors, block_of, start_of).T.copy()
+        return np.nan
+    columns = left_transposed_small(Fr.T.copy(), factors, block_of, start_of)
+    copy_into(columns.T, kappa)
     for i in range(m):
         log_det += 2.0 * math.log(schur[i, i])
     _solve_rows(schur, kappa)
@@ -102,67 +80,52 @@ def eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, factors):
     for b in range(edges.size - 1):
         first, last = edges[b], edges[b + 1]
         if first < last:
-            own = (cA[first:last], count[first:last], T[first:last])
-            log_det += pooled_gram(own[0], own[1], own[2], factors[b], G)
-    return log_det, G, schur, kappa, (lead, root, U, V), (R, Fr, RL)
+            part = (cA[first:last], count[first:last], T[first:last])
+            log_det += pooled_gram(part[0], part[1], part[2], factors[b], G)
+    return log_det
 
 
 @compiled
-def filled_grams(
-    A,
-    F,
-    B,
-    R0,
-    Fr0,
-    block_of,
-    start_of,
-    sizes,
-    cA,
-    count,
-    T0,
-    edges,
-    WW,
-    factors,
-    log_dets,
-    G,
-):
-    """Log determinants and ``[X y]'V0^-1[X y]`` at several relative factors."""
-    contrasts, where = (cA, count, T0, edges), (block_of, start_of, sizes)
-    for r in range(log_dets.size):
-        done = eliminate_filled(A, F, B, R0, Fr0, where, contrasts, WW, factors[r])
-        log_dets[r], own = done[0], done[1]
-        for c in range(own.shape[0]):
-            for d in range(c + 1):
-                G[r, c, d] = G[r, d, c] = own[c, d]
-
-
-@compiled
-def slopes_filled(given, schur, kappa, inner, outer, K, scale, gradient):
+def slopes_filled(lead, where, contrasts, factors, given, K, scale, gradient):
     """Fill ``sum_j (Q_j K Q_j') Lambda / scale - D_j`` of each block."""
-    A, F, B, (block_of, start_of, sizes), contrasts, factors = given
-    lead, root, U, V = inner
-    R, Fr, RL = outer
+    A, F, B = lead
+    block_of, start_of, sizes = where
+    (root, U, V), (R, Fr, RL), schur, kappa = given
     k, m = sizes[0], R.shape[0]
+    own = factors[0, :k, :k].copy()
     W, inverse = _inverses(schur)
     t = left_small(_multiply_lower(W, kappa), factors, block_of, start_of)
-    Q, D = np.empty_like(F), np.empty_like(A)
-    lead_projections(A, F, lead, root, U, Q, D)
-    N = np.empty_like(B)
-    _project(A, B, lead, root, V, t.T.copy(), N, Q)
+    Q, D = np.empty(F.shape), np.empty(A.shape)
+    lead_projections(A, F, own, root, U, Q, D)
+    N = np.empty(B.shape)
+    _project(A, B, own, root, V, t.T.copy(), N, Q)
     turned = N.reshape(N.shape[0] * k, m).T.copy()
     turned = left_transposed_small(turned, factors, block_of, start_of)
     gradient[:] = 0.0
     part, NTN = np.zeros((k, k)), np.zeros((k, k))
     _add_squares(_times_lower(W, turned), NTN)
-    sum_gradient(Q, D, lead, K, 0, k, scale, part)
+    sum_gradient(Q, D, own, K, 0, k, scale, part)
     for a in range(k):
         for b in range(k):
             for c in range(b, k):
-                part[a, b] += NTN[a, c] * lead[c, b]
+                part[a, b] += NTN[a, c] * own[c, b]
             gradient[0, a, b] = part[a, b]
     rest = (R, Fr.T.copy(), RL, inverse, t)
     rest_gradients(rest, block_of, sizes, factors, K, scale, gradient)
     _add_contrasts(contrasts, factors, K, scale, gradient)
+
+
+@compiled
+def draw_filled(where, factors, given, gamma, sigma, z, drawn):
+    """As `crossed.draw_crossed`; what is drawn may be means of classes."""
+    block_of, start_of, _ = where
+    schur, kappa = given[2], given[3]
+    for i in range(drawn.size):
+        drawn[i] = sigma * z[i]
+        for c in range(gamma.size):
+            drawn[i] += kappa[c, i] * gamma[c]
+    _solve_upper(schur, drawn)
+    turn_small(drawn, factors, block_of, start_of)
 
 
 @compiled
@@ -250,7 +213,7 @@ def _solve_rows(U, rows):
 
 
 @compiled_fast
-def solve_upper(U, x):
+def _solve_upper(U, x):
     """X <- U^-1 x."""
     m = U.shape[0]
     for i in range(m - 1, -1, -1):

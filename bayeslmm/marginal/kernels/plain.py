@@ -130,7 +130,7 @@ def solve_profile(G, dof, restricted, beta, covariance, weight):
 
 
 def levels_profiles(A, F, WW, factors, dof, restricted, values, slopes):
-    """Twin of `single.levels_profiles`, all points at once: factors are (r, k, k)."""
+    """Twin of `generic.profiles` of one factor, all points at once: (r, k, k)."""
     (J, k, w), r, p = F.shape, len(factors), len(WW) - 1
     try:
         upward, log_det = _roots(A, factors)
