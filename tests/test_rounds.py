@@ -18,7 +18,7 @@ from bayeslmm.posterior.growing import grow
 from bayeslmm.posterior.importance import sample_importance
 from bayeslmm.posterior.proposal import NU, make_proposal
 from bayeslmm.posterior.quadrature import quadrature
-from bayeslmm.posterior.rounds import Evaluation, Rounds, Visit, weighted_draws
+from bayeslmm.posterior.rounds import Evaluation, Rounds, weighted_draws
 from bayeslmm.posterior.transport import (
     Defended,
     Margins,
@@ -138,9 +138,8 @@ def test_all_points_count_by_the_mixture() -> None:
     target, found = fitted()
     rng = np.random.default_rng(5)
     x = np.concatenate([found.safe.draw(30, rng), found.draw(70, rng)])
-    visits = [Visit(log_target(target, point), np.empty(0), {}) for point in x]
-    rounds = Rounds((found.safe, found), (30, 70), 2, x, visits)
-    logp = rounds.log_density
+    logp = np.array([log_target(target, point) for point in x])
+    rounds = Rounds((found.safe, found), (30, 70), 2, x, logp, [])
     one, two = (np.exp(q.log_density(x)) for q in (found.safe, found))
     np.testing.assert_allclose(
         rounds.log_weights, logp - np.log(0.3 * one + 0.7 * two), rtol=EXACT
