@@ -94,12 +94,12 @@ if TYPE_CHECKING:
     from bayeslmm.posterior.sensitivity import prior_sensitivity as prior_sensitivity
     from bayeslmm.priors import Prior as Prior, Priors as Priors
     from bayeslmm.reml import FitStatus as FitStatus, RemlFit as RemlFit
-    from bayeslmm.reporting import (
+    from bayeslmm.reporting.html import report as report
+    from bayeslmm.reporting.lesson import lesson as lesson
+    from bayeslmm.reporting.model_table import model_table as model_table
+    from bayeslmm.reporting.paper_tables import (
         PaperTable as PaperTable,
         PaperTables as PaperTables,
-        lesson as lesson,
-        model_table as model_table,
-        report as report,
     )
     from bayeslmm.simulation import (
         sd_corr_to_factor as sd_corr_to_factor,
@@ -123,8 +123,8 @@ _ROOM_OF = {
     "ModelError": "errors",
     "NotSavedError": "errors",
     "OutputError": "errors",
-    "PaperTable": "reporting",
-    "PaperTables": "reporting",
+    "PaperTable": "reporting.paper_tables",
+    "PaperTables": "reporting.paper_tables",
     "Posterior": "posterior",
     "Power": "planning",
     "Precision": "planning",
@@ -140,10 +140,10 @@ _ROOM_OF = {
     "compare": "comparison",
     "effect_tests": "comparison",
     "fit": "api.both",
-    "lesson": "reporting",
+    "lesson": "reporting.lesson",
     "load": "api.load",
     "load_data": "datasets",
-    "model_table": "reporting",
+    "model_table": "reporting.model_table",
     "parse_formula": "formula",
     "plot_aggregation": "plots",
     "plot_bayes_factors": "plots",
@@ -180,7 +180,7 @@ _ROOM_OF = {
     "ranef_variance": "comparison",
     "read": "data",
     "reading": "comparison",
-    "report": "reporting",
+    "report": "reporting.html",
     "scan_rows": "marginal.stream",
     "sd_corr_to_factor": "simulation",
     "shrinkage_matrices": "comparison",

@@ -14,7 +14,7 @@ from cli_cases import INTERCEPTS, run
 from bayeslmm.api.model import Model
 from bayeslmm.data import file_hash, read
 from bayeslmm.errors import InputFileError, OutputError
-from bayeslmm.reporting import describe_text
+from bayeslmm.reporting.describe import describe_text
 from bayeslmm.reporting.folder import check_writable
 
 # --- files ----------------------------------------------------------------------------

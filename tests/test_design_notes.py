@@ -9,7 +9,7 @@ from design_cases import small_frame
 
 from bayeslmm import Model, errors
 from bayeslmm.errors import DataError, DataWarning
-from bayeslmm.reporting import describe_text
+from bayeslmm.reporting.describe import describe_text
 
 FORMULA = "y ~ x + (1 | g)"
 

@@ -10,7 +10,7 @@ import bayeslmm as lmm
 from bayeslmm.comparison.outlying import outlying_sentences
 from bayeslmm.design.textual import conversion
 from bayeslmm.errors import DataError, DataWarning
-from bayeslmm.reporting import describe_text
+from bayeslmm.reporting.describe import describe_text
 
 N = 120
 

@@ -14,7 +14,7 @@ from bayeslmm import FitWarning, Model, ModelError, PriorError
 from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.posterior.rays import tail_rays
 from bayeslmm.posterior.target import make_target
-from bayeslmm.reporting import explain_text
+from bayeslmm.reporting.explain import explain_text
 
 # Of the closed form's slope, read between SDs of 1e4 and 1e5.
 SLOPE = 1e-3

@@ -17,9 +17,10 @@ from bayeslmm.comparison import answer
 from bayeslmm.errors import OutputError
 from bayeslmm.posterior import SamplingStatus
 from bayeslmm.reml.estimate import fit_reml
-from bayeslmm.reporting import save_figures, summary_json
+from bayeslmm.reporting.figures import save_figures
 from bayeslmm.reporting.html import report_html
 from bayeslmm.reporting.record import Record
+from bayeslmm.reporting.summary import summary_json
 from bayeslmm.reporting.tables import comparison_table, posterior_table, reml_table
 from bayeslmm.reporting.text import print_header, print_table
 

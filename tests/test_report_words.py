@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import bayeslmm as lmm
-from bayeslmm.reporting import describe_text, explain_text
-from bayeslmm.reporting.explain import column_meanings, explain_sections
+from bayeslmm.reporting.describe import describe_text
+from bayeslmm.reporting.explain import column_meanings, explain_sections, explain_text
 from bayeslmm.tables.numbers import (
     counted,
     decimals_for,

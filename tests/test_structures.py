@@ -23,9 +23,10 @@ from bayeslmm.covariance import (
 )
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.reml.estimate import fit_reml
-from bayeslmm.reporting import explain_text, summary_json
+from bayeslmm.reporting.explain import explain_text
 from bayeslmm.reporting.html import report_html
 from bayeslmm.reporting.record import Record
+from bayeslmm.reporting.summary import summary_json
 
 EXACT = 1e-10  # the same algebra by two routes
 LOWEST = 1e-5  # two optima of one criterion

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayeslmm.comparison.bayes_factors import BayesFactors
     from bayeslmm.reml.check import AssumptionCheck
     from bayeslmm.reml.singular import SingularFit
-    from bayeslmm.reporting import PaperTables
+    from bayeslmm.reporting.paper_tables import PaperTables
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -301,7 +301,7 @@ class Fit:
             A tuple of tables (fixed effects; SDs and correlations; ICC and R2; rows,
             levels and criteria), with ``save("tables.docx")``.
         """
-        from bayeslmm.reporting import fit_tables
+        from bayeslmm.reporting.fit_tables import fit_tables
 
         return fit_tables(self, **options)
 
@@ -313,13 +313,13 @@ class Fit:
         OutputError
             If the file cannot be written.
         """
-        from bayeslmm.reporting import report
+        from bayeslmm.reporting.html import report
 
         report(self, path)
 
     def lesson(self, path: str | PathLike[str], **options: Any) -> "Path":  # noqa: ANN401
         """Write a page that teaches shrinkage with this fit; see `bayeslmm.lesson`."""
-        from bayeslmm.reporting import lesson
+        from bayeslmm.reporting.lesson import lesson
 
         return lesson(self, path, **options)
 

@@ -145,7 +145,7 @@ class Model(BeforeSampling, ModelSpec):
         ModelError
             If a row is unknown or comes twice, or there are too many to print.
         """
-        from bayeslmm.reporting import explain_text
+        from bayeslmm.reporting.explain import explain_text
 
         print(explain_text(self, matrices=matrices, rows=rows))
 

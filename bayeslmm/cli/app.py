@@ -167,7 +167,7 @@ def explain(
     """
     with messages() as stage:
         from bayeslmm.cli.models import make_model
-        from bayeslmm.reporting import explain_text
+        from bayeslmm.reporting.explain import explain_text
 
         stage.doing = f"reading {data.name}"
         table = read_table(data, sep, decimal, encoding, na, sheet)

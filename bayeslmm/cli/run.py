@@ -20,7 +20,6 @@ from bayeslmm.posterior.propriety import propriety_notes
 from bayeslmm.reml.singular import brief_sentences
 from bayeslmm.reporting.explain import PROPRIETY
 from bayeslmm.reporting.record import Record, record_of
-from bayeslmm.reporting.save import save_fit
 from bayeslmm.reporting.tables import truth_table
 from bayeslmm.reporting.text import (
     print_answer,
@@ -182,6 +181,8 @@ def _write(
     console: "Console", outcome: Fit, out: Out, record: Record, stage: Stage
 ) -> None:
     """All results to a folder; says what was there before."""
+    from bayeslmm.reporting.save import save_fit
+
     stage.doing = f"writing to {out.folder}"
     collect_again()  # figures are full of cycles
 

@@ -17,6 +17,7 @@ from bayeslmm.design.rank import (
     Dependence,
     dependence_of_moments,
     dependence_of_rows,
+    surely_independent,
 )
 from bayeslmm.design.response import check_varies
 from bayeslmm.design.span import FixedPart
@@ -182,6 +183,8 @@ def _dependence(design: Design) -> Dependence | None:
     """Which fixed-effect columns repeat others, None if they have full rank."""
     names, intercept, turn = design.fixed_names, design.intercept, design.fixed_turn
     if design.rows is not None:
+        if names and turn is None and surely_independent(design.moments.X, intercept):
+            return None
         return dependence_of_rows(design.rows.X, names, intercept, turn)
     return dependence_of_moments(design.moments.X, names, intercept, turn)
 

@@ -182,6 +182,7 @@ def encode_predictors(
         estimable: a `DataError`, or rows of NaN.
     """
     X = model_matrix(coding.formula.fixed, coding.fixed, columns, rows.n)
+    Z = effect_matrices(coding, columns, rows.n, bars, X)
     if coding.aliasing is not None:
         loose = coding.aliasing.loose(X).any(axis=1) if new == "nan" else None
         if new is True:
@@ -189,7 +190,6 @@ def encode_predictors(
         X = X[:, coding.aliasing.kept]
         if loose is not None:
             X[loose] = np.nan
-    Z = effect_matrices(coding, columns, rows.n, bars)
     return X, Z, _sum_offsets(coding.formula, rows)
 
 
@@ -198,13 +198,22 @@ def effect_matrices(
     columns: Mapping[str, Column],
     n: int,
     bars: Sequence[int] | None = None,
+    X: Matrix | None = None,
 ) -> tuple[Matrix, ...]:
-    """Z of the bar terms at these positions (of all by default) of n rows."""
-    terms = coding.formula.random
-    return tuple(
-        model_matrix(terms[t].predictor, coding.effects[t], columns, n)
-        for t in (range(len(terms)) if bars is None else bars)
-    )
+    """Z of the bar terms at these positions (of all by default) of n rows.
+
+    It is X, all columns of the fixed part, where that is given and all of them vary.
+    """
+    terms, fixed = coding.formula.random, coding.formula.fixed
+    known = (fixed.intercept, coding.fixed)
+    found = []
+    for t in range(len(terms)) if bars is None else bars:
+        predictor, own = terms[t].predictor, coding.effects[t]
+        if X is not None and (predictor.intercept, own) == known:
+            found.append(X)
+        else:
+            found.append(model_matrix(predictor, own, columns, n))
+    return tuple(found)
 
 
 def _sum_offsets(formula: Formula, rows: RawRows) -> Float[np.ndarray, " n"] | None:

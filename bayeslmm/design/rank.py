@@ -109,6 +109,12 @@ def dependence_of_rows(
     return _repeats(found, root, length, names, relation)
 
 
+def surely_independent(X: ColumnMoments, intercept: int | None) -> bool:
+    """Whether moments alone show that no column repeats others, without the rows."""
+    scaled, _ = moved_root(X, intercept)
+    return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] > SURELY_INDEPENDENT)
+
+
 def dependence_of_moments(
     X: ColumnMoments,
     names: tuple[str, ...],

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayeslmm.design.moments import Moments, column_moments, near_moments
+from bayeslmm.design.moments import (
+    ColumnMoments,
+    Moments,
+    column_moments,
+    near_moments,
+)
 from bayeslmm.design.residual import ResidualRows
 from bayeslmm.errors import DataError
 
@@ -101,11 +106,12 @@ def rows_moments(
     Moments
         Of the response, X and every bar term.
     """
-    matrices = (rows.X, *rows.Z)
-    X, *Z = (
-        column_moments(matrix) if own is None else near_moments(matrix, *own)
-        for matrix, own in zip(matrices, near or (None,) * len(matrices), strict=True)
-    )
+    first, *others = near or (None,) * (1 + len(rows.Z))
+    X = _moments(rows.X, first)
+    Z = [  # one of all columns of X is that array
+        X if Z is rows.X and first is None else _moments(Z, own)
+        for Z, own in zip(rows.Z, others, strict=True)
+    ]
     y = column_moments(rows.y[:, None])
     none = np.empty((0, 0))
     return Moments(
@@ -116,6 +122,13 @@ def rows_moments(
         sizes=sizes,
         multiplied=column_moments(none if rows.multiplied is None else rows.multiplied),
     )
+
+
+def _moments(
+    columns: Float[np.ndarray, "n c"], near: tuple[np.ndarray, np.ndarray] | None
+) -> ColumnMoments:
+    """Moments of columns, with combinations near zero where these are given."""
+    return column_moments(columns) if near is None else near_moments(columns, *near)
 
 
 def no_rows(p: int, k: Sequence[int], a: int) -> Rows:

@@ -45,6 +45,7 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # that do only far from the others.
 MISSING = (-99, -98, -97, -88, -77, -999, -998, -997, -888, -777, -9999, -99999)
 MAYBE_MISSING = (-9, -8, -7, 99, 999, 9999, 99999, 999999)
+SUSPECT = frozenset(map(float, (*MISSING, *MAYBE_MISSING)))
 FAR = 2.0  # ranges of the other values
 # Levels of a grouping factor that are compared with each other.
 MOST_COMPARED = 200_000
@@ -157,6 +158,8 @@ def missing_codes(name: str, column: Described | None) -> list[str]:
     if column.values.shape[1] != 1:
         return []
     values = column.values[:, 0]
+    if not {float(values.min()), float(values.max())} & SUSPECT:
+        return []  # a code is the least or the largest: no need to sort the others
     code = _missing_code(np.unique(values))
     if code is None:
         return []

@@ -18,6 +18,7 @@ from bayeslmm.errors import SamplingError, SamplingInterruptedError
 from bayeslmm.families import FAMILIES
 from bayeslmm.graph.coordinates import BLOCK, Coordinates, in_coordinates, settle
 from bayeslmm.graph.joint import joint_model
+from bayeslmm.graph.loading import load
 from bayeslmm.graph.names import (
     Foreign,
     Layout,
@@ -100,6 +101,7 @@ def sample_joint(
     .. [1] Hoffman and Gelman (2014). J. Mach. Learn. Res. 15.
        https://jmlr.org/papers/v15/hoffman14a.html
     """
+    load("nutpie")
     import nutpie
 
     tune = TUNE if tune is None else tune

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.design.arrays import Design
+from bayeslmm.graph.loading import load
 from bayeslmm.graph.names import OBSERVATIONS, posterior_layout, response_name
 
 if TYPE_CHECKING:
@@ -48,23 +49,24 @@ def to_datatree(
     DataTree
         Names and coordinates as in `posterior_layout`; rows under their labels.
     """
-    import arviz as az
+    load("arviz_base")
+    from arviz_base import from_dict
 
     layout = posterior_layout(design)
     dims = {name: own for name, own in layout.dims.items() if name in posterior}
     used = {dim for own in dims.values() for dim in own}
     coords = {dim: labels for dim, labels in layout.coords.items() if dim in used}
-    tree = az.from_dict(
+    tree = from_dict(
         {"posterior": dict(posterior)},
         dims=dims,
         coords=coords,
         attrs={"posterior": dict(attrs)},
     )
     # each group apart: a column may be called as a statistic is, ``energy``
-    stats = az.from_dict({"sample_stats": dict(sample_stats)})
+    stats = from_dict({"sample_stats": dict(sample_stats)})
     tree["sample_stats"] = stats["sample_stats"]
     if coordinates is not None:
-        moved = az.from_dict(
+        moved = from_dict(
             {UNCONSTRAINED: {COORDINATES: coordinates}},
             dims={COORDINATES: ["coordinate"]},
             coords={"coordinate": [own.label for own in design.space.coordinates]},
@@ -73,7 +75,7 @@ def to_datatree(
     if design.rows is not None:
         response = response_name(design)
         rows = np.arange(design.n) if row_labels is None else row_labels
-        observed = az.from_dict(
+        observed = from_dict(
             {"observed_data": {response: design.rows.y}},
             dims={response: [OBSERVATIONS]},
             coords={OBSERVATIONS: rows},

@@ -151,7 +151,7 @@ def grams(
     """
     r = len(relative)
     log_dets, G = np.empty(r), np.empty((r, *stats.WW.shape))
-    if not stats.in_steps and not _is_plain(stats, r):
+    if not stats.in_steps and not is_plain_at(stats, _OWN, r):
         from bayeslmm.marginal.kernels import generic
         from bayeslmm.marginal.kernels.entries import entries_of
 
@@ -164,10 +164,12 @@ def grams(
     return log_dets, G
 
 
-def _is_plain(stats: Statistics, points: int) -> bool:
-    """Whether to go in steps, which have plain twins, while compiled sums do not pay.
+def is_plain_at(stats: Statistics, own: Ledger, points: int) -> bool:
+    """Whether compiled code does not pay yet, at so many points.
 
     Several factors are at work in compiled code once there is any.
     """
-    size = points * (stats.A.size + stats.F.size)
-    return PLAIN.affords(size) if stats.m else is_plain(_OWN, size, points)
+    size = stats.A.size + stats.F.size + stats.B.size + stats.m**2
+    if stats.m:
+        return PLAIN.affords(points * size)
+    return is_plain(own, points * size, points)

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
 from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
-from bayeslmm.marginal.kernels.compiling import PLAIN, Ledger, is_plain
+from bayeslmm.marginal.kernels.compiling import Ledger
 from bayeslmm.marginal.kernels.plain import levels_profiles as plain_profiles
-from bayeslmm.marginal.likelihood import gram
+from bayeslmm.marginal.likelihood import gram, is_plain_at
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 # Of the plain steps in the place of `generic.profiles`.
@@ -58,11 +58,17 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    in_steps = stats.m and PLAIN.open  # which have plain twins
-    if not (stats.in_steps or in_steps):
-        points = stats.layout.join(relative)[None]
-        values, slopes = profiles(stats, points, restricted=restricted)
-        return float(values[0]), stats.layout.cut_square(slopes[0])
+    if stats.in_steps:
+        return _gradient_in_steps(stats, relative, restricted=restricted)
+    points = stats.layout.join(relative)[None]
+    values, slopes = profiles(stats, points, restricted=restricted)
+    return float(values[0]), stats.layout.cut_square(slopes[0])
+
+
+def _gradient_in_steps(
+    stats: Statistics, relative: Factors, *, restricted: bool
+) -> tuple[float, Slopes]:
+    """The same from one factorisation."""
     done = eliminate(stats, relative)
     found = profile_given(stats.sums, done.log_det, done.G, restricted=restricted)
     projected = projections(stats, done)
@@ -73,17 +79,23 @@ def profiled_gradient(
 def profiles(
     stats: Statistics, relative: Float[np.ndarray, "r b k k"], *, restricted: bool
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
-    """The same at r points in one call, of a solver that has one.
+    """The same at r points in one call, of a solver that does not go in steps.
 
-    Points and slopes are relative factors of the blocks, padded (`Layout.join`). In
-    plain numpy over points and levels while that pays (`compiling`).
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`). While
+    that pays (`compiling`) in plain numpy: of one factor over points and levels, of
+    several in steps.
     """
-    sums = stats.sums
+    sums, plain = stats.sums, is_plain_at(stats, _OWN, len(relative))
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     given = dof, restricted
-    size = len(relative) * (stats.A.size + stats.F.size)
-    if not stats.m and is_plain(_OWN, size):
+    if plain and stats.m:
+        for i, own in enumerate(relative):
+            factors = stats.layout.cut_square(own)
+            found = _gradient_in_steps(stats, factors, restricted=restricted)
+            values[i], slopes[i] = found[0], stats.layout.join(found[1])
+        return values, slopes
+    if plain:
         own = (stats.A, stats.F, sums.WW, relative[:, 0])
         with np.errstate(all="ignore"):
             plain_profiles(*own, *given, values, slopes[:, 0])

@@ -245,7 +245,7 @@ def _effect_messages(design: Design, tree: "xr.DataTree") -> list[str]:
     """R-hat of random effects that the sampler drew itself (joint model)."""
     if tree.attrs.get("method") != "joint" or tree["posterior"].sizes["chain"] == 1:
         return []
-    import arviz as az
+    import arviz_stats as az
 
     names = [safe_name(v.name) for term in design.groups for v in term.variables]
     rhat = az.rhat(tree, var_names=names)
@@ -262,7 +262,7 @@ def _effect_messages(design: Design, tree: "xr.DataTree") -> list[str]:
 
 def _sampler_messages(tree: "xr.DataTree") -> list[str]:
     """Energy and tree depth."""
-    import arviz as az
+    import arviz_stats as az
 
     messages, stats = [], tree["sample_stats"]
     if "energy" in stats.data_vars:

@@ -18,6 +18,7 @@ from bayeslmm.posterior.independence import (
     check_weights,
     smallest_ess,
     walk,
+    worth_by_stays,
 )
 from bayeslmm.posterior.rounds import CHAINS, Evaluation, Rounds
 from bayeslmm.posterior.transport import fit_proposal
@@ -29,9 +30,10 @@ PILOT, PILOT_SHARE = 400, 0.25
 # Rounds, each with a proposal fitted to the points before it. The largest weight fell
 # from 20 to 200 times the mean to 4 to 7 in the third (nested slopes, SDs near 0).
 MOST_ROUNDS = 3
-# Chains that are worth less than this share of their points have some large weights: a
-# further round is tried before more points.
-GOOD_SHARE = 0.25
+# Chains that are worth less than this share of their points, by how long they stay at
+# each, have some large weights: a further round is tried before more points. With 2 to
+# 4 coordinates it was 0.55 to 0.75, with 7 at the mode 0.02 to 0.5.
+GOOD_SHARE = 0.5
 # Points are added for a little more than the effective sample that is missing.
 MARGIN = 1.05
 # Where they were still too few, this many times as many.
@@ -74,12 +76,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All points so far, what the last round's weights say, and chains over them."""
+    """All points so far, what the last round's weights say, and chains over them.
+
+    ``ess`` is that of the variance parameter that mixes worst, or, while more points
+    are made in any case, ``worth``: the draws that the chains are worth by their stays.
+    """
 
     rounds: Rounds
     log_weights: Float[np.ndarray, " n"]
     weights: WeightCheck
     chains: Chains
+    worth: float
     ess: float
 
     @property
@@ -111,21 +118,37 @@ def _next(batch: Batch, wanted: Wanted) -> tuple[Rounds, int] | None:
     if good and enough:
         return None
     may_go_on = batch.size < wanted.most or math.isfinite(wanted.ess)
-    if not good or (may_go_on and batch.ess < GOOD_SHARE * batch.size):
-        adapted = _adapted(batch)
+    if not good or (may_go_on and batch.worth < GOOD_SHARE * batch.chains.index.size):
+        adapted = _refitted(batch.rounds, check_weights(batch.log_weights))
         if adapted is not None:
             return adapted, wanted.pilot
     missing = _missing(batch, wanted) if good else 0
     return (batch.rounds, missing) if missing > 0 else None
 
 
-def _adapted(batch: Batch) -> Rounds | None:
+def trusted_points(
+    evaluation: Evaluation, first: Rounds, n: int
+) -> tuple[Float[np.ndarray, "r m"], Float[np.ndarray, " r"]] | None:
+    """Points with their weights, n in each round until one is trusted; None if none is.
+
+    Weights sum to 1; points without weight are left out.
+    """
+    rounds: Rounds | None = first
+    while rounds is not None:
+        rounds = rounds.more(evaluation, n)
+        whole = check_weights(rounds.log_weights)
+        if is_trusted(check_weights(rounds.last_log_weights)):
+            kept = whole.smoothed > 0.0
+            return rounds.x[kept], whole.smoothed[kept]
+        rounds = _refitted(rounds, whole)
+    return None
+
+
+def _refitted(rounds: Rounds, weights: WeightCheck) -> Rounds | None:
     """A further round, its proposal fitted to all points; None if there is none."""
-    rounds = batch.rounds
     if len(rounds.sizes) == MOST_ROUNDS:
         return None
-    smoothed = check_weights(batch.log_weights).smoothed
-    fitted = fit_proposal(rounds.x, smoothed, rounds.proposals[0])
+    fitted = fit_proposal(rounds.x, weights.smoothed, rounds.proposals[0])
     return None if fitted is None else rounds.then(fitted)
 
 
@@ -165,16 +188,16 @@ def _extend(evaluation: Evaluation, rounds: Rounds, n: int, wanted: Wanted) -> B
     log_weights = rounds.log_weights
     weights = check_weights(rounds.last_log_weights)
     if not weights.smoothed.any():
-        nothing = np.zeros((wanted.chains, 0))
-        return Batch(
-            *(rounds, log_weights, weights, Chains(nothing.astype(int), nothing), 0.0)
-        )
+        none = np.zeros((wanted.chains, 0))
+        still = Chains(none.astype(int), none)
+        return Batch(rounds, log_weights, weights, still, 0.0, 0.0)
     rng, n_points = evaluation.generator(CHAINS, CHAINS), len(rounds.x)
     # points of several rounds are draws of the mixture of proposals in random order
     order = np.arange(n_points)
     if len(rounds.sizes) > 1:
         order = rng.permutation(order)
     walked = walk(log_weights, order, wanted.draws, wanted.chains, rng)
-    return Batch(
-        *(rounds, log_weights, weights, walked, smallest_ess(rounds.x[walked.index]))
-    )
+    ess = worth = worth_by_stays(walked.index)
+    if n_points >= min(wanted.fewest, wanted.most):
+        ess = smallest_ess(rounds.x[walked.index])
+    return Batch(rounds, log_weights, weights, walked, worth, ess)

@@ -24,7 +24,7 @@ from bayeslmm.posterior.independence import (
 )
 from bayeslmm.posterior.mode import Laplace
 from bayeslmm.posterior.proposal import make_proposal
-from bayeslmm.posterior.rounds import Evaluation, Visit, first_round
+from bayeslmm.posterior.rounds import Evaluation, Rounds, Visit, first_round
 from bayeslmm.posterior.target import Target
 from bayeslmm.posterior.trust import (
     Declined,
@@ -191,22 +191,18 @@ def _collect(
     index, x = batch.chains.index, batch.rounds.x
     stood, position = np.unique(index, return_inverse=True)
     position = position.reshape(index.shape)
-    visits: list[Visit] = [batch.rounds.visits[i] for i in stood.tolist()]
-    if effects and not evaluation.effects_at_once:
-        items = [(i, x[i]) for i in stood.tolist()]
-        visits = in_threads(
-            lambda item: evaluation.effects(*item), items, evaluation.cores
-        )
+    beta, b = np.empty((*index.shape, 0)), {}
+    if effects:
+        visits = _effects_at(evaluation, batch.rounds, stood)
+        beta = np.array([visit.beta for visit in visits])[position]
+        b = {t: np.array([v.b[t] for v in visits])[position] for t in evaluation.keep}
     log_mean, log_error = log_mean_weight(batch.log_weights)
     return ImportanceDraws(
         evaluation=evaluation,
         index=index,
         x=x[index],
-        beta=np.array([visit.beta for visit in visits])[position],
-        b={
-            t: np.array([v.b[t] for v in visits])[position]
-            for t in (evaluation.keep if effects else ())
-        },
+        beta=beta,
+        b=b,
         with_effects=effects,
         stats={
             "lp": batch.rounds.log_density[index],
@@ -218,6 +214,16 @@ def _collect(
         checks=checks,
         partial=partial,
     )
+
+
+def _effects_at(
+    evaluation: Evaluation, rounds: Rounds, points: Int[np.ndarray, " s"]
+) -> list[Visit]:
+    """The effects of some points: those drawn with the density, or drawn now."""
+    if rounds.visits:
+        return [rounds.visits[i] for i in points.tolist()]
+    items = [(i, rounds.x[i]) for i in points.tolist()]
+    return in_threads(lambda item: evaluation.effects(*item), items, evaluation.cores)
 
 
 def importance_posterior(

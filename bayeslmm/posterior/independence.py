@@ -155,6 +155,19 @@ def log_mean_weight(log_weights: Float[np.ndarray, " n"]) -> tuple[float, float]
     return top + math.log(mean), error
 
 
+def worth_by_stays(index: Int[np.ndarray, "chain draw"]) -> float:
+    """Independent draws that chains are worth, by how long they stay at each point.
+
+    A mean over stays of L_k draws at about independent points has the variance of a
+    draw times sum L_k^2 / (sum L_k)^2. Much less noisy than what the draws' own
+    autocorrelation says, of which single large weights are told first.
+    """
+    moved = np.ones(index.shape, bool)
+    moved[:, 1:] = index[:, 1:] != index[:, :-1]
+    stays = np.diff(np.append(np.flatnonzero(moved), index.size))
+    return float(index.size**2 / (stays.astype(float) ** 2).sum())
+
+
 def smallest_ess(draws: Float[np.ndarray, "chain draw m"]) -> float:
     """Smallest effective sample size of the coordinates, of bulk and of tails.
 

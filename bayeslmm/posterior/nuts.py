@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayeslmm.errors import SamplingError
+from bayeslmm.graph.loading import load
 from bayeslmm.graph.progress import sampler_progress
 from bayeslmm.graph.sampling import SAMPLE_STATS, check_failed, complete_chains
 from bayeslmm.marginal.objective import Objective
@@ -86,6 +87,7 @@ def run_nutpie(target: Target, normal: Laplace, options: Options) -> MarginalDra
     .. [1] Hoffman and Gelman (2014). J. Mach. Learn. Res. 15, 1593-1623.
        https://jmlr.org/papers/v15/hoffman14a.html
     """
+    load("nutpie")
     import nutpie
 
     tune = TUNE if options.tune is None else options.tune

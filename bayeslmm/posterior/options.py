@@ -6,6 +6,7 @@ use with its reason, and the attributes that are stored with the draws.
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
@@ -162,7 +163,6 @@ def run_attributes(
     model: ModelSpec, options: Options, method: str, reason: str
 ) -> dict[str, Any]:
     """What is stored with the draws: strings and numbers that netCDF can hold."""
-    libraries = ("bayeslmm", "nutpie", "arviz", "numpy", "pymc", "bambi")
     return {
         "formula": model.formula.text,
         "family": model.family,
@@ -172,6 +172,13 @@ def run_attributes(
         "seed": options.seed,
         "chains": options.chains,
         "draws": options.draws,
-        "versions": ", ".join(f"{name} {version(name)}" for name in libraries),
+        "versions": _versions(),
         "inference_library": "nutpie",
     }
+
+
+@cache
+def _versions() -> str:
+    """What runs in this process; read off files, which takes as long as 1000 points."""
+    libraries = ("bayeslmm", "nutpie", "arviz", "numpy", "pymc", "bambi")
+    return ", ".join(f"{name} {version(name)}" for name in libraries)

@@ -34,10 +34,7 @@ POINTS, CHAINS, EFFECTS_AT = 0, 1, 4
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A point's log density, and a draw of the effects given it if that was asked for.
-
-    ``beta`` is empty and ``b`` has no terms where it was not.
-    """
+    """A point's log density and a draw of the effects given it; none if impossible."""
 
     log_density: float
     beta: Float[np.ndarray, " p"]
@@ -73,13 +70,15 @@ class Evaluation:
             np.random.SeedSequence(self.seed, spawn_key=stream)
         )
 
+    def densities(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
+        """Log densities of points, by the fastest kernel."""
+        visit = partial(log_target, self.target)
+        return np.array(in_threads(visit, list(x), self.cores))
+
     def visits(self, x: Float[np.ndarray, "n m"], first: int) -> list[Visit]:
-        """Points number ``first`` and on, with their effects if they cost little."""
-        if self.effects_at_once:
-            items = list(enumerate(x, start=first))
-            return in_threads(lambda item: self.effects(*item), items, self.cores)
-        found = in_threads(partial(log_target, self.target), list(x), self.cores)
-        return [Visit(value, np.empty(0), {}) for value in found]
+        """Points number ``first`` and on with their effects."""
+        items = list(enumerate(x, start=first))
+        return in_threads(lambda item: self.effects(*item), items, self.cores)
 
     def effects(self, i: int, x: Float[np.ndarray, " m"]) -> Visit:
         """Point i with its density and its draw of (beta, b): one factorisation."""
@@ -111,20 +110,18 @@ class Rounds:
         Batches in which they were drawn.
     x : ndarray, shape (n, m)
         Points.
+    log_density : ndarray, shape (n,)
+        Log density of the target at each.
     visits : list of Visit
-        What is known at each.
+        The effects at each, where they cost little beside it; else empty.
     """
 
     proposals: tuple[Proposal, ...]
     sizes: tuple[int, ...]
     batches: int
     x: Float[np.ndarray, "n m"]
+    log_density: Float[np.ndarray, " n"]
     visits: list[Visit]
-
-    @property
-    def log_density(self) -> Float[np.ndarray, " n"]:
-        """Log density of the target."""
-        return np.array([visit.log_density for visit in self.visits])
 
     @property
     def log_weights(self) -> Float[np.ndarray, " n"]:
@@ -147,12 +144,18 @@ class Rounds:
         """N more points of the last proposal."""
         rng = evaluation.generator(POINTS, self.batches)
         x = self.proposals[-1].draw(n, rng)
+        if evaluation.effects_at_once:
+            visits = evaluation.visits(x, len(self.x))
+            densities = np.array([visit.log_density for visit in visits])
+        else:
+            visits, densities = [], evaluation.densities(x)
         return replace(
             self,
             sizes=(*self.sizes[:-1], self.sizes[-1] + n),
             batches=self.batches + 1,
             x=np.concatenate([self.x, x]),
-            visits=self.visits + evaluation.visits(x, len(self.x)),
+            log_density=np.append(self.log_density, densities),
+            visits=self.visits + visits,
         )
 
     def then(self, proposal: Proposal) -> "Rounds":
@@ -163,7 +166,7 @@ class Rounds:
 
 def first_round(proposal: Proposal, m: int) -> Rounds:
     """A round without points yet."""
-    return Rounds((proposal,), (0,), 0, np.empty((0, m)), [])
+    return Rounds((proposal,), (0,), 0, np.empty((0, m)), np.empty(0), [])
 
 
 def weighted_draws(
@@ -172,5 +175,4 @@ def weighted_draws(
     """Points of one proposal, without effects, and their log weights."""
     evaluation = Evaluation(target, seed, (), cores)
     x = proposal.draw(n, evaluation.generator(POINTS, 0))
-    found = in_threads(partial(log_target, target), list(x), cores)
-    return x, np.array(found) - proposal.log_density(x)
+    return x, evaluation.densities(x) - proposal.log_density(x)

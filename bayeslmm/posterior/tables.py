@@ -69,7 +69,7 @@ def summary_at(
     known: Sequence[Place], tree: "xr.DataTree", prob: float, kind: IntervalKind
 ) -> "pd.DataFrame":
     """The same of parameters whose places are known."""
-    import arviz as az
+    import arviz_stats as az
     import pandas as pd
 
     check_interval(prob, kind)
@@ -89,7 +89,7 @@ def summary_at(
 
 def diagnostics_table(design: Design, tree: "xr.DataTree") -> "pd.DataFrame":
     """The Monte Carlo diagnostics of `summary_table` alone, in a third of its time."""
-    import arviz as az
+    import arviz_stats as az
     import pandas as pd
 
     known = places(design, tree)

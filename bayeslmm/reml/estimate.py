@@ -16,7 +16,11 @@ from bayeslmm.design.space import Parameter
 from bayeslmm.errors import ModelError, is_choice, shortened, warn_user
 from bayeslmm.marginal.conditioning import reproduces
 from bayeslmm.reml.criterion import ProfiledProblem, profiled_problem, sd_positions
-from bayeslmm.reml.expense import REML_EVALUATIONS, say_if_long
+from bayeslmm.reml.expense import (
+    EXACT_EVALUATIONS,
+    REML_EVALUATIONS,
+    say_if_long,
+)
 from bayeslmm.reml.fit import RemlFit
 from bayeslmm.reml.information import ARBITRARY, NOT_IDENTIFIED, fit_information
 from bayeslmm.reml.late import is_regular
@@ -83,7 +87,10 @@ def fit_reml(
     restricted = method == "REML"
     problem = profiled_problem(design, model.conditioned, restricted=restricted)
     what = f"{method} of {problem.m} variance and {design.p} fixed parameters"
-    say_if_long(problem, REML_EVALUATIONS * problem.m, what)
+    exact = problem.has_exact_curvature
+    say_if_long(
+        problem, EXACT_EVALUATIONS if exact else REML_EVALUATIONS * problem.m, what
+    )
     optimum = minimise(problem, None if start is None else start.optimum)
     profile, conditioned = problem.profile(optimum.theta), problem.conditioned
     sigma = conditioned.unit * profile.sigma

@@ -43,6 +43,9 @@ WORTH_SAYING = 20.0
 FEW_PARAMETERS, FEW_COLUMNS = 20, 100
 # Evaluations of the criterion for each variance parameter: 20 to 31 with 36 and 105.
 REML_EVALUATIONS = 30
+# Evaluations that a search by exact curvature takes the time of: 35 and 360 with 210
+# parameters, inside and on the boundary.
+EXACT_EVALUATIONS = 100
 
 
 def say_if_long(objective: Objective, count: int, what: str) -> None:

@@ -15,6 +15,7 @@ from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.memory import check_fits
 from bayeslmm.errors import check_count, check_seed
 from bayeslmm.graph.draws import parameter_draws
+from bayeslmm.graph.loading import load
 from bayeslmm.graph.names import OBSERVATIONS, posterior_layout, response_name
 from bayeslmm.priors import PriorDraws, prior_draws
 from bayeslmm.priors.draws import check_proper
@@ -129,7 +130,8 @@ def _tree(
     observed: Float[np.ndarray, " n"],
 ) -> "xr.DataTree":
     """The three groups."""
-    import arviz as az
+    load("arviz_base")
+    from arviz_base import from_dict
 
     layout, name = posterior_layout(model.design), response_name(model.design)
     dims = {own: layout.dims[own] for own in parameters} | {name: [OBSERVATIONS]}
@@ -138,7 +140,7 @@ def _tree(
         dim: labels for dim, labels in layout.coords.items() if dim in used
     }
     coords[OBSERVATIONS] = model.row_labels
-    return az.from_dict(
+    return from_dict(
         {
             "prior": parameters,
             "prior_predictive": {name: y},

@@ -8,7 +8,6 @@ take these functions by address, and the arrays as a table of addresses and shap
 the function itself, and a table the arrays themselves.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,9 +29,21 @@ SLOPES = types.none(TABLE, CUBE, MATRIX, MATRIX, types.float64, ROW, CUBE)
 REST = types.none(TABLE, CUBE, ROW, types.float64, ROW, ROW, ROW)
 
 
-@cache
+# By identity, as both are constants of modules: to hash a signature takes 10 us, as
+# long as a density.
+_ADDRESSES: dict[tuple[int, int], Any] = {}
+
+
 def address_of(kernel: Any, signature: Any) -> Any:
     """Where the machine code of a kernel for a signature is, compiled or loaded now."""
+    found = _ADDRESSES.get((id(kernel), id(signature)))
+    if found is None:
+        found = _ADDRESSES[id(kernel), id(signature)] = _made_at(kernel, signature)
+    return found
+
+
+def _made_at(kernel: Any, signature: Any) -> Any:
+    """The same, for the first time."""
     made = kernel.made
     if PLAINLY:
         return made
