@@ -16,6 +16,7 @@ from bayeslmm.marginal import BetaPrior, cross_products, draw_effects, log_densi
 from bayeslmm.marginal.exchangeable import find_classes
 from bayeslmm.marginal.layout import make_layout
 from bayeslmm.marginal.likelihood import log_density_gradient
+from bayeslmm.marginal.profile import profiled_gradient
 from bayeslmm.marginal.routes import dense_rest, make_statistics, small_rest
 from bayeslmm.marginal.several import Crossed, Exchangeable, Filled, InSteps
 from bayeslmm.marginal.statistics import Statistics
@@ -74,7 +75,7 @@ def as_loops(stats: Statistics, solver: type) -> Statistics:
 
 
 def assert_same(one: Statistics, two: Statistics, design: Design, seed: int) -> None:
-    """Density and gradient of two routes, flat prior and Normal."""
+    """Density of two routes, flat prior and Normal, and profiles, with gradients."""
     rng = np.random.default_rng(seed)
     factors, sigma = random_factors(rng, design), float(rng.uniform(0.3, 3.0))
     precision = np.diag([0.4, 2.0])
@@ -85,6 +86,12 @@ def assert_same(one: Statistics, two: Statistics, design: Design, seed: int) -> 
         assert a[0] == pytest.approx(b[0], rel=EXACT)
         assert a[2] == pytest.approx(b[2], rel=SLOPE, abs=SLOPE)
         for x, y in zip(a[1], b[1], strict=True):
+            assert np.tril(x) == pytest.approx(np.tril(y), rel=SLOPE, abs=SLOPE)
+    for restricted in (True, False):
+        value, slopes = profiled_gradient(one, factors, restricted=restricted)
+        expected, others = profiled_gradient(two, factors, restricted=restricted)
+        assert value == pytest.approx(expected, rel=EXACT)
+        for x, y in zip(slopes, others, strict=True):
             assert np.tril(x) == pytest.approx(np.tril(y), rel=SLOPE, abs=SLOPE)
 
 

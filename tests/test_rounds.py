@@ -1,5 +1,6 @@
 """Rounds of weighted points: what is fitted to them, how all of them count."""
 
+import functools
 import math
 import sys
 from typing import Any
@@ -7,18 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from importance_cases import accepted, intercepts, prepared
+from importance_cases import Run, accepted, intercepts, prepared
 from sampling import sample_unchecked, unchecked
-from scipy.integrate import quad
 from scipy.optimize import check_grad
 from scipy.stats import norm, t as student
 
 from bayeslmm import Model
-from bayeslmm.posterior.growing import grow
+from bayeslmm.posterior.growing import grow, trusted_points
 from bayeslmm.posterior.importance import sample_importance
 from bayeslmm.posterior.proposal import NU, make_proposal
 from bayeslmm.posterior.quadrature import quadrature
-from bayeslmm.posterior.rounds import Evaluation, Rounds, weighted_draws
+from bayeslmm.posterior.rounds import Evaluation, Rounds, first_round, weighted_draws
 from bayeslmm.posterior.transport import (
     Defended,
     Margins,
@@ -36,18 +36,20 @@ EXACT = 1e-10
 MARGINS = Margins(*np.array([[0.5, -1.0], [1.5, 0.4], [-0.7, 0.3], [0.8, 1.3]]))
 
 
-def near_zero() -> Model:
+@functools.cache
+def near_zero() -> Run:
     """Fifty levels that do not differ: the density of log sd is flat to the left."""
     rng = np.random.default_rng(0)
-    g = np.repeat(np.arange(50), 10)
-    return Model("y ~ 1 + (1 | g)", pd.DataFrame({"g": g, "y": rng.normal(size=500)}))
+    data = pd.DataFrame({"g": np.repeat(np.arange(50), 10), "y": rng.normal(size=500)})
+    return prepared(Model("y ~ 1 + (1 | g)", data))
 
 
 def fitted() -> tuple[Any, Defended]:
     """A target with one SD near 0, and the proposal of a second round."""
-    _, target, normal = prepared(near_zero())
-    safe = make_proposal(target, normal, 1)
-    x, log_weights = weighted_draws(target, safe, 400, 1, 1)
+    _, target, normal = near_zero()
+    with unchecked():
+        safe = make_proposal(target, normal, 1)
+        x, log_weights = weighted_draws(target, safe, 400, 1, 1)
     weights = np.exp(log_weights - log_weights.max())
     found = fit_proposal(x, weights / weights.sum(), safe)
     assert found is not None
@@ -112,7 +114,8 @@ def test_fitted_proposal_is_a_density() -> None:
     line = Margins(*(part[:1] for part in (own.margins.center, own.margins.scale)),
                    own.margins.skew[:1], own.margins.delta[:1])  # fmt: skip
     one = type(own)(line, own.center[:1], own.root[:1, :1])
-    total = quad(lambda x: math.exp(one.log_density(np.array([[x]]))[0]), -60, 60)[0]
+    grid = np.linspace(-60.0, 60.0, 60_001)
+    total = np.exp(one.log_density(grid[:, None])).sum() * (grid[1] - grid[0])
     assert total == pytest.approx(1.0, abs=1e-5)
 
 
@@ -154,10 +157,9 @@ def test_all_points_count_by_the_mixture() -> None:
 
 def test_second_round_is_exact_where_the_first_fails() -> None:
     """An SD near 0, whose first round is set aside: evidence and moments."""
-    model = near_zero()
-    run = prepared(model)
+    run = near_zero()
     with unchecked():
-        exact = quadrature(model, tolerance=1e-3)
+        exact = quadrature(run[0], tolerance=1e-2)
     drawn = accepted(run, draws=1000, seed=1)
     assert drawn.checks.n_rounds == 2
     assert "2 rounds: Pareto k" in drawn.reason
@@ -170,10 +172,40 @@ def test_second_round_is_exact_where_the_first_fails() -> None:
     assert abs(sds.std() - table["sd"]) < MCSE * error
 
 
+def test_points_until_a_round_is_trusted_are_the_posterior() -> None:
+    """Weights of two rounds or more sum to 1, and mean and SD are those of draws."""
+    _, target, normal = near_zero()
+    evaluation = Evaluation(target, 1, (), 1)
+    first = first_round(make_proposal(target, normal, 1), 2)
+    with unchecked():
+        found = trusted_points(evaluation, first, 2000)
+    assert found is not None
+    x, weights = found
+    assert len(x) == 4000
+    assert weights.sum() == pytest.approx(1.0)
+    sds = np.exp(accepted(near_zero(), draws=1000, seed=2).x[..., 1])
+    sd, worth = sds.std(), 1.0 / float(weights @ weights)
+    error = sd * math.sqrt(1.0 / worth + 1.0 / 500)
+    mean = weights @ np.exp(x[:, 1])
+    assert abs(mean - sds.mean()) < MCSE * error
+    spread = math.sqrt(weights @ (np.exp(x[:, 1]) - mean) ** 2)
+    assert abs(spread - sd) < MCSE * error
+
+
+def test_no_points_are_better_than_points_that_are_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three rounds, then None."""
+    monkeypatch.setattr(sys.modules[is_trusted.__module__], "MIN_EFFICIENCY", 0.999)
+    _, target, normal = intercepts()
+    first = first_round(make_proposal(target, normal, 1), 2)
+    assert trusted_points(Evaluation(target, 1, (), 1), first, 200) is None
+
+
 def test_rounds_do_not_know_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rounds in one thread and in three are the same."""
     monkeypatch.setattr(sys.modules["bayeslmm.reml.expense"], "WORTH_A_THREAD", 0)
-    run = prepared(near_zero())
+    run = near_zero()
     one, three = (accepted(run, draws=300, seed=1, cores=cores) for cores in (1, 3))
     assert one.checks.n_rounds == three.checks.n_rounds > 1
     np.testing.assert_array_equal(one.x, three.x)
@@ -218,7 +250,7 @@ def test_interrupt_of_a_second_round(
 
 def test_reader_is_told_of_rounds() -> None:
     """In the fit's record, and in its first lines."""
-    post = sample_unchecked(near_zero(), method="importance", seed=1)
+    post = sample_unchecked(near_zero()[0], method="importance", seed=1)
     assert post.method == "importance"
     assert "weighted points, 2 rounds, k " in repr(post)
     assert post.reason == post.idata.attrs["reason"]

@@ -55,10 +55,17 @@ def profiled_gradient(
     The profile is flat in sigma and beta, so the gradient is that of the log density
     at their best values (envelope theorem).
     """
-    if not (stats.in_steps or stats.m):
-        points = stats.layout.join(relative)[None]
-        values, slopes = profiles(stats, points, restricted=restricted)
-        return float(values[0]), stats.layout.cut_square(slopes[0])
+    if stats.in_steps:
+        return _gradient_in_steps(stats, relative, restricted=restricted)
+    points = stats.layout.join(relative)[None]
+    values, slopes = profiles(stats, points, restricted=restricted)
+    return float(values[0]), stats.layout.cut_square(slopes[0])
+
+
+def _gradient_in_steps(
+    stats: Statistics, relative: Factors, *, restricted: bool
+) -> tuple[float, Slopes]:
+    """The same from one factorisation."""
     done = eliminate(stats, relative)
     found = profile_given(stats.sums, done.log_det, done.G, restricted=restricted)
     projected = projections(stats, done)
@@ -69,16 +76,23 @@ def profiled_gradient(
 def profiles(
     stats: Statistics, relative: Float[np.ndarray, "r b k k"], *, restricted: bool
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r b k k"]]:
-    """The same at r points in one call, of a solver that has one.
+    """The same at r points in one call, of a solver that does not go in steps.
 
-    Points and slopes are relative factors of the blocks, padded (`Layout.join`). In
-    plain numpy over points and levels while that pays (`compiling`).
+    Points and slopes are relative factors of the blocks, padded (`Layout.join`). While
+    that pays (`compiling`) in plain numpy: of one factor over points and levels, of
+    several in steps.
     """
-    sums = stats.sums
+    sums, plain = stats.sums, PLAIN.affords(len(relative) * _entries(stats))
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     given = dof, restricted
-    if PLAIN.affords(len(relative) * (stats.A.size + stats.F.size)):
+    if plain and stats.m:
+        for i, own in enumerate(relative):
+            factors = stats.layout.cut_square(own)
+            found = _gradient_in_steps(stats, factors, restricted=restricted)
+            values[i], slopes[i] = found[0], stats.layout.join(found[1])
+        return values, slopes
+    if plain:
         own = (stats.A, stats.F, sums.WW, relative[:, 0])
         with np.errstate(all="ignore"):
             plain_profiles(*own, *given, values, slopes[:, 0])
@@ -92,6 +106,11 @@ def profiles(
         at = (*own.with_slopes, sums.WW, points)
         generic.profiles(*at, *given, room, values, slopes)
     return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
+
+
+def _entries(stats: Statistics) -> int:
+    """Numbers that a step reads."""
+    return stats.A.size + stats.F.size + stats.B.size + stats.m**2
 
 
 def profiled_curvature(

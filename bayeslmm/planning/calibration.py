@@ -71,8 +71,8 @@ def calibrate(
         Draws of each of two chains.
     method : {"auto", "nuts", "importance", "quadrature"}, default "auto"
         How each posterior is drawn, as of `Model.sample`, whose draws are what is
-        certified; but ``"auto"`` weights points at the mode where NUTS has no compiled
-        density and would take ten times as long.
+        certified; but ``"auto"`` weights points where NUTS has no compiled density and
+        would take ten times as long.
     n_jobs : int, default 1
         Processes, through joblib: -1 for all cores.
     progress : bool or "auto", default "auto"

@@ -119,20 +119,36 @@ def _next(batch: Batch, wanted: Wanted) -> tuple[Rounds, int] | None:
         return None
     may_go_on = batch.size < wanted.most or math.isfinite(wanted.ess)
     if not good or (may_go_on and batch.worth < GOOD_SHARE * batch.chains.index.size):
-        adapted = _adapted(batch)
+        adapted = _refitted(batch.rounds, check_weights(batch.log_weights))
         if adapted is not None:
             return adapted, wanted.pilot
     missing = _missing(batch, wanted) if good else 0
     return (batch.rounds, missing) if missing > 0 else None
 
 
-def _adapted(batch: Batch) -> Rounds | None:
+def trusted_points(
+    evaluation: Evaluation, first: Rounds, n: int
+) -> tuple[Float[np.ndarray, "r m"], Float[np.ndarray, " r"]] | None:
+    """Points with their weights, n in each round until one is trusted; None if none is.
+
+    Weights sum to 1; points without weight are left out.
+    """
+    rounds: Rounds | None = first
+    while rounds is not None:
+        rounds = rounds.more(evaluation, n)
+        whole = check_weights(rounds.log_weights)
+        if is_trusted(check_weights(rounds.last_log_weights)):
+            kept = whole.smoothed > 0.0
+            return rounds.x[kept], whole.smoothed[kept]
+        rounds = _refitted(rounds, whole)
+    return None
+
+
+def _refitted(rounds: Rounds, weights: WeightCheck) -> Rounds | None:
     """A further round, its proposal fitted to all points; None if there is none."""
-    rounds = batch.rounds
     if len(rounds.sizes) == MOST_ROUNDS:
         return None
-    smoothed = check_weights(batch.log_weights).smoothed
-    fitted = fit_proposal(rounds.x, smoothed, rounds.proposals[0])
+    fitted = fit_proposal(rounds.x, weights.smoothed, rounds.proposals[0])
     return None if fitted is None else rounds.then(fitted)
 
 

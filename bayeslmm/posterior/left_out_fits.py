@@ -12,17 +12,16 @@ from jaxtyping import Float
 
 from bayeslmm.errors import PriorError, SamplingError
 from bayeslmm.posterior.bridge import Points, bridge
-from bayeslmm.posterior.independence import check_weights
+from bayeslmm.posterior.growing import trusted_points
 from bayeslmm.posterior.lattice import Lattice, grow_lattice, unit_steps
 from bayeslmm.posterior.left_out import Leaving, densities
 from bayeslmm.posterior.mode import Laplace, laplace
 from bayeslmm.posterior.nuts import run_nutpie
 from bayeslmm.posterior.options import Options
 from bayeslmm.posterior.proposal import make_proposal
-from bayeslmm.posterior.rounds import weighted_draws
+from bayeslmm.posterior.rounds import Evaluation, first_round
 from bayeslmm.posterior.tails import find_tails
 from bayeslmm.posterior.target import Target
-from bayeslmm.posterior.trust import is_trusted
 from bayeslmm.reml.expense import MAX_DIMENSION
 from bayeslmm.spec import ModelSpec
 
@@ -106,12 +105,10 @@ def _points(
 ) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, " n"]]:
     """Points of the posterior with their weights."""
     if normal.mode.size <= MAX_DIMENSION:
-        proposal = make_proposal(target, normal, cores)
-        x, log_weights = weighted_draws(target, proposal, POINTS, seed, cores)
-        found = check_weights(log_weights)
-        if is_trusted(found):
-            kept = found.smoothed > 0.0
-            return x[kept], found.smoothed[kept]
+        first = first_round(make_proposal(target, normal, cores), normal.mode.size)
+        found = trusted_points(Evaluation(target, seed, (), cores), first, POINTS)
+        if found is not None:
+            return found
     options = Options(POINTS // CHAINS, None, CHAINS, seed, None, cores, False)
     drawn = run_nutpie(target, normal, options)
     x = (normal.mode + drawn.z @ normal.basis.T).reshape(-1, normal.mode.size)

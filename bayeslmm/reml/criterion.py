@@ -333,7 +333,7 @@ def safe_problem(
     for block in blocks:
         lower[block.where], upper[block.where] = np.array(block.bounds()).T
         lower[even_sds(block)] = -np.inf
-    quick = not (conditioned.statistics.in_steps or layout.rest)
+    quick = not conditioned.statistics.in_steps
     has_stack = conditioned.stack is not None
     linear = _linear(blocks, layout) if quick and not has_stack else None
     n = conditioned.stack.law.size if conditioned.stack is not None else 0
