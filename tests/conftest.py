@@ -58,9 +58,10 @@ def compiled_kernels() -> None:
 
     `test_plain` has the other one, and tests that start processes.
     """
-    from bayeslmm.marginal.kernels.compiling import PLAIN
+    from bayeslmm.marginal.kernels import compiling
 
-    PLAIN.close()
+    compiling.PLAIN.close()
+    compiling.LOADING_ONE = 0.0
 
 
 def pytest_runtest_logstart() -> None:

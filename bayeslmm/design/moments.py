@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float, Int
 
 # Columns of another size are squared in a unit of their own.
 LARGE = 1e100
-# Rows whose columns stay in the second-level cache.
-CHUNK = 1 << 15
+# Rows whose columns stay in the second-level cache; and how many times its range a
+# column lies from zero to be counted from its first value there.
+CHUNK, OFF = 1 << 15, 4.0
 # A column whose size is this many times its range is far from zero: its mean is rounded
 # by more than need be.
 FAR = 1e6
@@ -309,17 +310,37 @@ def column_moments(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
 
 
 def _moments_of_chunks(columns: Float[np.ndarray, "n c"]) -> ColumnMoments:
-    """The same of many rows: runs that stay in the cache, in threads."""
-    n = len(columns)
+    """The same of many rows: runs that stay in the cache, in threads.
+
+    Columns that lie off zero are counted from their first value, which loses nothing:
+    means of runs that are added up would be rounded at the size of the values.
+    """
+    n, first = len(columns), column_moments(columns[:CHUNK])
+    off = first.size > np.maximum(OFF * (first.high - first.low), 1.0)  # not 0 and 1
+    origin = np.where(off, columns[0], 0.0)
     threads = min(os.cpu_count() or 1, n // (2 * CHUNK))
     edges = np.linspace(0, n, threads + 1).astype(int).tolist()
 
+    def run(start: int, stop: int) -> ColumnMoments:
+        """Moments of some rows, counted so."""
+        if not off.any():
+            return column_moments(columns[start:stop])
+        values = columns[start:stop] - origin
+        found = column_moments(values)
+        return replace(found, whole=(values % 1.0 == 0.0).all(axis=0))
+
     def part(start: int, stop: int) -> ColumnMoments:
-        runs = (columns[a : min(a + CHUNK, stop)] for a in range(start, stop, CHUNK))
-        return reduce(operator.add, map(column_moments, runs))
+        """Moments of the rows of a thread."""
+        runs = range(start, stop, CHUNK)
+        return reduce(operator.add, (run(a, min(a + CHUNK, stop)) for a in runs))
 
     with ThreadPoolExecutor(threads) as pool:
-        return reduce(operator.add, pool.map(part, edges[:-1], edges[1:]))
+        found = reduce(operator.add, pool.map(part, edges[:-1], edges[1:]))
+    if not off.any():
+        return found
+    found = found.moved(origin)
+    asked = found.far | found.constant
+    return replace(found, whole=(found.whole & (origin % 1.0 == 0.0)) | ~asked)
 
 
 def combined_moments(

@@ -50,7 +50,8 @@ class Columns:
         moved = rows.Z[t][part]
         if self.origins[t].any():
             moved = moved - self.origins[t]
-        return moved if self.bases is None else moved @ self.bases[t]
+        basis = None if self.bases is None else self.bases[t]
+        return moved if basis is None or is_identity(basis) else moved @ basis
 
     def undone(
         self, origin: Float[np.ndarray, " w"], intercept: int | None

@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 
-from bayeslmm.covariance import Structure
 from bayeslmm.design.arrays import Design, rows_of
 from bayeslmm.design.moments import ColumnMoments
 from bayeslmm.design.rows import Rows
@@ -28,16 +27,11 @@ from bayeslmm.errors import DataError
 from bayeslmm.marginal.columns import Columns, constant_of, mover
 from bayeslmm.marginal.conditioned import Conditioned
 from bayeslmm.marginal.layout import Layout, make_layout
+from bayeslmm.marginal.roots import asks_rows, basis_of, root_of
 from bayeslmm.marginal.routes import make_statistics
 from bayeslmm.marginal.stack import make_stack
 from bayeslmm.marginal.sums import Sums, fixed_products, sum_rows, turn_sums
 
-# Beyond this condition number the columns of a term are rescaled but not
-# orthogonalised: they are linearly dependent to nearly all digits.
-MAX_CONDITION = 1e12
-# Numbers in columns up to which they are orthogonalised themselves; beyond, by their
-# moments, which have half the digits of a root where columns are nearly dependent.
-FEW = 2_000_000
 EPS = float(np.finfo(float).eps)
 # Steps between neighbouring doubles at the size of y that the SD beside the predictors
 # must have: rounding of the data then is 1e-5 of its variance.
@@ -212,15 +206,15 @@ def _make_frame(design: Design) -> _Frame:
         means = np.where(moments.X.constant, 0.0, moments.X.mean)
     root = np.zeros((0, 0))
     if p:
-        few = None if rows is None or design.n * p > FEW else rows.X - means
-        root = _root(replace(moments.X, mean=moments.X.mean - means), few)
+        own = replace(moments.X, mean=moments.X.mean - means)
+        few = rows.X - means if rows is not None and asks_rows(own) else None
+        root = root_of(own, few)
     centers, bases = effect_centers(design), []
     for t, term in enumerate(design.groups):
-        few = None
-        if rows is not None and design.n * term.k <= FEW:
+        own, few = moved_moments(design, t, centers[t]), None
+        if rows is not None and asks_rows(own):
             few = _moved_rows(design, rows, t, centers[t])
-        own = moved_moments(design, t, centers[t])
-        bases.append(_basis(term.covariance, own, few))
+        bases.append(basis_of(term.covariance, own, few))
     spread, movers = power_of_two(moments.net.sd(1)[0]), effect_movers(design, centers)
     return _Frame(means, centers, level, spread, root, movers, tuple(bases))
 
@@ -236,58 +230,6 @@ def _moved_rows(
     """The moved columns of a bar term."""
     Z, turn = rows.Z[t] - center, design.effect_turn(t)
     return Z if turn is None else Z @ turn
-
-
-def _root(
-    moments: ColumnMoments,
-    rows: Float[np.ndarray, "n c"] | None,
-    *,
-    backwards: bool = False,
-) -> Float[np.ndarray, "c c"]:
-    """Upper triangular R with R'R the mean products of moved columns.
-
-    From the rows where they are given, else from their moments; columns in reverse
-    order if `backwards`. The diagonal is positive.
-    """
-    if rows is not None:
-        few, n = rows, len(rows)
-    else:
-        few, n = moments.root(), 1
-    size = np.abs(few).max(axis=0)
-    few = few / np.where(size > 0.0, size, 1.0)
-    if backwards:
-        few, size = few[:, ::-1], size[::-1]
-    R = np.linalg.qr(few, mode="r") / math.sqrt(n)
-    signs = np.where(np.diag(R) < 0.0, -1.0, 1.0)
-    return signs[:, None] * R * size
-
-
-def _basis(
-    structure: Structure,
-    moments: ColumnMoments,
-    rows: Float[np.ndarray, "n k"] | None,
-) -> Float[np.ndarray, "k k"]:
-    """Lower-triangular T for which the moved columns times T have mean square 1.
-
-    Orthogonal as well where effects may be correlated: columns far from 0 are nearly
-    parallel, and what the data say of their effects lies in small differences.
-    """
-    rms = moments.rms()
-    rms[rms == 0.0] = 1.0
-    k = len(rms)
-    scale = np.diag(1.0 / rms)
-    if structure.homogeneous:
-        top = rms.max()
-        scale = np.eye(k) / (top * math.sqrt(np.square(rms / top).mean()))
-    if not structure.n_corr(k):
-        return scale
-    # From the last column up: reversed, Z T = Q has T lower triangular.
-    R = _root(moments, rows, backwards=True)
-    scaled = R / rms[::-1]
-    if not np.linalg.cond(scaled) < MAX_CONDITION:
-        return scale
-    inverse = solve_triangular(scaled, np.eye(k))[::-1, ::-1]
-    return inverse / rms[:, None]
 
 
 def _regression(products: Float[np.ndarray, "w w"], p: int) -> Float[np.ndarray, " p"]:

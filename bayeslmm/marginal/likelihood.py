@@ -27,8 +27,11 @@ from bayeslmm.marginal.fixed import (
     log_density_given,
     solve_beta,
 )
-from bayeslmm.marginal.kernels.compiling import PLAIN
+from bayeslmm.marginal.kernels.compiling import PLAIN, Ledger, is_plain
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
+
+# Of the plain steps in the place of `generic.grams`.
+_OWN = Ledger()
 
 
 def log_density(
@@ -148,7 +151,7 @@ def grams(
     """
     r = len(relative)
     log_dets, G = np.empty(r), np.empty((r, *stats.WW.shape))
-    if not stats.in_steps and not PLAIN.affords(r * (stats.A.size + stats.F.size)):
+    if not stats.in_steps and not is_plain_at(stats, _OWN, r):
         from bayeslmm.marginal.kernels import generic
         from bayeslmm.marginal.kernels.entries import entries_of
 
@@ -159,3 +162,14 @@ def grams(
         done = eliminate(stats, stats.layout.cut_square(own))
         log_dets[i], G[i] = done.log_det, done.G
     return log_dets, G
+
+
+def is_plain_at(stats: Statistics, own: Ledger, points: int) -> bool:
+    """Whether compiled code does not pay yet, at so many points.
+
+    Several factors are at work in compiled code once there is any.
+    """
+    size = stats.A.size + stats.F.size + stats.B.size + stats.m**2
+    if stats.m:
+        return PLAIN.affords(points * size)
+    return is_plain(own, points * size, points)

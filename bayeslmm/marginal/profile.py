@@ -13,10 +13,13 @@ from jaxtyping import Float
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
 from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
-from bayeslmm.marginal.kernels.compiling import PLAIN
+from bayeslmm.marginal.kernels.compiling import Ledger
 from bayeslmm.marginal.kernels.plain import levels_profiles as plain_profiles
-from bayeslmm.marginal.likelihood import gram
+from bayeslmm.marginal.likelihood import gram, is_plain_at
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
+
+# Of the plain steps in the place of `generic.profiles`.
+_OWN = Ledger()
 
 
 def profiled_criterion(
@@ -82,7 +85,7 @@ def profiles(
     that pays (`compiling`) in plain numpy: of one factor over points and levels, of
     several in steps.
     """
-    sums, plain = stats.sums, PLAIN.affords(len(relative) * _entries(stats))
+    sums, plain = stats.sums, is_plain_at(stats, _OWN, len(relative))
     dof, p = degrees_left(sums, restricted=restricted), sums.p
     values, slopes = np.empty(len(relative)), np.zeros(relative.shape)
     given = dof, restricted
@@ -106,11 +109,6 @@ def profiles(
         at = (*own.with_slopes, sums.WW, points)
         generic.profiles(*at, *given, room, values, slopes)
     return values + (dof * (1.0 + LOG_2PI) - sums.log_weights), -2.0 * slopes
-
-
-def _entries(stats: Statistics) -> int:
-    """Numbers that a step reads."""
-    return stats.A.size + stats.F.size + stats.B.size + stats.m**2
 
 
 def profiled_curvature(

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 
 from bayeslmm.design.rows import Rows
 from bayeslmm.marginal.columns import Columns
-from bayeslmm.marginal.kernels.rows import accumulate_rows
+from bayeslmm.marginal.kernels.rows import accumulate_rows, sum_columns
 from bayeslmm.marginal.layout import Block, Layout
 
 # Rows handled at a time: [X y] of a chunk stays in the second-level cache.
@@ -132,9 +132,8 @@ def add_rows(
 ) -> tuple[float, tuple[Cells, ...]]:
     """Add a run of rows in place; gives their log weights and cells."""
     for chunk in chunks(part):
-        W, weights = columns.xy(rows, chunk), _weights(rows, chunk)
-        scaled = W if rows.weights is None else W * weights[:, None]
-        packed.WW[:] += W.T @ scaled
+        weights = _weights(rows, chunk)
+        W = _sum_columns(rows, chunk, columns, weights, packed.WW)
         for b, block in enumerate(layout.blocks):
             if not block.n_levels:  # no bar terms
                 continue
@@ -245,9 +244,25 @@ def fixed_products(rows: Rows, columns: Columns) -> Float[np.ndarray, "w w"]:
     w = rows.X.shape[1] + 1
     total = np.zeros((w, w))
     for chunk in chunks(slice(0, rows.n)):
-        W = columns.xy(rows, chunk)
-        total += W.T @ (W * _weights(rows, chunk)[:, None])
+        _sum_columns(rows, chunk, columns, _weights(rows, chunk), total)
     return total
+
+
+def _sum_columns(
+    rows: Rows,
+    part: slice,
+    columns: Columns,
+    weights: Float[np.ndarray, " n"],
+    WW: Float[np.ndarray, "w w"],
+) -> Float[np.ndarray, "n w"]:
+    """The columns of [X y] of a run of rows, their products added to WW in place."""
+    X, y = rows.X[part], rows.y[part]
+    if rows.offset is not None:
+        y = y - rows.offset[part]
+    turn = np.eye(len(WW)) if columns.turn is None else columns.turn
+    W = np.empty((len(y), len(WW)))
+    sum_columns(X, y, weights, columns.origin, np.ascontiguousarray(turn), W, WW)
+    return W
 
 
 def _weights(rows: Rows, part: slice) -> Float[np.ndarray, " n"]:

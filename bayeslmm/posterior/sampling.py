@@ -262,7 +262,8 @@ def _from_points(
     if drawn.with_effects:
         posterior = importance_posterior(model.design, target, drawn)
     else:
-        posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
+        given = (model, target, drawn.x, options.seed, chains, kept)
+        posterior = draw_posterior(*given, drawn.grams)
     attrs = run_attributes(model, options, "importance", drawn.reason)
     tree = to_datatree(
         model.design, posterior, drawn.stats, attrs, model.row_labels, drawn.x

@@ -38,6 +38,8 @@ NOTICE = (
 # Seconds, one core of 2026: to load numba with the kernels of a fit; of a plain step,
 # some twenty calls of numpy; of an entry of the arrays that it reads.
 LOADING, PER_STEP, PER_ENTRY = 0.25, 5e-5, 1.5e-7
+# Likewise to load one kernel more: twice that, for not yet compiled it takes 0.4.
+LOADING_ONE = 0.01
 # Entries of a step that is left to the compiler even if it is the first one.
 MOST_ENTRIES = 100_000
 # Of numba's: sums may be reordered.
@@ -102,7 +104,10 @@ COMPILING = Wait(NOTICE)
 
 
 class Ledger:
-    """How much plain steps have cost; they end when they have cost `LOADING`.
+    """How much plain steps have cost.
+
+    They end when those before numba was loaded have cost `LOADING`, and those of one
+    kernel after it `LOADING_ONE`.
 
     Attributes
     ----------
@@ -113,12 +118,17 @@ class Ledger:
     def __init__(self) -> None:
         self.spent = 0.0
 
-    def affords(self, entries: int) -> bool:
-        """Whether a step that reads so many entries is plain; it is then paid for."""
-        if entries > MOST_ENTRIES or self.spent > LOADING:
+    def affords(self, entries: int, steps: int = 1, limit: float = LOADING) -> bool:
+        """Whether steps that read so many entries are plain; they are then paid for."""
+        if entries > MOST_ENTRIES or self.spent >= limit:
             return False
-        self.spent += PER_STEP + PER_ENTRY * entries
+        self.spent += PER_STEP * steps + PER_ENTRY * entries
         return True
+
+    @property
+    def open(self) -> bool:
+        """Whether there may be plain steps, of those for all."""
+        return self.spent < LOADING
 
     def close(self) -> None:
         """No more plain steps: numba is there."""
@@ -126,6 +136,11 @@ class Ledger:
 
 
 PLAIN = Ledger()
+
+
+def is_plain(own: Ledger, entries: int, steps: int = 1) -> bool:
+    """Whether steps are plain: of the ledger for all, or else by that of one kernel."""
+    return PLAIN.affords(entries, steps) or own.affords(entries, steps, LOADING_ONE)
 
 
 class Kernel:
@@ -150,17 +165,24 @@ class Kernel:
         self.py_func = inspect.unwrap(function)  # run-time type checkers wrap it
         update_wrapper(self, self.py_func)
         self.plain, self._options = plain, options
+        self._own = Ledger()
         self._made: Any = None
+        self._called: Any = None  # once it is called
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> Any:
-        """The plain twin while that pays, then the compiled function."""
-        if self._made is not None:
-            return self._made(*arguments)
-        if self.plain is not None and PLAIN.affords(_entries(arguments)):
+        """The plain twin while that pays, then the compiled function.
+
+        Not as soon as there is one, as part of another that was compiled: from the
+        cache that one comes without its parts, and this would take another turn.
+        """
+        if self._called is not None:
+            return self._called(*arguments)
+        if self.plain is not None and is_plain(self._own, _entries(arguments)):
             with np.errstate(all="ignore"):  # as compiled code is, of numbers too large
                 return self.plain(*arguments)
-        return self.made(*arguments)
+        self._called = self.made
+        return self._called(*arguments)
 
     def __reduce__(self) -> str:
         """Pickled by name, as functions are."""

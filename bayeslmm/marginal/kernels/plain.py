@@ -9,6 +9,15 @@ import math
 import numpy as np
 
 
+def sum_columns(X, y, weights, origin, turn, W, WW):
+    """Twin of `rows.sum_columns`, and that itself where there are more columns."""
+    W[:, :-1], W[:, -1] = X, y
+    if origin.any():
+        W -= origin
+    W[:] = W @ turn
+    WW += W.T @ (W * weights[:, None])
+
+
 def add_rows(codes, Z, weights, W, P):
     """Twin of the kernels of `accumulate_rows`: one sum by level for each product."""
     J, k = P.shape[:2]
