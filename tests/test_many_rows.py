@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
+from sampling import unchecked
 
 from bayeslmm import Model
 from bayeslmm.design import moments as moments_room
@@ -13,9 +14,10 @@ from bayeslmm.design.evaluate import NumericColumn
 from bayeslmm.design.moments import column_moments
 from bayeslmm.design.traps import MAYBE_MISSING, MISSING, _missing_code, missing_codes
 from bayeslmm.errors import DataWarning
-from bayeslmm.marginal import roots
+from bayeslmm.marginal import effects, roots
 from bayeslmm.marginal.kernels import plain
 from bayeslmm.marginal.kernels.rows import _sum_three
+from bayeslmm.posterior import rounds
 
 # Sums of the same numbers in another order.
 EXACT = 1e-12
@@ -87,6 +89,22 @@ def test_roots_of_moments_give_the_same_fit(formula: str, monkeypatch) -> None:
     near = data.assign(z=data.x + 1e-4 * data.z)
     assert roots.asks_rows(Model(formula, near).design.moments.X) == ("z" in formula)
     assert not roots.asks_rows(Model(formula, data).design.moments.X)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ 1 + (1 | g)"])
+def test_fixed_effects_come_with_the_densities_of_many_levels(
+    formula: str, monkeypatch
+) -> None:
+    """The same draws, without a second pass over the levels."""
+    model, options = Model(formula, rows(200)), {"draws": 50, "chains": 2, "seed": 1}
+    with unchecked():
+        own = model.sample(**options, method="importance", keep="all")
+        monkeypatch.setattr(rounds, "MANY_LEVELS", 1)
+        monkeypatch.setattr(effects, "_draw_fixed", None)  # not asked
+        found = model.sample(**options, method="importance", keep="all")
+    for name in own.idata["posterior"].data_vars:
+        a, b = (fit.idata["posterior"][name].to_numpy() for fit in (own, found))
+        np.testing.assert_allclose(b, a, rtol=1e-7, atol=1e-9)
 
 
 CODES = st.sampled_from([*MISSING, *MAYBE_MISSING, 0, 1, 2, 5, -1, 1000])

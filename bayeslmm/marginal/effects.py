@@ -13,7 +13,13 @@ from jaxtyping import Float
 
 from bayeslmm.marginal.contrasts import draw_alike
 from bayeslmm.marginal.elimination import Elimination, eliminate, projections
-from bayeslmm.marginal.fixed import BetaPrior, beta_arrays, draw_beta, solve_beta
+from bayeslmm.marginal.fixed import (
+    BetaPrior,
+    beta_arrays,
+    draw_beta,
+    draw_betas,
+    solve_beta,
+)
 from bayeslmm.marginal.layout import left
 from bayeslmm.marginal.levels import draw_levels
 from bayeslmm.marginal.several import Exchangeable
@@ -105,6 +111,7 @@ def draw_effects(
     prior: BetaPrior | None = None,
     *,
     lead: bool = True,
+    grams: Float[np.ndarray, "s w w"] | None = None,
 ) -> tuple[Float[np.ndarray, "s p"], tuple[Float[np.ndarray, "s _j _k"], ...]]:
     """Exact joint draws of the fixed and random effects, one per parameter draw.
 
@@ -123,6 +130,9 @@ def draw_effects(
     lead : bool, default True
         Whether to draw the effects of the leading block. Those of chosen levels can be
         drawn later, the same ones, by `draw_levels` with a generator like `rng`.
+    grams : ndarray, shape (s, w, w), optional
+        ``[X y]'V0^-1[X y]`` at each, if it is known; of one factor, where no level is
+        looked at for the fixed effects then.
 
     Returns
     -------
@@ -141,7 +151,10 @@ def draw_effects(
     n_draws = len(sigma)
     z = rng.standard_normal((n_draws, stats.p + stats.m))
     relative = stats.layout.join(factors) / sigma[:, None, None, None]
-    beta, rest_b = _draw_fixed(stats, relative, sigma, prior, z)
+    if grams is not None and not stats.m:
+        beta, rest_b = draw_betas(grams, sigma, z, prior), np.empty((n_draws, 0))
+    else:
+        beta, rest_b = _draw_fixed(stats, relative, sigma, prior, z)
     own, k = np.empty((n_draws, 0, stats.lead.k)), stats.lead.k
     if lead:
         lead_factor = np.ascontiguousarray(relative[:, 0, :k, :k])

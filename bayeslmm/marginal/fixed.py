@@ -104,6 +104,25 @@ def draw_beta(
     return fixed.beta + np.linalg.cholesky(fixed.covariance) @ z
 
 
+def draw_betas(
+    G: Float[np.ndarray, "s w w"],
+    sigma: Float[np.ndarray, " s"],
+    z: Float[np.ndarray, "s p"],
+    prior: BetaPrior | None,
+) -> Float[np.ndarray, "s p"]:
+    """The same of many draws at once."""
+    scaled = G / np.square(sigma)[:, None, None]
+    precision, rhs = scaled[:, :-1, :-1], scaled[:, :-1, -1]
+    if prior is not None:
+        precision = precision + prior.precision
+        rhs = rhs + prior.precision @ prior.mean
+    if not z.shape[1]:
+        return np.empty(z.shape)
+    covariance = np.linalg.inv(precision)
+    root = np.linalg.cholesky(0.5 * (covariance + covariance.swapaxes(1, 2)))
+    return (covariance @ rhs[..., None] + root @ z[..., None])[..., 0]
+
+
 def beta_arrays(
     sums: Sums, prior: BetaPrior | None
 ) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"], Float[np.ndarray, " 2"]]:

@@ -29,6 +29,7 @@ def effects_given(
     source: tuple[int, int],
     *,
     lead: bool = True,
+    grams: Float[np.ndarray, "s w w"] | None = None,
 ) -> Effects:
     """Draws of the fixed and random effects of the data, one for each point.
 
@@ -42,6 +43,8 @@ def effects_given(
         Seed and number of a chain: they decide the draws.
     lead : bool, default True
         Whether to draw the effects of the leading block.
+    grams : ndarray, shape (s, w, w), optional
+        See `draw_effects`.
     """
     sigma, factors, safe = (
         target.safe_sigma(x),
@@ -51,7 +54,9 @@ def effects_given(
     if safe.stack is None:
         rng = effect_generator(*source)
         beta, b = draw_effects(
-            target.statistics, factors, sigma, rng, target.beta, lead=lead
+            *(target.statistics, factors, sigma, rng, target.beta),
+            lead=lead,
+            grams=grams,
         )
     else:
         residual = x[:, target.residual]

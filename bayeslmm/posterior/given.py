@@ -23,6 +23,7 @@ def draw_posterior(
     seed: int,
     chains: tuple[int, ...],
     kept: tuple[int, ...],
+    grams: Float[np.ndarray, "chain draw w w"] | None = None,
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Draws of all parameters and effects, given those of the coordinates.
 
@@ -40,6 +41,8 @@ def draw_posterior(
         Number of each chain in `x`.
     kept : tuple of int
         Bar terms whose effects are returned, by position in the design.
+    grams : ndarray, shape (chain, draw, w, w), optional
+        ``[X y]'V0^-1[X y]`` at each, safe columns; of models with one factor.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def draw_posterior(
 
     def draw(i: int) -> Effects:
         """Effects of one chain."""
-        return effects_given(target, x[i], (seed, chains[i]), lead=lead)
+        own = None if grams is None else grams[i]
+        return effects_given(target, x[i], (seed, chains[i]), lead=lead, grams=own)
 
     # two chains to a thread: `in_threads` does less in turn
     cores = min(useful_threads(target.statistics, available_cores()), len(chains) // 2)

@@ -67,6 +67,8 @@ class ImportanceDraws:
         Whether it was interrupted before it had all the points wanted.
     with_effects : bool
         Whether ``beta`` and ``b`` were drawn.
+    grams : ndarray, shape (chain, draw, w, w), or None
+        What draws of the fixed effects need, where it was kept with the density.
     """
 
     evaluation: Evaluation
@@ -80,6 +82,7 @@ class ImportanceDraws:
     checks: ImportanceChecks
     partial: bool
     with_effects: bool
+    grams: Float[np.ndarray, "chain draw w w"] | None = None
 
     @property
     def reason(self) -> str:
@@ -213,6 +216,7 @@ def _collect(
         log_evidence_error=log_error,
         checks=checks,
         partial=partial,
+        grams=None if batch.rounds.grams is None else batch.rounds.grams[index],
     )
 
 

@@ -21,6 +21,7 @@ from bayeslmm.marginal.points import density_with_effects
 from bayeslmm.posterior.proposal import Proposal
 from bayeslmm.posterior.target import Target
 from bayeslmm.posterior.visits import (
+    densities_with_grams,
     in_threads,
     is_far,
     log_target,
@@ -28,6 +29,8 @@ from bayeslmm.posterior.visits import (
     safe_point,
 )
 
+# Levels of a single factor from which a pass over them is what a point costs.
+MANY_LEVELS = 5_000
 # Streams of the seed: 2 and 3 are those of the chains' effects and of the lattice.
 POINTS, CHAINS, EFFECTS_AT = 0, 1, 4
 
@@ -63,6 +66,16 @@ class Evaluation:
         density has kernels that are much faster than any draw.
         """
         return self.target.statistics.in_steps
+
+    @property
+    def grams_at_once(self) -> bool:
+        """Whether what draws of the fixed effects need is kept with the density.
+
+        With one factor of very many levels a pass over these is all that either costs.
+        """
+        stats = self.target.statistics
+        large = stats.lead.n_levels >= MANY_LEVELS and not stats.m
+        return large and self.target.compiled is not None
 
     def generator(self, *stream: int) -> np.random.Generator:
         """Source of random numbers of one of the streams."""
@@ -114,6 +127,8 @@ class Rounds:
         Log density of the target at each.
     visits : list of Visit
         The effects at each, where they cost little beside it; else empty.
+    grams : ndarray, shape (n, w, w), or None
+        What draws of the fixed effects need, where that is kept.
     """
 
     proposals: tuple[Proposal, ...]
@@ -122,6 +137,7 @@ class Rounds:
     x: Float[np.ndarray, "n m"]
     log_density: Float[np.ndarray, " n"]
     visits: list[Visit]
+    grams: Float[np.ndarray, "n w w"] | None = None
 
     @property
     def log_weights(self) -> Float[np.ndarray, " n"]:
@@ -143,8 +159,12 @@ class Rounds:
     def more(self, evaluation: Evaluation, n: int) -> "Rounds":
         """N more points of the last proposal."""
         rng = evaluation.generator(POINTS, self.batches)
-        x = self.proposals[-1].draw(n, rng)
-        if evaluation.effects_at_once:
+        x, grams = self.proposals[-1].draw(n, rng), self.grams
+        if evaluation.grams_at_once:
+            target, cores, visits = evaluation.target, evaluation.cores, []
+            densities, found = densities_with_grams(target, x, cores)
+            grams = found if grams is None else np.concatenate([grams, found])
+        elif evaluation.effects_at_once:
             visits = evaluation.visits(x, len(self.x))
             densities = np.array([visit.log_density for visit in visits])
         else:
@@ -156,6 +176,7 @@ class Rounds:
             x=np.concatenate([self.x, x]),
             log_density=np.append(self.log_density, densities),
             visits=self.visits + visits,
+            grams=grams,
         )
 
     def then(self, proposal: Proposal) -> "Rounds":

@@ -92,7 +92,8 @@ def sample(
         The same seed gives the same draws, whatever `cores` is. Without one, the seed
         that was used is in ``idata.attrs["seed"]``.
     target_accept : float, optional
-        Average acceptance that the step size aims at, between 0 and 1; by default 0.95.
+        Average acceptance that the step size aims at, between 0 and 1; by default 0.95,
+        and 0.93 over five variance parameters or more, integrated out.
         Larger values take smaller steps, against divergences.
     method : {"auto", "nuts", "importance", "quadrature", "joint"}, default "auto"
         ``"nuts"`` samples the variance parameters with beta and b integrated out
@@ -261,7 +262,8 @@ def _from_points(
     if drawn.with_effects:
         posterior = importance_posterior(model.design, target, drawn)
     else:
-        posterior = draw_posterior(model, target, drawn.x, options.seed, chains, kept)
+        given = (model, target, drawn.x, options.seed, chains, kept)
+        posterior = draw_posterior(*given, drawn.grams)
     attrs = run_attributes(model, options, "importance", drawn.reason)
     tree = to_datatree(
         model.design, posterior, drawn.stats, attrs, model.row_labels, drawn.x

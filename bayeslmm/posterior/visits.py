@@ -9,7 +9,7 @@ the number of threads.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -115,10 +115,32 @@ def visit_many(target: Target, x: Float[np.ndarray, "n m"], cores: int) -> Visit
     return Visited(*map(np.concatenate, zip(*done, strict=True)))
 
 
+def densities_with_grams(
+    target: Target, x: Float[np.ndarray, "n m"], cores: int
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n w w"]]:
+    """Log density, and what draws of the fixed effects need, at points; in threads.
+
+    The latter are the ``G`` of `Grams`, in which most of the work lies.
+    """
+    n = max(1, min(MOST_AT_A_TIME, len(x) // (HANDS_PER_THREAD * cores)))
+    parts = [x[i : i + n] for i in range(0, len(x), n)]
+    done = in_threads(partial(_grams_run, target), parts, cores)
+    value = np.concatenate([many.log_density for many, _ in done])
+    return value, np.concatenate([own.G for _, own in done])
+
+
 def _visit_run(
     target: Target, x: Float[np.ndarray, "n m"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n p"], Float[np.ndarray, "n p"]]:
-    """The same for as many points as are handed out at a time."""
+    """The same as `visit_many` for as many points as are handed out at a time."""
+    many, _ = _grams_run(target, x)
+    return many.log_density, *in_units(target, many)
+
+
+def _grams_run(
+    target: Target, x: Float[np.ndarray, "n m"]
+) -> tuple[ManyCoefficients, Grams]:
+    """Log density of some points, and what it is made of, safe coordinates."""
     plan, stats = target.plan, target.statistics
     assert plan is not None, "what is compiled has a plan"
     value = np.empty(len(x))
@@ -132,7 +154,7 @@ def _visit_run(
     many = many_coefficients(stats.sums, given, target.beta)
     value += many.log_density + target.conditioned.log_jacobian
     value[~np.isfinite(value)] = -math.inf
-    return value, *in_units(target, many)
+    return replace(many, log_density=value), given
 
 
 def in_units(
