@@ -23,7 +23,11 @@ from bayeslmm import (
     simulate_classrooms,
 )
 from bayeslmm.posterior.mode import laplace
-from bayeslmm.posterior.nuts import complete_part
+from bayeslmm.posterior.nuts import (
+    TARGET_ACCEPT,
+    TARGET_ACCEPT_OF_MANY,
+    complete_part,
+)
 from bayeslmm.posterior.options import check_options, choose_method
 from bayeslmm.posterior.sampling import sample
 from bayeslmm.posterior.target import make_target
@@ -185,6 +189,34 @@ def test_nothing_drawn_is_an_error() -> None:
     """Three draws are no posterior."""
     with pytest.raises(SamplingError, match="interrupted before a chain had 4 draws"):
         complete_part(run_tree([3, 0, 2, 3], 100), 100, 0.0)
+
+
+def test_steps_are_longer_from_five_coordinates_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless an acceptance is asked for."""
+    import nutpie
+
+    seen = []
+
+    def sample(*_: object, target_accept: float, **__: object) -> None:
+        seen.append(target_accept)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nutpie, "sample", sample)
+    data = simulate_classrooms(6, 8, seed=1).data
+    data["test"] = [f"t{i % 4}" for i in range(len(data))]
+    for formula, asked in (
+        ("score ~ edu + (edu | classroom)", None),
+        ("score ~ edu + (edu | classroom) + (1 | test)", None),
+        ("score ~ edu + (edu | classroom) + (1 | test)", 0.8),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            Model(formula, data).sample(
+                draws=50, method="nuts", target_accept=asked, progress=False
+            )
+    assert seen == [TARGET_ACCEPT, TARGET_ACCEPT_OF_MANY, 0.8]
+    assert TARGET_ACCEPT > TARGET_ACCEPT_OF_MANY
 
 
 @pytest.mark.parametrize("by_interrupt", [True, False])

@@ -37,7 +37,7 @@ def warm_up(console: "Console") -> None:
     console : Console
         Where a line is printed for each.
     """
-    data, started = _pupils(), time.perf_counter()
+    data, started = simulate_pupils(), time.perf_counter()
     console.print(f"Compiling for {len(COMMON)} kinds of model, once on this machine.")
     with _quiet():
         for i, (formula, method) in enumerate(COMMON, start=1):
@@ -54,7 +54,7 @@ def warm_up(console: "Console") -> None:
     console.print(f"Done in {seconds:.0f} s: the next fits start at once.")
 
 
-def _pupils() -> "pd.DataFrame":
+def simulate_pupils() -> "pd.DataFrame":
     """Pupils of classrooms in schools, who sat one of several tests.
 
     Some are missing: where levels are alike they are pooled, and nothing else compiled.

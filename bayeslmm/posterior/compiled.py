@@ -95,12 +95,14 @@ class CompiledTarget:
         self, x: Float[np.ndarray, " m"], slope: bool, gradient: Float[np.ndarray, " m"]
     ) -> float:
         """One call of the kernel's target."""
+        from bayeslmm.marginal.kernels.calls import address_of
         from bayeslmm.marginal.kernels.entries import entries_of
-        from bayeslmm.posterior.kernels.targets import target
+        from bayeslmm.posterior.kernels.targets import SIGNATURE, target
 
         own = entries_of(self.statistics.solver)
         table, size = own.where
-        given = (self.arrays.table, own.gram, own.slopes, table, size)
+        gram, _ = own.gram, address_of(target, SIGNATURE)  # the gradient last: `ahead`
+        given = (self.arrays.table, gram, own.slopes, table, size)
         return target(np.array(x, float), *given, slope, gradient)
 
     def packed(self, normal: "Laplace") -> Packed:

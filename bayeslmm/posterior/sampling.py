@@ -16,6 +16,7 @@ from bayeslmm.errors import check_flag, warn_user
 from bayeslmm.graph.sampling import sample_joint
 from bayeslmm.graph.trees import to_datatree
 from bayeslmm.posterior.agreement import agreement, joint_agreement
+from bayeslmm.posterior.ahead import compiling_ahead
 from bayeslmm.posterior.diagnose import SamplingStatus, status_of
 from bayeslmm.posterior.distance import far_from_zero
 from bayeslmm.posterior.fit import Posterior
@@ -92,7 +93,8 @@ def sample(
         The same seed gives the same draws, whatever `cores` is. Without one, the seed
         that was used is in ``idata.attrs["seed"]``.
     target_accept : float, optional
-        Average acceptance that the step size aims at, between 0 and 1; by default 0.95.
+        Average acceptance that the step size aims at, between 0 and 1; by default 0.95,
+        and 0.93 over five variance parameters or more, integrated out.
         Larger values take smaller steps, against divergences.
     method : {"auto", "nuts", "importance", "quadrature", "joint"}, default "auto"
         ``"nuts"`` samples the variance parameters with beta and b integrated out
@@ -185,6 +187,20 @@ def _sample_marginal(
         return _by_quadrature(model, options, kept)
     started = time.perf_counter()
     target = make_target(model.design, model.conditioned, model.priors)
+    with compiling_ahead(target.compiled):
+        return _sample_target(model, target, options, method, reason, kept, started)
+
+
+def _sample_target(
+    model: ModelSpec,
+    target: Target,
+    options: Options,
+    method: str,
+    reason: str,
+    kept: tuple[int, ...],
+    started: float,
+) -> Posterior:
+    """The same by weighted points, or by NUTS."""
     missing = find_tails(model.design, target, model.priors.name).missing
     m = target.space.size
     tune = TUNE if options.tune is None else options.tune

@@ -28,11 +28,11 @@ import numpy as np
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
 LOOK_AGAIN = 0.1  # seconds
-# Wall seconds for REML and posterior of one factor, measured on two cores of 2026: 25
-# where they are free, 46 where others use them too; for crossed factors a third more.
+# CPU seconds of this process for REML and posterior, measured on two cores of 2026: 5
+# of one factor and 10 of crossed ones, 7 and 14 where no second process compiles ahead.
 NOTICE = (
-    "Compiling kernels for this kind of model: about 30 s, once on this machine "
-    "(`bayeslmm warmup` does it ahead)."
+    "Compiling kernels for this kind of model: about 10 s, for crossed factors 15 s, "
+    "once on this machine (`bayeslmm warmup` does it ahead)."
 )
 
 # Seconds, one core of 2026: to load numba with the kernels of a fit; of a plain step,

@@ -33,7 +33,11 @@ class Stored(FunctionCache):
         """Machine code of a signature; None if there is none, and it is compiled."""
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+            found = self._load_overload(sig, target_context)
+        # Two processes that compile for different types at once may take one file.
+        arguments, _ = sigutils.normalize_signature(sig)
+        fits = found is not None and tuple(found.signature.args) == tuple(arguments)
+        return found if fits else None
 
 
 class Dispatcher(Caller):
@@ -79,6 +83,12 @@ def _nothing_cached(kernel: Dispatcher) -> bool:
     """Whether the first use on this machine is now: the cache holds none of ours."""
     folder = getattr(getattr(kernel, "_cache", None), "cache_path", None)
     return folder is not None and not any(Path(folder).glob(CACHED))
+
+
+def is_uncached(kernel: Any) -> bool:
+    """Whether there is a cache on disk, and none of this kernel in it."""
+    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    return file is not None and not Path(file._index_path).exists()
 
 
 def _hash_sources(root: Path) -> str:
