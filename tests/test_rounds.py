@@ -160,7 +160,7 @@ def test_second_round_is_exact_where_the_first_fails() -> None:
     run = near_zero()
     with unchecked():
         exact = quadrature(run[0], tolerance=1e-2)
-    drawn = accepted(run, draws=1000, seed=1)
+    drawn = accepted(run, draws=1000, seed=1, effects=False)
     assert drawn.checks.n_rounds == 2
     assert "2 rounds: Pareto k" in drawn.reason
     off = drawn.log_evidence - exact.log_evidence
@@ -183,7 +183,8 @@ def test_points_until_a_round_is_trusted_are_the_posterior() -> None:
     x, weights = found
     assert len(x) == 4000
     assert weights.sum() == pytest.approx(1.0)
-    sds = np.exp(accepted(near_zero(), draws=1000, seed=2).x[..., 1])
+    drawn = accepted(near_zero(), draws=1000, seed=2, effects=False)
+    sds = np.exp(drawn.x[..., 1])
     sd, worth = sds.std(), 1.0 / float(weights @ weights)
     error = sd * math.sqrt(1.0 / worth + 1.0 / 500)
     mean = weights @ np.exp(x[:, 1])

@@ -27,7 +27,12 @@ from bayeslmm.marginal.fixed import (
     log_density_given,
     solve_beta,
 )
-from bayeslmm.marginal.kernels.compiling import PLAIN, Ledger, is_plain
+from bayeslmm.marginal.kernels.compiling import (
+    LOADING_ONE,
+    PLAIN,
+    Ledger,
+    is_plain,
+)
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 # Of the plain steps in the place of `generic.grams`.
@@ -169,7 +174,10 @@ def is_plain_at(stats: Statistics, own: Ledger, points: int) -> bool:
 
     Several factors are at work in compiled code once there is any.
     """
+    single = not stats.layout.rest
+    if not (PLAIN.open or (single and own.spent < LOADING_ONE)):  # nothing to be asked
+        return False
     size = stats.A.size + stats.F.size + stats.B.size + stats.m**2
-    if stats.m:
-        return PLAIN.affords(points * size)
-    return is_plain(own, points * size, points)
+    if single:
+        return is_plain(own, points * size, points)
+    return PLAIN.affords(points * size)

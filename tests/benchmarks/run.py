@@ -8,8 +8,9 @@ against lme4, PyMC's LKJ model and bambi under nutpie. classical: tests, interva
 power against R and statsmodels. large: as engine, with 1e3 to 1e7 simulated rows, and
 the Parquet file of 1e8 rows of `parquet.py`. Every cell runs in a fresh process.
 Nothing here asserts a time. A new case goes into `cases.py`, a new sampler into
-`methods.py`. Refits of many responses: `refit.py`. How exact weighted points are:
-`exactness.py`. The first fit on a machine: `first_use.py`.
+`methods.py`. Refits of many responses: `refit.py`. REML of many variance parameters:
+`many.py`. How exact weighted points are: `exactness.py`. The first fit on a machine:
+`first_use.py`.
 """
 
 import argparse

@@ -43,8 +43,8 @@ def _table(arrays: tuple[np.ndarray, ...]) -> Any:
 
     if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
         return tuple(arrays)
-    records = np.ones((len(arrays), RECORD), np.int64)
-    for record, array in zip(records, arrays, strict=True):
-        record[0] = array.ctypes.data
-        record[1 : 1 + array.ndim] = array.shape
-    return records.ravel()
+    records = []
+    for array in arrays:
+        missing = RECORD - 1 - array.ndim
+        records += [array.ctypes.data, *array.shape, *(1 for _ in range(missing))]
+    return np.array(records, np.int64)
