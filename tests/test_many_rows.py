@@ -17,7 +17,8 @@ from bayeslmm.errors import DataWarning
 from bayeslmm.marginal import effects, roots
 from bayeslmm.marginal.kernels import plain
 from bayeslmm.marginal.kernels.rows import _sum_three
-from bayeslmm.posterior import rounds
+from bayeslmm.posterior import mode, rounds
+from bayeslmm.posterior.target import make_target
 
 # Sums of the same numbers in another order.
 EXACT = 1e-12
@@ -105,6 +106,21 @@ def test_fixed_effects_come_with_the_densities_of_many_levels(
     for name in own.idata["posterior"].data_vars:
         a, b = (fit.idata["posterior"][name].to_numpy() for fit in (own, found))
         np.testing.assert_allclose(b, a, rtol=1e-7, atol=1e-9)
+
+
+def test_the_mode_of_many_levels_is_found_by_newton(monkeypatch) -> None:
+    """The mode that BFGS finds, with few evaluations."""
+    model = Model("y ~ x + (x | g)", rows(400))
+    target = make_target(model.design, model.conditioned, model.priors)
+    one = mode.laplace(target)
+    monkeypatch.setattr(mode, "EXPENSIVE", 0.0)
+    monkeypatch.setattr(mode, "_search", None)  # not asked
+    other = mode.laplace(target)
+    away = np.linalg.solve(one.basis, other.mode - one.mode)  # in SDs
+    assert np.abs(away).max() < 0.1
+    assert other.value == pytest.approx(one.value, abs=2.0 * mode.ARRIVED)
+    wide = np.linalg.slogdet(other.basis)[1] - np.linalg.slogdet(one.basis)[1]
+    assert abs(wide) < 0.3
 
 
 CODES = st.sampled_from([*MISSING, *MAYBE_MISSING, 0, 1, 2, 5, -1, 1000])

@@ -17,6 +17,7 @@ from bayeslmm.errors import SamplingError
 from bayeslmm.marginal.objective import Objective, second_differences
 from bayeslmm.posterior.target import Target
 from bayeslmm.reml.criterion import safe_problem
+from bayeslmm.reml.expense import EXPENSIVE
 from bayeslmm.reml.optimise import is_singular, minimise
 
 # A search that ends further than a factor exp(30) from the start has found no mode.
@@ -216,13 +217,14 @@ def _newton(target: Target, x: Float[np.ndarray, " m"]) -> _Found | None:
     """Newton with one Hessian, where an evaluation is dear; None if it fails.
 
     On InstEval 8 + 4 evaluations from REML, against 25 or more of BFGS and 8 for the
-    Hessian.
+    Hessian; with 1e7 rows 10 against 202, as rounding ends no search by its gradient.
     """
     plain = not any(
         term.structure.homogeneous or term.structure.is_shared(term.k)
         for term in target.terms
     )
-    if not (target.statistics.in_steps and plain):
+    stats = target.statistics
+    if not (plain and (stats.in_steps or stats.seconds > EXPENSIVE)):
         return None
     value, gradient = target(x)
     hessian = negative_hessian(target, x)
