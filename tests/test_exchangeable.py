@@ -233,6 +233,25 @@ def test_effects_are_drawn_from_their_law(effects):
         assert found[1] == pytest.approx(covariance, rel=SLOPE, abs=SLOPE)
 
 
+@pytest.mark.parametrize("kind", [Exchangeable, Filled, Crossed])
+def test_draws_where_a_chain_stood_are_those_of_each_point_alone(kind):
+    rng = np.random.default_rng(14)
+    design = experiment(rng, subjects=9, items=4, lists=2)
+    stats = cross_products(design)
+    if kind is not Exchangeable:
+        stats = as_loops(stats, kind)
+    one, other = random_factors(rng, design), random_factors(rng, design)
+    many = [np.stack([a, a, b, a]) for a, b in zip(one, other, strict=True)]
+    sigmas, z = np.array([0.7, 0.7, 0.9, 0.7]), rng.normal(size=(4, stats.p + stats.m))
+    beta, b = draw_effects(stats, many, sigmas, Numbers(z), lead=False)
+    for s in range(4):
+        at = slice(s, s + 1)
+        alone = [L[at] for L in many]
+        own = draw_effects(stats, alone, sigmas[at], Numbers(z[at]), lead=False)
+        np.testing.assert_array_equal(beta[s], own[0][0])
+        np.testing.assert_array_equal(b[1][s], own[1][1][0])
+
+
 def test_large_balanced_designs_need_no_steps():
     rng = np.random.default_rng(12)
     design = experiment(rng, subjects=90, items=80, lists=4)

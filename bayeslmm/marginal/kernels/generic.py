@@ -108,12 +108,14 @@ def fixed(
     """Fixed effects, then those of a small rest given them, at many points.
 
     Takes standard normal numbers z (s, p + m); fills ``beta`` (s, p), ``drawn`` (s, m).
+    A point that is that of the draw before, where a chain stood, is eliminated once.
     """
     p, G, room = beta.shape[1], np.empty(WW.shape), np.empty(size)
-    gamma = np.empty(p + 1)
+    gamma, log_det = np.empty(p + 1), np.nan
     for s in range(sigma.size):
-        copy_into(WW, G)
-        log_det = call_gram(gram, (table, factors[s], G, room))
+        if s == 0 or not is_same(factors[s], factors[s - 1]):
+            copy_into(WW, G)
+            log_det = call_gram(gram, (table, factors[s], G, room))
         draw_fixed(log_det, G, sigma[s], prior, mean, constants, z[s], beta[s])
         if drawn.shape[1] == 0:
             continue
@@ -126,6 +128,17 @@ def fixed(
         gamma[p] = 1.0
         given = (table, factors[s], gamma, sigma[s], z[s, p:], room, drawn[s])
         call_rest(rest, given)
+
+
+@compiled
+def is_same(left, right):
+    """Whether two stacks of factors have the same numbers."""
+    for b in range(left.shape[0]):
+        for i in range(left.shape[1]):
+            for j in range(i + 1):
+                if left[b, i, j] != right[b, i, j]:
+                    return False
+    return True
 
 
 @compiled
