@@ -73,7 +73,7 @@ def test_what_is_in_the_cache_is_loaded_without_what_compiling_needs(tmp_path):
 def test_the_line_comes_before_the_wait_where_nothing_is_cached(tmp_path):
     patient = SCRIPT.replace("PATIENCE = 0.05", "PATIENCE = 1e9")
     first = stderr_of_a_process(tmp_path, patient)
-    assert "about 10 s, for crossed factors 15 s, once on this machine" in first
+    assert "about 5 s, for crossed factors 12 s, once on this machine" in first
     assert "Compiling" not in stderr_of_a_process(tmp_path, patient)
 
 

@@ -28,10 +28,11 @@ import numpy as np
 # Seconds of waiting for the compiler before a word is said of it.
 PATIENCE = 2.0
 LOOK_AGAIN = 0.1  # seconds
-# CPU seconds of this process for REML and posterior, measured on two cores of 2026: 5
-# of one factor and 10 of crossed ones, 7 and 14 where no second process compiles ahead.
+# Wall seconds that first use takes longer, REML and posterior, measured on two cores of
+# 2026 that are free: 4 with one factor, 10 with crossed ones; where others use them, 2
+# to 3 times that.
 NOTICE = (
-    "Compiling kernels for this kind of model: about 10 s, for crossed factors 15 s, "
+    "Compiling kernels for this kind of model: about 5 s, for crossed factors 12 s, "
     "once on this machine (`bayeslmm warmup` does it ahead)."
 )
 
