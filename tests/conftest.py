@@ -58,10 +58,9 @@ def compiled_kernels() -> None:
 
     `test_plain` has the other one, and tests that start processes.
     """
-    from bayeslmm.marginal.kernels import compiling
+    from bayeslmm.marginal.kernels.compiling import end_plain
 
-    compiling.PLAIN.close()
-    compiling.LOADING_ONE = 0.0
+    end_plain()
 
 
 def pytest_runtest_logstart() -> None:

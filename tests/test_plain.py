@@ -162,8 +162,9 @@ def test_a_model_has_one_criterion_before_and_after_numba_and_it_is_the_dense_on
     design = random_design(rng, layout=layout, effects=effects, n_levels=4)
     stats, factors = cross_products(design), random_factors(rng, design)
     points, found = stats.layout.join(factors)[None], []
-    for spent in (0.0, np.inf):
+    for spent, ended in ((0.0, False), (np.inf, True)):
         monkeypatch.setattr(compiling.PLAIN, "spent", spent)
+        monkeypatch.setattr(compiling, "_ended", ended)
         value, slopes = profiled_gradient(stats, factors)
         lower = [np.tril(slope) for slope in slopes]
         found.append((value, *lower, *grams(stats, points)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslmm.design.progress import progress_bar
 from bayeslmm.errors import ModelError, is_count
-from bayeslmm.marginal.kernels.compiling import PLAIN
+from bayeslmm.marginal.kernels.compiling import end_plain
 
 # Responses handed out together: some milliseconds of work for each message.
 CHUNK = 50
@@ -92,7 +92,7 @@ def _compiled[T](
 
     Plain steps round otherwise, and a seed would not say all whatever the processes.
     """
-    PLAIN.close()
+    end_plain()
     return work(count, rng)
 
 
