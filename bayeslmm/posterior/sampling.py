@@ -210,8 +210,12 @@ def _sample_target(
     weighted = method == "importance" or (
         method == "auto" and _is_expensive(target, options)
     )
-    points = options.chains * (2 * ESS_PER_CHAIN if method == "auto" else options.draws)
-    say_if_long(target, to_mode + (points if weighted else by_nuts), what)
+    say_if_long(
+        target,
+        to_mode
+        + (_gradients_of_points(target, options, method) if weighted else by_nuts),
+        what,
+    )
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
     if weighted:
@@ -224,6 +228,12 @@ def _sample_target(
         reason = f"{drawn.reason} So NUTS runs over the variance parameters instead."
         say_if_long(target, by_nuts, f"{what} by NUTS")
     return _by_nuts(model, target, normal, options, kept, missing, reason, timing)
+
+
+def _gradients_of_points(target: Target, options: Options, method: str) -> int:
+    """How many gradients take the time of the weighted points; a density takes half."""
+    points = options.chains * (2 * ESS_PER_CHAIN if method == "auto" else options.draws)
+    return points // (2 * useful_threads(target.statistics, available_cores()))
 
 
 def _is_expensive(target: Target, options: Options) -> bool:
