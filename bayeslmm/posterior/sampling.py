@@ -210,12 +210,8 @@ def _sample_target(
     weighted = method == "importance" or (
         method == "auto" and _is_expensive(target, options)
     )
-    say_if_long(
-        target,
-        to_mode
-        + (_gradients_of_points(target, options, method) if weighted else by_nuts),
-        what,
-    )
+    to_draw = _gradients_of_points(target, options, method) if weighted else by_nuts
+    say_if_long(target, to_mode + to_draw, what)
     normal = laplace(target)
     timing = {"mode": time.perf_counter() - started}
     if weighted:
