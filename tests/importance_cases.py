@@ -1,10 +1,12 @@
 """Models, targets and runs for the tests of importance sampling."""
 
 import functools
+import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from sampling import unchecked
 
 from bayeslmm import Model, simulate_classrooms
@@ -17,7 +19,9 @@ from bayeslmm.posterior.importance import (
     sample_importance,
 )
 from bayeslmm.posterior.mode import Laplace, laplace
+from bayeslmm.posterior.rounds import Rounds
 from bayeslmm.posterior.target import Target, make_target
+from bayeslmm.posterior.visits import in_threads
 
 Run = tuple[Model, Target, Laplace]
 
@@ -52,6 +56,20 @@ def accepted(run: Run, **options: Any) -> ImportanceDraws:
         found = sample_importance(run[1], run[2], **{**defaults, **options})
     assert isinstance(found, ImportanceDraws), found.reason
     return found
+
+
+def interrupt_second_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the second batch of points is evaluated; the first is left alone."""
+    module, calls = sys.modules[Rounds.__module__], []
+
+    def interrupted(visit: Any, items: Any, cores: int) -> Any:
+        """As `in_threads`, once."""
+        calls.append(len(items))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return in_threads(visit, items, cores)
+
+    monkeypatch.setattr(module, "in_threads", interrupted)
 
 
 def declined(model: Model, **options: Any) -> Declined:

@@ -4,13 +4,20 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
-from importance_cases import Run, accepted, crossed, intercepts, prepared, tree_of
+from importance_cases import (
+    Run,
+    accepted,
+    crossed,
+    intercepts,
+    interrupt_second_batch,
+    prepared,
+    tree_of,
+)
 from sampling import unchecked
 
 from bayeslmm import Model
@@ -18,7 +25,6 @@ from bayeslmm.marginal import conditional_mean, log_density
 from bayeslmm.marginal.points import density_with_coefficients, density_with_effects
 from bayeslmm.posterior.importance import importance_posterior
 from bayeslmm.posterior.quadrature import quadrature
-from bayeslmm.posterior.rounds import Rounds
 from bayeslmm.posterior.visits import in_threads, safe_point
 from bayeslmm.reml.expense import prefers_importance
 
@@ -197,16 +203,7 @@ def test_stops_at_the_effective_sample_asked_for() -> None:
 
 def test_interrupt_leaves_what_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the second batch: the draws of the first, marked as part."""
-    module, calls = sys.modules[Rounds.__module__], []
-
-    def interrupted(visit: Any, items: Any, cores: int) -> Any:
-        """The pilot is left alone, the next batch is not."""
-        calls.append(len(items))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return in_threads(visit, items, cores)
-
-    monkeypatch.setattr(module, "in_threads", interrupted)
+    interrupt_second_batch(monkeypatch)
     drawn = accepted(intercepts(), draws=1000)
     assert drawn.partial
     assert drawn.index.shape == (4, 100)

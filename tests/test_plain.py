@@ -164,7 +164,7 @@ def test_a_model_has_one_criterion_before_and_after_numba_and_it_is_the_dense_on
     points, found = stats.layout.join(factors)[None], []
     for spent, ended in ((0.0, False), (np.inf, True)):
         monkeypatch.setattr(compiling.PLAIN, "spent", spent)
-        monkeypatch.setattr(compiling, "_ended", ended)
+        monkeypatch.setattr(Ledger, "ended", ended)
         value, slopes = profiled_gradient(stats, factors)
         lower = [np.tril(slope) for slope in slopes]
         found.append((value, *lower, *grams(stats, points)))
@@ -174,14 +174,15 @@ def test_a_model_has_one_criterion_before_and_after_numba_and_it_is_the_dense_on
     np.testing.assert_allclose(found[0][0], expected, **EXACT)
 
 
-def test_plain_steps_end_when_they_have_cost_what_loading_does():
-    ledger = Ledger()
+def test_plain_steps_end_when_they_have_cost_what_loading_does(monkeypatch):
+    monkeypatch.setattr(Ledger, "ended", False)
+    ledger = Ledger(compiling.LOADING)
     turns = 0
     while ledger.affords(100):
         turns += 1
     expected = compiling.LOADING / (compiling.PER_STEP + 100 * compiling.PER_ENTRY)
     assert abs(turns - expected) <= 1.0
-    assert not Ledger().affords(compiling.MOST_ENTRIES + 1)
+    assert not Ledger(compiling.LOADING).affords(compiling.MOST_ENTRIES + 1)
 
 
 REFITS = """

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from importance_cases import Run, accepted, intercepts, prepared
+from importance_cases import (
+    Run,
+    accepted,
+    intercepts,
+    interrupt_second_batch,
+    prepared,
+)
 from sampling import sample_unchecked, unchecked
 from scipy.optimize import check_grad
 from scipy.stats import norm, t as student
@@ -27,7 +33,7 @@ from bayeslmm.posterior.transport import (
     fit_proposal,
 )
 from bayeslmm.posterior.trust import is_trusted
-from bayeslmm.posterior.visits import in_threads, log_target
+from bayeslmm.posterior.visits import log_target
 
 # Monte Carlo errors that a figure may be off by; seeds are fixed.
 MCSE = 4.0
@@ -228,16 +234,7 @@ def test_interrupt_of_a_second_round(
     monkeypatch: pytest.MonkeyPatch, *, trusted: bool
 ) -> None:
     """What the first round has is kept if it is trusted, else Ctrl-C ends the run."""
-    module, calls = sys.modules[Rounds.__module__], []
-
-    def interrupted(visit: Any, items: Any, cores: int) -> Any:
-        """The first round is left alone, the next is not."""
-        calls.append(len(items))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return in_threads(visit, items, cores)
-
-    monkeypatch.setattr(module, "in_threads", interrupted)
+    interrupt_second_batch(monkeypatch)
     if trusted:  # good enough to keep, not to go on with
         monkeypatch.setattr(sys.modules[grow.__module__], "GOOD_SHARE", 1.0)
         drawn = accepted(intercepts(), draws=500)

@@ -36,7 +36,7 @@ from bayeslmm.marginal.kernels.compiling import (
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 # Of the plain steps in the place of `generic.grams`.
-_OWN = Ledger()
+_OWN = Ledger(LOADING_ONE)
 
 
 def log_density(
@@ -175,7 +175,7 @@ def is_plain_at(stats: Statistics, own: Ledger, points: int) -> bool:
     Several factors are at work in compiled code once there is any.
     """
     single = not stats.layout.rest
-    if not (PLAIN.open or (single and own.spent < LOADING_ONE)):  # nothing to be asked
+    if not (PLAIN.open or (single and own.open)):  # nothing to be asked
         return False
     size = stats.A.size + stats.F.size + stats.B.size + stats.m**2
     if single:

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from bayeslmm.marginal.average import Direction, average_information
 from bayeslmm.marginal.elimination import eliminate, factor_gradients, projections
 from bayeslmm.marginal.fixed import LOG_2PI, Profile, degrees_left, profile_given
-from bayeslmm.marginal.kernels.compiling import Ledger
+from bayeslmm.marginal.kernels.compiling import LOADING_ONE, Ledger
 from bayeslmm.marginal.kernels.plain import levels_profiles as plain_profiles
 from bayeslmm.marginal.likelihood import gram, is_plain_at
 from bayeslmm.marginal.statistics import Factors, Slopes, Statistics
 
 # Of the plain steps in the place of `generic.profiles`.
-_OWN = Ledger()
+_OWN = Ledger(LOADING_ONE)
 
 
 def profiled_criterion(

@@ -99,11 +99,10 @@ class CompiledTarget:
         from bayeslmm.marginal.kernels.entries import entries_of
         from bayeslmm.posterior.kernels.targets import SIGNATURE, target
 
-        own = entries_of(self.statistics.solver)
-        table, size = own.where
-        gram, _ = own.gram, address_of(target, SIGNATURE)  # the gradient last: `ahead`
-        given = (self.arrays.table, gram, own.slopes, table, size)
-        return target(np.array(x, float), *given, slope, gradient)
+        address_of(target, SIGNATURE)  # before the gradient, which `ahead` compiles
+        own = entries_of(self.statistics.solver).with_slopes
+        given = (np.array(x, float), self.arrays.table, *own)
+        return target(*given, slope, gradient)
 
     def packed(self, normal: "Laplace") -> Packed:
         """What a callback reads, in its order."""
@@ -111,9 +110,8 @@ class CompiledTarget:
         from bayeslmm.marginal.kernels.entries import entries_of
         from bayeslmm.posterior.kernels.targets import SIGNATURE, target
 
-        own = entries_of(self.statistics.solver)
-        table, size = own.where
-        functions = [address_of(target, SIGNATURE), own.gram, own.slopes, size]
+        gram, slopes, table, size = entries_of(self.statistics.solver).with_slopes
+        functions = [address_of(target, SIGNATURE), gram, slopes, size]
         whitening = (normal.mode, normal.basis, np.array([normal.value]))
         return Packed((*whitening, self.arrays.table, table, np.array(functions)))
 

@@ -122,8 +122,7 @@ def densities_with_grams(
 
     The latter are the ``G`` of `Grams`, in which most of the work lies.
     """
-    n = max(1, min(MOST_AT_A_TIME, len(x) // (HANDS_PER_THREAD * cores)))
-    parts = [x[i : i + n] for i in range(0, len(x), n)]
+    parts = [x[run] for run in _runs(len(x), cores)]
     done = in_threads(partial(_grams_run, target), parts, cores)
     value = np.concatenate([many.log_density for many, _ in done])
     return value, np.concatenate([own.G for _, own in done])
@@ -184,14 +183,19 @@ def in_threads[Item, Result](
     """
     if cores == 1 or len(items) < 2 * cores:
         return [visit(item) for item in items]
-    size = max(1, min(MOST_AT_A_TIME, len(items) // (HANDS_PER_THREAD * cores)))
-    parts = [items[i : i + size] for i in range(0, len(items), size)]
+    parts = [items[run] for run in _runs(len(items), cores)]
     pool = ThreadPoolExecutor(cores)
     try:
         found = list(pool.map(lambda part: _all(visit, part), parts))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return [result for part in found for result in part]
+
+
+def _runs(n: int, cores: int) -> list[slice]:
+    """Where n items are cut into what a thread takes at a time."""
+    size = max(1, min(MOST_AT_A_TIME, n // (HANDS_PER_THREAD * cores)))
+    return [slice(i, i + size) for i in range(0, n, size)]
 
 
 def _all[Item, Result](

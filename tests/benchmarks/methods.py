@@ -99,28 +99,34 @@ def shared_variables(draws: "xr.DataTree") -> tuple[str, ...]:
     )
 
 
+def _tabled(draws: "xr.DataTree", variables: tuple[str, ...], clock: Clock) -> Run:
+    """A peer's run, after ArviZ's table of its variables."""
+    import arviz as az
+
+    with clock.phase("tables"):
+        print(az.summary(draws, var_names=list(variables)))
+    return Run(draws, variables, clock)
+
+
 def pymc_lkj_nutpie(task: Task) -> Run:
     """PyMC's explicit LKJ model, compiled and sampled by nutpie."""
     clock = Clock()
     with clock.phase("import"):
-        import arviz as az
+        import arviz  # noqa: F401, ICN001
         import nutpie
         import pymc as pm  # noqa: F401
     arrays = arrays_of(task)
     with clock.phase("build"):
         compiled = nutpie.compile_pymc_model(lkj_model(arrays))
     draws = _by_nutpie(task, clock, compiled)
-    variables = lkj_variables(draws)
-    with clock.phase("tables"):
-        print(az.summary(draws, var_names=list(variables)))
-    return Run(draws, variables, clock)
+    return _tabled(draws, lkj_variables(draws), clock)
 
 
 def pymc_lkj(task: Task) -> Run:
     """PyMC's explicit LKJ model under its own NUTS."""
     clock = Clock()
     with clock.phase("import"):
-        import arviz as az
+        import arviz  # noqa: F401, ICN001
         import pymc as pm
     arrays = arrays_of(task)
     with clock.phase("build"):
@@ -135,17 +141,14 @@ def pymc_lkj(task: Task) -> Run:
             progressbar=False,
         )
     _count_compilation_as_build(clock, draws)
-    variables = lkj_variables(draws)
-    with clock.phase("tables"):
-        print(az.summary(draws, var_names=list(variables)))
-    return Run(draws, variables, clock)
+    return _tabled(draws, lkj_variables(draws), clock)
 
 
 def bambi(task: Task) -> Run:
     """bambi's default for the formula: independent effects, its own priors."""
     clock = Clock()
     with clock.phase("import"):
-        import arviz as az
+        import arviz  # noqa: F401, ICN001
         import bambi as bmb
     with clock.phase("build"):
         model = bmb.Model(task.case.formula, task.data)
@@ -159,17 +162,14 @@ def bambi(task: Task) -> Run:
             progressbar=False,
         )
     _count_compilation_as_build(clock, draws)
-    variables = shared_variables(draws)
-    with clock.phase("tables"):
-        print(az.summary(draws, var_names=list(variables)))
-    return Run(draws, variables, clock)
+    return _tabled(draws, shared_variables(draws), clock)
 
 
 def bambi_nutpie(task: Task) -> Run:
     """bambi's own PyMC model of the formula, compiled and sampled by nutpie."""
     clock = Clock()
     with clock.phase("import"):
-        import arviz as az
+        import arviz  # noqa: F401, ICN001
         import bambi as bmb
         import nutpie
     with clock.phase("build"):
@@ -178,10 +178,7 @@ def bambi_nutpie(task: Task) -> Run:
         own: Any = model.backend
         compiled = nutpie.compile_pymc_model(own.model)
     draws = _by_nutpie(task, clock, compiled)
-    variables = shared_variables(draws)
-    with clock.phase("tables"):
-        print(az.summary(draws, var_names=list(variables)))
-    return Run(draws, variables, clock)
+    return _tabled(draws, shared_variables(draws), clock)
 
 
 # --- the model by hand ----------------------------------------------------------------

@@ -105,39 +105,44 @@ COMPILING = Wait(NOTICE)
 
 
 class Ledger:
-    """How much plain steps have cost.
+    """How much plain steps have cost; they end when that is what loading costs.
 
-    They end when those before numba was loaded have cost `LOADING`, and those of one
-    kernel after it `LOADING_ONE`.
+    Parameters
+    ----------
+    limit : float
+        Seconds: `LOADING` for all kernels until numba is loaded, `LOADING_ONE` for one.
 
     Attributes
     ----------
     spent : float
-        Seconds to expect of the plain steps so far; infinite once numba is loaded.
+        Seconds to expect of the plain steps so far; infinite once there are no more.
+    ended : bool
+        Of all ledgers: no more plain steps in this process.
     """
 
-    def __init__(self) -> None:
-        self.spent = 0.0
+    ended = False
 
-    def affords(self, entries: int, steps: int = 1, limit: float = LOADING) -> bool:
-        """Whether steps that read so many entries are plain; they are then paid for."""
-        if entries > MOST_ENTRIES or self.spent >= limit:
-            return False
-        self.spent += PER_STEP * steps + PER_ENTRY * entries
-        return True
+    def __init__(self, limit: float) -> None:
+        self.limit, self.spent = limit, 0.0
 
     @property
     def open(self) -> bool:
-        """Whether there may be plain steps, of those for all."""
-        return self.spent < LOADING
+        """Whether there may be plain steps."""
+        return not Ledger.ended and self.spent < self.limit
+
+    def affords(self, entries: int, steps: int = 1) -> bool:
+        """Whether steps that read so many entries are plain; they are then paid for."""
+        if entries > MOST_ENTRIES or not self.open:
+            return False
+        self.spent += PER_STEP * steps + PER_ENTRY * entries
+        return True
 
     def close(self) -> None:
         """No more plain steps: numba is there."""
         self.spent = float("inf")
 
 
-PLAIN = Ledger()
-_ended = False
+PLAIN = Ledger(LOADING)
 
 
 def end_plain() -> None:
@@ -146,16 +151,12 @@ def end_plain() -> None:
     What fits many times begins with it: its numbers are then those of compiled kernels,
     to the last digit, whatever the process did before.
     """
-    global _ended
-    _ended = True
-    PLAIN.close()
+    Ledger.ended = True
 
 
 def is_plain(own: Ledger, entries: int, steps: int = 1) -> bool:
     """Whether steps are plain: of the ledger for all, or else by that of one kernel."""
-    if _ended:
-        return False
-    return PLAIN.affords(entries, steps) or own.affords(entries, steps, LOADING_ONE)
+    return PLAIN.affords(entries, steps) or own.affords(entries, steps)
 
 
 class Kernel:
@@ -180,7 +181,7 @@ class Kernel:
         self.py_func = inspect.unwrap(function)  # run-time type checkers wrap it
         update_wrapper(self, self.py_func)
         self.plain, self._options = plain, options
-        self._own = Ledger()
+        self._own = Ledger(LOADING_ONE)
         self._made: Any = None
         self._called: Any = None  # once it is called
         self._lock = threading.Lock()

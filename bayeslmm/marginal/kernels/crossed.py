@@ -29,17 +29,19 @@ from bayeslmm.marginal.kernels.compiling import compiled
 
 
 @compiled
-def rooms(A, F, B, where, room):
+def rooms(A, F, B, m, columns, room):
     """What an evaluation keeps.
 
     Root, U and V of the lead; of the rest R, Fr and R Lambda, the lead left out, the
-    Cholesky factor of the Schur complement S, and ``chol(S)^-1 Lambda'Fr``.
+    Cholesky factor of the Schur complement S, and ``chol(S)^-1 Lambda'Fr``. Fr and the
+    last are of the shape ``columns``: (m, w), or for `filled`, whose factor is the
+    upper one, (w, m).
     """
-    m, w = where[0].size, F.shape[2]
+    w = F.shape[2]
     at = A.size + F.size
     lead = (cut(room, 0, A.shape), cut(room, A.size, F.shape), cut(room, at, B.shape))
     at += B.size
-    square, columns = (m, m), (m, w)
+    square = (m, m)
     R, RL, schur = (
         cut(room, at, square),
         cut(room, at + m * m, square),

@@ -148,16 +148,17 @@ def _levels_slopes(table, factors, K, _C, scale, room, gradient):
 
 
 @compiled
-def _crossed_arrays(table):
-    couplings = (integers(table, 2), integers(table, 3), matrix(table, 4))
+def _crossed_arrays(table, room):
+    A, F, B = cube(table, 0), cube(table, 1), matrix(table, 4)
+    couplings = (integers(table, 2), integers(table, 3), B)
     where = (integers(table, 7), integers(table, 8), integers(table, 9))
-    return cube(table, 0), cube(table, 1), couplings, where
+    m = where[0].size
+    return A, F, couplings, where, crossed.rooms(A, F, B, m, (m, F.shape[2]), room)
 
 
 @compiled
 def _crossed_gram(table, factors, G, room):
-    A, F, couplings, where = _crossed_arrays(table)
-    given = crossed.rooms(A, F, couplings[2], where, room)
+    A, F, couplings, where, given = _crossed_arrays(table, room)
     products = (matrix(table, 5), matrix(table, 6))
     lead = (A, F)
     return crossed.eliminate_crossed(
@@ -167,45 +168,42 @@ def _crossed_gram(table, factors, G, room):
 
 @compiled
 def _crossed_slopes(table, factors, K, _C, scale, room, gradient):
-    A, F, couplings, where = _crossed_arrays(table)
-    given = crossed.rooms(A, F, couplings[2], where, room)
+    A, F, couplings, where, given = _crossed_arrays(table, room)
     crossed.slopes_crossed(A, F, couplings, where, factors, given, K, scale, gradient)
 
 
 @compiled
 def _crossed_rest(table, factors, gamma, sigma, z, room, drawn):
-    A, F, couplings, where = _crossed_arrays(table)
-    given = crossed.rooms(A, F, couplings[2], where, room)
+    _, _, _, where, given = _crossed_arrays(table, room)
     crossed.draw_crossed(where, factors, given, gamma, sigma, z, drawn)
 
 
 @compiled
-def _filled_arrays(table):
-    lead = (cube(table, 0), cube(table, 1), cube(table, 2))
+def _filled_arrays(table, room):
+    A, F, B = cube(table, 0), cube(table, 1), cube(table, 2)
     where = (integers(table, 5), integers(table, 6), integers(table, 7))
-    contrasts = (cube(table, 8), vector(table, 9), cube(table, 10))
-    return lead, where, (*contrasts, integers(table, 11))
+    contrasts = (cube(table, 8), vector(table, 9), cube(table, 10), integers(table, 11))
+    m = where[0].size
+    given = crossed.rooms(A, F, B, m, (F.shape[2], m), room)
+    return (A, F, B), where, contrasts, given
 
 
 @compiled
 def _filled_gram(table, factors, G, room):
-    lead, where, contrasts = _filled_arrays(table)
+    lead, where, contrasts, given = _filled_arrays(table, room)
     products = (matrix(table, 3), matrix(table, 4))
-    given = filled.rooms(lead, room)
     return filled.eliminate_filled(lead, products, where, contrasts, factors, G, given)
 
 
 @compiled
 def _filled_slopes(table, factors, K, _C, scale, room, gradient):
-    lead, where, contrasts = _filled_arrays(table)
-    given = filled.rooms(lead, room)
+    lead, where, contrasts, given = _filled_arrays(table, room)
     filled.slopes_filled(lead, where, contrasts, factors, given, K, scale, gradient)
 
 
 @compiled
 def _filled_rest(table, factors, gamma, sigma, z, room, drawn):
-    lead, where, _ = _filled_arrays(table)
-    given = filled.rooms(lead, room)
+    _, where, _, given = _filled_arrays(table, room)
     filled.draw_filled(where, factors, given, gamma, sigma, z, drawn)
 
 

@@ -18,7 +18,6 @@ from bayeslmm.marginal.kernels.blocked import (
     spread,
     sum_gradient,
 )
-from bayeslmm.marginal.kernels.calls import cut
 from bayeslmm.marginal.kernels.compiling import compiled, compiled_fast
 from bayeslmm.marginal.kernels.crossed import (
     left_small,
@@ -27,25 +26,6 @@ from bayeslmm.marginal.kernels.crossed import (
     turn_small,
 )
 from bayeslmm.marginal.kernels.pooled import pooled_gradient, pooled_gram
-
-
-@compiled
-def rooms(lead, room):
-    """What an evaluation keeps, as `crossed.rooms`, with U of ``S = U'U``.
-
-    Fr and ``U^-T Lambda'Fr`` are by columns, (w, m).
-    """
-    A, F, B = lead
-    m, w = B.shape[2], F.shape[2]
-    at = A.size + F.size
-    own = (cut(room, 0, A.shape), cut(room, A.size, F.shape), cut(room, at, B.shape))
-    at += B.size
-    square, rows = (m, m), (w, m)
-    R, RL = cut(room, at, square), cut(room, at + m * m, square)
-    schur = cut(room, at + 2 * m * m, square)
-    at += 3 * m * m
-    Fr, kappa = cut(room, at, rows), cut(room, at + m * w, rows)
-    return own, (R, Fr, RL), schur, kappa
 
 
 @compiled
